@@ -1,0 +1,91 @@
+//! Deterministic DAG-CBOR: what is not exactly what the encoder would have written is refused.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::refusal::Refusal;
+
+/// Encodes a value as deterministic DAG-CBOR (map keys sorted by length, then bytes).
+///
+/// # Panics
+/// Never for this crate's types: they hold no floats and no maps with other than text keys.
+#[must_use]
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_ipld_dagcbor::to_vec(value).expect("our own types have a DAG-CBOR form")
+}
+
+/// Decodes deterministic DAG-CBOR of at most `limit` bytes.
+///
+/// The result is encoded again and compared, so unknown keys, another order, longer integers, trailing
+/// bytes and floats are all refused. No length in the input is believed beyond the input's own length.
+///
+/// # Errors
+/// [`Refusal::TooLarge`] or [`Refusal::BadCbor`].
+pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Result<T, Refusal> {
+    if bytes.len() > limit {
+        return Err(Refusal::TooLarge);
+    }
+    let value: T = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| Refusal::BadCbor)?;
+    if encode(&value) == bytes {
+        Ok(value)
+    } else {
+        Err(Refusal::BadCbor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        b: u64,
+        a: Vec<u64>,
+        #[serde(with = "serde_bytes")]
+        raw: Vec<u8>,
+    }
+
+    #[test]
+    fn decoding_takes_only_what_encoding_writes() {
+        let sample = Sample {
+            b: 1,
+            a: vec![2],
+            raw: vec![3],
+        };
+        let bytes = encode(&sample);
+        assert_eq!(decode::<Sample>(&bytes, 64).unwrap(), sample);
+        let check = |bytes: &[u8]| decode::<Sample>(bytes, 64).unwrap_err();
+        assert_eq!(check(&[bytes.as_slice(), &[0]].concat()), Refusal::BadCbor);
+        // The same map with its keys in another order.
+        assert_eq!(
+            check(b"\xa3\x61b\x01\x61a\x81\x02\x63raw\x41\x03"),
+            Refusal::BadCbor
+        );
+        // A longer spelling of the integer 1.
+        assert_eq!(
+            check(b"\xa3\x61a\x81\x02\x61b\x18\x01\x63raw\x41\x03"),
+            Refusal::BadCbor
+        );
+        // An unknown key.
+        assert_eq!(
+            check(b"\xa4\x61a\x81\x02\x61b\x01\x61c\x01\x63raw\x41\x03"),
+            Refusal::BadCbor
+        );
+        // A float.
+        assert_eq!(
+            check(b"\xa3\x61a\x81\x02\x61b\xfb\x3f\xf0\0\0\0\0\0\0\x63raw\x41\x03"),
+            Refusal::BadCbor
+        );
+        assert_eq!(decode::<Sample>(&bytes, 4).unwrap_err(), Refusal::TooLarge);
+    }
+
+    #[test]
+    fn a_length_prefix_of_a_gibibyte_allocates_nothing() {
+        for head in [0x5a_u8, 0x7a, 0x9a, 0xba] {
+            let bytes = [&[0xa1, 0x63, b'r', b'a', b'w', head][..], &[0x40, 0, 0, 0]].concat();
+            assert_eq!(decode::<Sample>(&bytes, 64).unwrap_err(), Refusal::BadCbor);
+        }
+    }
+}

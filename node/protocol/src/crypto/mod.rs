@@ -1,0 +1,42 @@
+//! Keys and signatures under named algorithms, and the sealed box.
+//!
+//! Owns the algorithm registry and the wrappers around the post-quantum crates; files, TPM and
+//! certificates stand elsewhere. Every key has one algorithm; an unknown id is refused.
+//!
+//! Key generation and encapsulation take randomness from the operating system inside pqcrypto: the one
+//! exception to "randomness is an argument" in this crate.
+
+mod kem;
+mod sign;
+
+pub use kem::{KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext};
+pub use sign::{Algorithm, PublicKey, SecretKey, Signature, Signer};
+
+/// A domain tag: every signed or hashed message begins with one, so no signature serves two purposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DomainTag(pub &'static [u8]);
+
+/// Tag of key ids.
+pub const TAG_KEY: DomainTag = DomainTag(b"city-node/key/v1\0");
+/// Tag of log ids.
+pub const TAG_CHARTER: DomainTag = DomainTag(b"city-node/charter/v1\0");
+/// Tag of vertex headers.
+pub const TAG_VERTEX: DomainTag = DomainTag(b"city-node/vertex/v1\0");
+/// Tag of enrolments.
+pub const TAG_ENROL: DomainTag = DomainTag(b"city-node/enrol/v1\0");
+/// Tag of transfers.
+pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
+/// Tag of acceptances.
+pub const TAG_ACCEPT: DomainTag = DomainTag(b"city-node/accept/v1\0");
+/// Tag of grants.
+pub const TAG_GRANT: DomainTag = DomainTag(b"city-node/grant/v1\0");
+/// Tag of messages between nodes signed by a transport key.
+pub const TAG_SIGNED_DATA: DomainTag = DomainTag(b"city-node/signed-data/v1\0");
+
+impl DomainTag {
+    /// The tag followed by `body`: the bytes that are signed.
+    #[must_use]
+    pub fn message(self, body: &[u8]) -> Vec<u8> {
+        [self.0, body].concat()
+    }
+}
