@@ -10,6 +10,7 @@ pub mod codec;
 pub mod crypto;
 pub mod ids;
 pub mod json;
+pub mod pki;
 pub mod refusal;
 pub mod region;
 

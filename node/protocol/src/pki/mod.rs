@@ -1,0 +1,17 @@
+//! Certificates: their forms, and the judgement whether one is admitted.
+//!
+//! Pure: time and roots are arguments; files, CRL stores and caches stand in the node. Paths are built
+//! by rustls-webpki; what it does not look at is read with x509-cert over the path it verified.
+
+pub mod algorithms;
+pub mod forms;
+mod read;
+mod refusal;
+mod verify;
+
+pub use forms::Role;
+pub use refusal::CertificateRefusal;
+pub use verify::{
+    ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS, NodeCertificate, Root,
+    fingerprint, verify_client, verify_node,
+};

@@ -1,0 +1,112 @@
+//! Every reason for which a certificate is not admitted, with its stable code.
+
+use crate::refusal::Refusal;
+
+/// Why a certificate or its path was refused. [`CertificateRefusal::code`] is stable; the text is for
+/// people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateRefusal {
+    /// Not DER of an X.509 v3 certificate, or not in its one spelling (RFC 5280 section 4.1).
+    #[error("not a DER-encoded X.509 v3 certificate")]
+    Malformed,
+    /// Larger, or with more intermediates or roots, than the limits.
+    #[error("the certificate or its chain is larger than the limit")]
+    TooLarge,
+    /// A key or signature algorithm that this network does not use, or a key of the wrong length.
+    #[error("the certificate uses a key or signature algorithm that is not admitted")]
+    Algorithm,
+    /// A signature of the path does not verify.
+    #[error("a signature of the certificate's path does not verify")]
+    BadSignature,
+    /// No path leads to a trusted root.
+    #[error("no path leads to a trusted root; pass the intermediates or trust the root")]
+    UnknownIssuer,
+    /// A certificate of the path is past its notAfter.
+    #[error("the certificate or one of its issuers has expired")]
+    Expired,
+    /// A certificate of the path is before its notBefore.
+    #[error("the certificate or one of its issuers is not yet valid; check the clock")]
+    NotYetValid,
+    /// keyUsage or extKeyUsage do not allow this use (RFC 5280 sections 4.2.1.3 and 4.2.1.12).
+    #[error("the key usage of the certificate or of an issuer does not allow this use")]
+    KeyUsage,
+    /// An issuer is not a CA (RFC 5280 section 4.2.1.9).
+    #[error("an issuer in the path is not a CA")]
+    NotCa,
+    /// A CA certificate stands where a node's or person's certificate is expected.
+    #[error("a CA certificate cannot stand for a node or a person")]
+    IsCa,
+    /// More intermediates than an issuer's pathLenConstraint allows (RFC 5280 section 4.2.1.9).
+    #[error("the path is longer than an issuer allows")]
+    PathLen,
+    /// A critical extension that this software does not process (RFC 5280 section 4.2).
+    #[error("a critical extension that this software does not process")]
+    CriticalExtension,
+    /// The subject is not exactly one common name of the expected form.
+    #[error("the subject is not exactly one common name of the expected form")]
+    Name,
+    /// The subject alternative names are not of the expected form.
+    #[error("the subject alternative names are not of the expected form")]
+    AlternativeName,
+    /// The root that anchors the path does not speak for the region.
+    #[error("the root is not trusted for this region")]
+    Region,
+}
+
+impl CertificateRefusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "cert-malformed",
+            Self::TooLarge => "cert-too-large",
+            Self::Algorithm => "cert-algorithm",
+            Self::BadSignature => "cert-bad-signature",
+            Self::UnknownIssuer => "cert-unknown-issuer",
+            Self::Expired => "cert-expired",
+            Self::NotYetValid => "cert-not-yet-valid",
+            Self::KeyUsage => "cert-key-usage",
+            Self::NotCa => "cert-not-ca",
+            Self::IsCa => "cert-is-ca",
+            Self::PathLen => "cert-path-len",
+            Self::CriticalExtension => "cert-critical-extension",
+            Self::Name => "cert-name",
+            Self::AlternativeName => "cert-san",
+            Self::Region => "cert-region",
+        }
+    }
+}
+
+impl From<CertificateRefusal> for Refusal {
+    fn from(_: CertificateRefusal) -> Self {
+        Self::BadCertificate
+    }
+}
+
+impl From<webpki::Error> for CertificateRefusal {
+    fn from(error: webpki::Error) -> Self {
+        use webpki::Error as E;
+        match error {
+            E::CertExpired { .. } => Self::Expired,
+            E::CertNotValidYet { .. } => Self::NotYetValid,
+            E::InvalidSignatureForPublicKey => Self::BadSignature,
+            E::UnknownIssuer => Self::UnknownIssuer,
+            E::EndEntityUsedAsCa => Self::NotCa,
+            E::CaUsedAsEndEntity => Self::IsCa,
+            E::PathLenConstraintViolated => Self::PathLen,
+            E::UnsupportedCriticalExtension => Self::CriticalExtension,
+            E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => Self::KeyUsage,
+            E::SignatureAlgorithmMismatch
+            | E::UnsupportedSignatureAlgorithmContext(_)
+            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::Algorithm,
+            E::NameConstraintViolation => Self::Name,
+            E::MaximumPathDepthExceeded
+            | E::MaximumPathBuildCallsExceeded
+            | E::MaximumSignatureChecksExceeded
+            | E::MaximumNameConstraintComparisonsExceeded => Self::TooLarge,
+            // What is left are ways of not being well-formed; CRLs are not asked for here.
+            _ => Self::Malformed,
+        }
+    }
+}

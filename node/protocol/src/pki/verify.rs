@@ -1,0 +1,262 @@
+//! Judges certificates of nodes and people against roots that are pinned to regions.
+//!
+//! One question, asked at admission (charter, enrol, submit, hello). In history a signature counts if
+//! its key was active there; that is the ledger's matter. CRLs are not consulted yet: see `admit`.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use serde::{Deserialize, Serialize};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use x509_cert::der::Encode;
+
+use super::algorithms::{CERTIFICATE_ALGORITHMS, read_key_info};
+use super::forms::Role;
+use super::read::{self, CLIENT_USAGES, NODE_USAGES};
+use super::refusal::CertificateRefusal;
+use crate::amount::Timestamp;
+use crate::crypto::{KemPublicKey, PublicKey};
+use crate::ids::{AccountId, Digest};
+use crate::region::{Region, RegionPrefix};
+
+/// Largest certificate in bytes of DER: a Dilithium5 leaf with an NTRU key has about 9,000.
+pub const MAX_CERTIFICATE_DER: usize = 16 * 1024;
+
+/// Most intermediates that may come with a leaf: state, prefecture, municipality and one to spare.
+pub const MAX_INTERMEDIATES: usize = 4;
+
+/// Most roots that are trusted at once: two for each of Japan's 47 prefectures, and room.
+pub const MAX_ROOTS: usize = 256;
+
+/// A trusted root certificate and the part of the world for which it may speak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Root {
+    /// The certificate in DER.
+    #[serde(with = "serde_bytes")]
+    pub der: Vec<u8>,
+    /// Certificates that it anchors are refused outside this prefix.
+    pub prefix: RegionPrefix,
+}
+
+impl Root {
+    /// Takes a root and checks everything but its dates: self-signed, a CA that may sign certificates,
+    /// under an admitted algorithm. A path checks the same again, and the dates.
+    ///
+    /// # Errors
+    /// A [`CertificateRefusal`].
+    pub fn new(der: Vec<u8>, prefix: RegionPrefix) -> Result<Self, CertificateRefusal> {
+        let certificate = read::decode(&der)?;
+        read::check_issuer(&certificate, 0)?;
+        let tbs = certificate.tbs_certificate();
+        if tbs.issuer() != tbs.subject() || tbs.subject().is_empty() {
+            return Err(CertificateRefusal::UnknownIssuer);
+        }
+        let key = read_key_info(tbs.subject_public_key_info())?;
+        let signed = tbs.to_der().map_err(|_| CertificateRefusal::Malformed)?;
+        let same_algorithm = *tbs.signature() == *certificate.signature_algorithm()
+            && tbs.signature() == &tbs.subject_public_key_info().algorithm;
+        let signature = certificate
+            .signature()
+            .as_bytes()
+            .ok_or(CertificateRefusal::Malformed)?;
+        if !same_algorithm {
+            return Err(CertificateRefusal::Algorithm);
+        }
+        key.verify_raw(&signed, signature)
+            .map_err(|_| CertificateRefusal::BadSignature)?;
+        Ok(Self { der, prefix })
+    }
+
+    /// SHA-256 of the DER: how operators compare roots.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        fingerprint(&self.der)
+    }
+}
+
+/// What a verified node certificate says: it binds ledger key, peer id, role and region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCertificate {
+    /// SHA-256 of the DER.
+    pub fingerprint: Digest,
+    /// The municipality (the common name).
+    pub region: Region,
+    /// The ledger key, which signs vertices.
+    pub key: PublicKey,
+    /// The key for sealing messages to the node, if it has one.
+    pub kem: Option<KemPublicKey>,
+    /// The libp2p peer id as text, of Ed25519 form.
+    pub peer_id: String,
+    /// Home or terminal.
+    pub role: Role,
+    /// First moment of validity.
+    pub not_before: Timestamp,
+    /// Last second of validity.
+    pub not_after: Timestamp,
+}
+
+/// What a verified client certificate says: it binds an account to its keys.
+///
+/// Whether the account's id comes from this key is the ledger's question: after a rotation it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// SHA-256 of the DER.
+    pub fingerprint: Digest,
+    /// The account (the common name).
+    pub account: AccountId,
+    /// The person's signing key.
+    pub key: PublicKey,
+    /// The person's key for sealing, if there is one.
+    pub kem: Option<KemPublicKey>,
+    /// First moment of validity.
+    pub not_before: Timestamp,
+    /// Last second of validity.
+    pub not_after: Timestamp,
+}
+
+/// SHA-256 of a certificate's DER.
+#[must_use]
+pub fn fingerprint(der: &[u8]) -> Digest {
+    Digest::of(&[der])
+}
+
+/// Judges a node certificate at a moment; `intermediates` in any order, without the root.
+///
+/// # Errors
+/// The [`CertificateRefusal`] of the path that came furthest.
+pub fn verify_node(
+    roots: &[Root],
+    leaf: &[u8],
+    intermediates: &[Vec<u8>],
+    at: Timestamp,
+) -> Result<NodeCertificate, CertificateRefusal> {
+    let read = read::leaf(&read::decode(leaf)?, NODE_USAGES)?;
+    let region: Region = read
+        .common_name
+        .parse()
+        .map_err(|_| CertificateRefusal::Name)?;
+    let (peer_id, role) = read.node.ok_or(CertificateRefusal::AlternativeName)?;
+    admit(roots, leaf, intermediates, at, &region)?;
+    Ok(NodeCertificate {
+        fingerprint: fingerprint(leaf),
+        region,
+        key: read.key,
+        kem: read.kem,
+        peer_id,
+        role,
+        not_before: read.not_before,
+        not_after: read.not_after,
+    })
+}
+
+/// Judges a person's certificate at a moment; `region` is that of the account's home, and the root's
+/// prefix must cover it.
+///
+/// # Errors
+/// The [`CertificateRefusal`] of the path that came furthest.
+pub fn verify_client(
+    roots: &[Root],
+    leaf: &[u8],
+    intermediates: &[Vec<u8>],
+    at: Timestamp,
+    region: &Region,
+) -> Result<ClientCertificate, CertificateRefusal> {
+    let read = read::leaf(&read::decode(leaf)?, CLIENT_USAGES)?;
+    let account = read
+        .common_name
+        .parse()
+        .map_err(|_| CertificateRefusal::Name)?;
+    if read.node.is_some() {
+        return Err(CertificateRefusal::AlternativeName);
+    }
+    admit(roots, leaf, intermediates, at, region)?;
+    Ok(ClientCertificate {
+        fingerprint: fingerprint(leaf),
+        account,
+        key: read.key,
+        kem: read.kem,
+        not_before: read.not_before,
+        not_after: read.not_after,
+    })
+}
+
+/// Finds a path from the leaf to a root that may speak for the region, every step of it in order.
+fn admit(
+    roots: &[Root],
+    leaf: &[u8],
+    intermediates: &[Vec<u8>],
+    at: Timestamp,
+    region: &Region,
+) -> Result<(), CertificateRefusal> {
+    if roots.len() > MAX_ROOTS || intermediates.len() > MAX_INTERMEDIATES {
+        return Err(CertificateRefusal::TooLarge);
+    }
+    for intermediate in intermediates {
+        read::decode(intermediate)?;
+    }
+    let root_ders: Vec<_> = roots.iter().map(|root| der(&root.der)).collect();
+    // A root that webpki cannot read anchors nothing; the others still do.
+    let (trusted, anchors): (Vec<&Root>, Vec<TrustAnchor<'_>>) = roots
+        .iter()
+        .zip(&root_ders)
+        .filter_map(|(root, der)| Some((root, anchor_from_trusted_cert(der).ok()?)))
+        .unzip();
+    let intermediates: Vec<_> = intermediates.iter().map(|one| der(one)).collect();
+    let leaf = der(leaf);
+    let leaf = EndEntityCert::try_from(&leaf)?;
+
+    // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
+    let refused = Cell::new(None);
+    let judge = |path: &VerifiedPath<'_>| {
+        let root = anchors
+            .iter()
+            .zip(&trusted)
+            .find_map(|(anchor, root)| std::ptr::eq(anchor, path.anchor()).then_some(*root))
+            .ok_or(webpki::Error::UnknownIssuer)?;
+        check_path(path, root, at, region).map_err(|refusal| {
+            refused.set(Some(refusal));
+            webpki::Error::UnknownIssuer
+        })
+    };
+    leaf.verify_for_usage(
+        CERTIFICATE_ALGORITHMS,
+        &anchors,
+        &intermediates,
+        UnixTime::since_unix_epoch(Duration::from_millis(at.0)),
+        KeyUsage::client_auth(),
+        // The seam for CRLs: `RevocationOptions` over the municipality's lists, checked for the whole
+        // chain, with the grace of a list past its nextUpdate judged by the caller.
+        None,
+        Some(&judge),
+    )
+    .map(|_| ())
+    .map_err(|error| refused.get().unwrap_or_else(|| error.into()))
+}
+
+/// Checks over a path that webpki has verified what webpki does not look at.
+fn check_path(
+    path: &VerifiedPath<'_>,
+    root: &Root,
+    at: Timestamp,
+    region: &Region,
+) -> Result<(), CertificateRefusal> {
+    let mut below = 0;
+    for intermediate in path.intermediate_certificates() {
+        read::check_issuer(&read::decode(&intermediate.der())?, below)?;
+        below += 1;
+    }
+    let anchor = read::decode(&root.der)?;
+    read::check_dates(&anchor, at)?;
+    read::check_issuer(&anchor, below)?;
+    if root.prefix.covers(region) {
+        Ok(())
+    } else {
+        Err(CertificateRefusal::Region)
+    }
+}
+
+fn der(bytes: &[u8]) -> CertificateDer<'_> {
+    CertificateDer::from(bytes)
+}
