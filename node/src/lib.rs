@@ -1,1 +1,4 @@
 //! The municipal node.
+#![forbid(unsafe_code)]
+
+pub mod keys;

@@ -236,7 +236,10 @@ mod tests {
         refused("CN=one,O=two");
         refused("O=two");
         refused("CN=one+O=two");
-        refused("");
+        assert_eq!(
+            read_common_name(&Name::default()),
+            Err(CertificateRefusal::Name)
+        );
         let check = |text: &str| common_name(text).map(|_| ());
         assert_eq!(check(&"長".repeat(64)), Ok(()));
         assert_eq!(check(&"x".repeat(65)), Err(CertificateRefusal::Name));
