@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::amount::Timestamp;
 use crate::codec;
 use crate::ids::NetworkId;
+use crate::pki::Root;
 use crate::refusal::Refusal;
-use crate::region::RegionPrefix;
 
 /// The default suite: Dilithium5 signatures and NTRU-HPS-4096-821 sealing.
 pub const SUITE_DILITHIUM5_NTRU: &str = "dilithium5-ntru";
@@ -29,17 +29,6 @@ pub enum Purpose {
     Live,
 }
 
-/// A certificate root and the part of the world it may speak for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GenesisRoot {
-    /// DER of the root certificate.
-    #[serde(with = "serde_bytes")]
-    pub der: Vec<u8>,
-    /// The region prefix it is pinned to.
-    pub prefix: RegionPrefix,
-}
-
 /// The genesis record, deterministic DAG-CBOR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +42,7 @@ pub struct Genesis {
     /// When it was made.
     pub created_at: Timestamp,
     /// Roots on which charters rest.
-    pub roots: Vec<GenesisRoot>,
+    pub roots: Vec<Root>,
     /// Suites that are known in it.
     pub suites: Vec<String>,
 }

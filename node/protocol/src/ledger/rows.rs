@@ -36,6 +36,8 @@ pub enum Table {
     FaultEntry = b'f',
     /// `log ‖ epoch` → [`FaultRow`]: equivocations that this node holds proof of.
     Fault = b'x',
+    /// Nothing → the arrival order that the next vertex gets.
+    Order = b'n',
 }
 
 /// A row key.

@@ -17,8 +17,8 @@ use crate::vertex::{Entry, decode_body};
 pub trait History {
     /// The row under this key.
     fn row(&self, key: &[u8]) -> Option<Vec<u8>>;
-    /// Rows whose keys begin with `prefix`, in order, at most `limit`.
-    fn rows(&self, prefix: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)>;
+    /// Rows whose keys begin with `prefix` and come after `after`, in order, at most `limit`.
+    fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)>;
     /// The block with this id, its hash checked.
     fn block(&self, id: &BlockId) -> Option<Vec<u8>>;
 }
@@ -170,7 +170,7 @@ impl Rows for Layers<'_> {
     }
 }
 
-impl Rows for &dyn History {
+impl Rows for dyn History + '_ {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.row(key)
     }

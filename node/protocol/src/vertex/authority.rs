@@ -7,7 +7,7 @@ use crate::body::Charter;
 use crate::crypto::PublicKey;
 use crate::genesis::Genesis;
 use crate::ids::{Digest, LogId, sha256};
-use crate::pki::{self, Root};
+use crate::pki;
 use crate::refusal::Refusal;
 use crate::region::Region;
 
@@ -40,13 +40,8 @@ impl Authority {
         if charter.network != genesis.network() {
             return Err(Refusal::WrongNetwork);
         }
-        let roots: Vec<Root> = genesis
-            .roots
-            .iter()
-            .map(|root| Root { der: root.der.clone(), prefix: root.prefix.clone() })
-            .collect();
         let chain: Vec<Vec<u8>> = charter.chain.iter().map(|der| der.0.clone()).collect();
-        let certificate = pki::verify_node(&roots, &charter.node_certificate.0, &chain, charter.created_at)
+        let certificate = pki::verify_node(&genesis.roots, &charter.node_certificate.0, &chain, charter.created_at)
             .map_err(|_| Refusal::BadCertificate)?;
         if certificate.region != charter.region || certificate.role != pki::Role::Home {
             return Err(Refusal::BadCertificate);

@@ -1,0 +1,287 @@
+//! Following: vertices of other logs (and of the own, when the index is rebuilt) are judged, stored, or
+//! put into the pen.
+
+use std::sync::Arc;
+
+use super::home::acceptances_of;
+use super::pen::Waiting;
+use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica, log_rows};
+use crate::ids::{BlockId, LogId};
+use crate::ledger::{
+    Changes, Frozen, History, LogRow, Missing, Rows, Table, Verdict, VertexRow, judge, key,
+};
+use crate::refusal::Refusal;
+use crate::sync::{Channel, Message};
+use crate::trust::PeerId;
+use crate::vertex::{Entry, VerifiedVertex, merkle_path};
+
+/// What to do with a vertex, before its entries are looked at.
+enum Place {
+    /// It is stored already.
+    Known,
+    /// Its log does not count any more, or not this position.
+    Beyond,
+    /// Its log stands still at a cut, and somebody rests on this vertex: its header counts as present.
+    Aside,
+    /// Another vertex stands at its position.
+    Rival(BlockId),
+    /// Something comes first.
+    Wait(Missing),
+    /// It follows the head.
+    Next,
+}
+
+impl Replica {
+    /// Takes a vertex and everything that waited for it.
+    pub(super) fn ingest(
+        &mut self,
+        from: Option<PeerId>,
+        vertex: VerifiedVertex,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        let mut queue = vec![(from, vertex)];
+        while let Some((from, vertex)) = queue.pop() {
+            let (id, log) = (vertex.id(), vertex.header.header.log);
+            if self.take(from, vertex, now, history, out) {
+                let freed = self.pen.release(&id, &log);
+                queue.extend(freed.into_iter().map(|waiting| (waiting.from, waiting.vertex)));
+            }
+        }
+    }
+
+    /// Takes one vertex; says whether it is stored now, so that others may follow.
+    fn take(
+        &mut self,
+        from: Option<PeerId>,
+        vertex: VerifiedVertex,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        match self.place_of(&vertex, from.is_some().then_some(now), history) {
+            Place::Known => {
+                self.progress(&vertex, history);
+                false
+            }
+            Place::Beyond => false,
+            Place::Aside => {
+                self.store_aside(&vertex);
+                true
+            }
+            Place::Rival(other) => {
+                let stored = self.layers(history).get_block(&other);
+                if let Some(block) = stored {
+                    self.convict_blocks(&block, &vertex.header.block, now, history);
+                }
+                false
+            }
+            Place::Wait(missing) => {
+                self.wait(from, vertex, missing, now, history, out);
+                false
+            }
+            Place::Next => self.judge_next(from, vertex, now, history, out),
+        }
+    }
+
+    /// Where a vertex belongs. `live` is the time for vertices that come from a peer; what is replayed
+    /// from the own store has passed the clock before.
+    fn place_of(&self, vertex: &VerifiedVertex, live: Option<Now>, history: &dyn History) -> Place {
+        let rows = self.layers(history);
+        let h = &vertex.header.header;
+        if rows.vertex(&vertex.id()).is_some() {
+            return Place::Known;
+        }
+        let (epoch, seq, head, frozen) = match rows.log(&h.log) {
+            Some(row) => (row.epoch, row.seq, row.head, row.frozen),
+            None => (1, 0, self.network, None),
+        };
+        match frozen {
+            Some(Frozen::Equivocation(_)) if self.fetching.contains(&vertex.id()) => {
+                return Place::Aside;
+            }
+            Some(_) => return Place::Beyond,
+            None => {}
+        }
+        if h.epoch != epoch {
+            // A new epoch needs an `epoch-start`, a kind that this version does not know.
+            return Place::Beyond;
+        }
+        if h.seq <= seq {
+            return rows.vertex_at(&h.log, h.epoch, h.seq).map_or(Place::Beyond, Place::Rival);
+        }
+        if let Some(rival) = self.pen.rival(vertex) {
+            // Both wait; the proof is made when the first of them is stored.
+            if rival.header.header.prev == h.prev && h.prev == head {
+                return Place::Next;
+            }
+        }
+        if let Some(now) = live
+            && h.time > now.time.plus_ms(MAX_AHEAD_MS)
+        {
+            return Place::Wait(Missing::Time(h.time.minus_ms(MAX_AHEAD_MS)));
+        }
+        if h.seq > seq + 1 || h.prev != head {
+            return Place::Wait(Missing::Vertex(h.prev));
+        }
+        Place::Next
+    }
+
+    fn judge_next(
+        &mut self,
+        from: Option<PeerId>,
+        vertex: VerifiedVertex,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let log = vertex.header.header.log;
+        let verdict = judge(&self.context(&vertex.authority, history), &vertex, self.order);
+        match verdict {
+            Verdict::Valid(valid) => {
+                let (changes, _) = *valid;
+                if !self.authorities.0.contains_key(&log) {
+                    if self.authorities.0.len() >= MAX_LOGS {
+                        return false;
+                    }
+                    self.authorities.0.insert(log, vertex.authority.clone());
+                }
+                self.batch.absorb(changes);
+                self.order += 1;
+                self.moved.insert(log, from);
+                if log != self.home.log() {
+                    self.unacknowledged.insert(log);
+                }
+                self.progress(&vertex, history);
+                self.settle_accepted_in(&vertex, now, history);
+                true
+            }
+            Verdict::Invalid(refusal) => {
+                let cut = vertex.header.header.seq - 1;
+                self.keep_evidence(&vertex, history);
+                self.freeze(log, Frozen::Invalid(cut), Some(refusal), history);
+                false
+            }
+            Verdict::Unsupported => {
+                let cut = vertex.header.header.seq - 1;
+                self.freeze(log, Frozen::Unsupported(cut), None, history);
+                false
+            }
+            Verdict::Waiting(missing) => {
+                self.wait(from, vertex, missing, now, history, out);
+                false
+            }
+        }
+    }
+
+    /// Puts a vertex into the pen, and asks for what it waits for.
+    fn wait(
+        &mut self,
+        from: Option<PeerId>,
+        vertex: VerifiedVertex,
+        missing: Missing,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(rival) = self.pen.rival(&vertex) {
+            let other = rival.header.block.clone();
+            self.convict_blocks(&other, &vertex.header.block, now, history);
+            return;
+        }
+        if let (Missing::Vertex(id), Some(peer)) = (missing, from)
+            && !self.pen.contains(&id)
+            && self.fetching.len() < MAX_LOGS
+            && self.fetching.insert(id)
+        {
+            out.push(Action::Send(peer, Channel::Live, Message::Fetch(vec![id])));
+        }
+        // What does not fit is asked for again by the next comparison of frontiers.
+        let _kept = self.pen.put(Waiting { vertex, missing, from });
+    }
+
+    /// Stores a vertex of a log that stands at its cut, without folding it: those who took it before they
+    /// knew of the fault rest on it.
+    fn store_aside(&mut self, vertex: &VerifiedVertex) {
+        let h = &vertex.header.header;
+        let mut changes = Changes::default();
+        changes.put(
+            key(Table::Vertex, &[vertex.id().digest()]),
+            &VertexRow {
+                log: h.log,
+                epoch: h.epoch,
+                seq: h.seq,
+                time: h.time,
+                count: h.count,
+                entries_root: h.entries_root,
+                body: h.body,
+                order: self.order,
+            },
+        );
+        changes.blocks.push((h.body, vertex.body_block.clone()));
+        changes.blocks.push((vertex.id(), vertex.header.block.clone()));
+        self.order += 1;
+        self.fetching.remove(&vertex.id());
+        self.batch.absorb(changes);
+    }
+
+    /// Keeps the blocks of a vertex that broke a rule.
+    fn keep_evidence(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
+        if history.block(&vertex.id()).is_none() {
+            let body = (vertex.header.header.body, vertex.body_block.clone());
+            self.batch.blocks.push(body);
+            self.batch.blocks.push((vertex.id(), vertex.header.block.clone()));
+        }
+    }
+
+    /// Stops counting a log after its present head.
+    pub(super) fn freeze(
+        &mut self,
+        log: LogId,
+        frozen: Frozen,
+        refusal: Option<Refusal>,
+        history: &dyn History,
+    ) {
+        let Some(row) = self.layers(history).log(&log) else { return };
+        self.batch.put(key(Table::Log, &[&log.0]), &LogRow { frozen: Some(frozen), ..row });
+        self.pen.drop_beyond(&log, frozen.cut());
+        self.in_flight.remove(&log);
+        self.moved.insert(log, None);
+        self.after.push(Action::Frozen(log, frozen, refusal));
+    }
+
+    /// Enters the settlements of own transfers that this vertex accepts.
+    fn settle_accepted_in(&mut self, vertex: &VerifiedVertex, now: Now, history: &dyn History) {
+        let own = self.home.log();
+        if vertex.header.header.log == own {
+            return;
+        }
+        let Ok(entries) = &vertex.entries else { return };
+        let accepted = acceptances_of(entries, &own);
+        if accepted.is_empty() {
+            return;
+        }
+        let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
+        for (i, accept) in accepted {
+            let cite = entries[i].to_cite(vertex.id(), i as u64, &merkle_path(&leaves, i));
+            self.settle(&accept.transfer, cite, Some(vertex.id()), now, history);
+        }
+    }
+
+    /// Lets vertices go whose time has come.
+    pub(super) fn release_due(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        for waiting in self.pen.release_due(now.time) {
+            self.ingest(waiting.from, waiting.vertex, now, history, out);
+        }
+    }
+
+    /// The logs with their authorities, for whoever lists municipalities.
+    #[must_use]
+    pub fn municipalities(&self, history: &dyn History) -> Vec<(Arc<crate::vertex::Authority>, LogRow)> {
+        log_rows(history)
+            .into_iter()
+            .filter_map(|(log, row)| Some((self.authorities.0.get(&log)?.clone(), row)))
+            .collect()
+    }
+}

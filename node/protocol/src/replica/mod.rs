@@ -1,0 +1,441 @@
+//! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
+//!
+//! `home` admits what people submit and seals the own log's vertices, `follow` judges what peers send,
+//! `faults` freezes logs that convict themselves, `peers` speaks the sync protocol, `pen` holds what
+//! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
+//! or writes: what is to be visible is given out only after [`Input::Committed`].
+
+mod faults;
+mod follow;
+mod home;
+mod peers;
+mod pen;
+mod places;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::amount::Timestamp;
+use crate::body::{OwnEntry, Start};
+use crate::crypto::{PublicKey, Signer};
+use crate::genesis::Genesis;
+use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
+use crate::ledger::{Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key};
+use crate::place::{self, PlacePolicy, PlaceProof, Subject};
+use crate::refusal::Refusal;
+use crate::stage::Submission;
+use crate::sync::{Channel, FrontierEntry, Message, Session, frontier_hash};
+use crate::trust::{PeerId, SignedData};
+use crate::vertex::{Authority, KeySource, Receipt, VerifiedVertex};
+
+use home::{Home, OpenVertex};
+pub use home::{body_hash, entry_identity, stored_receipt};
+use peers::InFlight;
+use pen::Pen;
+use places::HeldPlaces;
+
+/// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
+pub const MAX_AHEAD_MS: u64 = 10 * 60 * 1000;
+/// Most logs that a node knows: every municipality of a large country, with room.
+pub const MAX_LOGS: usize = 4096;
+
+/// How good the node's clock is (DESIGN §6.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockQuality {
+    /// Set from a receiver.
+    Gnss,
+    /// Synchronised over a network.
+    Ntp,
+    /// The system's clock, at or after the floor.
+    Rtc,
+    /// Not better than the build time or the last vertex: nothing is sequenced.
+    Floor,
+}
+
+impl ClockQuality {
+    /// Its name in status and `start` entries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gnss => "gnss",
+            Self::Ntp => "ntp",
+            Self::Rtc => "rtc",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// What time it is, and how well that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The time.
+    pub time: Timestamp,
+    /// How good.
+    pub quality: ClockQuality,
+}
+
+/// Names a question that somebody waits for.
+pub type Ticket = u64;
+
+/// What a client asks for when it wants its place proven.
+#[derive(Clone, Debug)]
+pub struct PlaceRequest {
+    /// Whose place it is.
+    pub subject: Subject,
+    /// For which account.
+    pub account: AccountId,
+    /// For which transfer.
+    pub transfer_id: TransferId,
+    /// Fresh random bytes of the client.
+    pub nonce: [u8; 16],
+    /// What place checking says.
+    pub verdict: Box<place::Verdict>,
+    /// Salted digest of the raw sentences.
+    pub raw: Option<Digest>,
+}
+
+/// What the replica is told.
+#[derive(Debug)]
+pub enum Input {
+    /// The node started: the first input.
+    Started,
+    /// Somebody submits something that was verified.
+    Submit(Ticket, Submission),
+    /// Somebody wants a proof of place.
+    Place(Ticket, PlaceRequest),
+    /// A peer sent a vertex, of so many bytes, that was verified.
+    Vertex(PeerId, Box<VerifiedVertex>, u64),
+    /// A peer sent something that proves nothing but its own fault.
+    Garbage(PeerId, Refusal),
+    /// A peer sent another message.
+    Message(PeerId, Channel, Message),
+    /// A whitelisted peer is connected; this announcement goes into our hello.
+    Connected(PeerId, Box<SignedData>),
+    /// It is gone.
+    Disconnected(PeerId),
+    /// Time passed.
+    Tick,
+    /// Close the open vertex and give out what is to be written.
+    Seal,
+    /// What [`Action::Append`] gave out is durable and indexed.
+    Committed,
+    /// It could not be written; nothing of it is stored.
+    Aborted(Refusal),
+    /// A vertex of the own store, while the index is rebuilt or caught up.
+    Replay(Box<VerifiedVertex>),
+}
+
+/// What the replica asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// Write these blocks and rows together, then say [`Input::Committed`] or [`Input::Aborted`].
+    Append(Changes),
+    /// Answer a question.
+    Reply(Ticket, Result<Outcome, Refusal>),
+    /// Send a message.
+    Send(PeerId, Channel, Message),
+    /// Close a peer's connection.
+    Disconnect(PeerId, Refusal),
+    /// A log stopped counting.
+    Frozen(LogId, Frozen, Option<Refusal>),
+}
+
+/// A good answer.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is booked.
+    Booked(Box<BookedEntry>),
+    /// The proof of place, held for five minutes.
+    Place(Box<PlaceProof>),
+}
+
+/// What a submitter gets: where its entry stands, and the receipt.
+#[derive(Clone, Debug)]
+pub struct BookedEntry {
+    /// Identity of the submission.
+    pub identity: Digest,
+    /// Vertex.
+    pub vertex: BlockId,
+    /// Position.
+    pub at: OwnEntry,
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Whether it had been booked before: the first receipt.
+    pub repeated: bool,
+}
+
+/// What the replica is made of.
+pub struct ReplicaConfig {
+    /// Genesis record.
+    pub genesis: Arc<Genesis>,
+    /// The own log's charter, if this node is a home.
+    pub authority: Arc<Authority>,
+    /// Signs the own log.
+    pub signer: Box<dyn Signer>,
+    /// What the municipality asks of place evidence.
+    pub policy: PlacePolicy,
+    /// The `start` entry of this run.
+    pub start: Start,
+}
+
+/// What `status` shows of the replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaStatus {
+    /// Own log.
+    pub log: LogId,
+    /// Whether this node sequences.
+    pub sequencing: bool,
+    /// The heads, in order of log ids.
+    pub frontier: Vec<FrontierEntry>,
+    /// What peers compare.
+    pub frontier_hash: Digest,
+    /// Ranges asked for, vertices that wait, and own transfers accepted elsewhere but not settled yet.
+    pub in_flight: usize,
+    /// Peers whose hello was accepted, with their regions.
+    pub peers: Vec<(PeerId, String)>,
+}
+
+/// One node's view of its network.
+pub struct Replica {
+    genesis: Arc<Genesis>,
+    network: NetworkId,
+    policy: PlacePolicy,
+    home: Home,
+    authorities: Authorities,
+    /// What is to be written with the next append.
+    batch: Changes,
+    /// What becomes visible once that is durable.
+    after: Vec<Action>,
+    /// Logs whose head moved in this batch, and the peer it came from.
+    moved: BTreeMap<LogId, Option<PeerId>>,
+    open: Option<OpenVertex>,
+    /// Heads of other logs that are not among the own log's ancestors yet.
+    unacknowledged: BTreeSet<LogId>,
+    pen: Pen,
+    /// Vertices that were asked for by id.
+    fetching: BTreeSet<BlockId>,
+    places: HeldPlaces,
+    sessions: BTreeMap<PeerId, Session>,
+    in_flight: BTreeMap<LogId, InFlight>,
+    /// Vertices stored so far: the next arrival order.
+    order: u64,
+    appending: bool,
+}
+
+/// The authorities of the logs that are known.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities(BTreeMap<LogId, Arc<Authority>>);
+
+impl KeySource for Authorities {
+    fn authority(&self, log: &LogId) -> Option<Arc<Authority>> {
+        self.0.get(log).cloned()
+    }
+
+    fn public_key(&self, _: &KeyId) -> Option<Arc<PublicKey>> {
+        None
+    }
+}
+
+impl Replica {
+    /// A replica that has not been told anything yet; the first input is [`Input::Started`].
+    #[must_use]
+    pub fn new(config: ReplicaConfig) -> Self {
+        let network = config.genesis.network();
+        Self {
+            network,
+            genesis: config.genesis,
+            policy: config.policy,
+            home: Home::new(config.authority, config.signer, config.start),
+            authorities: Authorities::default(),
+            batch: Changes::default(),
+            after: Vec::new(),
+            moved: BTreeMap::new(),
+            open: None,
+            unacknowledged: BTreeSet::new(),
+            pen: Pen::default(),
+            fetching: BTreeSet::new(),
+            places: HeldPlaces::default(),
+            sessions: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            order: 0,
+            appending: false,
+        }
+    }
+
+    /// Takes one input and says what is to be done.
+    pub fn handle(&mut self, input: Input, now: Now, history: &dyn History) -> Vec<Action> {
+        let mut out = Vec::new();
+        match input {
+            Input::Started => self.started(now, history),
+            Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
+            Input::Place(ticket, request) => self.hold_place(ticket, request, now, &mut out),
+            Input::Vertex(from, vertex, bytes) => {
+                self.received_bytes(&from, bytes);
+                self.ingest(Some(from), *vertex, now, history, &mut out);
+            }
+            Input::Garbage(from, refusal) => out.push(Action::Disconnect(from, refusal)),
+            Input::Message(from, channel, message) => {
+                self.message(from, channel, message, now, history, &mut out);
+            }
+            Input::Connected(peer, announcement) => {
+                self.connected(peer, *announcement, now, &mut out);
+            }
+            Input::Disconnected(peer) => self.disconnected(&peer, now, history, &mut out),
+            Input::Tick => self.tick(now, history, &mut out),
+            Input::Seal => self.append(now, history, &mut out),
+            Input::Committed => self.committed(now, history, &mut out),
+            Input::Aborted(refusal) => self.aborted(refusal, history, &mut out),
+            Input::Replay(vertex) => self.ingest(None, *vertex, now, history, &mut out),
+        }
+        if self.batch.is_empty() && self.open.is_none() && !self.appending {
+            out.append(&mut self.after);
+        }
+        out
+    }
+
+    /// Whether a [`Input::Seal`] would give something to write.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.batch.is_empty() || self.open.as_ref().is_some_and(|open| open.is_worth_sealing())
+    }
+
+    /// Bytes that wait for the next append: the commit thread seals before this grows large.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.batch.block_bytes() + self.open.as_ref().map_or(0, OpenVertex::bytes)
+    }
+
+    /// What `status` shows, as of what is durable.
+    #[must_use]
+    pub fn status(&self, history: &dyn History) -> ReplicaStatus {
+        let frontier = frontier(history);
+        ReplicaStatus {
+            log: self.home.log(),
+            sequencing: self.home.sequences(history),
+            frontier_hash: frontier_hash(&frontier),
+            frontier,
+            in_flight: self.in_flight.len() + self.pen.len() + self.unsettled(history),
+            peers: self
+                .sessions
+                .iter()
+                .filter_map(|(peer, s)| Some((*peer, s.region.as_ref()?.to_string())))
+                .collect(),
+        }
+    }
+
+    /// The authorities of the logs that are known, for the pool that verifies.
+    #[must_use]
+    pub const fn authorities(&self) -> &Authorities {
+        &self.authorities
+    }
+
+    fn started(&mut self, now: Now, history: &dyn History) {
+        self.order = order(history);
+        self.authorities.0.insert(self.home.log(), self.home.authority());
+        for (log, row) in log_rows(history) {
+            self.unfreeze_after_upgrade(&log, &row);
+            if log == self.home.log() {
+                continue;
+            }
+            if let Some(authority) = self.stored_authority(&row, history) {
+                self.authorities.0.insert(log, Arc::new(authority));
+                self.unacknowledged.insert(log);
+            }
+        }
+        self.begin_own_log(now, history);
+        self.settle_what_was_accepted(now, history);
+    }
+
+    /// A log that stopped at a vertex of a newer version is tried again by newer software.
+    fn unfreeze_after_upgrade(&mut self, log: &LogId, row: &LogRow) {
+        if matches!(row.frozen, Some(Frozen::Unsupported(_))) {
+            let thawed = LogRow { frozen: None, ..row.clone() };
+            self.batch.put(key(Table::Log, &[&log.0]), &thawed);
+        }
+    }
+
+    fn stored_authority(&self, row: &LogRow, history: &dyn History) -> Option<Authority> {
+        let first = history.vertex(&row.first)?;
+        let entries = crate::vertex::decode_body(&history.block(&first.body)?).ok()?;
+        Authority::from_charter(&self.genesis, &entries.first()?.body).ok()
+    }
+
+    fn layers<'a>(&'a self, history: &'a dyn History) -> Layers<'a> {
+        Layers { history, batch: &self.batch, vertex: None }
+    }
+
+    fn context<'a>(
+        &'a self,
+        authority: &'a Authority,
+        history: &'a dyn History,
+    ) -> FoldContext<'a> {
+        FoldContext {
+            network: self.network,
+            authority,
+            keys: &self.authorities,
+            layers: self.layers(history),
+        }
+    }
+
+    /// Gives out what is to be written.
+    fn append(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        self.seal(now, history);
+        if self.batch.is_empty() {
+            return;
+        }
+        self.batch.put(key(Table::Order, &[]), &self.order);
+        self.appending = true;
+        // The batch stays as a layer of its own until it is durable: nothing is handled in between.
+        out.push(Action::Append(std::mem::take(&mut self.batch)));
+    }
+
+    fn committed(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        self.appending = false;
+        self.home.start_is_written(history);
+        out.append(&mut self.after);
+        self.announce(history, out);
+        self.request_all(now, history, out);
+    }
+
+    fn aborted(&mut self, refusal: Refusal, history: &dyn History, out: &mut Vec<Action>) {
+        self.appending = false;
+        self.batch = Changes::default();
+        self.open = None;
+        self.moved.clear();
+        self.order = order(history);
+        let own = self.home.log();
+        self.authorities.0.retain(|log, _| *log == own || history.log(log).is_some());
+        self.in_flight.clear();
+        for action in self.after.drain(..) {
+            if let Action::Reply(ticket, _) = action {
+                out.push(Action::Reply(ticket, Err(refusal)));
+            }
+        }
+    }
+}
+
+/// The arrival order that the next vertex gets.
+fn order(history: &dyn History) -> u64 {
+    history.typed(&key(Table::Order, &[])).unwrap_or(0)
+}
+
+/// All logs that are known, in order of their ids.
+fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
+    history
+        .rows(&key(Table::Log, &[]), None, MAX_LOGS)
+        .into_iter()
+        .filter_map(|(key, _)| {
+            let log = LogId(key.get(1..)?.try_into().ok()?);
+            Some((log, history.log(&log)?))
+        })
+        .collect()
+}
+
+/// The frontier as of what is durable.
+fn frontier(history: &dyn History) -> Vec<FrontierEntry> {
+    log_rows(history)
+        .iter()
+        .filter(|(_, row)| row.seq > 0 || row.frozen.is_some())
+        .map(|(log, row)| FrontierEntry::of(log, row))
+        .collect()
+}
