@@ -26,10 +26,10 @@ fn each_bad_node_certificate_has_its_code() {
     check("ok", "nothing", &|_| ());
     check("ok", "with a KEM key", &|d| d.extensions.push(kem.clone()));
     check("ok", "an unknown extension, not critical", &|d| {
-        d.unknown(false)
+        d.unknown(false);
     });
     check("cert-critical-extension", "unknown and critical", &|d| {
-        d.unknown(true)
+        d.unknown(true);
     });
     check("cert-critical-extension", "a critical KEM key", &|d| {
         d.extensions.push(Extension {
@@ -39,26 +39,26 @@ fn each_bad_node_certificate_has_its_code() {
     });
 
     check("cert-expired", "over", &|d| {
-        d.validity = Validity::days(APRIL, 29)
+        d.validity = Validity::days(APRIL, 29);
     });
     check("ok", "in its last second", &|d| {
-        d.validity = Validity::days(APRIL, 30)
+        d.validity = Validity::days(APRIL, 30);
     });
     check("ok", "in its first second", &|d| {
-        d.validity = Validity::days(at(), 1)
+        d.validity = Validity::days(at(), 1);
     });
     check("cert-not-yet-valid", "to come", &|d| {
         d.validity = Validity::days(at().plus_ms(1000), 1);
     });
 
     check("cert-region", "another prefecture", &|d| {
-        d.subject = name("Asia/JP/18/18201")
+        d.subject = name("Asia/JP/18/18201");
     });
     check("cert-region", "a longer code", &|d| {
-        d.subject = name("Asia/JP/170/17201")
+        d.subject = name("Asia/JP/170/17201");
     });
     check("cert-name", "a prefecture only", &|d| {
-        d.subject = name("Asia/JP/17")
+        d.subject = name("Asia/JP/17");
     });
     check("cert-name", "no region", &|d| d.subject = name("金沢市"));
     check("cert-name", "an organisation too", &|d| {
@@ -73,29 +73,29 @@ fn each_bad_node_certificate_has_its_code() {
         d.set::<SubjectAltName>(Some(uris(&[&format!("p2p:{PEER}")])));
     });
     check("cert-san", "no peer id", &|d| {
-        d.set::<SubjectAltName>(Some(uris(&[Role::Home.uri()])))
+        d.set::<SubjectAltName>(Some(uris(&[Role::Home.uri()])));
     });
     check("cert-san", "a peer id that is none", &|d| {
         d.set::<SubjectAltName>(Some(uris(&["p2p:me", Role::Home.uri()])));
     });
 
     check("cert-key-usage", "no key usage", &|d| {
-        d.set::<KeyUsage>(None)
+        d.set::<KeyUsage>(None);
     });
     check("cert-key-usage", "may not sign", &|d| {
-        d.usage(KeyUsages::KeyAgreement)
+        d.usage(KeyUsages::KeyAgreement);
     });
     check("cert-key-usage", "may sign certificates only", &|d| {
-        d.usage(KeyUsages::KeyCertSign)
+        d.usage(KeyUsages::KeyCertSign);
     });
     check("cert-key-usage", "no extended usage", &|d| {
-        d.set::<ExtendedKeyUsage>(None)
+        d.set::<ExtendedKeyUsage>(None);
     });
     check("cert-key-usage", "a client only", &|d| {
-        d.extended(&[ID_KP_CLIENT_AUTH])
+        d.extended(&[ID_KP_CLIENT_AUTH]);
     });
     check("cert-key-usage", "a server only", &|d| {
-        d.extended(&[ID_KP_SERVER_AUTH])
+        d.extended(&[ID_KP_SERVER_AUTH]);
     });
     check("cert-is-ca", "a CA", &|d| d.ca(None));
 
@@ -107,10 +107,10 @@ fn each_bad_node_certificate_has_its_code() {
     });
     check("cert-malformed", "version 1", &|d| d.extensions.clear());
     check("cert-malformed", "an extension twice", &|d| {
-        d.extensions.push(d.extensions[2].clone())
+        d.extensions.push(d.extensions[2].clone());
     });
     check("cert-malformed", "two KEM keys", &|d| {
-        d.extensions.extend([kem.clone(), kem.clone()])
+        d.extensions.extend([kem.clone(), kem.clone()]);
     });
     check("cert-malformed", "a KEM key of no form", &|d| {
         let extn_value = OctetString::new([0x05, 0x00]).unwrap();

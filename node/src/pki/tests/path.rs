@@ -77,17 +77,17 @@ fn each_bad_path_has_its_code() {
         );
     };
     via("cert-key-usage", "may not sign certificates", &|d| {
-        d.usage(KeyUsages::CRLSign)
+        d.usage(KeyUsages::CRLSign);
     });
     via("cert-key-usage", "no key usage", &|d| {
-        d.set::<KeyUsage>(None)
+        d.set::<KeyUsage>(None);
     });
     via("cert-not-ca", "no CA", &|d| d.set::<BasicConstraints>(None));
     via("cert-expired", "over", &|d| {
-        d.validity = Validity::days(APRIL, 1)
+        d.validity = Validity::days(APRIL, 1);
     });
     via("cert-critical-extension", "unknown and critical", &|d| {
-        d.unknown(true)
+        d.unknown(true);
     });
     let leaf_as_ca = Issuer::new(&by_root, &ishikawa.node).unwrap();
     let below_leaf = sign(&leaf_as_ca, ishikawa.node(), |d| {
@@ -140,19 +140,19 @@ fn each_bad_path_has_its_code() {
     };
     under("ok", "the root over", &|_| ());
     under("cert-expired", "a root that is over", &|d| {
-        d.validity = Validity::days(APRIL, 1)
+        d.validity = Validity::days(APRIL, 1);
     });
     under("cert-not-yet-valid", "a root to come", &|d| {
-        d.validity = Validity::days(at().plus_ms(1000), 1)
+        d.validity = Validity::days(at().plus_ms(1000), 1);
     });
     under("cert-not-ca", "a root that is no CA", &|d| {
-        d.set::<BasicConstraints>(None)
+        d.set::<BasicConstraints>(None);
     });
     under("cert-key-usage", "a root that may not sign", &|d| {
-        d.usage(KeyUsages::DigitalSignature)
+        d.usage(KeyUsages::DigitalSignature);
     });
     under("cert-critical-extension", "a critical extension", &|d| {
-        d.unknown(true)
+        d.unknown(true);
     });
     check(
         "cert-unknown-issuer",
