@@ -72,6 +72,9 @@ pub enum Refusal {
     /// No such account here.
     #[error("no such account at this home")]
     UnknownAccount,
+    /// No such log here.
+    #[error("no such log is known here")]
+    UnknownLog,
     /// The account is already enrolled with another certificate or key.
     #[error("the account is already enrolled differently")]
     AccountExists,
@@ -191,6 +194,7 @@ impl Refusal {
             Self::WrongNetwork => "wrong-network",
             Self::WrongHome => "wrong-home",
             Self::UnknownAccount => "unknown-account",
+            Self::UnknownLog => "unknown-log",
             Self::AccountExists => "account-exists",
             Self::SameAccount => "same-account",
             Self::WrongReceiver => "wrong-receiver",

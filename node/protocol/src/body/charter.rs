@@ -1,0 +1,114 @@
+//! The charter: who a municipality is. The first entry of its log, and what its log id is made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BODY_VERSION, Kind};
+use crate::amount::Timestamp;
+use crate::crypto::{Algorithm, PublicKey, TAG_CHARTER};
+use crate::ids::{LogId, NetworkId, sha256};
+use crate::json;
+use crate::refusal::Refusal;
+use crate::region::Region;
+
+/// Most officers of a municipality: their raw keys stand in the charter.
+pub const MAX_OFFICERS: usize = 9;
+/// Most intermediate certificates between a node certificate and a root.
+pub const MAX_CHAIN: usize = 3;
+/// Most witnesses that a charter names (DESIGN §5).
+pub const MAX_WITNESSES: usize = 7;
+
+/// One officer: a raw key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Officer {
+    /// Algorithm.
+    pub alg: Algorithm,
+    /// Raw public key, base64.
+    #[serde(with = "json::base64_bytes")]
+    pub key: Vec<u8>,
+}
+
+/// The officers and how many of them must sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Officers {
+    /// How many must sign, at least 1.
+    pub k: u64,
+    /// Who may sign.
+    pub keys: Vec<Officer>,
+}
+
+/// Base64 text of DER, as it stands in the charter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Der(#[serde(with = "json::base64_bytes")] pub Vec<u8>);
+
+/// The charter's fields. Canonical JSON of at most 96 KiB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charter {
+    /// Form of the body: 1.
+    pub version: u64,
+    /// `charter`.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Network.
+    pub network: NetworkId,
+    /// Municipality.
+    pub region: Region,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// Suite of the node's keys: `dilithium5-ntru`.
+    pub suite: String,
+    /// The node certificate, DER in base64.
+    pub node_certificate: Der,
+    /// Its intermediates towards a genesis root, DER in base64.
+    pub chain: Vec<Der>,
+    /// Officers.
+    pub officers: Officers,
+    /// Logs that are asked to witness this one; they need not exist yet.
+    pub witnesses: Vec<LogId>,
+}
+
+impl Charter {
+    /// Reads a charter and checks what can be checked of it alone.
+    ///
+    /// # Errors
+    /// The refusals of [`json::read`] and of the fields.
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let charter: Self = json::read(bytes, json::MAX_CHARTER_BODY)?;
+        if charter.version != BODY_VERSION {
+            return Err(Refusal::UnknownVersion);
+        }
+        let officers = &charter.officers;
+        let known = officers.keys.len() as u64;
+        let plausible = charter.kind == Kind::Charter
+            && charter.suite == crate::genesis::SUITE_DILITHIUM5_NTRU
+            && officers.keys.len() <= MAX_OFFICERS
+            && (1..=known).contains(&officers.k)
+            && charter.chain.len() <= MAX_CHAIN
+            && charter.witnesses.len() <= MAX_WITNESSES;
+        if !plausible {
+            return Err(Refusal::BadField);
+        }
+        let keys = charter.officer_keys()?;
+        let mut ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() == keys.len() { Ok(charter) } else { Err(Refusal::BadField) }
+    }
+
+    /// The officers' keys.
+    ///
+    /// # Errors
+    /// [`Refusal::BadKey`].
+    pub fn officer_keys(&self) -> Result<Vec<PublicKey>, Refusal> {
+        self.officers.keys.iter().map(|o| PublicKey::new(o.alg, &o.key)).collect()
+    }
+
+    /// The log that these charter bytes found: SHA-256(tag ‖ body).
+    #[must_use]
+    pub fn log_id(body: &[u8]) -> LogId {
+        LogId(sha256(&[TAG_CHARTER.0, body]))
+    }
+}

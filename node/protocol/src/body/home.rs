@@ -1,0 +1,124 @@
+//! What a home writes itself: `settle`, `start`, `fault`. Deterministic DAG-CBOR; the vertex signature
+//! covers them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::Amount;
+use crate::codec;
+use crate::ids::{BlockId, Digest, LogId};
+use crate::refusal::Refusal;
+
+/// Longest body that a home writes, in bytes: two signed headers and some.
+pub const MAX_HOME_BODY: usize = 32 * 1024;
+/// Longest software name in a `start`.
+const MAX_SOFTWARE: usize = 64;
+
+/// Where an entry stands in its own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnEntry {
+    /// Epoch of the log.
+    pub epoch: u64,
+    /// Position of the vertex.
+    pub seq: u64,
+    /// Position in the vertex.
+    pub index: u64,
+}
+
+/// Closes a transfer that its receiver took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settle {
+    /// Form of the body: 1.
+    pub v: u64,
+    /// Identity of the transfer.
+    pub transfer: Digest,
+    /// Where the transfer stands in this log.
+    pub own: OwnEntry,
+    /// Its amount.
+    pub amount: Amount,
+    /// `accepted`.
+    pub reason: String,
+}
+
+impl Settle {
+    /// The only reason so far.
+    pub const ACCEPTED: &'static str = "accepted";
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let body: Self = codec::decode(bytes, MAX_HOME_BODY)?;
+        version(body.v)?;
+        if body.reason == Self::ACCEPTED { Ok(body) } else { Err(Refusal::BadField) }
+    }
+}
+
+/// The node started: written with the first vertex after a start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Form of the body: 1.
+    pub v: u64,
+    /// Name and version of the software.
+    pub software: String,
+    /// Clock quality at the start: `gnss`, `ntp` or `rtc`.
+    pub clock: String,
+    /// Head of the trust log, if it has any record: an old whitelist restored is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<BlockId>,
+}
+
+impl Start {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let body: Self = codec::decode(bytes, MAX_HOME_BODY)?;
+        version(body.v)?;
+        let known_clock = matches!(body.clock.as_str(), "gnss" | "ntp" | "rtc");
+        let named = !body.software.is_empty() && body.software.len() <= MAX_SOFTWARE;
+        if known_clock && named { Ok(body) } else { Err(Refusal::BadField) }
+    }
+}
+
+/// The author saw another log put two vertices at one position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Form of the body: 1.
+    pub v: u64,
+    /// The log at fault.
+    pub log: LogId,
+    /// Its epoch.
+    pub epoch: u64,
+    /// `equivocation`.
+    pub reason: String,
+    /// Position of the last common vertex: the log counts up to here.
+    pub cut: u64,
+    /// The two header blocks at position `cut + 1`, in order of their ids.
+    pub evidence: Vec<serde_bytes::ByteBuf>,
+}
+
+impl Fault {
+    /// The only reason so far.
+    pub const EQUIVOCATION: &'static str = "equivocation";
+
+    /// Reads the body. Whether the evidence convicts is checked where the log's key is known.
+    ///
+    /// # Errors
+    /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let body: Self = codec::decode(bytes, MAX_HOME_BODY)?;
+        version(body.v)?;
+        let two = body.evidence.len() == 2;
+        if body.reason == Self::EQUIVOCATION && two { Ok(body) } else { Err(Refusal::BadField) }
+    }
+}
+
+const fn version(v: u64) -> Result<(), Refusal> {
+    if v == super::BODY_VERSION { Ok(()) } else { Err(Refusal::UnknownVersion) }
+}

@@ -1,0 +1,190 @@
+//! What people, officers and homes say: the bodies of entries, one file a group.
+//!
+//! Bodies that people and officers sign are canonical JSON, kept as received; bodies that a home
+//! authors are deterministic DAG-CBOR. A body type can only be built from bytes that passed its checks.
+
+mod charter;
+mod home;
+mod label;
+mod officer;
+mod person;
+
+pub use charter::{Charter, Officer, Officers};
+pub use home::{Fault, OwnEntry, Settle, Start};
+pub use label::Label;
+pub use officer::Grant;
+pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::amount::Timestamp;
+use crate::crypto::{Algorithm, DomainTag};
+use crate::ids::{Digest, KeyId, LogId, NetworkId};
+use crate::json;
+use crate::refusal::Refusal;
+
+/// The version that every body of this software carries.
+pub const BODY_VERSION: u64 = 1;
+/// How far a client's clock may run ahead of the home's, in milliseconds: five minutes.
+pub const MAX_FUTURE_MS: u64 = 5 * 60 * 1000;
+
+/// What kind of thing happened. The kinds of later issues are not known here: a vertex that holds one
+/// is `unsupported`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The first entry of a log: who the municipality is.
+    Charter,
+    /// An account opens.
+    Enrol,
+    /// Officers give an account 愛貨.
+    Grant,
+    /// A proof of place, directly before its transfer.
+    Place,
+    /// A person sends 愛貨.
+    Transfer,
+    /// The receiver takes it.
+    Accept,
+    /// The sender's home closes the transfer.
+    Settle,
+    /// The node started.
+    Start,
+    /// The author saw another log convict itself.
+    Fault,
+}
+
+impl Kind {
+    /// The kind's name in entries and bodies.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Charter => "charter",
+            Self::Enrol => "enrol",
+            Self::Grant => "grant",
+            Self::Place => "place",
+            Self::Transfer => "transfer",
+            Self::Accept => "accept",
+            Self::Settle => "settle",
+            Self::Start => "start",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        [
+            Self::Charter,
+            Self::Enrol,
+            Self::Grant,
+            Self::Place,
+            Self::Transfer,
+            Self::Accept,
+            Self::Settle,
+            Self::Start,
+            Self::Fault,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or(Refusal::UnknownVersion)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A body that one person signs.
+pub trait PersonBody: Serialize + DeserializeOwned {
+    /// Its kind, which stands in `type`.
+    const KIND: Kind;
+    /// Its domain tag.
+    const TAG: DomainTag;
+
+    /// The fields that every person's body has.
+    fn common(&self) -> Common;
+
+    /// What must hold of this body by itself.
+    ///
+    /// # Errors
+    /// The first refusal found.
+    fn check(&self) -> Result<(), Refusal>;
+}
+
+/// The fields that every body signed by a person has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// Form of the body.
+    pub version: u64,
+    /// Kind that the body claims.
+    pub kind: Kind,
+    /// Network.
+    pub network: NetworkId,
+    /// Algorithm of the signing key.
+    pub alg: Algorithm,
+    /// Signing key.
+    pub key: KeyId,
+    /// Home that is to sequence it.
+    pub home: LogId,
+    /// The account's sequence number.
+    pub sequence: u64,
+    /// When the person made it, by their own clock.
+    pub created_at: Timestamp,
+}
+
+/// Reads a person's body from the exact bytes that were signed.
+///
+/// # Errors
+/// [`Refusal::UnknownAlgorithm`] before everything about the body's type, then the refusals of
+/// [`json::read`] and of the body itself.
+pub fn read_person_body<B: PersonBody>(bytes: &[u8]) -> Result<B, Refusal> {
+    let value = json::read_object(bytes, json::MAX_SIGNED_BODY)?;
+    precise_refusal(&value)?;
+    let body: B = serde_json::from_value(value).map_err(|_| Refusal::BadField)?;
+    let common = body.common();
+    if common.version != BODY_VERSION {
+        return Err(Refusal::UnknownVersion);
+    }
+    if common.kind != B::KIND {
+        return Err(Refusal::BadField);
+    }
+    body.check()?;
+    Ok(body)
+}
+
+/// Where a field's own form is wrong, says so instead of the general `bad-field`.
+fn precise_refusal(value: &serde_json::Value) -> Result<(), Refusal> {
+    let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
+    if let Some(alg) = text("alg") {
+        alg.parse::<Algorithm>()?;
+    }
+    if let Some(amount) = text("amount") {
+        amount.parse::<crate::amount::Amount>()?.positive()?;
+    }
+    Ok(())
+}
+
+/// The identity of a submission: SHA-256(tag ‖ body). The signature is not part of it.
+#[must_use]
+pub fn identity(tag: DomainTag, body: &[u8]) -> Digest {
+    Digest::of(&[tag.0, body])
+}

@@ -1,0 +1,16 @@
+//! The journal (仕訳): postings derived from entries, never stored beside them.
+
+mod chart;
+mod posting;
+
+pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account};
+pub use posting::{Posting, Side, debit_for_transfer, postings};
+
+/// Code of 愛貨, the asset that people hold.
+pub const AIKA: u16 = 101;
+/// Code of 他者への未払愛貨: promised to others and not yet settled.
+pub const PAYABLE: u16 = 203;
+/// Code of 愛貨贈与差額: where granted 愛貨 comes from.
+pub const GRANTED: u16 = 305;
+/// Code of 愛の行動受取: what a receiver earns.
+pub const RECEIVED: u16 = 401;

@@ -1,0 +1,103 @@
+//! Posting rules (DESIGN §6, Journal): what each entry does to the accounts of its own log.
+
+use super::{AIKA, GRANTED, PAYABLE, RECEIVED};
+use crate::amount::{Amount, Timestamp};
+use crate::body::{Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_person_body};
+use crate::ids::{AccountId, BlockId, LogId};
+use crate::refusal::Refusal;
+use crate::vertex::Entry;
+
+/// Debit or credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// 借方.
+    Debit,
+    /// 貸方.
+    Credit,
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Posting {
+    /// Log whose entry this is.
+    pub log: LogId,
+    /// Whose books.
+    pub account: AccountId,
+    /// Time of the vertex.
+    pub time: Timestamp,
+    /// The vertex.
+    pub vertex: BlockId,
+    /// Where the entry stands.
+    pub entry: OwnEntry,
+    /// Code of the chart.
+    pub code: u16,
+    /// Side.
+    pub side: Side,
+    /// Amount.
+    pub amount: Amount,
+}
+
+/// The expense account of a transfer: the sender's `account_title` decides; without one it is
+/// 愛の行動消費. (With `other` the private `details` may name 愛貨の再投資費用; homes do not receive
+/// private values yet, so it is 他者のサポートに伴う愛貨の消費.) The home books the result.
+#[must_use]
+pub const fn debit_for_transfer(title: Option<AccountTitle>) -> u16 {
+    match title {
+        None | Some(AccountTitle::Expense) => 501,
+        Some(AccountTitle::Sales) => 502,
+        Some(AccountTitle::Transfer) => 503,
+        Some(AccountTitle::Other) => 509,
+    }
+}
+
+/// The postings of one entry at its place. `settled` gives the account of the transfer that a `settle`
+/// closes. Entries without an effect on balances give none.
+///
+/// # Errors
+/// The refusals of the body's form; an entry of a valid log gives none.
+pub fn postings(
+    entry: &Entry,
+    log: LogId,
+    time: Timestamp,
+    vertex: BlockId,
+    at: OwnEntry,
+    settled: impl FnOnce(&Settle) -> Option<AccountId>,
+) -> Result<Vec<Posting>, Refusal> {
+    let pair = |account, debit, credit, amount| {
+        [(debit, Side::Debit), (credit, Side::Credit)]
+            .map(|(code, side)| Posting { log, account, time, vertex, entry: at, code, side, amount })
+            .to_vec()
+    };
+    match entry.kind {
+        Kind::Grant => {
+            let grant = Grant::read(&entry.body)?;
+            Ok(pair(grant.account, AIKA, GRANTED, grant.amount))
+        }
+        Kind::Transfer => {
+            let transfer: Transfer = read_person_body(&entry.body)?;
+            let debit = entry.booked.debit.ok_or(Refusal::BadBooking)?;
+            Ok(pair(transfer.sender, debit, PAYABLE, transfer.amount))
+        }
+        Kind::Accept => {
+            let accept: Accept = read_person_body(&entry.body)?;
+            let account = cited_receiver(entry).unwrap_or_else(|| AccountId::new(&accept.home, &accept.key));
+            Ok(pair(account, AIKA, RECEIVED, accept.amount))
+        }
+        Kind::Settle => {
+            let settle = Settle::read(&entry.body)?;
+            let account = settled(&settle).ok_or(Refusal::UnknownTransfer)?;
+            Ok(pair(account, PAYABLE, AIKA, settle.amount))
+        }
+        Kind::Charter | Kind::Enrol | Kind::Place | Kind::Start | Kind::Fault => Ok(Vec::new()),
+    }
+}
+
+/// The receiver that the cited transfer names: after a `rotate` it is not the signing key's id.
+fn cited_receiver(entry: &Entry) -> Option<AccountId> {
+    entry.cites.iter().find_map(|cite| match cite {
+        crate::vertex::Cite::Entry(cite) => {
+            read_person_body::<Transfer>(&cite.body).ok().map(|transfer| transfer.receiver)
+        }
+        crate::vertex::Cite::Own(_) => None,
+    })
+}

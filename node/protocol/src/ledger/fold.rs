@@ -1,0 +1,286 @@
+//! The fold: entries go in one by one; each is checked by the rules and changes rows, or changes
+//! nothing. The same code runs for a vertex that this home is about to sign and for one that a peer
+//! sent.
+
+use std::collections::BTreeSet;
+
+use super::rows::{LogRow, Table, Totals, VertexRow, key};
+use super::view::{Changes, Layers, Rows};
+use super::judge::Missing;
+use crate::amount::Timestamp;
+use crate::body::{Kind, OwnEntry};
+use crate::ids::{BlockId, Digest, LogId, NetworkId};
+use crate::place::PlaceProof;
+use crate::refusal::Refusal;
+use crate::vertex::{Authority, Checked, Entry, KeySource, SignedHeader};
+
+/// Why an entry does not go in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoldError {
+    /// It breaks a rule.
+    Refused(Refusal),
+    /// Something that it rests on is not here yet.
+    Waiting(Missing),
+}
+
+impl From<Refusal> for FoldError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What every rule may look at.
+#[derive(Clone, Copy)]
+pub struct FoldContext<'a> {
+    /// Network.
+    pub network: NetworkId,
+    /// Authority of the log that is folded.
+    pub authority: &'a Authority,
+    /// Keys that are at hand.
+    pub keys: &'a dyn KeySource,
+    /// Rows and blocks.
+    pub layers: Layers<'a>,
+}
+
+/// A vertex in the making: the state after the entries so far.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    /// Log.
+    pub(super) log: LogId,
+    /// Position of this vertex.
+    pub(super) position: (u64, u64),
+    /// The log's row as of now.
+    pub(super) row: LogRow,
+    /// What changed so far.
+    pub(super) changes: Changes,
+    /// Entries so far.
+    pub(super) entries: Vec<Entry>,
+    /// A proof of place that waits for its transfer.
+    pub(super) place: Option<PlaceProof>,
+    /// Other homes that are addressed.
+    pub(super) to: BTreeSet<LogId>,
+    /// The vertex may not be earlier than this.
+    pub(super) not_before: Timestamp,
+    /// The vertex may not be later than this.
+    pub(super) not_after: Timestamp,
+}
+
+impl Fold {
+    /// Begins the vertex after the log's head; `None` begins the log.
+    #[must_use]
+    pub fn begin(log: LogId, genesis: NetworkId, head: Option<LogRow>) -> Self {
+        let row = head.unwrap_or(LogRow {
+            epoch: 1,
+            seq: 0,
+            head: genesis,
+            time: Timestamp(0),
+            first: genesis,
+            officers_sequence: 0,
+            entries: 0,
+            totals: Totals::default(),
+            frozen: None,
+        });
+        Self {
+            log,
+            position: (row.epoch, row.seq + 1),
+            not_before: row.time,
+            not_after: Timestamp(u64::MAX),
+            row,
+            changes: Changes::default(),
+            entries: Vec::new(),
+            place: None,
+            to: BTreeSet::new(),
+        }
+    }
+
+    /// Entries so far.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Rows as of the entries so far.
+    #[must_use]
+    pub const fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Other homes addressed so far.
+    #[must_use]
+    pub const fn to(&self) -> &BTreeSet<LogId> {
+        &self.to
+    }
+
+    /// The log's row before this vertex, with the sums as of the entries so far.
+    #[must_use]
+    pub const fn row(&self) -> &LogRow {
+        &self.row
+    }
+
+    /// The earliest and latest time that this vertex may carry.
+    #[must_use]
+    pub const fn time_bounds(&self) -> (Timestamp, Timestamp) {
+        (self.not_before, self.not_after)
+    }
+
+    /// Where the next entry will stand.
+    #[must_use]
+    pub fn next_position(&self) -> OwnEntry {
+        OwnEntry {
+            epoch: self.position.0,
+            seq: self.position.1,
+            index: self.entries.len() as u64,
+        }
+    }
+
+    /// Takes one entry, or leaves everything as it was.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    pub fn push(
+        &mut self,
+        ctx: &FoldContext<'_>,
+        entry: Entry,
+        checked: &[Checked],
+    ) -> Result<(), FoldError> {
+        if self.place.is_some() && entry.kind != Kind::Transfer {
+            return Err(Refusal::BadEntry.into());
+        }
+        let first_vertex = self.position.1 == 1;
+        match (entry.kind, first_vertex, self.entries.len()) {
+            (Kind::Charter, true, 0) => self.charter(ctx, &entry)?,
+            (Kind::Start, true, 1) | (Kind::Start, false, 0) => self.start(&entry)?,
+            (Kind::Charter | Kind::Start, ..) | (_, true, 0 | 1) => {
+                return Err(Refusal::BadEntry.into());
+            }
+            (Kind::Enrol, ..) => self.enrol(ctx, &entry, checked)?,
+            (Kind::Grant, ..) => self.grant(ctx, &entry, checked)?,
+            (Kind::Place, ..) => self.place(ctx, &entry)?,
+            (Kind::Transfer, ..) => self.transfer(ctx, &entry, checked)?,
+            (Kind::Accept, ..) => self.accept(ctx, &entry, checked)?,
+            (Kind::Settle, ..) => self.settle(ctx, &entry)?,
+            (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+        }
+        self.entries.push(entry);
+        self.row.entries += 1;
+        Ok(())
+    }
+
+    /// Takes back a proof of place whose transfer was refused.
+    pub fn drop_pending_place(&mut self) {
+        if self.place.take().is_some() {
+            self.entries.pop();
+            self.row.entries -= 1;
+        }
+    }
+
+    /// Closes the vertex under its signed header and gives everything that is to be written.
+    ///
+    /// # Errors
+    /// [`Refusal::BadVertex`] or [`Refusal::BadEntry`] when the header does not fit what was folded.
+    pub fn finish(
+        mut self,
+        header: &SignedHeader,
+        body_block: Vec<u8>,
+        order: u64,
+    ) -> Result<(Changes, LogRow), Refusal> {
+        let h = &header.header;
+        if self.place.is_some() {
+            return Err(Refusal::BadEntry);
+        }
+        let complete = self.position.1 > 1 || self.entries.len() >= 2;
+        let fits = complete
+            && (h.epoch, h.seq) == self.position
+            && h.prev == self.row.head
+            && h.to.iter().eq(&self.to)
+            && (self.not_before..=self.not_after).contains(&h.time);
+        if !fits {
+            return Err(Refusal::BadVertex);
+        }
+        self.row.seq = h.seq;
+        self.row.head = header.id;
+        self.row.time = h.time;
+        if h.seq == 1 {
+            self.row.first = header.id;
+        }
+        debug_assert!(self.row.totals.conserved(), "the sums of a folded log balance");
+        let mut changes = self.changes;
+        let position = key(
+            Table::Position,
+            &[&self.log.0, &h.epoch.to_be_bytes(), &h.seq.to_be_bytes()],
+        );
+        changes.put(position, &header.id);
+        changes.put(
+            key(Table::Vertex, &[header.id.digest()]),
+            &VertexRow {
+                log: self.log,
+                epoch: h.epoch,
+                seq: h.seq,
+                time: h.time,
+                count: h.count,
+                entries_root: h.entries_root,
+                body: h.body,
+                order,
+            },
+        );
+        changes.put(key(Table::Log, &[&self.log.0]), &self.row);
+        changes.blocks.push((h.body, body_block));
+        changes.blocks.push((header.id, header.block.clone()));
+        Ok((changes, self.row))
+    }
+
+    /// Rows as this vertex has left them so far.
+    pub(super) fn rows<'a>(&'a self, ctx: &FoldContext<'a>) -> Layers<'a> {
+        ctx.layers.with(&self.changes)
+    }
+
+    /// Notes when the home received an entry: the vertex cannot be earlier.
+    pub(super) fn received(&mut self, at: Timestamp) {
+        self.not_before = self.not_before.max(at);
+    }
+
+    /// Notes a last time: the vertex cannot be later.
+    pub(super) fn until(&mut self, at: Timestamp) {
+        self.not_after = self.not_after.min(at);
+    }
+
+    /// The vertex time that an entry cites, once the cite was proven.
+    pub(super) fn proven_vertex(
+        &self,
+        ctx: &FoldContext<'_>,
+        cite: &crate::vertex::EntryCite,
+    ) -> Result<VertexRow, FoldError> {
+        let rows = self.rows(ctx);
+        let Some(vertex) = rows.vertex(&cite.vertex) else {
+            return Err(FoldError::Waiting(Missing::Vertex(cite.vertex)));
+        };
+        let path: Vec<[u8; 32]> = cite.path.iter().map(|digest| digest.0).collect();
+        let proven = crate::vertex::verify_path(
+            &cite.leaf(),
+            cite.index,
+            vertex.count,
+            &path,
+            &vertex.entries_root.0,
+        );
+        let beyond_cut = rows
+            .fault_cut(&self.log, &vertex.log, vertex.epoch)
+            .is_some_and(|cut| vertex.seq > cut);
+        if proven && !beyond_cut && vertex.log != self.log {
+            Ok(vertex)
+        } else {
+            Err(Refusal::BadCite.into())
+        }
+    }
+
+    /// Sets where a submission stands.
+    pub(super) fn note_submission(&mut self, identity: &Digest) {
+        let at = self.next_position();
+        self.changes.put(key(Table::Submission, &[&self.log.0, &identity.0]), &at);
+    }
+
+    /// The id of the head before this vertex.
+    #[must_use]
+    pub const fn prev(&self) -> BlockId {
+        self.row.head
+    }
+}

@@ -1,0 +1,99 @@
+//! The verdict on a vertex: a function of bytes, causal past and genesis only (DESIGN §6.0).
+
+use super::fold::{Fold, FoldContext, FoldError};
+use super::rows::LogRow;
+use super::view::{Changes, Rows};
+use crate::amount::Timestamp;
+use crate::body::{Fault, OwnEntry};
+use crate::crypto::PublicKey;
+use crate::ids::{BlockId, LogId, NetworkId};
+use crate::refusal::Refusal;
+use crate::vertex::{MAX_PARENT_AHEAD_MS, SignedHeader, VerifiedVertex};
+
+/// What a vertex waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// A vertex.
+    Vertex(BlockId),
+    /// A log that is not known.
+    Log(LogId),
+    /// This moment.
+    Time(Timestamp),
+}
+
+/// The four verdicts.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It stands; this is to be written.
+    Valid(Box<(Changes, LogRow)>),
+    /// It breaks a rule: evidence. The log is frozen before it.
+    Invalid(Refusal),
+    /// It is of a newer version: frozen until upgrade.
+    Unsupported,
+    /// Parents or time are missing.
+    Waiting(Missing),
+}
+
+/// Judges a vertex whose `prev` is the head of its log (or which begins it).
+#[must_use]
+pub fn judge(ctx: &FoldContext<'_>, vertex: &VerifiedVertex, order: u64) -> Verdict {
+    match try_judge(ctx, vertex, order) {
+        Ok(valid) => Verdict::Valid(Box::new(valid)),
+        Err(FoldError::Refused(Refusal::UnknownVersion)) => Verdict::Unsupported,
+        Err(FoldError::Refused(refusal)) => Verdict::Invalid(refusal),
+        Err(FoldError::Waiting(missing)) => Verdict::Waiting(missing),
+    }
+}
+
+fn try_judge(
+    ctx: &FoldContext<'_>,
+    vertex: &VerifiedVertex,
+    order: u64,
+) -> Result<(Changes, LogRow), FoldError> {
+    let h = &vertex.header.header;
+    if h.network != ctx.network {
+        return Err(Refusal::WrongNetwork.into());
+    }
+    if h.charter != ctx.authority.charter_hash {
+        // A later charter changes officers or witnesses: a kind that this version does not know.
+        return Err(Refusal::UnknownVersion.into());
+    }
+    let entries = vertex.entries.as_ref().map_err(|refusal| *refusal)?;
+    for parent in &h.parents {
+        let Some(row) = ctx.layers.vertex(parent) else {
+            return Err(FoldError::Waiting(Missing::Vertex(*parent)));
+        };
+        if row.log == h.log || h.time < row.time.minus_ms(MAX_PARENT_AHEAD_MS) {
+            return Err(Refusal::BadVertex.into());
+        }
+    }
+    let mut fold = Fold::begin(h.log, ctx.network, ctx.layers.log(&h.log));
+    if fold.prev() != h.prev {
+        return Err(Refusal::BadVertex.into());
+    }
+    for (entry, checked) in entries.iter().zip(&vertex.checked) {
+        fold.push(ctx, entry.clone(), checked)?;
+    }
+    Ok(fold.finish(&vertex.header, vertex.body_block.clone(), order)?)
+}
+
+/// Whether a fault's evidence convicts the log whose node key this is: two headers of one position,
+/// both with its signature.
+///
+/// # Errors
+/// [`Refusal::BadEntry`], or the refusal of a header's form or signature.
+pub fn convicts(fault: &Fault, node_key: &PublicKey, network: NetworkId) -> Result<(), Refusal> {
+    let [a, b] = fault.evidence.as_slice() else { return Err(Refusal::BadEntry) };
+    let (a, b) = (SignedHeader::read(a)?, SignedHeader::read(b)?);
+    let at = |header: &SignedHeader| {
+        let h = &header.header;
+        (h.network, h.log, OwnEntry { epoch: h.epoch, seq: h.seq, index: 0 })
+    };
+    let position = OwnEntry { epoch: fault.epoch, seq: fault.cut + 1, index: 0 };
+    let expected = (network, fault.log, position);
+    if a.id >= b.id || at(&a) != expected || at(&b) != expected {
+        return Err(Refusal::BadEntry);
+    }
+    a.verify(node_key)?;
+    b.verify(node_key)
+}

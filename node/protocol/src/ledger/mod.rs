@@ -1,0 +1,22 @@
+//! The ledger: a log's state is the fold of that log alone, kept as rows.
+//!
+//! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` holds
+//! the rules an entry must pass, `judge` gives a verdict on a whole vertex. One code path: a home folds
+//! what it is about to sign with the same rules by which others judge it.
+
+mod fold;
+mod judge;
+mod rows;
+mod rules;
+mod view;
+
+pub use fold::{Fold, FoldError};
+pub use judge::{Missing, Verdict, convicts, judge};
+pub use rows::{
+    AccountRow, FaultRow, Frozen, IncomingRow, LogRow, Table, Totals, TransferRow, TransferState,
+    VertexRow, key,
+};
+pub use view::{Changes, History, Layers, Rows};
+
+/// How long a receiver may accept: 180 days after the transfer's vertex, in milliseconds.
+pub const ACCEPT_DEADLINE_MS: u64 = 180 * 24 * 60 * 60 * 1000;

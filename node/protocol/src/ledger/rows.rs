@@ -1,0 +1,331 @@
+//! The rows of the index: small keys, small values, one table a kind of question. Everything here can
+//! be rebuilt by folding the logs again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::amount::{Amount, Timestamp};
+use crate::body::OwnEntry;
+use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, TransferId};
+use crate::refusal::Refusal;
+
+/// A table of the index by the first byte of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Table {
+    /// `log` → [`LogRow`].
+    Log = b'l',
+    /// `log ‖ account` → [`AccountRow`].
+    Account = b'a',
+    /// `log ‖ identity` → [`TransferRow`]: transfers that leave this log's accounts.
+    Transfer = b't',
+    /// `log ‖ account ‖ transfer id` → identity.
+    TransferId = b'i',
+    /// `log ‖ identity` → receiver's home, for transfers still open.
+    Open = b'o',
+    /// `log ‖ identity of the transfer` → where its `accept` stands.
+    Accepted = b'r',
+    /// `receiver's home ‖ receiver ‖ identity` → [`IncomingRow`]: what waits to be accepted.
+    Incoming = b'w',
+    /// `log ‖ identity` → where a grant or enrolment stands.
+    Submission = b'd',
+    /// `log ‖ epoch ‖ seq` → vertex id.
+    Position = b'v',
+    /// `vertex id` → [`VertexRow`].
+    Vertex = b'h',
+    /// `log ‖ log at fault ‖ epoch` → cut: the fault entries of a log.
+    FaultEntry = b'f',
+    /// `log ‖ epoch` → [`FaultRow`]: equivocations that this node holds proof of.
+    Fault = b'x',
+}
+
+/// A row key.
+#[must_use]
+pub fn key(table: Table, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+    out.push(table as u8);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// Sums over a log, in hundredths (DESIGN §6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Everything granted.
+    #[serde(rename = "g")]
+    pub granted: u64,
+    /// Σ available over the accounts.
+    #[serde(rename = "a")]
+    pub available: u64,
+    /// Sent and neither settled nor refunded.
+    #[serde(rename = "o")]
+    pub open_out: u64,
+    /// Sent and settled.
+    #[serde(rename = "s")]
+    pub settled_out: u64,
+    /// Accepted from transfers of any log.
+    #[serde(rename = "i")]
+    pub accepted_in: u64,
+}
+
+impl Totals {
+    /// Whether Σ available + open_out + settled_out − accepted_in = grants.
+    #[must_use]
+    pub fn conserved(&self) -> bool {
+        let sum = i128::from(self.available) + i128::from(self.open_out)
+            + i128::from(self.settled_out)
+            - i128::from(self.accepted_in);
+        sum == i128::from(self.granted)
+    }
+}
+
+/// Where and why a log stopped counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frozen {
+    /// Two vertices at one position; the log counts up to this position.
+    #[serde(rename = "e")]
+    Equivocation(u64),
+    /// The vertex after this position breaks a rule.
+    #[serde(rename = "i")]
+    Invalid(u64),
+    /// The vertex after this position is of a newer version; it counts again after an upgrade.
+    #[serde(rename = "u")]
+    Unsupported(u64),
+}
+
+impl Frozen {
+    /// The last position that counts.
+    #[must_use]
+    pub const fn cut(&self) -> u64 {
+        match self {
+            Self::Equivocation(cut) | Self::Invalid(cut) | Self::Unsupported(cut) => *cut,
+        }
+    }
+
+    /// Its name in status and problem reports.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Equivocation(_) => "equivocation",
+            Self::Invalid(_) => "invalid",
+            Self::Unsupported(_) => "unsupported",
+        }
+    }
+}
+
+/// A log's head and sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// Epoch.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// Position of the head.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// The head.
+    #[serde(rename = "h")]
+    pub head: BlockId,
+    /// Its time.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+    /// First vertex, where the charter stands.
+    #[serde(rename = "f")]
+    pub first: BlockId,
+    /// Last officers' sequence used.
+    #[serde(rename = "k")]
+    pub officers_sequence: u64,
+    /// Entries so far.
+    #[serde(rename = "n")]
+    pub entries: u64,
+    /// Sums.
+    #[serde(rename = "u")]
+    pub totals: Totals,
+    /// Whether it stopped counting.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// Its active key.
+    #[serde(rename = "k")]
+    pub key: KeyId,
+    /// Where its enrolment stands.
+    #[serde(rename = "e")]
+    pub enrolled: OwnEntry,
+    /// The next sequence number.
+    #[serde(rename = "s")]
+    pub next_sequence: u64,
+    /// 愛貨 − 他者への未払愛貨.
+    #[serde(rename = "a")]
+    pub available: Amount,
+    /// 他者への未払愛貨: sent and not yet settled.
+    #[serde(rename = "o")]
+    pub open_out: Amount,
+}
+
+/// How far a transfer has come in its sender's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferState {
+    /// Sequenced; neither settled nor refunded.
+    #[serde(rename = "o")]
+    Open,
+    /// Settled.
+    #[serde(rename = "s")]
+    Settled,
+}
+
+/// A transfer in its sender's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRow {
+    /// State.
+    #[serde(rename = "z")]
+    pub state: TransferState,
+    /// Where it stands.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// When the sender's home received it.
+    #[serde(rename = "t")]
+    pub received_at: Timestamp,
+    /// Amount.
+    #[serde(rename = "a")]
+    pub amount: Amount,
+    /// Sender.
+    #[serde(rename = "s")]
+    pub sender: AccountId,
+    /// Receiver.
+    #[serde(rename = "r")]
+    pub receiver: AccountId,
+    /// The receiver's home.
+    #[serde(rename = "h")]
+    pub receiver_home: LogId,
+    /// Its own id.
+    #[serde(rename = "i")]
+    pub transfer_id: TransferId,
+}
+
+/// A transfer that waits to be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomingRow {
+    /// The sender's log.
+    #[serde(rename = "l")]
+    pub log: LogId,
+    /// Where it stands there.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// When the sender's home received it.
+    #[serde(rename = "t")]
+    pub received_at: Timestamp,
+}
+
+/// What is remembered of a verified header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VertexRow {
+    /// Log.
+    #[serde(rename = "l")]
+    pub log: LogId,
+    /// Epoch.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// Position.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// Time.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+    /// Number of entries.
+    #[serde(rename = "n")]
+    pub count: u64,
+    /// Merkle root.
+    #[serde(rename = "r")]
+    pub entries_root: Digest,
+    /// Body block.
+    #[serde(rename = "b")]
+    pub body: BlockId,
+    /// Position in this node's own order of arrival: parents and cites stand lower, so sending in this
+    /// order is causal.
+    #[serde(rename = "o")]
+    pub order: u64,
+}
+
+/// Proof of an equivocation: the two headers stand in the store under these ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultRow {
+    /// The last common position.
+    #[serde(rename = "c")]
+    pub cut: u64,
+    /// The two vertices at `cut + 1`, lower id first.
+    #[serde(rename = "v")]
+    pub vertices: [BlockId; 2],
+}
+
+/// Reads a row value of this software's own writing.
+///
+/// # Errors
+/// [`Refusal::BadCbor`] for a damaged index.
+pub(super) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    serde_ipld_dagcbor::from_slice(bytes).map_err(|_| Refusal::BadCbor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    /// The index takes keys and values of at most 256 bytes.
+    #[test]
+    fn the_largest_rows_fit_the_index() {
+        let id = BlockId::of(b"x");
+        let log = LogId([0xff; 32]);
+        let account = AccountId::new(&log, &KeyId([0xff; 32]));
+        let at = OwnEntry { epoch: u64::MAX, seq: u64::MAX, index: u64::MAX };
+        let time = Timestamp(u64::MAX);
+        let amount = Amount::from_hundredths(u64::MAX);
+        let sums = u64::MAX;
+        let totals = Totals {
+            granted: sums,
+            available: sums,
+            open_out: sums,
+            settled_out: sums,
+            accepted_in: sums,
+        };
+        let rows = [
+            codec::encode(&LogRow {
+                epoch: u64::MAX,
+                seq: u64::MAX,
+                head: id,
+                time,
+                first: id,
+                officers_sequence: u64::MAX,
+                entries: u64::MAX,
+                totals,
+                frozen: Some(Frozen::Invalid(u64::MAX)),
+            }),
+            codec::encode(&TransferRow {
+                state: TransferState::Settled,
+                at,
+                received_at: time,
+                amount,
+                sender: account,
+                receiver: account,
+                receiver_home: log,
+                transfer_id: TransferId([1; 16]),
+            }),
+            codec::encode(&VertexRow {
+                log,
+                epoch: u64::MAX,
+                seq: u64::MAX,
+                time,
+                count: 256,
+                entries_root: Digest([1; 32]),
+                body: id,
+                order: u64::MAX,
+            }),
+        ];
+        for row in rows {
+            assert!(row.len() <= 256, "{} bytes", row.len());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Reading: one narrow trait, and layers of what is not yet durable over what is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::rows::{
+    AccountRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read,
+};
+use crate::body::OwnEntry;
+use crate::codec;
+use crate::ids::{AccountId, BlockId, Digest, LogId};
+use crate::vertex::{Entry, decode_body};
+
+/// What the core may read: rows and blocks that are durable.
+pub trait History {
+    /// The row under this key.
+    fn row(&self, key: &[u8]) -> Option<Vec<u8>>;
+    /// Rows whose keys begin with `prefix`, in order, at most `limit`.
+    fn rows(&self, prefix: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)>;
+    /// The block with this id, its hash checked.
+    fn block(&self, id: &BlockId) -> Option<Vec<u8>>;
+}
+
+/// Rows and blocks that are to be written together.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// New row values; `None` deletes.
+    pub rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// New blocks in the order in which they are to be stored: a vertex's body before its header.
+    pub blocks: Vec<(BlockId, Vec<u8>)>,
+}
+
+impl Changes {
+    /// Sets a row.
+    pub fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+        self.rows.insert(key, Some(codec::encode(value)));
+    }
+
+    /// Deletes a row.
+    pub fn delete(&mut self, key: Vec<u8>) {
+        self.rows.insert(key, None);
+    }
+
+    /// Adds what `later` says on top.
+    pub fn absorb(&mut self, later: Self) {
+        self.rows.extend(later.rows);
+        self.blocks.extend(later.blocks);
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.blocks.is_empty()
+    }
+
+    /// Bytes of the blocks.
+    #[must_use]
+    pub fn block_bytes(&self) -> usize {
+        self.blocks.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+}
+
+/// What is durable, with layers of changes over it, the last on top.
+#[derive(Clone, Copy)]
+pub struct Layers<'a> {
+    /// What is durable.
+    pub history: &'a dyn History,
+    /// The batch that is being collected.
+    pub batch: &'a Changes,
+    /// The vertex that is being folded.
+    pub vertex: Option<&'a Changes>,
+}
+
+impl<'a> Layers<'a> {
+    /// The same with one more layer on top.
+    #[must_use]
+    pub const fn with(self, vertex: &'a Changes) -> Self {
+        Self { vertex: Some(vertex), ..self }
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &'a Changes> {
+        self.vertex.into_iter().chain(std::iter::once(self.batch))
+    }
+}
+
+/// Typed reading. Rows are this software's own writing; one that does not read is a damaged index,
+/// which the release build answers by aborting, and the next start by rebuilding.
+pub trait Rows {
+    /// The raw row.
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
+    /// The block.
+    fn get_block(&self, id: &BlockId) -> Option<Vec<u8>>;
+
+    /// A row of a known type.
+    fn typed<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
+        self.get(key).map(|bytes| read(&bytes).expect("the index holds what this software wrote"))
+    }
+
+    /// A log's head and sums.
+    fn log(&self, log: &LogId) -> Option<LogRow> {
+        self.typed(&key(Table::Log, &[&log.0]))
+    }
+
+    /// An account.
+    fn account(&self, log: &LogId, account: &AccountId) -> Option<AccountRow> {
+        self.typed(&key(Table::Account, &[&log.0, account.as_str().as_bytes()]))
+    }
+
+    /// A transfer in its sender's log.
+    fn transfer(&self, log: &LogId, identity: &Digest) -> Option<TransferRow> {
+        self.typed(&key(Table::Transfer, &[&log.0, &identity.0]))
+    }
+
+    /// Where a transfer was accepted in the receiver's log.
+    fn accepted(&self, log: &LogId, identity: &Digest) -> Option<OwnEntry> {
+        self.typed(&key(Table::Accepted, &[&log.0, &identity.0]))
+    }
+
+    /// Where a grant or enrolment stands.
+    fn submission(&self, log: &LogId, identity: &Digest) -> Option<OwnEntry> {
+        self.typed(&key(Table::Submission, &[&log.0, &identity.0]))
+    }
+
+    /// The vertex at a position.
+    fn vertex_at(&self, log: &LogId, epoch: u64, seq: u64) -> Option<BlockId> {
+        self.typed(&key(Table::Position, &[&log.0, &epoch.to_be_bytes(), &seq.to_be_bytes()]))
+    }
+
+    /// A verified header.
+    fn vertex(&self, id: &BlockId) -> Option<VertexRow> {
+        self.typed(&key(Table::Vertex, &[id.digest()]))
+    }
+
+    /// The cut up to which `log` accepts cites of `accused` in this epoch, if it entered a fault.
+    fn fault_cut(&self, log: &LogId, accused: &LogId, epoch: u64) -> Option<u64> {
+        self.typed(&key(Table::FaultEntry, &[&log.0, &accused.0, &epoch.to_be_bytes()]))
+    }
+
+    /// Proof of an equivocation that this node holds.
+    fn fault(&self, log: &LogId, epoch: u64) -> Option<FaultRow> {
+        self.typed(&key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]))
+    }
+
+    /// The entry at a position of a log.
+    fn entry(&self, log: &LogId, at: &OwnEntry) -> Option<Entry> {
+        let vertex = self.vertex(&self.vertex_at(log, at.epoch, at.seq)?)?;
+        let entries = decode_body(&self.get_block(&vertex.body)?).ok()?;
+        entries.into_iter().nth(usize::try_from(at.index).ok()?)
+    }
+}
+
+impl Rows for Layers<'_> {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        match self.layers().find_map(|changes| changes.rows.get(key)) {
+            Some(value) => value.clone(),
+            None => self.history.row(key),
+        }
+    }
+
+    fn get_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        let pending = self
+            .layers()
+            .find_map(|changes| changes.blocks.iter().find(|(block, _)| block == id));
+        match pending {
+            Some((_, bytes)) => Some(bytes.clone()),
+            None => self.history.block(id),
+        }
+    }
+}
+
+impl Rows for &dyn History {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.row(key)
+    }
+
+    fn get_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        self.block(id)
+    }
+}

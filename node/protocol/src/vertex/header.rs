@@ -1,0 +1,169 @@
+//! The signed header of a vertex, and the two blocks.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, MAX_BODY, MAX_ENTRIES, MAX_HEADER, MAX_PARENTS, MAX_TO};
+use crate::amount::Timestamp;
+use crate::codec;
+use crate::crypto::{Algorithm, PublicKey, Signature, Signer, TAG_VERTEX};
+use crate::ids::{BlockId, Digest, KeyId, LogId, NetworkId};
+use crate::refusal::Refusal;
+
+/// What a home signs about one vertex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Form: 1.
+    pub v: u64,
+    /// Network.
+    pub network: NetworkId,
+    /// Log.
+    pub log: LogId,
+    /// Epoch of the log, from 1.
+    pub epoch: u64,
+    /// Position in the log, from 1, without gaps.
+    pub seq: u64,
+    /// The vertex before it; the genesis record for the first.
+    pub prev: BlockId,
+    /// Heads of other logs that the author had verified: cited first.
+    pub parents: Vec<BlockId>,
+    /// Other homes that its transfers address, sorted.
+    pub to: Vec<LogId>,
+    /// When it was written.
+    pub time: Timestamp,
+    /// Number of entries.
+    pub count: u64,
+    /// Merkle root over the entries.
+    pub entries_root: Digest,
+    /// The body block.
+    pub body: BlockId,
+    /// Algorithm of the node's key.
+    pub alg: Algorithm,
+    /// The node's key.
+    pub key: KeyId,
+    /// H(body) of the charter in force.
+    pub charter: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderBlock {
+    h: Header,
+    #[serde(with = "serde_bytes")]
+    sig: Vec<u8>,
+}
+
+/// A header with its signature, in its block. The signature has the right length; whether it verifies
+/// is known after [`SignedHeader::verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedHeader {
+    /// The vertex id: the id of the header block.
+    pub id: BlockId,
+    /// The header.
+    pub header: Header,
+    /// The header block.
+    pub block: Vec<u8>,
+    signature: Signature,
+}
+
+impl SignedHeader {
+    /// Signs a header.
+    #[must_use]
+    pub fn sign(header: Header, signer: &dyn Signer) -> Self {
+        let signature = signer.sign(TAG_VERTEX, &codec::encode(&header));
+        let block = HeaderBlock { h: header, sig: signature.as_bytes().to_vec() };
+        let bytes = codec::encode(&block);
+        Self { id: BlockId::of(&bytes), header: block.h, block: bytes, signature }
+    }
+
+    /// Reads a header block.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownVersion`] for a later form, [`Refusal::TooLarge`], [`Refusal::BadCbor`],
+    /// [`Refusal::SignatureLength`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        if later_version(bytes) {
+            return Err(Refusal::UnknownVersion);
+        }
+        let block: HeaderBlock = codec::decode(bytes, MAX_HEADER)?;
+        let signature = Signature::new(block.h.alg, &block.sig)?;
+        let id = BlockId::of(bytes);
+        Ok(Self { id, header: block.h, block: bytes.to_vec(), signature })
+    }
+
+    /// Checks the signature and what a header shows by itself.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongKey`], [`Refusal::BadSignature`].
+    pub fn verify(&self, key: &PublicKey) -> Result<(), Refusal> {
+        if key.id() != self.header.key {
+            return Err(Refusal::WrongKey);
+        }
+        key.verify(TAG_VERTEX, &codec::encode(&self.header), &self.signature)
+    }
+
+    /// What a header must fulfil by itself, beyond its signature.
+    ///
+    /// # Errors
+    /// [`Refusal::BadVertex`].
+    pub fn check_limits(&self) -> Result<(), Refusal> {
+        let h = &self.header;
+        let sorted = h.to.is_sorted_by(|a, b| a < b);
+        let mut parents = h.parents.clone();
+        parents.sort_unstable();
+        parents.dedup();
+        let within = h.count <= MAX_ENTRIES as u64
+            && h.parents.len() <= MAX_PARENTS
+            && parents.len() == h.parents.len()
+            && h.to.len() <= MAX_TO
+            && sorted
+            && !h.to.contains(&h.log)
+            && h.epoch >= 1
+            && h.seq >= 1;
+        if within { Ok(()) } else { Err(Refusal::BadVertex) }
+    }
+}
+
+/// Whether the block holds a header of a form later than ours, as far as it can be read at all.
+fn later_version(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Outer {
+        h: Inner,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        v: u64,
+    }
+    bytes.len() <= MAX_HEADER
+        && serde_ipld_dagcbor::from_slice::<Outer>(bytes).is_ok_and(|outer| outer.h.v > 1)
+}
+
+/// Encodes the entries of a vertex as its body block.
+#[must_use]
+pub fn encode_body(entries: &[Entry]) -> Vec<u8> {
+    codec::encode(&entries)
+}
+
+/// Decodes a body block.
+///
+/// # Errors
+/// [`Refusal::UnknownVersion`] where only a kind is not known; [`Refusal::TooLarge`] or
+/// [`Refusal::BadCbor`].
+pub fn decode_body(bytes: &[u8]) -> Result<Vec<Entry>, Refusal> {
+    match codec::decode::<Vec<Entry>>(bytes, MAX_BODY) {
+        Ok(entries) if entries.len() > MAX_ENTRIES => Err(Refusal::TooLarge),
+        Err(Refusal::BadCbor) if has_unknown_kind(bytes) => Err(Refusal::UnknownVersion),
+        other => other,
+    }
+}
+
+/// Whether the body is a list of entries of which at least one has a kind that is not known here.
+fn has_unknown_kind(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct AnyEntry {
+        kind: String,
+    }
+    serde_ipld_dagcbor::from_slice::<Vec<AnyEntry>>(bytes).is_ok_and(|entries| {
+        entries.iter().any(|entry| entry.kind.parse::<crate::body::Kind>().is_err())
+    })
+}

@@ -1,0 +1,30 @@
+//! Vertices: the batches of entries that a home signs. Two blocks: a header that is signed and whose
+//! block id is the vertex id, and a body with the entries.
+
+mod authority;
+mod entry;
+mod header;
+mod merkle;
+mod receipt;
+mod verified;
+
+pub use authority::Authority;
+pub use entry::{Booked, Cite, Entry, EntryCite, EntrySignature, OwnCite};
+pub use header::{Header, SignedHeader, decode_body, encode_body};
+pub use merkle::{inner_hash, merkle_path, merkle_paths, merkle_root, verify_path};
+pub use receipt::{MAX_RECEIPT, Receipt, VerifiedReceipt};
+pub(crate) use verified::verify_entry_signature;
+pub use verified::{Checked, KeySource, VerifiedVertex};
+
+/// Most entries of a vertex: a receipt's path stays at 8 hashes.
+pub const MAX_ENTRIES: usize = 256;
+/// Longest body block in bytes.
+pub const MAX_BODY: usize = 1 << 20;
+/// Longest header block in bytes: a signature, 64 receiver homes and 16 parents.
+pub const MAX_HEADER: usize = 12 * 1024;
+/// Most parents of a vertex.
+pub const MAX_PARENTS: usize = 16;
+/// Most other homes that one vertex addresses.
+pub const MAX_TO: usize = 64;
+/// How far a parent may be ahead of its child, in milliseconds: ten minutes of clock difference.
+pub const MAX_PARENT_AHEAD_MS: u64 = 10 * 60 * 1000;

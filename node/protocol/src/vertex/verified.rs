@@ -1,0 +1,155 @@
+//! The typed stage of a vertex whose header signature and hashes hold. What its entries mean is judged
+//! by the fold ([`crate::ledger`]); here only what needs no state is done, so it can run on every core.
+
+use std::sync::Arc;
+
+use super::{Authority, Entry, SignedHeader, decode_body, merkle_root};
+use crate::body::{Grant, Kind, PersonBody};
+use crate::crypto::{DomainTag, PublicKey, TAG_GRANT};
+use crate::genesis::Genesis;
+use crate::ids::{BlockId, KeyId, LogId};
+use crate::refusal::Refusal;
+
+/// What is known about one signature of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It verifies under the key whose id it names.
+    Good,
+    /// It does not verify.
+    Bad,
+    /// The key was not at hand; the fold has to check it.
+    Unknown,
+}
+
+/// Where a verifier finds keys. Ids are hashes of keys, so an answer cannot be of the wrong key.
+pub trait KeySource {
+    /// The authority of a log that is known.
+    fn authority(&self, log: &LogId) -> Option<Arc<Authority>>;
+    /// A person's or officer's public key, if it is at hand.
+    fn public_key(&self, id: &KeyId) -> Option<Arc<PublicKey>>;
+}
+
+/// A vertex whose header signature, body hash and entry signatures were looked at.
+#[derive(Clone, Debug)]
+pub struct VerifiedVertex {
+    /// The header.
+    pub header: SignedHeader,
+    /// The body block.
+    pub body_block: Vec<u8>,
+    /// The entries, or why the signed header's body is not one: that is the author's fault.
+    pub entries: Result<Vec<Entry>, Refusal>,
+    /// For each entry what is known of each of its signatures.
+    pub checked: Vec<Vec<Checked>>,
+    /// The log's authority; for a first vertex judged from its own charter.
+    pub authority: Arc<Authority>,
+}
+
+impl VerifiedVertex {
+    /// The vertex id.
+    #[must_use]
+    pub const fn id(&self) -> BlockId {
+        self.header.id
+    }
+
+    /// Verifies two blocks that a peer sent. An error means that the bytes prove nothing about the
+    /// author: they are the sender's fault and are dropped.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownVersion`], the refusals of the header's form and signature,
+    /// [`Refusal::BadCertificate`] for a first vertex whose charter does not hold, and
+    /// [`Refusal::UnknownLog`] when the log is not known and this is not its first vertex.
+    pub fn verify(
+        genesis: &Genesis,
+        keys: &dyn KeySource,
+        header_block: &[u8],
+        body_block: Vec<u8>,
+    ) -> Result<Self, Refusal> {
+        let header = SignedHeader::read(header_block)?;
+        if BlockId::of(&body_block) != header.header.body {
+            return Err(Refusal::BadVertex);
+        }
+        let entries = decode_body(&body_block);
+        let authority = match keys.authority(&header.header.log) {
+            Some(authority) => authority,
+            None => Arc::new(founding_authority(genesis, &header, &entries)?),
+        };
+        header.verify(&authority.node_key)?;
+        let entries = entries.and_then(|entries| {
+            header.check_limits()?;
+            let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
+            let matches = header.header.count == entries.len() as u64
+                && header.header.entries_root.0 == merkle_root(&leaves);
+            if matches { Ok(entries) } else { Err(Refusal::BadVertex) }
+        });
+        let checked = match &entries {
+            Ok(entries) => entries.iter().map(|entry| check_signatures(entry, keys)).collect(),
+            Err(_) => Vec::new(),
+        };
+        Ok(Self { header, body_block, entries, checked, authority })
+    }
+}
+
+/// The authority that a log's first vertex brings along.
+fn founding_authority(
+    genesis: &Genesis,
+    header: &SignedHeader,
+    entries: &Result<Vec<Entry>, Refusal>,
+) -> Result<Authority, Refusal> {
+    let h = &header.header;
+    let first = entries.as_ref().map_err(|refusal| *refusal)?.first();
+    match first {
+        Some(entry) if h.seq == 1 && h.epoch == 1 && entry.kind == Kind::Charter => {
+            let authority = Authority::from_charter(genesis, &entry.body)?;
+            if authority.log == h.log && authority.charter.created_at <= h.time { Ok(authority) } else { Err(Refusal::BadVertex) }
+        }
+        _ => Err(Refusal::UnknownLog),
+    }
+}
+
+fn check_signatures(entry: &Entry, keys: &dyn KeySource) -> Vec<Checked> {
+    entry
+        .sig
+        .iter()
+        .map(|sig| {
+            let Some(key) = keys.public_key(&sig.key) else { return Checked::Unknown };
+            match verify_entry_signature(entry, sig.key, &key) {
+                Ok(()) => Checked::Good,
+                Err(_) => Checked::Bad,
+            }
+        })
+        .collect()
+}
+
+/// The tag and message that a signature of this entry covers.
+fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>), Refusal> {
+    use crate::body::{Accept, Enrol, Transfer};
+    match entry.kind {
+        Kind::Enrol => Ok((Enrol::TAG, entry.body.clone())),
+        Kind::Transfer => Ok((Transfer::TAG, entry.body.clone())),
+        Kind::Accept => Ok((Accept::TAG, entry.body.clone())),
+        Kind::Grant => {
+            Ok((TAG_GRANT, Grant::officer_message(key.algorithm(), &key.id(), &entry.body)))
+        }
+        Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {
+            Err(Refusal::BadEntry)
+        }
+    }
+}
+
+/// Checks the signature that `id` made on an entry.
+///
+/// # Errors
+/// [`Refusal::WrongKey`], [`Refusal::WrongAlgorithm`], [`Refusal::SignatureLength`],
+/// [`Refusal::BadSignature`], or [`Refusal::BadEntry`] for a kind that nobody signs.
+pub(crate) fn verify_entry_signature(
+    entry: &Entry,
+    id: KeyId,
+    key: &PublicKey,
+) -> Result<(), Refusal> {
+    let sig = entry.sig.iter().find(|sig| sig.key == id).ok_or(Refusal::WrongKey)?;
+    if key.id() != id {
+        return Err(Refusal::WrongKey);
+    }
+    let (tag, message) = signed_message(entry, key)?;
+    key.verify(tag, &message, &sig.signature()?)
+}
