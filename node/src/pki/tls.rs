@@ -1,0 +1,243 @@
+//! TLS: the CA's classical root (ECDSA P-256, which browsers and curl speak), server certificates under
+//! it, and rustls configurations: TLS 1.3 only, aws-lc-rs, X25519MLKEM768 preferred, no key log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use city_protocol::amount::Timestamp;
+use city_protocol::pki::forms::{common_name, read_common_name};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    SerialNumber,
+};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, NoKeyLog, RootCertStore, ServerConfig};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use zeroize::Zeroizing;
+
+use super::issue::{Validity, serial};
+
+/// Most names and addresses of one server certificate.
+pub const MAX_SERVER_NAMES: usize = 32;
+
+/// Common name of server certificates; clients look at the alternative names only (RFC 9525).
+const SERVER_COMMON_NAME: &str = "city-node";
+
+/// The last second that a certificate can name: 9999-12-31T23:59:59Z (RFC 5280 section 4.1.2.5).
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The application protocol of both listeners (RFC 7301).
+const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+
+/// A TLS certificate or configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A name that cannot stand in the certificate.
+    #[error("{0:?} is not a host name that can stand in a certificate")]
+    Name(String),
+    /// No names, or too many.
+    #[error("a server certificate needs 1 to {MAX_SERVER_NAMES} names and addresses, got {0}")]
+    NameCount(usize),
+    /// notBefore is not before notAfter.
+    #[error("a certificate must end after it begins")]
+    Validity,
+    /// Not a root certificate that this software made.
+    #[error("not a TLS root certificate made by this software")]
+    Root,
+    /// The key is not the one in the root certificate.
+    #[error("the TLS root's key is not the one in its certificate")]
+    RootKey,
+    /// rcgen refused.
+    #[error("making a TLS certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// rustls refused.
+    #[error("setting up TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// A certificate chain (leaf first, without the root) and its secret key.
+#[derive(Debug)]
+pub struct TlsIdentity {
+    /// The chain in DER.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key in PKCS#8; rustls-pki-types redacts it in `Debug`.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// The classical side of a municipal CA.
+pub struct TlsAuthority {
+    certificate: CertificateDer<'static>,
+    issuer: rcgen::Issuer<'static, KeyPair>,
+}
+
+impl TlsAuthority {
+    /// Makes a new self-signed root of a CA called `name`.
+    ///
+    /// # Errors
+    /// A [`TlsError`].
+    pub fn create(name: &str, validity: Validity) -> Result<Self, TlsError> {
+        common_name(name).map_err(|_| TlsError::Name(name.into()))?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = params(name, validity)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key)?.der().clone();
+        Ok(Self {
+            certificate,
+            issuer: rcgen::Issuer::new(params, key),
+        })
+    }
+
+    /// Takes a root that [`TlsAuthority::create`] made and its key in PKCS#8 PEM.
+    ///
+    /// # Errors
+    /// [`TlsError::Root`], [`TlsError::RootKey`] or [`TlsError::Certificate`].
+    pub fn open(certificate: CertificateDer<'static>, key_pem: &str) -> Result<Self, TlsError> {
+        let key = KeyPair::from_pem(key_pem)?;
+        let read = Certificate::from_der(&certificate).map_err(|_| TlsError::Root)?;
+        let tbs = read.tbs_certificate();
+        let info = tbs.subject_public_key_info();
+        if info.subject_public_key.as_bytes() != Some(key.der_bytes()) {
+            return Err(TlsError::RootKey);
+        }
+        let name = read_common_name(tbs.subject()).map_err(|_| TlsError::Root)?;
+        let (_, identifier) = tbs
+            .get_extension::<SubjectKeyIdentifier>()
+            .ok()
+            .flatten()
+            .ok_or(TlsError::Root)?;
+        // rcgen rebuilds the issuer's side from parameters; the same name and identifier make the
+        // same bytes, which a test holds.
+        let mut params = CertificateParams::default();
+        params.distinguished_name = distinguished_name(&name);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.0.as_bytes().to_vec());
+        Ok(Self {
+            certificate,
+            issuer: rcgen::Issuer::new(params, key),
+        })
+    }
+
+    /// The root certificate: what clients trust.
+    #[must_use]
+    pub const fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The root's key in PKCS#8 PEM, for its file only.
+    #[must_use]
+    pub fn expose_key_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.issuer.key().serialize_pem())
+    }
+
+    /// Issues a server certificate with a fresh key for host names and addresses.
+    ///
+    /// # Errors
+    /// [`TlsError::Name`], [`TlsError::NameCount`], [`TlsError::Validity`] or
+    /// [`TlsError::Certificate`].
+    pub fn server(
+        &self,
+        names: &[String],
+        addresses: &[IpAddr],
+        validity: Validity,
+    ) -> Result<TlsIdentity, TlsError> {
+        let count = names.len() + addresses.len();
+        if count == 0 || count > MAX_SERVER_NAMES {
+            return Err(TlsError::NameCount(count));
+        }
+        let mut params = params(SERVER_COMMON_NAME, validity)?;
+        for name in names {
+            let bad = || TlsError::Name(name.clone());
+            DnsName::try_from(name.as_str()).map_err(|_| bad())?;
+            let text = Ia5String::try_from(name.as_str()).map_err(|_| bad())?;
+            params.subject_alt_names.push(SanType::DnsName(text));
+        }
+        let addresses = addresses.iter().map(|address| SanType::IpAddress(*address));
+        params.subject_alt_names.extend(addresses);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(TlsIdentity {
+            chain: vec![certificate.der().clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        })
+    }
+}
+
+impl std::fmt::Debug for TlsAuthority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsAuthority(redacted)")
+    }
+}
+
+/// A server's configuration that asks for no client certificate: TLS 1.3 and HTTP/1.1 only.
+///
+/// # Errors
+/// [`TlsError::Rustls`] if chain and key do not fit.
+pub fn server_config(identity: TlsIdentity) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain, identity.key)?;
+    config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    // Said aloud: session secrets are written nowhere, whatever the environment says.
+    config.key_log = Arc::new(NoKeyLog {});
+    Ok(config)
+}
+
+/// A client's configuration that trusts these classical roots and nothing else: no system roots.
+///
+/// # Errors
+/// [`TlsError::Rustls`] if a root cannot be read.
+pub fn client_config(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone())?;
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    config.key_log = Arc::new(NoKeyLog {});
+    Ok(config)
+}
+
+/// aws-lc-rs by name: another crate's choice of a process-wide provider does not matter.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Parameters that every certificate here has: name, dates and a random serial number.
+fn params(name: &str, validity: Validity) -> Result<CertificateParams, TlsError> {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let seconds = |at: Timestamp| at.0 / 1000;
+    if seconds(validity.not_after) > LAST_SECOND {
+        return Err(TlsError::Validity);
+    }
+    let date_time = |at| epoch + Duration::from_secs(seconds(at));
+    if seconds(validity.not_before) >= seconds(validity.not_after) {
+        return Err(TlsError::Validity);
+    }
+    let mut params = CertificateParams::default();
+    params.not_before = date_time(validity.not_before);
+    params.not_after = date_time(validity.not_after);
+    params.serial_number = Some(SerialNumber::from_slice(&serial()));
+    params.distinguished_name = distinguished_name(name);
+    Ok(params)
+}
+
+fn distinguished_name(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
