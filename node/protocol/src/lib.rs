@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod ids;
 pub mod json;
 pub mod pki;
+pub mod place;
 pub mod refusal;
 pub mod region;
 
