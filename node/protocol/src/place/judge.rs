@@ -1,0 +1,187 @@
+//! From what a receiver said to a verdict: the checks of Proof of Place.
+//!
+//! `unknown` is never `ok`: a check that fails makes the grade `suspect`, one that cannot run caps it at `plausible`.
+//! Thresholds stand in `policy`, words in `evidence`; the verdict becomes a proof in `proof`.
+
+use serde::Serialize;
+
+use super::boundary::BoundaryIndex;
+use super::checks::{self, Tally};
+use super::evidence::{Grade, Reason};
+use super::locate::Side;
+use super::observe::{Observation, Quality, Sample};
+use super::point::Point;
+use super::policy::PlacePolicy;
+use crate::amount::Timestamp;
+use crate::ids::Digest;
+use crate::refusal::Refusal;
+use crate::region::Region;
+
+/// Checks that are not written yet. While this list is not empty every verdict carries `not-judged-yet`, and
+/// `attested` cannot be reached.
+pub const NOT_JUDGED_YET: &[&str] = &[
+    "C/N0 level and spread",
+    "position frozen to the last digit",
+    "week-number sanity and time running backwards",
+    "constellations agreeing",
+    "RMC and GGA agreeing",
+    "distance from the surveyed antenna point",
+    "u-blox spoofDetState (latched), SEC-SIG and MON-RF",
+];
+
+/// What the evidence amounts to, with the figures it rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Strength of the evidence.
+    pub grade: Grade,
+    /// Why it is not stronger, or not here; sorted by code, each once.
+    pub reasons: Vec<Reason>,
+    /// Code of the municipality that the position lies in.
+    pub municipality: Option<String>,
+    /// Inside, near the border, or in no municipality; `None` without position or boundary index.
+    pub side: Option<Side>,
+    /// The position, not rounded.
+    pub point: Option<Point>,
+    /// The receiver's time of the position.
+    pub fix_time: Option<Timestamp>,
+    /// Satellites used.
+    pub satellites_used: Option<u8>,
+    /// Horizontal dilution of precision, hundredths.
+    pub hdop_centi: Option<u16>,
+    /// Digest of the boundary index that was used.
+    pub boundary: Option<Digest>,
+    /// Version of the policy that was used.
+    pub policy: u64,
+    /// Further figures.
+    pub figures: Figures,
+}
+
+/// The measured figures behind a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// Kind of solution: 0, 2 or 3.
+    pub mode: u8,
+    /// Origin of the solution.
+    pub quality: Quality,
+    /// Age of the fix, milliseconds.
+    pub fix_age_ms: Option<u64>,
+    /// Satellites in view.
+    pub satellites_in_view: Option<u8>,
+    /// Accuracy, one sigma, millimetres: reported, or estimated from the dilution of precision.
+    pub accuracy_mm: Option<u32>,
+    /// Receiver's time less the node's, milliseconds.
+    pub clock_difference_ms: Option<i64>,
+    /// Reported speed, millimetres per second.
+    pub speed_mm_s: Option<u32>,
+    /// Longest way between two neighbouring epochs of the window, millimetres.
+    pub longest_step_mm: Option<u64>,
+    /// Fixes in the window.
+    pub fixes: usize,
+    /// Metres to the border of the municipality, or outside of all to the nearest.
+    pub border_distance_m: Option<u32>,
+    /// Metres to the home's border when the position is not in it.
+    pub home_distance_m: Option<u32>,
+}
+
+impl Verdict {
+    /// Whether this evidence satisfies the policy for this home.
+    ///
+    /// # Errors
+    /// [`Refusal::NoPosition`] without position, else [`Refusal::PlaceInsufficient`].
+    pub fn admit(&self, home: &Region, policy: &PlacePolicy) -> Result<(), Refusal> {
+        admit(self.grade, self.municipality.as_deref(), home, policy)
+    }
+}
+
+/// The one rule of admission, for a verdict and for a proof.
+pub(super) fn admit(
+    grade: Grade,
+    municipality: Option<&str>,
+    home: &Region,
+    policy: &PlacePolicy,
+) -> Result<(), Refusal> {
+    if grade == Grade::None {
+        Err(Refusal::NoPosition)
+    } else if grade >= policy.required && municipality == Some(home.municipality()) {
+        Ok(())
+    } else {
+        Err(Refusal::PlaceInsufficient)
+    }
+}
+
+/// Judges what a receiver said.
+///
+/// `now` is the node's clock. `purpose_allows_recorded`: the network's genesis is not `live`, so recorded and simulated
+/// receivers are taken, at most as `plausible`. A recording is judged by its own clock: its fix times among themselves.
+#[must_use]
+pub fn judge(
+    seen: &Observation,
+    boundary: Option<&BoundaryIndex>,
+    home: &Region,
+    policy: &PlacePolicy,
+    now: Timestamp,
+    purpose_allows_recorded: bool,
+) -> Verdict {
+    let mut tally = Tally::default();
+    let mut verdict = Verdict {
+        boundary: boundary.map(BoundaryIndex::digest),
+        policy: policy.version,
+        ..Verdict::default()
+    };
+    let (newest, point) = match newest_fix(seen, policy) {
+        Ok(found) => found,
+        Err(reason) => {
+            verdict.reasons = vec![reason];
+            return verdict;
+        }
+    };
+    verdict.point = Some(point);
+    verdict.fix_time = newest.fix_time;
+    verdict.satellites_used = newest.satellites_used;
+    verdict.hdop_centi = newest.hdop_centi;
+    let figures = &mut verdict.figures;
+    figures.mode = newest.mode.number();
+    figures.quality = newest.quality;
+    figures.satellites_in_view = newest.satellites_in_view;
+
+    checks::source(&mut tally, seen, policy, now, purpose_allows_recorded);
+    checks::time(&mut tally, figures, seen, newest, policy, now);
+    checks::solution(&mut tally, figures, newest, policy);
+    checks::movement(&mut tally, figures, seen, newest, policy);
+    if !NOT_JUDGED_YET.is_empty() {
+        tally.cap(Reason::NotJudgedYet);
+    }
+    checks::place(&mut tally, &mut verdict, boundary, home, point);
+
+    verdict.grade = tally.grade();
+    verdict.reasons = tally.reasons;
+    verdict.reasons.sort_unstable();
+    verdict.reasons.dedup();
+    verdict
+}
+
+/// The newest epoch with a position. A receiver that went on to say "no position" for longer than a fix may be old has
+/// none; one that fell silent has an old one.
+fn newest_fix<'a>(
+    seen: &'a Observation,
+    policy: &PlacePolicy,
+) -> Result<(&'a Sample, Point), Reason> {
+    if seen.connected_at().is_none() && !(seen.recorded() && seen.latest().is_some()) {
+        return Err(Reason::NoReceiver);
+    }
+    let found = seen
+        .samples()
+        .rev()
+        .find_map(|s| s.fix().map(|point| (s, point)));
+    let (newest, point) = found.ok_or(Reason::NoFix)?;
+    let latest = seen.latest().unwrap_or(newest);
+    let lost_for = latest.received_at.since(newest.received_at);
+    if !seen.recorded() && lost_for > policy.max_fix_age_ms {
+        return Err(Reason::NoFix);
+    }
+    Ok((newest, point))
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

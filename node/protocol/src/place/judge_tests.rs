@@ -1,0 +1,453 @@
+//! Stories for `judge`: a node in 金沢市 whose receiver behaves, misbehaves, or is somebody's recording.
+
+use super::super::boundary::SourcePart;
+use super::super::observe::FixMode;
+use super::*;
+
+const NOON: Timestamp = Timestamp(1_800_000_000_000);
+const SECOND: u64 = 1000;
+
+fn kanazawa() -> Region {
+    "Asia/JP/17/17201".parse().unwrap()
+}
+
+/// 金沢市 and 小松市 as two squares of 0.1 degrees, side by side.
+fn map() -> BoundaryIndex {
+    let square = |code: &str, west: i32| {
+        let corners = [(0, 0), (0, 1), (1, 1), (1, 0)];
+        let at = |(lat, lon)| Point::new(lat * 1_000_000, west + lon * 1_000_000).unwrap();
+        SourcePart {
+            code: code.into(),
+            name: String::new(),
+            rings: vec![corners.map(at).to_vec()],
+        }
+    };
+    BoundaryIndex::build("", [square("17201", 0), square("17203", 1_000_000)])
+        .unwrap()
+        .0
+}
+
+fn good_sample(received_at: Timestamp) -> Sample {
+    Sample {
+        received_at,
+        fix_time: Some(received_at.minus_ms(200)),
+        point: Some(Point::new(500_000, 500_000).unwrap()),
+        mode: FixMode::ThreeD,
+        quality: Quality::Autonomous,
+        satellites_used: Some(9),
+        satellites_in_view: Some(12),
+        hdop_centi: Some(110),
+        accuracy_mm: Some(2_500),
+        altitude_mm: Some(30_000),
+        speed_mm_s: Some(100),
+        cn0_used: vec![40, 38, 45],
+    }
+}
+
+/// Two minutes of a receiver that behaves, the last epoch at noon.
+fn good_window() -> Vec<Sample> {
+    (0..120)
+        .map(|i| good_sample(NOON.minus_ms((119 - i) * SECOND)))
+        .collect()
+}
+
+fn observation(samples: Vec<Sample>, recorded: bool) -> Observation {
+    let mut seen = Observation::new(recorded);
+    seen.connected(NOON.minus_ms(120 * SECOND));
+    samples.into_iter().for_each(|sample| seen.push(sample));
+    seen
+}
+
+fn judge_live(samples: Vec<Sample>) -> Verdict {
+    judge(
+        &observation(samples, false),
+        Some(&map()),
+        &kanazawa(),
+        &PlacePolicy::default(),
+        NOON,
+        true,
+    )
+}
+
+/// What is left when nothing but the checks of later versions is missing.
+const BEST: &[Reason] = &[Reason::NotJudgedYet];
+
+fn check(verdict: &Verdict, grade: Grade, extra: &[Reason]) {
+    let mut expected = [BEST, extra].concat();
+    expected.sort_unstable();
+    assert_eq!((verdict.grade, &verdict.reasons), (grade, &expected));
+}
+
+/// The good window with its newest epoch changed.
+fn changed(change: fn(&mut Sample)) -> Verdict {
+    let mut samples = good_window();
+    change(samples.last_mut().unwrap());
+    judge_live(samples)
+}
+
+#[test]
+fn a_good_receiver_is_plausible_and_not_attested_while_checks_are_missing() {
+    let verdict = judge_live(good_window());
+    check(&verdict, Grade::Plausible, &[]);
+    assert_eq!(verdict.municipality.as_deref(), Some("17201"));
+    assert_eq!(verdict.side, Some(Side::Inside));
+    assert_eq!(verdict.boundary, Some(map().digest()));
+    assert_eq!(verdict.figures.clock_difference_ms, Some(-200));
+    assert_eq!(verdict.figures.fixes, 61);
+    assert_eq!(verdict.figures.longest_step_mm, Some(0));
+    assert_eq!(verdict.figures.fix_age_ms, Some(0));
+    assert_eq!(verdict.admit(&kanazawa(), &PlacePolicy::default()), Ok(()));
+    let strict = PlacePolicy {
+        required: Grade::Attested,
+        ..PlacePolicy::default()
+    };
+    assert_eq!(
+        verdict.admit(&kanazawa(), &strict),
+        Err(Refusal::PlaceInsufficient)
+    );
+}
+
+#[test]
+fn no_position_is_none_and_never_a_random_one() {
+    let none = |seen: &Observation, reason| {
+        let verdict = judge(
+            seen,
+            Some(&map()),
+            &kanazawa(),
+            &PlacePolicy::default(),
+            NOON,
+            true,
+        );
+        assert_eq!(
+            (verdict.grade, verdict.reasons.as_slice(), verdict.point),
+            (Grade::None, &[reason][..], None)
+        );
+        assert_eq!(
+            verdict.admit(&kanazawa(), &PlacePolicy::default()),
+            Err(Refusal::NoPosition)
+        );
+    };
+    none(&Observation::new(false), Reason::NoReceiver);
+    none(&Observation::new(true), Reason::NoReceiver);
+    none(&observation(vec![], false), Reason::NoFix);
+    none(
+        &observation(vec![Sample::empty(NOON)], false),
+        Reason::NoFix,
+    );
+    let mut unplugged = observation(good_window(), false);
+    unplugged.disconnected();
+    none(&unplugged, Reason::NoReceiver);
+    // Indoors for eleven seconds: the receiver speaks, but has lost its position.
+    let lost = |s: Sample| {
+        if NOON.since(s.received_at) < 11 * SECOND {
+            Sample::empty(s.received_at)
+        } else {
+            s
+        }
+    };
+    none(
+        &observation(good_window().into_iter().map(lost).collect(), false),
+        Reason::NoFix,
+    );
+    // And then it fell silent: its last word counts.
+    let mut lost: Vec<_> = good_window().into_iter().map(lost).collect();
+    for sample in &mut lost {
+        sample.received_at = sample.received_at.minus_ms(60 * SECOND);
+    }
+    none(&observation(lost, false), Reason::NoFix);
+}
+
+#[test]
+fn a_receiver_that_fell_silent_is_stale() {
+    let mut samples = good_window();
+    samples.truncate(110);
+    check(&judge_live(samples.clone()), Grade::Plausible, &[]);
+    samples.pop();
+    let verdict = judge_live(samples);
+    check(&verdict, Grade::Suspect, &[Reason::FixStale]);
+    assert_eq!(verdict.figures.fix_age_ms, Some(11 * SECOND));
+}
+
+#[test]
+fn every_figure_beyond_the_policy_is_suspect_with_its_reason() {
+    check(
+        &changed(|s| s.satellites_used = Some(3)),
+        Grade::Suspect,
+        &[Reason::FewSatellites],
+    );
+    check(
+        &changed(|s| s.satellites_used = Some(4)),
+        Grade::Plausible,
+        &[],
+    );
+    check(
+        &changed(|s| s.hdop_centi = Some(501)),
+        Grade::Suspect,
+        &[Reason::HdopHigh],
+    );
+    check(
+        &changed(|s| s.hdop_centi = Some(500)),
+        Grade::Plausible,
+        &[],
+    );
+    check(
+        &changed(|s| s.accuracy_mm = Some(50_001)),
+        Grade::Suspect,
+        &[Reason::AccuracyLow],
+    );
+    check(
+        &changed(|s| s.quality = Quality::Manual),
+        Grade::Suspect,
+        &[Reason::ManualMode],
+    );
+    check(
+        &changed(|s| s.speed_mm_s = Some(100_001)),
+        Grade::Suspect,
+        &[Reason::SpeedHigh],
+    );
+    let late = |s: &mut Sample| s.fix_time = Some(NOON.minus_ms(30_001));
+    check(
+        &changed(late),
+        Grade::Suspect,
+        &[Reason::ReceiverTimeDiffers],
+    );
+    check(
+        &changed(|s| s.fix_time = Some(NOON.plus_ms(30_001))),
+        Grade::Suspect,
+        &[Reason::ReceiverTimeDiffers],
+    );
+    check(
+        &changed(|s| s.fix_time = Some(NOON.plus_ms(30_000))),
+        Grade::Plausible,
+        &[],
+    );
+}
+
+#[test]
+fn what_the_receiver_does_not_say_is_never_good() {
+    check(
+        &changed(|s| s.satellites_used = None),
+        Grade::Plausible,
+        &[Reason::SatellitesUnknown],
+    );
+    check(
+        &changed(|s| s.hdop_centi = None),
+        Grade::Plausible,
+        &[Reason::HdopUnknown],
+    );
+    check(
+        &changed(|s| s.fix_time = None),
+        Grade::Plausible,
+        &[Reason::NoReceiverTime],
+    );
+    check(
+        &changed(|s| s.mode = FixMode::TwoD),
+        Grade::Plausible,
+        &[Reason::TwoDimensional],
+    );
+    check(
+        &changed(|s| s.quality = Quality::Estimated),
+        Grade::Plausible,
+        &[Reason::Estimated],
+    );
+    let estimated = changed(|s| s.accuracy_mm = None);
+    check(&estimated, Grade::Plausible, &[Reason::AccuracyUnknown]);
+    assert_eq!(estimated.figures.accuracy_mm, Some(5_500));
+    // Without any accuracy nobody knows on which side of the border it is.
+    let blind = changed(|s| (s.accuracy_mm, s.hdop_centi) = (None, None));
+    check(
+        &blind,
+        Grade::Plausible,
+        &[Reason::AccuracyUnknown, Reason::Border, Reason::HdopUnknown],
+    );
+    check(
+        &judge_live(vec![good_sample(NOON)]),
+        Grade::Plausible,
+        &[Reason::WindowShort],
+    );
+}
+
+#[test]
+fn a_jump_is_remembered_for_the_window() {
+    let jumped = |age: u64, metres: i32| {
+        let mut samples = good_window();
+        for sample in samples
+            .iter_mut()
+            .filter(|s| NOON.since(s.received_at) >= age * SECOND)
+        {
+            sample.point = Some(Point::new(500_000 + metres * 90, 500_000).unwrap());
+        }
+        judge_live(samples)
+    };
+    check(&jumped(30, 150), Grade::Plausible, &[]);
+    let verdict = jumped(30, 250);
+    check(&verdict, Grade::Suspect, &[Reason::Jump]);
+    assert_eq!(
+        verdict.figures.longest_step_mm.map(|mm| mm / 1000),
+        Some(250)
+    );
+    check(&jumped(60, 250), Grade::Suspect, &[Reason::Jump]);
+    check(&jumped(61, 250), Grade::Plausible, &[]);
+}
+
+#[test]
+fn a_receiver_that_was_just_connected_is_in_its_grace() {
+    let grace = |connected: Timestamp| {
+        let mut seen = Observation::new(false);
+        seen.connected(connected);
+        good_window()
+            .into_iter()
+            .for_each(|sample| seen.push(sample));
+        judge(
+            &seen,
+            Some(&map()),
+            &kanazawa(),
+            &PlacePolicy::default(),
+            NOON,
+            true,
+        )
+    };
+    check(
+        &grace(NOON.minus_ms(59_999)),
+        Grade::Plausible,
+        &[Reason::StartUpGrace],
+    );
+    check(&grace(NOON.minus_ms(60_000)), Grade::Plausible, &[]);
+}
+
+#[test]
+fn another_place_is_good_evidence_but_not_for_this_home() {
+    let at = |lat, lon| {
+        let mut samples = good_window();
+        samples
+            .iter_mut()
+            .for_each(|s| s.point = Some(Point::new(lat, lon).unwrap()));
+        judge_live(samples)
+    };
+    let komatsu = at(500_000, 1_500_000);
+    check(&komatsu, Grade::Plausible, &[Reason::Outside]);
+    assert_eq!(komatsu.municipality.as_deref(), Some("17203"));
+    assert_eq!(komatsu.figures.home_distance_m, Some(5559));
+    assert_eq!(
+        komatsu.admit(&kanazawa(), &PlacePolicy::default()),
+        Err(Refusal::PlaceInsufficient)
+    );
+    let sea = at(500_000, -500_000);
+    check(&sea, Grade::Plausible, &[Reason::Outside]);
+    assert_eq!(
+        (sea.municipality.as_deref(), sea.side),
+        (None, Some(Side::Outside))
+    );
+    assert_eq!(
+        sea.admit(&kanazawa(), &PlacePolicy::default()),
+        Err(Refusal::PlaceInsufficient)
+    );
+    // Four metres from the border with an accuracy of 2.5 m (one sigma).
+    let border = at(500_000, 999_600);
+    check(&border, Grade::Plausible, &[Reason::Border]);
+    assert_eq!(
+        (border.side, border.figures.border_distance_m),
+        (Some(Side::Border), Some(4))
+    );
+    assert_eq!(border.admit(&kanazawa(), &PlacePolicy::default()), Ok(()));
+    let seen = observation(good_window(), false);
+    let unknown = judge(
+        &seen,
+        None,
+        &kanazawa(),
+        &PlacePolicy::default(),
+        NOON,
+        true,
+    );
+    check(&unknown, Grade::Plausible, &[Reason::NoBoundary]);
+    assert_eq!(
+        unknown.admit(&kanazawa(), &PlacePolicy::default()),
+        Err(Refusal::PlaceInsufficient)
+    );
+}
+
+/// A capture of 2008, played within a moment of noon, ending a minute ago.
+fn old_capture() -> Vec<Sample> {
+    let then = Timestamp(1_211_760_000_000);
+    let replay = |i| Sample {
+        fix_time: Some(then.plus_ms(i * SECOND)),
+        ..good_sample(NOON.minus_ms(60 * SECOND))
+    };
+    (0..120).map(replay).collect()
+}
+
+#[test]
+fn an_old_capture_is_suspect_unless_it_is_declared_a_recording() {
+    let judge_at = |recorded, now, allowed| {
+        let seen = observation(old_capture(), recorded);
+        judge(
+            &seen,
+            Some(&map()),
+            &kanazawa(),
+            &PlacePolicy::default(),
+            now,
+            allowed,
+        )
+    };
+    let played = NOON.minus_ms(60 * SECOND);
+    let undeclared = judge_at(false, played.plus_ms(1), true);
+    assert_eq!(undeclared.grade, Grade::Suspect);
+    assert!(
+        undeclared.reasons.contains(&Reason::ReceiverTimeDiffers),
+        "{:?}",
+        undeclared.reasons
+    );
+    check(
+        &judge_at(true, NOON, true),
+        Grade::Plausible,
+        &[Reason::Recorded],
+    );
+    check(
+        &judge_at(true, NOON, false),
+        Grade::Suspect,
+        &[Reason::Recorded],
+    );
+    // It stays what it was when its file has come to an end, and its own jumps still count.
+    let mut ended = observation(old_capture(), true);
+    ended.disconnected();
+    let verdict = judge(
+        &ended,
+        Some(&map()),
+        &kanazawa(),
+        &PlacePolicy::default(),
+        NOON,
+        true,
+    );
+    check(&verdict, Grade::Plausible, &[Reason::Recorded]);
+    let mut samples = old_capture();
+    samples[100].point = Some(Point::new(600_000, 500_000).unwrap());
+    let jumped = judge(
+        &observation(samples, true),
+        Some(&map()),
+        &kanazawa(),
+        &PlacePolicy::default(),
+        NOON,
+        true,
+    );
+    check(&jumped, Grade::Suspect, &[Reason::Jump, Reason::Recorded]);
+}
+
+#[test]
+fn a_simulator_counts_only_where_nothing_is_live() {
+    let simulated = |allowed| {
+        let mut samples = good_window();
+        samples
+            .iter_mut()
+            .for_each(|s| s.quality = Quality::Simulated);
+        judge(
+            &observation(samples, false),
+            Some(&map()),
+            &kanazawa(),
+            &PlacePolicy::default(),
+            NOON,
+            allowed,
+        )
+    };
+    check(&simulated(true), Grade::Plausible, &[Reason::Simulated]);
+    check(&simulated(false), Grade::Suspect, &[Reason::Simulated]);
+}

@@ -1,0 +1,149 @@
+//! What a municipality asks of place evidence: thresholds, each with its reason.
+//!
+//! Owns defaults and bounds. The checks that use them stand in `judge`.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Grade;
+use crate::refusal::Refusal;
+
+/// A municipality's policy. Every field has a default; unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacePolicy {
+    /// Number of this policy, counted up by whoever changes it; stands in every proof.
+    pub version: u64,
+    /// Weakest grade that a transfer needs. `plausible`: what one ordinary receiver reaches.
+    pub required: Grade,
+    /// Oldest fix, milliseconds. 10 s: ten epochs of the usual 1 Hz, a bus passing the antenna.
+    pub max_fix_age_ms: u64,
+    /// Fewest satellites used. Four unknowns (position and clock) need four.
+    pub min_satellites: u8,
+    /// Highest horizontal dilution of precision, hundredths. 5.00: beyond it the usual scales speak of "fair" at best.
+    pub max_hdop_centi: u16,
+    /// Worst accuracy that the receiver itself reports, millimetres. 50 m: a block of houses.
+    pub max_accuracy_mm: u32,
+    /// Accuracy assumed when the receiver reports none, per unit of HDOP, millimetres. 5 m: a code fix's usual range error.
+    pub range_error_mm: u32,
+    /// Largest difference between the receiver's time and the node's, milliseconds. 30 s: leap seconds that a cold receiver
+    /// does not know yet (18), serial delay, and a clock without NTP for some days.
+    pub max_clock_difference_ms: u64,
+    /// How long after connecting the grade stays at most `plausible`, milliseconds. 60 s: two almanac frames.
+    pub start_up_grace_ms: u64,
+    /// How far back epochs are compared, milliseconds. A jump is remembered that long.
+    pub window_ms: u64,
+    /// Highest speed, millimetres per second. 100 m/s: faster than anything that carries a node, trains included.
+    pub max_speed_mm_s: u32,
+    /// Movement between two epochs that is put down to noise, millimetres. 100 m: a cold fix that settles.
+    pub jump_allowance_mm: u32,
+    /// Step to which a proof rounds the position, 1e-7 degrees. 1000: 11 m, a building but not a desk.
+    pub position_step_e7: u32,
+}
+
+impl Default for PlacePolicy {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            required: Grade::Plausible,
+            max_fix_age_ms: 10_000,
+            min_satellites: 4,
+            max_hdop_centi: 500,
+            max_accuracy_mm: 50_000,
+            range_error_mm: 5_000,
+            max_clock_difference_ms: 30_000,
+            start_up_grace_ms: 60_000,
+            window_ms: 60_000,
+            max_speed_mm_s: 100_000,
+            jump_allowance_mm: 100_000,
+            position_step_e7: 1_000,
+        }
+    }
+}
+
+/// Longest time a policy may name, milliseconds: an hour is longer than any window of samples.
+const MAX_MS: u64 = 3_600_000;
+/// Coarsest rounding, 1e-7 degrees: 1.1 km; coarser would leave the municipality.
+const MAX_STEP_E7: u32 = 100_000;
+
+impl PlacePolicy {
+    /// Whether the numbers make sense together.
+    ///
+    /// # Errors
+    /// [`Refusal::BadField`]; the second value names the field, for whoever reads the configuration.
+    pub fn check(&self) -> Result<(), (Refusal, &'static str)> {
+        let rules = [
+            (self.version > 0, "version"),
+            (self.required > Grade::Suspect, "required"),
+            (
+                (1..=MAX_MS).contains(&self.max_fix_age_ms),
+                "max_fix_age_ms",
+            ),
+            (self.max_hdop_centi > 0, "max_hdop_centi"),
+            (self.max_accuracy_mm > 0, "max_accuracy_mm"),
+            (
+                self.max_clock_difference_ms <= MAX_MS,
+                "max_clock_difference_ms",
+            ),
+            (self.start_up_grace_ms <= MAX_MS, "start_up_grace_ms"),
+            ((1..=MAX_MS).contains(&self.window_ms), "window_ms"),
+            (self.max_speed_mm_s > 0, "max_speed_mm_s"),
+            (
+                (1..=MAX_STEP_E7).contains(&self.position_step_e7),
+                "position_step_e7",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, field)) => Err((Refusal::BadField, field)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_sound_and_nonsense_is_named() {
+        assert_eq!(PlacePolicy::default().check(), Ok(()));
+        let check = |policy: PlacePolicy, field| {
+            assert_eq!(policy.check(), Err((Refusal::BadField, field)));
+        };
+        check(
+            PlacePolicy {
+                required: Grade::Suspect,
+                ..PlacePolicy::default()
+            },
+            "required",
+        );
+        check(
+            PlacePolicy {
+                position_step_e7: 0,
+                ..PlacePolicy::default()
+            },
+            "position_step_e7",
+        );
+        check(
+            PlacePolicy {
+                window_ms: MAX_MS + 1,
+                ..PlacePolicy::default()
+            },
+            "window_ms",
+        );
+    }
+
+    #[test]
+    fn a_policy_file_may_be_short_but_not_wrong() {
+        let read = serde_json::from_str::<PlacePolicy>;
+        let strict = read(r#"{"version":2,"min_satellites":6}"#).unwrap();
+        assert_eq!(
+            strict,
+            PlacePolicy {
+                version: 2,
+                min_satellites: 6,
+                ..PlacePolicy::default()
+            }
+        );
+        assert!(read(r#"{"min_satelites":6}"#).is_err());
+    }
+}
