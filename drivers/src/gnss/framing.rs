@@ -1,0 +1,397 @@
+//! Finds NMEA 0183 sentences and u-blox UBX frames in one byte stream and steps over everything else.
+//!
+//! Owns the buffer between two reads and the checksums. Does not know what a sentence means. The answer depends
+//! on the bytes alone, never on how they were cut into reads.
+
+use std::fmt;
+
+/// Longest NMEA sentence that is waited for, in bytes from `$` to the checksum. NMEA 0183 allows 82, receivers send
+/// up to about 110, u-blox's proprietary PUBX,03 with 70 satellites about 1,000. More printable text is noise.
+pub const MAX_NMEA_SENTENCE: usize = 1024;
+
+/// Longest UBX payload that is waited for, in bytes. The longest periodic message, RXM-RAWX (16 + 32 × signals), stays
+/// below; a length field found in noise can therefore hold back at most this much of the stream, and lose none of it.
+pub const MAX_UBX_PAYLOAD: usize = 4096;
+
+/// Sync (2), class, id, length (2) before, checksum (2) after a UBX payload.
+const UBX_OVERHEAD: usize = 8;
+const UBX_SYNC: [u8; 2] = [0xB5, 0x62];
+
+/// Message classes that u-blox receivers send (NAV, RXM, INF, ACK, CFG, UPD, MON, AID, TIM, ESF, MGA, LOG, SEC, HNR, NAV2).
+/// Any other class after sync bytes means that the sync bytes were noise.
+const UBX_CLASSES: [u8; 15] = [
+    0x01, 0x02, 0x04, 0x05, 0x06, 0x09, 0x0A, 0x0B, 0x0D, 0x10, 0x13, 0x21, 0x27, 0x28, 0x29,
+];
+
+/// How much of one `push` is taken into the buffer at a time, in bytes; bounds the buffer whatever the caller hands in.
+const STEP: usize = 4096;
+
+/// One whole frame, checksum verified, borrowed from the framer's buffer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// An NMEA 0183 sentence from `$` to its checksum, without line end; printable ASCII only.
+    Nmea {
+        /// The whole sentence, such as `$GPGLL,…*6D`.
+        text: &'a str,
+    },
+    /// A u-blox UBX frame (u-blox interface description, "UBX frame structure").
+    Ubx {
+        /// Message class.
+        class: u8,
+        /// Message id within the class.
+        id: u8,
+        /// Payload without header and checksum.
+        payload: &'a [u8],
+        /// The whole frame as it came over the line.
+        raw: &'a [u8],
+    },
+}
+
+impl<'a> Frame<'a> {
+    /// The frame's bytes as they came over the line (an NMEA sentence without its line end).
+    #[must_use]
+    pub fn raw(&self) -> &'a [u8] {
+        match self {
+            Frame::Nmea { text } => text.as_bytes(),
+            Frame::Ubx { raw, .. } => raw,
+        }
+    }
+}
+
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Frame::Nmea { text } => write!(f, "Nmea({text})"),
+            Frame::Ubx {
+                class, id, payload, ..
+            } => write!(f, "Ubx({class:02x} {id:02x}, {} bytes)", payload.len()),
+        }
+    }
+}
+
+/// What the line carried, counted since the framer was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sentences delivered.
+    pub nmea: u64,
+    /// UBX frames delivered.
+    pub ubx: u64,
+    /// Bytes that belong to no frame (line ends are not counted).
+    pub noise_bytes: u64,
+    /// Sentences and UBX frames that were whole but whose checksum was wrong; their bytes are noise too.
+    pub bad_checksums: u64,
+}
+
+/// Push parser for a receiver's byte stream.
+#[derive(Debug, Default)]
+pub struct Framer {
+    buffer: Vec<u8>,
+    counters: Counters,
+    /// The stream has shown a sentence with a correct checksum, so one without is a cut one.
+    sends_checksums: bool,
+}
+
+/// What stands at the front of the buffer.
+enum Front {
+    /// `len` bytes that belong to no frame.
+    Skip(usize),
+    /// A sentence of `len` bytes.
+    Nmea(usize),
+    /// A UBX frame of `len` bytes.
+    Ubx(usize),
+    /// A whole frame with a wrong checksum; scanning resumes after `len` bytes.
+    Bad(usize),
+    /// Only more bytes can tell.
+    Wait,
+}
+
+impl Framer {
+    /// A framer with an empty buffer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the line carried so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Takes bytes and hands every frame they complete to `on_frame`, in order. Never fails: what is no frame is counted.
+    pub fn push(&mut self, bytes: &[u8], mut on_frame: impl FnMut(Frame<'_>)) {
+        for step in bytes.chunks(STEP) {
+            self.buffer.extend_from_slice(step);
+            self.scan(false, &mut on_frame);
+        }
+    }
+
+    /// The stream has ended: frames that stand behind an unfinished one are delivered, the rest becomes noise.
+    pub fn finish(&mut self, mut on_frame: impl FnMut(Frame<'_>)) {
+        self.scan(true, &mut on_frame);
+    }
+
+    fn scan(&mut self, ended: bool, on_frame: &mut impl FnMut(Frame<'_>)) {
+        let mut at = 0;
+        while at < self.buffer.len() {
+            let rest = &self.buffer[at..];
+            let front = match front(rest, self.sends_checksums) {
+                Front::Wait if ended => Front::Skip(1),
+                front => front,
+            };
+            at += match front {
+                Front::Wait => break,
+                Front::Skip(len) => {
+                    self.counters.noise_bytes += noise(&rest[..len]);
+                    len
+                }
+                Front::Bad(len) => {
+                    self.counters.bad_checksums += 1;
+                    self.counters.noise_bytes += noise(&rest[..len]);
+                    len
+                }
+                Front::Nmea(len) => {
+                    let text = std::str::from_utf8(&rest[..len])
+                        .expect("nmea_front admits printable ASCII only");
+                    self.sends_checksums |= has_checksum(&rest[..len]);
+                    self.counters.nmea += 1;
+                    on_frame(Frame::Nmea { text });
+                    len
+                }
+                Front::Ubx(len) => {
+                    let raw = &rest[..len];
+                    self.counters.ubx += 1;
+                    on_frame(Frame::Ubx {
+                        class: raw[2],
+                        id: raw[3],
+                        payload: &raw[6..len - 2],
+                        raw,
+                    });
+                    len
+                }
+            };
+        }
+        self.buffer.drain(..at);
+    }
+}
+
+/// Line ends separate sentences and are no noise.
+fn noise(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|&&b| b != b'\r' && b != b'\n').count() as u64
+}
+
+fn front(rest: &[u8], sends_checksums: bool) -> Front {
+    match rest[0] {
+        b'$' => nmea_front(rest, sends_checksums),
+        0xB5 => ubx_front(rest),
+        _ => {
+            let len = rest.iter().position(|&b| b == b'$' || b == UBX_SYNC[0]);
+            Front::Skip(len.unwrap_or(rest.len()))
+        }
+    }
+}
+
+fn has_checksum(sentence: &[u8]) -> bool {
+    sentence.len() > 3 && sentence[sentence.len() - 3] == b'*'
+}
+
+/// A sentence is complete at `*hh`, whether or not a line end follows: some receivers go on with binary at once.
+fn nmea_front(rest: &[u8], sends_checksums: bool) -> Front {
+    let stop = rest
+        .iter()
+        .take(MAX_NMEA_SENTENCE)
+        .skip(1)
+        .position(|&b| b == b'*' || b == b'$' || !matches!(b, b' '..=b'~'))
+        .map(|i| i + 1);
+    let Some(stop) = stop else {
+        return if rest.len() < MAX_NMEA_SENTENCE {
+            Front::Wait
+        } else {
+            Front::Skip(MAX_NMEA_SENTENCE)
+        };
+    };
+    match rest[stop] {
+        b'*' => {
+            let Some(digits) = rest.get(stop + 1..stop + 3) else {
+                let hex_so_far = rest[stop + 1..].iter().all(u8::is_ascii_hexdigit);
+                return if hex_so_far {
+                    Front::Wait
+                } else {
+                    Front::Skip(stop)
+                };
+            };
+            let Some(found) = hex(digits) else {
+                return Front::Skip(stop);
+            };
+            let calculated = rest[1..stop].iter().fold(0, |sum, b| sum ^ b);
+            if found == calculated {
+                Front::Nmea(stop + 3)
+            } else {
+                Front::Bad(stop + 3)
+            }
+        }
+        // NMEA 0183 before 2.30 made the checksum optional. A receiver that sends them sends them always.
+        b'\r' | b'\n' if !sends_checksums && looks_like_sentence(&rest[..stop]) => {
+            Front::Nmea(stop)
+        }
+        _ => Front::Skip(stop),
+    }
+}
+
+/// `$`, five or more upper-case letters or digits, a comma: enough to tell a sentence from prose.
+fn looks_like_sentence(line: &[u8]) -> bool {
+    line.len() > 6
+        && line[1..6]
+            .iter()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        && line[6..].contains(&b',')
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    let all_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    all_hex.then(|| u8::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// After a wrong checksum scanning resumes right behind the sync bytes: the frame may have been noise around real ones.
+fn ubx_front(rest: &[u8]) -> Front {
+    match rest.get(1) {
+        None => return Front::Wait,
+        Some(&b) if b != UBX_SYNC[1] => return Front::Skip(1),
+        Some(_) => {}
+    }
+    match rest.get(2) {
+        None => return Front::Wait,
+        Some(class) if !UBX_CLASSES.contains(class) => return Front::Skip(2),
+        Some(_) => {}
+    }
+    let Some(header) = rest.get(..6) else {
+        return Front::Wait;
+    };
+    let payload = usize::from(u16::from_le_bytes([header[4], header[5]]));
+    if payload > MAX_UBX_PAYLOAD {
+        return Front::Skip(2);
+    }
+    let len = payload + UBX_OVERHEAD;
+    let Some(frame) = rest.get(..len) else {
+        return Front::Wait;
+    };
+    let sums = fletcher(&frame[2..len - 2]);
+    if sums == [frame[len - 2], frame[len - 1]] {
+        Front::Ubx(len)
+    } else {
+        Front::Bad(2)
+    }
+}
+
+/// UBX checksum: 8-bit Fletcher over class, id, length and payload.
+fn fletcher(bytes: &[u8]) -> [u8; 2] {
+    bytes.iter().fold([0, 0], |[a, b]: [u8; 2], &byte| {
+        let a = a.wrapping_add(byte);
+        [a, b.wrapping_add(a)]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GLL: &str = "$GPGLL,3552.37449,N,13823.38721,E,055911.00,A,D*6D";
+
+    fn ubx(class: u8, id: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = UBX_SYNC.to_vec();
+        frame.extend([class, id]);
+        frame.extend(u16::try_from(payload.len()).unwrap().to_le_bytes());
+        frame.extend(payload);
+        let sums = fletcher(&frame[2..]);
+        frame.extend(sums);
+        frame
+    }
+
+    /// Frames as text, and the counters, at every way to cut the stream into equal reads.
+    fn check(stream: &[u8], expected: &[&str], noise_bytes: u64, bad_checksums: u64) {
+        for size in 1..=stream.len().min(70) {
+            let mut framer = Framer::new();
+            let mut found = Vec::new();
+            for read in stream.chunks(size) {
+                framer.push(read, |f| found.push(format!("{f:?}")));
+            }
+            framer.finish(|f| found.push(format!("{f:?}")));
+            assert_eq!(found, expected, "reads of {size} bytes");
+            assert_eq!(framer.counters().noise_bytes, noise_bytes, "reads of {size}");
+            assert_eq!(framer.counters().bad_checksums, bad_checksums, "{size}");
+        }
+    }
+
+    fn nmea(text: &str) -> String {
+        format!("Nmea({text})")
+    }
+
+    #[test]
+    fn sentences_with_and_without_line_ends() {
+        check(format!("{GLL}\r\n{GLL}{GLL}\n").as_bytes(), &[&nmea(GLL); 3], 0, 0);
+    }
+
+    #[test]
+    fn lower_case_checksum() {
+        let lower = GLL.replace("6D", "6d");
+        check(lower.as_bytes(), &[&nmea(&lower)], 0, 0);
+    }
+
+    #[test]
+    fn a_cut_sentence_does_not_take_the_next_with_it() {
+        check(format!("$GPRMC,0307{GLL}\r\n").as_bytes(), &[&nmea(GLL)], 11, 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_a_bad_checksum() {
+        let bad = GLL.replace("3552", "3553");
+        check(format!("{bad}\r\n{GLL}\r\n").as_bytes(), &[&nmea(GLL)], 50, 1);
+    }
+
+    #[test]
+    fn checksums_may_be_absent_until_one_was_seen() {
+        let old = "$GPGLL,3552.37449,N,13823.38721,E";
+        let stream = format!("{old}\r\n{GLL}\r\n{old}\r\n");
+        check(stream.as_bytes(), &[&nmea(old), &nmea(GLL)], 33, 0);
+    }
+
+    #[test]
+    fn dollar_inside_a_binary_payload_is_payload() {
+        let mut stream = ubx(0x02, 0x10, GLL.as_bytes());
+        stream.extend(GLL.as_bytes());
+        check(&stream, &["Ubx(02 10, 50 bytes)", &nmea(GLL)], 0, 0);
+    }
+
+    #[test]
+    fn ubx_sync_in_noise_loses_nothing_within() {
+        // The false header promises 200 bytes; a sentence and a real frame stand inside them.
+        let mut stream = vec![0xB5, 0x62, 0x01, 0x07, 200, 0];
+        stream.extend(GLL.as_bytes());
+        stream.extend(ubx(0x0A, 0x04, b"x"));
+        check(&stream, &[&nmea(GLL), "Ubx(0a 04, 1 bytes)"], 6, 0);
+        stream.resize(208, 0);
+        check(&stream, &[&nmea(GLL), "Ubx(0a 04, 1 bytes)"], 6 + 208 - 6 - 50 - 9, 1);
+    }
+
+    #[test]
+    fn over_long_lines_and_lengths_are_stepped_over() {
+        let mut stream = b"$GPTXT,".to_vec();
+        stream.resize(5 * MAX_NMEA_SENTENCE, b'A');
+        stream.extend(GLL.as_bytes());
+        check(&stream, &[&nmea(GLL)], 5 * MAX_NMEA_SENTENCE as u64, 0);
+        let mut stream = vec![0xB5, 0x62, 0x01, 0x07, 0xFF, 0xFF];
+        stream.extend(GLL.as_bytes());
+        check(&stream, &[&nmea(GLL)], 6, 0);
+    }
+
+    #[test]
+    fn the_buffer_stays_bounded() {
+        let mut framer = Framer::new();
+        for i in 0..4000_u32 {
+            framer.push(&[0xB5, 0x62, 0x01, 0x07, 0x00, 0x10, i.to_le_bytes()[0]], |_| {});
+            framer.push(b"$AAAAAAAAAAAAAAAAAAAAAAAA", |_| {});
+        }
+        assert!(framer.buffer.len() <= MAX_UBX_PAYLOAD + UBX_OVERHEAD);
+    }
+}
