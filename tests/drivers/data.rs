@@ -26,7 +26,9 @@ pub(crate) fn capture(path: &str) -> Option<Vec<u8>> {
 pub(crate) fn seed() -> u64 {
     let seed = std::env::var("CITY_NODE_SEED")
         .ok()
-        .map_or(0x0017_2010_0017_2030, |text| text.parse().expect("CITY_NODE_SEED is a number"));
+        .map_or(0x0017_2010_0017_2030, |text| {
+            text.parse().expect("CITY_NODE_SEED is a number")
+        });
     println!("CITY_NODE_SEED={seed}");
     seed
 }

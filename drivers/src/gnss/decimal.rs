@@ -24,7 +24,12 @@ fn scaled(text: &str) -> Option<i64> {
     }
     let value = whole
         .bytes()
-        .chain(decimals.bytes().chain(std::iter::repeat(b'0')).take(MAX_DECIMALS))
+        .chain(
+            decimals
+                .bytes()
+                .chain(std::iter::repeat(b'0'))
+                .take(MAX_DECIMALS),
+        )
         .fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
     Some(if negative { -value } else { value })
 }
@@ -78,7 +83,11 @@ mod tests {
     #[test]
     fn coordinates() {
         fn check(text: &str, hemisphere: &str, expected: Option<i32>) {
-            assert_eq!(coordinate_e7(text, hemisphere), expected, "{text} {hemisphere}");
+            assert_eq!(
+                coordinate_e7(text, hemisphere),
+                expected,
+                "{text} {hemisphere}"
+            );
         }
         check("3552.37449", "N", Some(358_729_082));
         check("13823.38721", "E", Some(1_383_897_868));
@@ -90,7 +99,15 @@ mod tests {
         check("0000.000003", "N", Some(1));
         check("0000.000003", "S", Some(0));
         check("0000.000009", "S", Some(-1));
-        for bad in ["", "9000.1", "3560.0", "-3552.3", "35a2.1", "3552.3.1", "99999999999"] {
+        for bad in [
+            "",
+            "9000.1",
+            "3560.0",
+            "-3552.3",
+            "35a2.1",
+            "3552.3.1",
+            "99999999999",
+        ] {
             check(bad, "N", None);
         }
         check("3552.37449", "", None);

@@ -127,9 +127,12 @@ impl Assembler {
         if !epoch.has_anchor() {
             return;
         }
-        let time_ms = self.date_of(&epoch).zip(epoch.time_of_day_ms).and_then(|(days, time)| {
-            u64::try_from(days * i64::from(DAY_MS) + i64::from(time)).ok()
-        });
+        let time_ms = self
+            .date_of(&epoch)
+            .zip(epoch.time_of_day_ms)
+            .and_then(|(days, time)| {
+                u64::try_from(days * i64::from(DAY_MS) + i64::from(time)).ok()
+            });
         on_fix(epoch.take_fix(time_ms));
         self.previous = epoch;
     }
@@ -199,7 +202,10 @@ impl Epoch {
             .time_of_day_ms
             .zip(reading.time_of_day_ms)
             .is_some_and(|(a, b)| apart(a, b));
-        let itow_differs = self.itow_ms.zip(reading.itow_ms).is_some_and(|(a, b)| a != b);
+        let itow_differs = self
+            .itow_ms
+            .zip(reading.itow_ms)
+            .is_some_and(|(a, b)| a != b);
         let again = reading.key.source.is_anchor() && self.keys.contains(&reading.key);
         time_differs || itow_differs || again || self.keys.len() >= MAX_READINGS
     }
@@ -214,7 +220,11 @@ impl Epoch {
         self.time_of_day_ms = self.time_of_day_ms.or(reading.time_of_day_ms);
         self.itow_ms = self.itow_ms.or(reading.itow_ms);
         // ZDA has four digits for the year, RMC two: the later one of a better kind may replace the first.
-        self.days = if source == Source::Zda { reading.days.or(self.days) } else { self.days.or(reading.days) };
+        self.days = if source == Source::Zda {
+            reading.days.or(self.days)
+        } else {
+            self.days.or(reading.days)
+        };
         self.invalid |= reading.valid == Some(false);
         if let Some(quality @ (Quality::Simulated | Quality::Manual)) = reading.quality {
             self.tainted = Some(quality);
@@ -226,7 +236,9 @@ impl Epoch {
         prefer(&mut self.hdop_centi, source, reading.hdop_centi);
         prefer(&mut self.accuracy_mm, source, reading.accuracy_mm);
         prefer(&mut self.speed_mm_s, source, reading.speed_mm_s);
-        self.satellites_used = self.satellites_used.max(reading.satellites_used.unwrap_or(0));
+        self.satellites_used = self
+            .satellites_used
+            .max(reading.satellites_used.unwrap_or(0));
         for satellite in reading.satellites {
             self.add_satellite(satellite);
         }
@@ -234,7 +246,8 @@ impl Epoch {
 
     /// One entry per satellite, however many sentences and signals name it.
     fn add_satellite(&mut self, new: Satellite) {
-        let same = |held: &&mut Satellite| (held.constellation, held.id) == (new.constellation, new.id);
+        let same =
+            |held: &&mut Satellite| (held.constellation, held.id) == (new.constellation, new.id);
         if let Some(held) = self.satellites.iter_mut().find(same) {
             held.used |= new.used;
             held.cn0_dbhz = held.cn0_dbhz.max(new.cn0_dbhz);
@@ -246,8 +259,12 @@ impl Epoch {
     /// A fix needs a position and nobody who denies it: RMC or GLL with V, GGA quality 0 and GSA mode 1 each do.
     fn take_fix(&mut self, time_ms: Option<u64>) -> Fix {
         let quality = self.quality.map(|(_, quality)| quality);
-        let denied = self.invalid || quality == Some(Quality::Invalid) || self.mode == Some(FixMode::None);
-        let position = self.position.map(|(_, position)| position).filter(|_| !denied);
+        let denied =
+            self.invalid || quality == Some(Quality::Invalid) || self.mode == Some(FixMode::None);
+        let position = self
+            .position
+            .map(|(_, position)| position)
+            .filter(|_| !denied);
         let altitude_mm = self.altitude_mm.map(|(_, altitude)| altitude);
         let mode = match (position, self.mode, altitude_mm) {
             (None, _, _) => FixMode::None,
@@ -256,9 +273,15 @@ impl Epoch {
             (Some(_), None, None) => FixMode::TwoD,
         };
         // RMC and GLL before NMEA 2.3 have no mode indicator.
-        let reported = if position.is_some() { quality.unwrap_or(Quality::Autonomous) } else { Quality::Invalid };
+        let reported = if position.is_some() {
+            quality.unwrap_or(Quality::Autonomous)
+        } else {
+            Quality::Invalid
+        };
         let listed = self.satellites.iter().filter(|s| s.used).count();
-        let satellites_used = self.satellites_used.max(u8::try_from(listed).unwrap_or(u8::MAX));
+        let satellites_used = self
+            .satellites_used
+            .max(u8::try_from(listed).unwrap_or(u8::MAX));
         Fix {
             time_ms,
             lat_e7: position.map(|(lat, _)| lat),

@@ -23,6 +23,10 @@ const UBX_CLASSES: [u8; 15] = [
     0x01, 0x02, 0x04, 0x05, 0x06, 0x09, 0x0A, 0x0B, 0x0D, 0x10, 0x13, 0x21, 0x27, 0x28, 0x29,
 ];
 
+/// So many sentences without a checksum, and none with one, show that the receiver does not send them (NMEA 0183 before
+/// 2.30); only then are they believed. A line that opens with a cut sentence must not pass for such a receiver.
+const UNCHECKED_BEFORE_TRUST: u32 = 16;
+
 /// How much of one `push` is taken into the buffer at a time, in bytes; bounds the buffer whatever the caller hands in.
 const STEP: usize = 4096;
 
@@ -89,6 +93,8 @@ pub struct Framer {
     counters: Counters,
     /// The stream has shown a sentence with a correct checksum, so one without is a cut one.
     sends_checksums: bool,
+    /// Sentences without a checksum seen while none had one.
+    unchecked: u32,
 }
 
 /// What stands at the front of the buffer.
@@ -97,6 +103,8 @@ enum Front {
     Skip(usize),
     /// A sentence of `len` bytes.
     Nmea(usize),
+    /// What may be a sentence of `len` bytes from a receiver that sends no checksums.
+    Unchecked(usize),
     /// A UBX frame of `len` bytes.
     Ubx(usize),
     /// A whole frame with a wrong checksum; scanning resumes after `len` bytes.
@@ -135,13 +143,21 @@ impl Framer {
         let mut at = 0;
         while at < self.buffer.len() {
             let rest = &self.buffer[at..];
-            let front = match front(rest, self.sends_checksums) {
+            let front = match front(rest) {
                 Front::Wait if ended => Front::Skip(1),
+                Front::Unchecked(len) => {
+                    self.unchecked = self.unchecked.saturating_add(1);
+                    if !self.sends_checksums && self.unchecked > UNCHECKED_BEFORE_TRUST {
+                        Front::Nmea(len)
+                    } else {
+                        Front::Skip(len)
+                    }
+                }
                 front => front,
             };
             at += match front {
                 Front::Wait => break,
-                Front::Skip(len) => {
+                Front::Skip(len) | Front::Unchecked(len) => {
                     self.counters.noise_bytes += noise(&rest[..len]);
                     len
                 }
@@ -180,9 +196,9 @@ fn noise(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|&&b| b != b'\r' && b != b'\n').count() as u64
 }
 
-fn front(rest: &[u8], sends_checksums: bool) -> Front {
+fn front(rest: &[u8]) -> Front {
     match rest[0] {
-        b'$' => nmea_front(rest, sends_checksums),
+        b'$' => nmea_front(rest),
         0xB5 => ubx_front(rest),
         _ => {
             let len = rest.iter().position(|&b| b == b'$' || b == UBX_SYNC[0]);
@@ -196,7 +212,7 @@ fn has_checksum(sentence: &[u8]) -> bool {
 }
 
 /// A sentence is complete at `*hh`, whether or not a line end follows: some receivers go on with binary at once.
-fn nmea_front(rest: &[u8], sends_checksums: bool) -> Front {
+fn nmea_front(rest: &[u8]) -> Front {
     let stop = rest
         .iter()
         .take(MAX_NMEA_SENTENCE)
@@ -230,10 +246,7 @@ fn nmea_front(rest: &[u8], sends_checksums: bool) -> Front {
                 Front::Bad(stop + 3)
             }
         }
-        // NMEA 0183 before 2.30 made the checksum optional. A receiver that sends them sends them always.
-        b'\r' | b'\n' if !sends_checksums && looks_like_sentence(&rest[..stop]) => {
-            Front::Nmea(stop)
-        }
+        b'\r' | b'\n' if looks_like_sentence(&rest[..stop]) => Front::Unchecked(stop),
         _ => Front::Skip(stop),
     }
 }
@@ -301,7 +314,7 @@ mod tests {
     fn ubx(class: u8, id: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = UBX_SYNC.to_vec();
         frame.extend([class, id]);
-        frame.extend(u16::try_from(payload.len()).unwrap().to_le_bytes());
+        frame.extend(u16::try_from(payload.len()).expect("short").to_le_bytes());
         frame.extend(payload);
         let sums = fletcher(&frame[2..]);
         frame.extend(sums);
@@ -318,7 +331,11 @@ mod tests {
             }
             framer.finish(|f| found.push(format!("{f:?}")));
             assert_eq!(found, expected, "reads of {size} bytes");
-            assert_eq!(framer.counters().noise_bytes, noise_bytes, "reads of {size}");
+            assert_eq!(
+                framer.counters().noise_bytes,
+                noise_bytes,
+                "reads of {size}"
+            );
             assert_eq!(framer.counters().bad_checksums, bad_checksums, "{size}");
         }
     }
@@ -329,7 +346,12 @@ mod tests {
 
     #[test]
     fn sentences_with_and_without_line_ends() {
-        check(format!("{GLL}\r\n{GLL}{GLL}\n").as_bytes(), &[&nmea(GLL); 3], 0, 0);
+        check(
+            format!("{GLL}\r\n{GLL}{GLL}\n").as_bytes(),
+            &[&*nmea(GLL); 3],
+            0,
+            0,
+        );
     }
 
     #[test]
@@ -340,20 +362,34 @@ mod tests {
 
     #[test]
     fn a_cut_sentence_does_not_take_the_next_with_it() {
-        check(format!("$GPRMC,0307{GLL}\r\n").as_bytes(), &[&nmea(GLL)], 11, 0);
+        check(
+            format!("$GPRMC,0307{GLL}\r\n").as_bytes(),
+            &[&nmea(GLL)],
+            11,
+            0,
+        );
     }
 
     #[test]
     fn a_flipped_bit_is_a_bad_checksum() {
         let bad = GLL.replace("3552", "3553");
-        check(format!("{bad}\r\n{GLL}\r\n").as_bytes(), &[&nmea(GLL)], 50, 1);
+        check(
+            format!("{bad}\r\n{GLL}\r\n").as_bytes(),
+            &[&nmea(GLL)],
+            50,
+            1,
+        );
     }
 
     #[test]
     fn checksums_may_be_absent_until_one_was_seen() {
         let old = "$GPGLL,3552.37449,N,13823.38721,E";
-        let stream = format!("{old}\r\n{GLL}\r\n{old}\r\n");
-        check(stream.as_bytes(), &[&nmea(old), &nmea(GLL)], 33, 0);
+        let many = format!("{old}\r\n").repeat(18);
+        let noise = 16 * old.len() as u64;
+        check(many.as_bytes(), &[&*nmea(old); 2], noise, 0);
+        let stream = format!("{many}{GLL}\r\n{old}\r\n");
+        let expected = [&*nmea(old), &nmea(old), &nmea(GLL)];
+        check(stream.as_bytes(), &expected, noise + old.len() as u64, 0);
     }
 
     #[test]
@@ -371,7 +407,12 @@ mod tests {
         stream.extend(ubx(0x0A, 0x04, b"x"));
         check(&stream, &[&nmea(GLL), "Ubx(0a 04, 1 bytes)"], 6, 0);
         stream.resize(208, 0);
-        check(&stream, &[&nmea(GLL), "Ubx(0a 04, 1 bytes)"], 6 + 208 - 6 - 50 - 9, 1);
+        check(
+            &stream,
+            &[&nmea(GLL), "Ubx(0a 04, 1 bytes)"],
+            6 + 208 - 6 - 50 - 9,
+            1,
+        );
     }
 
     #[test]
@@ -389,7 +430,10 @@ mod tests {
     fn the_buffer_stays_bounded() {
         let mut framer = Framer::new();
         for i in 0..4000_u32 {
-            framer.push(&[0xB5, 0x62, 0x01, 0x07, 0x00, 0x10, i.to_le_bytes()[0]], |_| {});
+            framer.push(
+                &[0xB5, 0x62, 0x01, 0x07, 0x00, 0x10, i.to_le_bytes()[0]],
+                |_| {},
+            );
             framer.push(b"$AAAAAAAAAAAAAAAAAAAAAAAA", |_| {});
         }
         assert!(framer.buffer.len() <= MAX_UBX_PAYLOAD + UBX_OVERHEAD);

@@ -43,7 +43,9 @@ impl Pty {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
         unlockpt(&master)?;
-        let path = PathBuf::from(OsString::from_vec(ptsname(&master, Vec::new())?.into_bytes()));
+        let path = PathBuf::from(OsString::from_vec(
+            ptsname(&master, Vec::new())?.into_bytes(),
+        ));
         // On Linux the master's attributes are the terminal's. Without raw mode the line discipline would echo, and hold
         // bytes back until a line end.
         let mut attributes = tcgetattr(&master)?;
@@ -51,7 +53,11 @@ impl Pty {
         tcsetattr(&master, OptionalActions::Now, &attributes)?;
         let flags = rustix::fs::fcntl_getfl(&master)?;
         rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
-        Ok(Self { master, path, waiting: None })
+        Ok(Self {
+            master,
+            path,
+            waiting: None,
+        })
     }
 
     /// The terminal to open as the receiver's device, such as `/dev/pts/7`.

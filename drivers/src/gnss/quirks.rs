@@ -3,6 +3,7 @@
 //! Called only for sentences the crate refuses or would misread; the answer is the data part rewritten, or `None` when
 //! nothing is known to help. Each repair names what was seen. Values are never invented, only dropped or respelled.
 
+use super::decimal::coordinate_e7;
 use super::fix::Quality;
 
 /// Fields of a GSA sentence that are satellites when nothing else is known (NMEA 0183, GSA).
@@ -16,14 +17,14 @@ pub(super) fn repair(formatter: &str, data: &str) -> Option<String> {
             blank_time(&mut fields, 0);
             blank_position(&mut fields, 2);
             blank_unless(&mut fields, 8, |date| date.len() == 6 && all_digits(date));
-            // Garmin's GPSMAP ends after the variation's value; the crate wants its direction field.
+            // Old receivers end before the variation; the crate wants both of its fields.
             pad(&mut fields, 11);
             blank_variation(&mut fields, 9);
         }
         "GGA" => {
             blank_time(&mut fields, 0);
             blank_position(&mut fields, 1);
-            // Zodiac and phones leave the quality empty without a fix.
+            // myguide-3100 leaves the quality empty until it has a fix, beside its last position.
             if fields.get(5).is_some_and(String::is_empty) {
                 fields[5] = "0".to_owned();
             }
@@ -32,15 +33,19 @@ pub(super) fn repair(formatter: &str, data: &str) -> Option<String> {
         }
         "GLL" => {
             blank_position(&mut fields, 0);
-            pad(&mut fields, 6);
-            blank_time(&mut fields, 4);
-            // GLL of NMEA before 2.3 has no mode; the crate wants the comma before it.
+            // GLL of NMEA before 2.3 has no mode; the crate wants the comma before it (garmin38, oncore, pharos-360).
             pad(&mut fields, 7);
+            blank_time(&mut fields, 4);
+            // eXplorist110 swaps status and mode: `N,V` without a fix.
+            if !matches!(fields[5].as_str(), "A" | "V") {
+                fields[5] = "V".to_owned();
+                fields[6] = "N".to_owned();
+            }
         }
         "GNS" => {
             blank_time(&mut fields, 0);
             blank_position(&mut fields, 1);
-            // One mode letter per constellation, up to six; the crate reads two.
+            // One mode letter per constellation, up to six; the crate reads two (beidou-bd, ericsson-gru04, quectel-eg25).
             if let Some(modes) = fields.get_mut(5) {
                 *modes = best_mode(modes).to_string();
             }
@@ -67,10 +72,14 @@ pub(super) fn repair(formatter: &str, data: &str) -> Option<String> {
 pub(super) fn gsa_is_misread(data: &str) -> bool {
     let mut from_end = data.rsplit(',');
     let last = from_end.next().unwrap_or("");
-    let dops = if last.contains('.') { [Some(last), from_end.next(), from_end.next()] } else {
+    let dops = if last.contains('.') {
+        [Some(last), from_end.next(), from_end.next()]
+    } else {
         [from_end.next(), from_end.next(), from_end.next()]
     };
-    dops.iter().flatten().any(|dop| !dop.is_empty() && !dop.contains('.'))
+    dops.iter()
+        .flatten()
+        .any(|dop| !dop.is_empty() && !dop.contains('.'))
 }
 
 /// The mode letter that says most about a GNS position: a simulator or a typed-in position in any constellation taints
@@ -104,14 +113,14 @@ fn gsa(fields: &mut Vec<String>) {
     if fields.len() < 2 + tail {
         return;
     }
-    // A system id that the talker contradicts, or that the crate does not know (5 QZSS, 6 NavIC), is read by the caller.
+    // A system id that the talker contradicts, or a fourth DOP in its place (beidou-bd); the caller reads the system id.
     if has_system {
         fields.pop();
     }
     let dops = fields.len() - 3;
     for field in &mut fields[dops..] {
         if field.is_empty() {
-            // No DOP beside used satellites: the crate refuses the lot. 99.99 is how receivers say unknown.
+            // One DOP missing (ac12_binary, oncore): the crate refuses the lot. The caller takes DOPs from the text.
             *field = "99.99".to_owned();
         } else if !field.contains('.') {
             field.push_str(".0");
@@ -124,8 +133,10 @@ fn gsa(fields: &mut Vec<String>) {
     }
 }
 
-fn gsv(fields: &mut [String]) {
-    // C/N0 with decimals (Android forwarders) and signs in the elevation.
+fn gsv(fields: &mut Vec<String>) {
+    // Nothing in view, and so no further comma (geos-1m, ublox-lea-5q).
+    pad(fields, 4);
+    // C/N0 with decimals, and negative elevations.
     for group in fields.get_mut(3..).unwrap_or_default().chunks_mut(4) {
         for field in group {
             if let Some((whole, _)) = field.split_once('.') {
@@ -149,22 +160,25 @@ fn pad(fields: &mut Vec<String>, len: usize) {
 }
 
 fn blank_unless(fields: &mut [String], at: usize, keep: impl Fn(&str) -> bool) {
-    if let Some(field) = fields.get_mut(at) && !keep(field) {
+    if let Some(field) = fields.get_mut(at)
+        && !keep(field)
+    {
         field.clear();
     }
 }
 
-/// Leap seconds (`235960`) and blanks padded with spaces.
+/// A time the crate refuses, such as a leap second (`235960`), costs the time and not the sentence.
 fn blank_time(fields: &mut [String], at: usize) {
     blank_unless(fields, at, |time| {
         time.len() >= 6 && time.is_char_boundary(6) && all_digits(&time[..6]) && &time[4..6] < "60"
     });
 }
 
-/// Half a position (a hemisphere without a number, as many receivers send before the first fix) is none.
+/// Half a position (a hemisphere without a number) is none, and so is an impossible one (tn200: `36000.0000,N`).
 fn blank_position(fields: &mut [String], at: usize) {
     if let Some(position) = fields.get_mut(at..at + 4)
-        && position.iter().any(|field| field.trim().is_empty())
+        && (coordinate_e7(&position[0], &position[1]).is_none()
+            || coordinate_e7(&position[2], &position[3]).is_none())
     {
         position.iter_mut().for_each(String::clear);
     }
@@ -173,7 +187,7 @@ fn blank_position(fields: &mut [String], at: usize) {
 /// Magnetic variation: number and direction, or neither.
 fn blank_variation(fields: &mut [String], at: usize) {
     if let Some(pair) = fields.get_mut(at..at + 2)
-        && !(matches!(pair[1].as_str(), "E" | "W") && !pair[0].is_empty())
+        && (pair[0].is_empty() || !matches!(pair[1].as_str(), "E" | "W"))
     {
         pair.iter_mut().for_each(String::clear);
     }

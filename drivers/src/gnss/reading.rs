@@ -36,7 +36,10 @@ pub(super) enum Source {
 impl Source {
     /// One of these opens an epoch; the others only add to one. They come once per epoch and talker.
     pub(super) fn is_anchor(self) -> bool {
-        matches!(self, Self::Gll | Self::Rmc | Self::Gga | Self::Gns | Self::UbxPvt)
+        matches!(
+            self,
+            Self::Gll | Self::Rmc | Self::Gga | Self::Gns | Self::UbxPvt
+        )
     }
 }
 

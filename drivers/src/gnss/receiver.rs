@@ -78,7 +78,10 @@ pub async fn run(config: ReceiverConfig, events: Sender<Event>) {
         if opened.elapsed() >= STABLE {
             retry_in = RETRY_MIN;
         }
-        let lost = Event::Disconnected { reason: reason(&error), retry_in };
+        let lost = Event::Disconnected {
+            reason: reason(&error),
+            retry_in,
+        };
         if events.send(lost).await.is_err() {
             return;
         }
@@ -139,7 +142,10 @@ struct NoiseReport {
 
 impl NoiseReport {
     fn new() -> Self {
-        Self { reported: Counters::default(), next: Instant::now() }
+        Self {
+            reported: Counters::default(),
+            next: Instant::now(),
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -154,6 +160,9 @@ impl NoiseReport {
         }
         self.reported = now;
         self.next = Instant::now() + NOISE_REPORT;
-        Some(Event::Noise { bytes, bad_checksums })
+        Some(Event::Noise {
+            bytes,
+            bad_checksums,
+        })
     }
 }

@@ -99,7 +99,10 @@ impl Constellation {
             (401..=463, _) => (Self::Beidou, 400),
             _ => (Self::Unknown, 0),
         };
-        (system, u16::try_from(number - base.min(number)).unwrap_or(u16::MAX))
+        (
+            system,
+            u16::try_from(number - base.min(number)).unwrap_or(u16::MAX),
+        )
     }
 }
 
@@ -111,7 +114,11 @@ mod tests {
     fn numbers_of_all_ranges() {
         fn check(talker: &str, number: u32, expected: (Constellation, u16)) {
             let named = Constellation::of_talker(talker);
-            assert_eq!(Constellation::identify(named, number), expected, "{talker} {number}");
+            assert_eq!(
+                Constellation::identify(named, number),
+                expected,
+                "{talker} {number}"
+            );
         }
         check("GP", 7, (Gps, 7));
         check("GN", 7, (Gps, 7));

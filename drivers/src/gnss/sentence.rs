@@ -42,7 +42,9 @@ pub(super) fn read(text: &str) -> Answer {
         "GST" => gst(&sentence),
         _ => return Answer::NotOurs,
     };
-    reading.map_or(Answer::Refused, |reading| Answer::Reading(Box::new(reading)))
+    reading.map_or(Answer::Refused, |reading| {
+        Answer::Reading(Box::new(reading))
+    })
 }
 
 /// A sentence taken apart at its first comma.
@@ -57,7 +59,7 @@ impl<'a> Sentence<'a> {
         let body = text.strip_prefix('$')?;
         let body = body.rsplit_once('*').map_or(body, |(body, _)| body);
         let (address, data) = body.split_once(',')?;
-        (address.len() == 5 && address.is_ascii() && !address.starts_with("PQ,")).then(|| Self {
+        (address.len() == 5 && address.is_ascii()).then(|| Self {
             talker: &address[..2],
             formatter: &address[2..],
             data,
@@ -95,13 +97,26 @@ impl<'a> Sentence<'a> {
         parse: for<'b> fn(NmeaSentence<'b>) -> Result<T, nmea::Error<'b>>,
     ) -> Option<T> {
         // The framer has verified the checksum; the crate's sentence parsers do not look at it.
-        parse(NmeaSentence { talker_id: talker, message_id, data, checksum: 0 }).ok()
+        parse(NmeaSentence {
+            talker_id: talker,
+            message_id,
+            data,
+            checksum: 0,
+        })
+        .ok()
     }
 
     fn reading(&self, source: Source) -> Reading {
         let talker = self.talker.as_bytes();
-        let key = Key { talker: [talker[0], talker[1]], source, last_page: false };
-        Reading { key, ..Reading::default() }
+        let key = Key {
+            talker: [talker[0], talker[1]],
+            source,
+            last_page: false,
+        };
+        Reading {
+            key,
+            ..Reading::default()
+        }
     }
 
     /// Latitude, hemisphere, longitude, hemisphere from field `at` on.
@@ -168,7 +183,9 @@ fn gga(sentence: &Sentence<'_>) -> Option<Reading> {
         time_of_day_ms: time_of_day_ms(data.fix_time),
         quality: data.fix_type.map(quality_of),
         position: sentence.position(1),
-        satellites_used: data.fix_satellites.map(|n| u8::try_from(n).unwrap_or(u8::MAX)),
+        satellites_used: data
+            .fix_satellites
+            .map(|n| u8::try_from(n).unwrap_or(u8::MAX)),
         hdop_centi: sentence.hdop_centi(7),
         altitude_mm: sentence.altitude_mm(8),
         ..sentence.reading(Source::Gga)
@@ -226,6 +243,7 @@ fn gsa(sentence: &Sentence<'_>) -> Option<Reading> {
             GsaMode2::Fix2D => FixMode::TwoD,
             GsaMode2::Fix3D => FixMode::ThreeD,
         }),
+        // After twelve satellites and PDOP; receivers with more or fewer slots leave HDOP to GGA.
         hdop_centi: data.hdop.and_then(|_| sentence.hdop_centi(15)),
         satellites,
         ..sentence.reading(Source::Gsa)
@@ -235,9 +253,18 @@ fn gsa(sentence: &Sentence<'_>) -> Option<Reading> {
 /// GSV: pages of up to four satellites in view with C/N0, signal id (4.11).
 fn gsv(sentence: &Sentence<'_>) -> Option<Reading> {
     // The crate refuses GSV under talker GN, which several receivers send; only the talker stands in its way.
-    let talker = if sentence.talker == "GN" { "GP" } else { sentence.talker };
-    let parse = |data: &str| sentence.parsed_as(talker, data, SentenceType::GSV, sentences::parse_gsv);
-    let data = if sentence.data.contains('.') { None } else { parse(sentence.data) };
+    let talker = if sentence.talker == "GN" {
+        "GP"
+    } else {
+        sentence.talker
+    };
+    let parse =
+        |data: &str| sentence.parsed_as(talker, data, SentenceType::GSV, sentences::parse_gsv);
+    let data = if sentence.data.contains('.') {
+        None
+    } else {
+        parse(sentence.data)
+    };
     let data = data.or_else(|| parse(&quirks::repair("GSV", sentence.data)?))?;
     let named = Constellation::of_talker(sentence.talker);
     let satellites = data
@@ -246,7 +273,10 @@ fn gsv(sentence: &Sentence<'_>) -> Option<Reading> {
         .flatten()
         .map(|seen| satellite(named, seen.prn(), seen.snr(), false))
         .collect();
-    let mut reading = Reading { satellites, ..sentence.reading(Source::Gsv) };
+    let mut reading = Reading {
+        satellites,
+        ..sentence.reading(Source::Gsv)
+    };
     reading.key.last_page = data.sentence_num == data.number_of_sentences;
     Some(reading)
 }
@@ -254,9 +284,20 @@ fn gsv(sentence: &Sentence<'_>) -> Option<Reading> {
 fn satellite(named: Option<Constellation>, number: u32, cn0: Option<f32>, used: bool) -> Satellite {
     let (constellation, id) = Constellation::identify(named, number);
     // Two digits in the sentence; 0 is how some receivers say not tracked.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0–99 just before")]
-    let cn0_dbhz = cn0.map(|cn0| cn0.clamp(0.0, 99.0) as u8).filter(|&cn0| cn0 > 0);
-    Satellite { constellation, id, cn0_dbhz, used }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to 0–99 just before"
+    )]
+    let cn0_dbhz = cn0
+        .map(|cn0| cn0.clamp(0.0, 99.0) as u8)
+        .filter(|&cn0| cn0 > 0);
+    Satellite {
+        constellation,
+        id,
+        cn0_dbhz,
+        used,
+    }
 }
 
 /// VTG: course and speed.
@@ -293,4 +334,110 @@ fn gst(sentence: &Sentence<'_>) -> Option<Reading> {
         accuracy_mm: deviation(5).zip(deviation(6)).and_then(horizontal),
         ..sentence.reading(Source::Gst)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads data as a sentence of this talker and formatter, whose checksum the framer has seen to.
+    fn reading(text: &str) -> Reading {
+        match read(text) {
+            Answer::Reading(reading) => *reading,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_crate_refuses_is_repaired() {
+        // GNS with more than two mode letters: ericsson-gru04, beidou-bd.
+        let gns = reading(
+            "$GNGNS,213822.000,4111.59931,N,11156.54844,W,AANN,12,0.97,01483.7,-016.5,,*50",
+        );
+        assert_eq!(gns.quality, Some(Quality::Autonomous));
+        assert_eq!(gns.position, Some((411_933_218, -1_119_424_740)));
+        assert_eq!(
+            (gns.satellites_used, gns.hdop_centi, gns.altitude_mm),
+            (Some(12), Some(97), Some(1_483_700))
+        );
+        // GLL of NMEA before 2.3: garmin38.
+        let gll = reading("$GPGLL,3348.451,N,11821.143,W,142224,A*3A");
+        assert_eq!(
+            (gll.valid, gll.time_of_day_ms),
+            (Some(true), Some(51_744_000))
+        );
+        // Status and mode swapped: eXplorist110.
+        assert_eq!(
+            reading("$GPGLL,3728.0549,N,12213.8639,W,014431.076,N,V*50").valid,
+            Some(false)
+        );
+        // An impossible position: tn200-all.
+        let rmc = reading("$GPRMC,000500.981,V,36000.0000,N,72000.0000,E,0.000000,,190120,,*34");
+        assert_eq!((rmc.position, rmc.days), (None, Some(18_280)));
+        // One DOP of three, four of three, none: oncore, beidou-bd, blumax-gps009.
+        assert_eq!(
+            reading("$GPGSA,A,2,02,04,27,,,,,,,,,,,5.3,*36")
+                .satellites
+                .len(),
+            3
+        );
+        let gsa = reading("$BDGSA,A,3,02,03,04,,,,,,,,,,2.1,1.1,1.8,1.2*2D");
+        assert_eq!(
+            (gsa.hdop_centi, gsa.satellites[0].constellation),
+            (Some(110), Constellation::Beidou)
+        );
+        assert_eq!(
+            reading("$GPGSA,A,1,26,22,12,15,,,,,,,,,,,*1D").mode,
+            Some(FixMode::None)
+        );
+        // Position without a quality: myguide-3100.
+        let gga = reading("$GPGGA,105028.80,5612.9948,N,00306.7136,W,,3,2.506,160.002,M,,M,,*6A");
+        assert_eq!(gga.quality, Some(Quality::Invalid));
+        // Nothing in view: geos-1m.
+        assert_eq!(reading("$GPGSV,1,1,00*79").satellites, []);
+        // A leap second costs the time, not the position.
+        let leap =
+            reading("$GPGGA,235960.00,3552.37449,N,13823.38721,E,1,08,1.17,956.1,M,38.3,M,,*00");
+        assert_eq!((leap.time_of_day_ms, leap.position.is_some()), (None, true));
+    }
+
+    #[test]
+    fn what_the_crate_would_misread_is_not_misread() {
+        // A DOP without a point is no satellite.
+        let gsa = reading("$GNGSA,A,3,05,09,,,,,,,,,,,2,1.17,1.93,1*00");
+        assert_eq!(gsa.satellites.len(), 2);
+        assert_eq!(gsa.hdop_centi, Some(117));
+        // km/h alone are not knots: 36 km/h are 10 m/s.
+        assert_eq!(
+            reading("$GPVTG,,T,,M,,N,36.0,K,A*00").speed_mm_s,
+            Some(10_000)
+        );
+        // System ids 5 and 6 and talker GN are known.
+        let qzss = reading("$GNGSA,A,3,02,,,,,,,,,,,,1.6,0.9,1.3,5*00");
+        assert_eq!(
+            (qzss.satellites[0].constellation, qzss.satellites[0].id),
+            (Constellation::Qzss, 2)
+        );
+        let gsv = reading("$GNGSV,1,1,02,67,41,320,40,07,20,100,33.5*00");
+        assert_eq!(
+            (gsv.satellites[0].constellation, gsv.satellites[0].id),
+            (Constellation::Glonass, 3)
+        );
+        assert_eq!(gsv.satellites[1].cn0_dbhz, Some(33));
+    }
+
+    #[test]
+    fn foreign_sentences_are_not_ours() {
+        for text in [
+            "$PUBX,00,1*00",
+            "$GPTXT,01,01,01,ANTENNA OK*35",
+            "$GPGGA*00",
+            "$,*00",
+            "$QZQSM,55,C6*00",
+            "$PQRMC*",
+        ] {
+            assert_eq!(read(text), Answer::NotOurs, "{text}");
+        }
+        assert_eq!(read("$GPGGA,x*00"), Answer::Refused);
+    }
 }

@@ -65,7 +65,11 @@ impl Port {
             .open_native_async();
         match stream {
             Ok(stream) => Ok(Self { device, stream }),
-            Err(source) => Err(PortError::Open { device, advice: advice(&source), source }),
+            Err(source) => Err(PortError::Open {
+                device,
+                advice: advice(&source),
+                source,
+            }),
         }
     }
 
@@ -75,7 +79,10 @@ impl Port {
     ///
     /// [`PortError::Gone`]; the port is useless afterwards.
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PortError> {
-        let gone = |source| PortError::Gone { device: self.device.clone(), source };
+        let gone = |source| PortError::Gone {
+            device: self.device.clone(),
+            source,
+        };
         match self.stream.read(buffer).await {
             // A tty in raw mode reads 0 bytes only after a hang-up.
             Ok(0) => Err(gone(None)),
@@ -87,7 +94,9 @@ impl Port {
 
 fn advice(error: &tokio_serial::Error) -> &'static str {
     match error.kind {
-        ErrorKind::NoDevice => "no such device, or another program holds it; is the receiver plugged in?",
+        ErrorKind::NoDevice => {
+            "no such device, or another program holds it; is the receiver plugged in?"
+        }
         ErrorKind::InvalidInput => "the path or the baud rate is not valid",
         ErrorKind::Io(io::ErrorKind::NotFound) => "no such device; is the receiver plugged in?",
         ErrorKind::Io(io::ErrorKind::PermissionDenied) => {

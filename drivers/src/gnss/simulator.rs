@@ -62,7 +62,12 @@ impl Simulator {
     /// A simulator at the configured point.
     #[must_use]
     pub fn new(config: SimulatorConfig) -> Self {
-        Self { config, random: config.seed, north_e7: 0, east_e7: 0 }
+        Self {
+            config,
+            random: config.seed,
+            north_e7: 0,
+            east_e7: 0,
+        }
     }
 
     /// The sentences of the epoch at `time_ms` (UTC, milliseconds since the Unix epoch): RMC, GGA, GNS, GSA, GSV. A time
@@ -70,24 +75,51 @@ impl Simulator {
     pub fn epoch(&mut self, time_ms: u64) -> String {
         self.north_e7 = self.wander(self.north_e7);
         self.east_e7 = self.wander(self.east_e7);
-        let time = i64::try_from(time_ms).ok().and_then(DateTime::from_timestamp_millis);
+        let time = i64::try_from(time_ms)
+            .ok()
+            .and_then(DateTime::from_timestamp_millis);
         let clock = time.map_or_else(String::new, |t| {
-            format!("{}.{:02}", t.format("%H%M%S"), t.timestamp_subsec_millis() / 10)
+            format!(
+                "{}.{:02}",
+                t.format("%H%M%S"),
+                t.timestamp_subsec_millis() / 10
+            )
         });
         let date = time.map_or_else(String::new, |t| t.format("%d%m%y").to_string());
-        let lat = coordinate(self.config.lat_e7.saturating_add(self.north_e7), 2, ['N', 'S']);
-        let lon = coordinate(self.config.lon_e7.saturating_add(self.east_e7), 3, ['E', 'W']);
+        let lat = coordinate(
+            self.config.lat_e7.saturating_add(self.north_e7),
+            2,
+            ['N', 'S'],
+        );
+        let lon = coordinate(
+            self.config.lon_e7.saturating_add(self.east_e7),
+            3,
+            ['E', 'W'],
+        );
         let used = SKY.iter().filter(|satellite| satellite.5).count();
         let hdop = format!("0.{:02}", 86 + self.below(9));
-        let altitude = thousandths(self.config.altitude_mm.saturating_add(self.below_signed(400)));
+        let altitude = thousandths(
+            self.config
+                .altitude_mm
+                .saturating_add(self.below_signed(400)),
+        );
         let speed = format!("0.{:03}", self.below(30));
 
         let mut out = String::new();
         // NMEA asks for status V with mode S; receivers and test equipment send A, and a reader has to look at the mode.
-        sentence(&mut out, &format!("GNRMC,{clock},A,{lat},{lon},{speed},,{date},,,S,V"));
+        sentence(
+            &mut out,
+            &format!("GNRMC,{clock},A,{lat},{lon},{speed},,{date},,,S,V"),
+        );
         // Quality 8: simulator mode.
-        sentence(&mut out, &format!("GNGGA,{clock},{lat},{lon},8,{used:02},{hdop},{altitude},M,37.0,M,,"));
-        sentence(&mut out, &format!("GNGNS,{clock},{lat},{lon},SSNN,{used:02},{hdop},{altitude},37.0,,,V"));
+        sentence(
+            &mut out,
+            &format!("GNGGA,{clock},{lat},{lon},8,{used:02},{hdop},{altitude},M,37.0,M,,"),
+        );
+        sentence(
+            &mut out,
+            &format!("GNGNS,{clock},{lat},{lon},SSNN,{used:02},{hdop},{altitude},37.0,,,V"),
+        );
         for (talker, system) in SYSTEMS {
             let mut line = String::from("GNGSA,A,3");
             let mut numbers = SKY.iter().filter(|s| s.0 == talker && s.5).map(|s| s.1);
@@ -134,7 +166,8 @@ impl Simulator {
             let mut line = format!("{talker}GSV,{pages},{},{:02}", page + 1, visible.len());
             for (_, number, elevation, azimuth, cn0, _) in group {
                 let cn0 = u64::from(*cn0) + self.below(4) - 2;
-                write!(line, ",{number:02},{elevation:02},{azimuth:03},{cn0:02}").expect("a String takes all");
+                write!(line, ",{number:02},{elevation:02},{azimuth:03},{cn0:02}")
+                    .expect("a String takes all");
             }
             // Signal id 1: L1 C/A (GPS, QZSS) and G1 C/A (GLONASS).
             line.push_str(",1");
