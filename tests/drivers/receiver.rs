@@ -2,7 +2,7 @@
 
 use city_drivers::gnss::receiver::{RETRY_MAX, RETRY_MIN};
 use city_drivers::gnss::{
-    Event, Fix, FixMode, Pty, Quality, ReceiverConfig, Simulator, SimulatorConfig, run,
+    Event, Fix, FixMode, Port, Pty, Quality, ReceiverConfig, Simulator, SimulatorConfig, run,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -277,4 +277,16 @@ async fn cancelling_frees_the_port() {
         .await;
     }
     until(&mut events, fix).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_was_killed_does_not_lock_the_next_one_out() {
+    // A reader killed with -9 leaves its claims behind, as one that is still there does.
+    let pty = Pty::open().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let device = folder.path().join("gnss0");
+    std::os::unix::fs::symlink(pty.path(), &device).unwrap();
+    let config = ReceiverConfig { device, baud: 9600 };
+    let _killed = Port::open(&config).unwrap();
+    Port::open(&config).unwrap();
 }

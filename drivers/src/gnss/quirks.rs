@@ -192,3 +192,112 @@ fn blank_variation(fields: &mut [String], at: usize) {
         pair.iter_mut().for_each(String::clear);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::gnss::fix::{FixMode, Quality};
+    use crate::gnss::reading::Reading;
+    use crate::gnss::satellite::Constellation;
+    use crate::gnss::sentence::{Answer, read};
+
+    /// Reads data as a sentence of this talker and formatter, whose checksum the framer has seen to.
+    fn reading(text: &str) -> Reading {
+        match read(text) {
+            Answer::Reading(reading) => *reading,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_crate_refuses_is_repaired() {
+        // GNS with more than two mode letters: ericsson-gru04, beidou-bd.
+        let gns = reading(
+            "$GNGNS,213822.000,4111.59931,N,11156.54844,W,AANN,12,0.97,01483.7,-016.5,,*50",
+        );
+        assert_eq!(gns.quality, Some(Quality::Autonomous));
+        assert_eq!(gns.position, Some((411_933_218, -1_119_424_740)));
+        assert_eq!(
+            (gns.satellites_used, gns.hdop_centi, gns.altitude_mm),
+            (Some(12), Some(97), Some(1_483_700))
+        );
+        // GLL of NMEA before 2.3: garmin38.
+        let gll = reading("$GPGLL,3348.451,N,11821.143,W,142224,A*3A");
+        assert_eq!(
+            (gll.valid, gll.time_of_day_ms),
+            (Some(true), Some(51_744_000))
+        );
+        // Status and mode swapped: eXplorist110.
+        assert_eq!(
+            reading("$GPGLL,3728.0549,N,12213.8639,W,014431.076,N,V*50").valid,
+            Some(false)
+        );
+        // An impossible position: tn200-all.
+        let rmc = reading("$GPRMC,000500.981,V,36000.0000,N,72000.0000,E,0.000000,,190120,,*34");
+        assert_eq!((rmc.position, rmc.days), (None, Some(18_280)));
+        // One DOP of three, four of three, none: oncore, beidou-bd, blumax-gps009.
+        assert_eq!(
+            reading("$GPGSA,A,2,02,04,27,,,,,,,,,,,5.3,*36")
+                .satellites
+                .len(),
+            3
+        );
+        let gsa = reading("$BDGSA,A,3,02,03,04,,,,,,,,,,2.1,1.1,1.8,1.2*2D");
+        assert_eq!(
+            (gsa.hdop_centi, gsa.satellites[0].constellation),
+            (Some(110), Constellation::Beidou)
+        );
+        assert_eq!(
+            reading("$GPGSA,A,1,26,22,12,15,,,,,,,,,,,*1D").mode,
+            Some(FixMode::None)
+        );
+        // Position without a quality: myguide-3100.
+        let gga = reading("$GPGGA,105028.80,5612.9948,N,00306.7136,W,,3,2.506,160.002,M,,M,,*6A");
+        assert_eq!(gga.quality, Some(Quality::Invalid));
+        // Nothing in view: geos-1m.
+        assert_eq!(reading("$GPGSV,1,1,00*79").satellites, []);
+        // A leap second costs the time, not the position.
+        let leap =
+            reading("$GPGGA,235960.00,3552.37449,N,13823.38721,E,1,08,1.17,956.1,M,38.3,M,,*00");
+        assert_eq!((leap.time_of_day_ms, leap.position.is_some()), (None, true));
+    }
+
+    #[test]
+    fn what_the_crate_would_misread_is_not_misread() {
+        // A DOP without a point is no satellite.
+        let gsa = reading("$GNGSA,A,3,05,09,,,,,,,,,,,2,1.17,1.93,1*00");
+        assert_eq!(gsa.satellites.len(), 2);
+        assert_eq!(gsa.hdop_centi, Some(117));
+        // km/h alone are not knots: 36 km/h are 10 m/s.
+        assert_eq!(
+            reading("$GPVTG,,T,,M,,N,36.0,K,A*00").speed_mm_s,
+            Some(10_000)
+        );
+        // System ids 5 and 6 and talker GN are known.
+        let qzss = reading("$GNGSA,A,3,02,,,,,,,,,,,,1.6,0.9,1.3,5*00");
+        assert_eq!(
+            (qzss.satellites[0].constellation, qzss.satellites[0].id),
+            (Constellation::Qzss, 2)
+        );
+        let gsv = reading("$GNGSV,1,1,02,67,41,320,40,07,20,100,33.5*00");
+        assert_eq!(
+            (gsv.satellites[0].constellation, gsv.satellites[0].id),
+            (Constellation::Glonass, 3)
+        );
+        assert_eq!(gsv.satellites[1].cn0_dbhz, Some(33));
+    }
+
+    #[test]
+    fn foreign_sentences_are_not_ours() {
+        for text in [
+            "$PUBX,00,1*00",
+            "$GPTXT,01,01,01,ANTENNA OK*35",
+            "$GPGGA*00",
+            "$,*00",
+            "$QZQSM,55,C6*00",
+            "$PQRMC*",
+        ] {
+            assert_eq!(read(text), Answer::NotOurs, "{text}");
+        }
+        assert_eq!(read("$GPGGA,x*00"), Answer::Refused);
+    }
+}

@@ -4,7 +4,7 @@
 
 use super::receiver::ReceiverConfig;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt;
 use tokio_serial::{
     DataBits, ErrorKind, FlowControl, Parity, SerialPortBuilderExt, SerialStream, StopBits,
@@ -46,8 +46,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the configured device at the configured speed, 8 data bits, no parity, one stop bit, no flow control, for
-    /// this process alone. Modem lines are neither needed nor waited for. Must be called within a tokio runtime.
+    /// Opens the configured device at the configured speed, 8 data bits, no parity, one stop bit, no flow control; a
+    /// real port for this process alone. Modem lines are neither needed nor waited for. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
@@ -62,6 +62,7 @@ impl Port {
             .parity(Parity::None)
             .stop_bits(StopBits::One)
             .flow_control(FlowControl::None)
+            .exclusive(!is_pseudo_terminal(&device))
             .open_native_async();
         match stream {
             Ok(stream) => Ok(Self { device, stream }),
@@ -90,6 +91,15 @@ impl Port {
             Err(error) => Err(gone(Some(error))),
         }
     }
+}
+
+/// Linux forgets that a port is exclusive when its last reader closes it, however that reader ended. Of a pseudo-terminal
+/// it forgets only when the other side closes: after `kill -9` the next reader would be refused (EBUSY) unless it is root.
+/// Such a terminal belongs to whoever made it, so it is opened without the claim.
+fn is_pseudo_terminal(device: &Path) -> bool {
+    device
+        .canonicalize()
+        .is_ok_and(|path| path.starts_with("/dev/pts"))
 }
 
 fn advice(error: &tokio_serial::Error) -> &'static str {
