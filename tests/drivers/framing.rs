@@ -121,3 +121,12 @@ fn over_long_lines_and_lengths_are_stepped_over() {
     stream.extend(GLL.as_bytes());
     check(&stream, &[&nmea(GLL)], 6, 0);
 }
+
+#[test]
+fn an_impossible_length_holds_nothing_back() {
+    let mut framer = Framer::new();
+    let mut found = Vec::new();
+    framer.push(&[0xB5, 0x62, 0x01, 0x07, 0x01, 0x10], |_| {});
+    framer.push(GLL.as_bytes(), |f| found.push(format!("{f:?}")));
+    assert_eq!(found, [nmea(GLL)], "without waiting for the end of the stream");
+}
