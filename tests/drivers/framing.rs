@@ -128,5 +128,9 @@ fn an_impossible_length_holds_nothing_back() {
     let mut found = Vec::new();
     framer.push(&[0xB5, 0x62, 0x01, 0x07, 0x01, 0x10], |_| {});
     framer.push(GLL.as_bytes(), |f| found.push(format!("{f:?}")));
-    assert_eq!(found, [nmea(GLL)], "without waiting for the end of the stream");
+    assert_eq!(
+        found,
+        [nmea(GLL)],
+        "without waiting for the end of the stream"
+    );
 }

@@ -1,7 +1,8 @@
 //! Where real receivers and the `nmea` crate (0.8) do not agree: the one place that bends a sentence for the crate.
 //!
 //! Called only for sentences the crate refuses or would misread; the answer is the data part rewritten, or `None` when
-//! nothing is known to help. Each repair names what was seen. Values are never invented, only dropped or respelled.
+//! nothing is known to help. A repair names the capture that asked for it; one without
+//! a name stands for fields that NMEA 0183 lets be blank. Values are never invented, only dropped or respelled.
 
 use super::decimal::coordinate_e7;
 use super::fix::Quality;
@@ -267,7 +268,7 @@ mod tests {
         let gsa = reading("$GNGSA,A,3,05,09,,,,,,,,,,,2,1.17,1.93,1*00");
         assert_eq!(gsa.satellites.len(), 2);
         assert_eq!(gsa.hdop_centi, Some(117));
-        // km/h alone are not knots: 36 km/h are 10 m/s.
+        // km/h without knots: 36 km/h are 10 m/s.
         assert_eq!(
             reading("$GPVTG,,T,,M,,N,36.0,K,A*00").speed_mm_s,
             Some(10_000)

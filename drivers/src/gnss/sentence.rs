@@ -303,7 +303,7 @@ fn satellite(named: Option<Constellation>, number: u32, cn0: Option<f32>, used: 
 /// VTG: course and speed.
 fn vtg(sentence: &Sentence<'_>) -> Option<Reading> {
     sentence.parsed(SentenceType::VTG, sentences::parse_vtg)?;
-    // The crate takes its km/h for knots when the knots are blank (it leaves out a comma); so both are read here.
+    // The crate leaves out a comma and so never sees the km/h, which some receivers send alone.
     let kmh = || fixed(sentence.field(6), 10_000, 36).and_then(|speed| u32::try_from(speed).ok());
     Some(Reading {
         speed_mm_s: sentence.knots_mm_s(4).or_else(kmh),
