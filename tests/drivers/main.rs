@@ -1,1 +1,12 @@
-//! Tests of `city-drivers`.
+//! Tests of `city-drivers`: recorded captures, pseudo-terminals and hostile bytes. This file is their index.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod captures; // gpsd's captures: agreement with gpsd, and what the libraries refuse
+mod data; // where the recordings are
+mod epochs; // when an epoch is complete and what it holds
+mod framing; // sentences, frames and noise in one stream
+mod hostile; // noise, cuts, flipped bits
+mod receiver; // simulator → pty → serial driver → events; unplug and re-plug
+mod replay; // the u-blox capture of 北杜市
+mod simulator; // what the simulator promises to a reader
