@@ -1,1 +1,2 @@
 //! The municipal node.
+pub mod net;
