@@ -91,7 +91,9 @@ impl Limits {
     /// Refuses limits under which nothing could ever be sent or dialled.
     pub(super) fn check(&self) -> Result<(), NetError> {
         if self.queue_bytes < MAX_FRAME || u32::try_from(self.queue_bytes).is_err() {
-            return Err(NetError::Limits("queue_bytes must hold one frame and be below 4 GiB"));
+            return Err(NetError::Limits(
+                "queue_bytes must hold one frame and be below 4 GiB",
+            ));
         }
         if self.queue_frames == 0 || self.pending_outgoing == 0 || self.established_per_peer < 2 {
             return Err(NetError::Limits(
@@ -99,7 +101,9 @@ impl Limits {
             ));
         }
         if self.backoff_min.is_zero() || self.backoff_max < self.backoff_min {
-            return Err(NetError::Limits("backoff_min must be above 0 and at most backoff_max"));
+            return Err(NetError::Limits(
+                "backoff_min must be above 0 and at most backoff_max",
+            ));
         }
         Ok(())
     }

@@ -116,7 +116,7 @@ impl Book {
         self.failed(peer, now);
     }
 
-    /// Forgets the pauses of peers that `just_listed` names as new on the whitelist.
+    /// Lets a peer be called at once: somebody has just said where it is.
     pub(super) fn forgive(&mut self, peer: &PeerId, now: Instant) {
         if let Some(known) = self.known.get_mut(peer) {
             known.failures = 0;
@@ -127,7 +127,9 @@ impl Book {
 
 /// `min · 2^failures`, at most `max`, of which a random half to the whole: two nodes that lost each other do not meet in step.
 fn pause(min: Duration, max: Duration, failures: u32, random: u64) -> Duration {
-    let full = min.saturating_mul(1 << failures.min(MAX_DOUBLINGS)).min(max);
+    let full = min
+        .saturating_mul(1 << failures.min(MAX_DOUBLINGS))
+        .min(max);
     let half_ms = u64::try_from(full.as_millis() / 2).unwrap_or(u64::MAX / 2);
     Duration::from_millis(half_ms + random % (half_ms + 1))
 }
@@ -158,8 +160,17 @@ mod tests {
     use super::*;
 
     fn check(failures: u32, random: u64, expected_ms: u64) {
-        let pause = pause(Duration::from_millis(500), Duration::from_secs(60), failures, random);
-        assert_eq!(pause.as_millis(), u128::from(expected_ms), "failures {failures}");
+        let pause = pause(
+            Duration::from_millis(500),
+            Duration::from_secs(60),
+            failures,
+            random,
+        );
+        assert_eq!(
+            pause.as_millis(),
+            u128::from(expected_ms),
+            "failures {failures}"
+        );
     }
 
     #[test]
@@ -178,7 +189,11 @@ mod tests {
         let mut book = Book::new(&Limits::default(), 7);
         let peer = PeerId::random();
         for port in 0..=MAX_ADDRESSES {
-            book.add(peer, format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap(), now);
+            book.add(
+                peer,
+                format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap(),
+                now,
+            );
         }
         let due = book.due(now, 9, |_| true);
         assert_eq!(due.len(), 1);
@@ -188,8 +203,15 @@ mod tests {
         assert_eq!((book.dialing(), book.due(now, 9, |_| true).len()), (1, 0));
         book.failed(&peer, now);
         assert!(book.due(now, 9, |_| true).is_empty());
-        assert_eq!(book.due(now + Duration::from_millis(500), 9, |_| true).len(), 1);
-        assert!(book.due(now + Duration::from_millis(500), 9, |_| false).is_empty());
+        assert_eq!(
+            book.due(now + Duration::from_millis(500), 9, |_| true)
+                .len(),
+            1
+        );
+        assert!(
+            book.due(now + Duration::from_millis(500), 9, |_| false)
+                .is_empty()
+        );
         book.forgive(&peer, now);
         assert_eq!(book.due(now, 9, |_| true).len(), 1);
     }

@@ -11,8 +11,8 @@ use libp2p::{
     core::{Endpoint, transport::PortUse},
     multiaddr::Protocol,
     swarm::{
-        CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandlerInEvent, ToSwarm,
-        behaviour::ListenFailure,
+        CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour,
+        THandlerInEvent, ToSwarm, behaviour::ListenFailure,
     },
 };
 use std::{
@@ -100,10 +100,11 @@ impl Gate {
             .collect();
         expelled.sort_unstable();
         expelled.dedup();
-        self.actions.extend(expelled.iter().map(|peer_id| ToSwarm::CloseConnection {
-            peer_id: *peer_id,
-            connection: CloseConnection::All,
-        }));
+        self.actions
+            .extend(expelled.iter().map(|peer_id| ToSwarm::CloseConnection {
+                peer_id: *peer_id,
+                connection: CloseConnection::All,
+            }));
         expelled
     }
 
@@ -122,9 +123,22 @@ impl Gate {
         Ok(())
     }
 
-    fn enter(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr, dialer: bool) -> Handler {
+    fn enter(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        dialer: bool,
+    ) -> Handler {
         let address = address.clone();
-        self.connections.insert(connection, Caller { peer, address, dialer });
+        self.connections.insert(
+            connection,
+            Caller {
+                peer,
+                address,
+                dialer,
+            },
+        );
         Handler::new(dialer, self.setup)
     }
 }
@@ -143,9 +157,16 @@ impl NetworkBehaviour for Gate {
             return Err(ConnectionDenied::new(Refusal::Closing));
         }
         if let Some(source) = source(remote) {
-            let held = self.handshakes.values().filter(|other| **other == source).count();
+            let held = self
+                .handshakes
+                .values()
+                .filter(|other| **other == source)
+                .count();
             if held >= self.per_source {
-                self.shared.counters.refused_sources.fetch_add(1, Ordering::Relaxed);
+                self.shared
+                    .counters
+                    .refused_sources
+                    .fetch_add(1, Ordering::Relaxed);
                 return Err(ConnectionDenied::new(Refusal::BusySource));
             }
             self.handshakes.insert(connection, source);
@@ -163,7 +184,10 @@ impl NetworkBehaviour for Gate {
         self.handshakes.remove(&connection);
         self.admit(&peer).inspect_err(|denied| {
             if let Some(Refusal::NotListed) = denied.downcast_ref() {
-                self.shared.counters.denied_strangers.fetch_add(1, Ordering::Relaxed);
+                self.shared
+                    .counters
+                    .denied_strangers
+                    .fetch_add(1, Ordering::Relaxed);
             }
         })?;
         Ok(self.enter(connection, peer, remote, false))
@@ -210,24 +234,33 @@ impl NetworkBehaviour for Gate {
         }
     }
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, outcome: Outcome) {
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        outcome: Outcome,
+    ) {
         match outcome {
             Outcome::Open { sync, live } => {
                 let Some(caller) = self.connections.get(&connection) else {
                     return;
                 };
-                self.actions.push_back(ToSwarm::GenerateEvent(GateEvent::Opened(Opened {
-                    peer,
-                    connection,
-                    address: caller.address.clone(),
-                    dialer: caller.dialer,
-                    sync,
-                    live,
-                })));
+                self.actions
+                    .push_back(ToSwarm::GenerateEvent(GateEvent::Opened(Opened {
+                        peer,
+                        connection,
+                        address: caller.address.clone(),
+                        dialer: caller.dialer,
+                        sync,
+                        live,
+                    })));
             }
             Outcome::Failed(error) => {
                 self.actions
-                    .push_back(ToSwarm::GenerateEvent(GateEvent::SetupFailed { peer, error }));
+                    .push_back(ToSwarm::GenerateEvent(GateEvent::SetupFailed {
+                        peer,
+                        error,
+                    }));
                 self.actions.push_back(ToSwarm::CloseConnection {
                     peer_id: peer,
                     connection: CloseConnection::One(connection),

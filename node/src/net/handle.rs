@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 /// What the task is asked to do. Frames do not go this way: see [`NetHandle::send`].
 #[derive(Debug)]
 pub enum NetCommand {
-    /// Remember where a peer may be reached; it is dialled while it is whitelisted.
+    /// Remember where a peer may be reached, and try it at once if it is whitelisted and not connected.
     AddAddress {
         /// Whom.
         peer: PeerId,
@@ -61,19 +61,32 @@ pub struct NetHandle {
 impl NetHandle {
     /// Queues a frame for one stream of a peer and waits while its queue is full. One caller's frames for one stream keep
     /// their order. Ok means queued: it is lost if the connection ends first.
-    pub async fn send(&self, peer: &PeerId, channel: Channel, frame: Vec<u8>) -> Result<(), SendError> {
+    pub async fn send(
+        &self,
+        peer: &PeerId,
+        channel: Channel,
+        frame: Vec<u8>,
+    ) -> Result<(), SendError> {
         let link = self.link(peer)?;
         link.outbox(channel).send(frame).await
     }
 
     /// Queues a frame, or says [`SendError::Full`].
-    pub fn try_send(&self, peer: &PeerId, channel: Channel, frame: Vec<u8>) -> Result<(), SendError> {
+    pub fn try_send(
+        &self,
+        peer: &PeerId,
+        channel: Channel,
+        frame: Vec<u8>,
+    ) -> Result<(), SendError> {
         self.link(peer)?.outbox(channel).try_send(frame)
     }
 
     /// Gives the task a command; waits while it has too many.
     pub async fn command(&self, command: NetCommand) -> Result<(), SendError> {
-        self.commands.send(command).await.map_err(|_| SendError::Stopped)
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| SendError::Stopped)
     }
 
     /// Asks the network to stop; await the join handle for the end.
@@ -95,7 +108,11 @@ impl NetHandle {
     }
 
     fn link(&self, peer: &PeerId) -> Result<Arc<Link>, SendError> {
-        self.shared.links().get(peer).cloned().ok_or(SendError::NotConnected)
+        self.shared
+            .links()
+            .get(peer)
+            .cloned()
+            .ok_or(SendError::NotConnected)
     }
 }
 
@@ -229,7 +246,10 @@ impl Shared {
     /// Takes a peer off the table, unless another connection of it stands there by now.
     pub(super) fn unlink(&self, peer: &PeerId, connection: ConnectionId) {
         let mut links = self.links_mut();
-        if links.get(peer).is_some_and(|link| link.connection == connection) {
+        if links
+            .get(peer)
+            .is_some_and(|link| link.connection == connection)
+        {
             links.remove(peer);
         }
     }

@@ -56,7 +56,11 @@ impl Handler {
     pub(super) fn new(dialer: bool, setup: Duration) -> Self {
         Self {
             dialer,
-            to_open: if dialer { vec![Channel::Live, Channel::Sync] } else { Vec::new() },
+            to_open: if dialer {
+                vec![Channel::Live, Channel::Sync]
+            } else {
+                Vec::new()
+            },
             sync: None,
             live: None,
             failed: None,
@@ -101,10 +105,18 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Channel;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Accept> {
-        SubstreamProtocol::new(Accept { dialer: self.dialer }, ())
+        SubstreamProtocol::new(
+            Accept {
+                dialer: self.dialer,
+            },
+            (),
+        )
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Open, Channel, Outcome>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Open, Channel, Outcome>> {
         if let Some(channel) = self.to_open.pop() {
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                 protocol: SubstreamProtocol::new(Open(channel), channel),
@@ -153,7 +165,11 @@ impl UpgradeInfo for Accept {
     type InfoIter = Vec<StreamProtocol>;
 
     fn protocol_info(&self) -> Vec<StreamProtocol> {
-        if self.dialer { Vec::new() } else { vec![SYNC, LIVE] }
+        if self.dialer {
+            Vec::new()
+        } else {
+            vec![SYNC, LIVE]
+        }
     }
 }
 
@@ -163,7 +179,11 @@ impl InboundUpgrade<Stream> for Accept {
     type Future = Ready<Result<Self::Output, Infallible>>;
 
     fn upgrade_inbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
-        let channel = if protocol == SYNC { Channel::Sync } else { Channel::Live };
+        let channel = if protocol == SYNC {
+            Channel::Sync
+        } else {
+            Channel::Live
+        };
         ready(Ok((channel, stream)))
     }
 }

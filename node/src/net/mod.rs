@@ -51,7 +51,8 @@ pub enum NetEvent {
         /// Whether this node dialled.
         dialer: bool,
     },
-    /// The peer's connection is gone; exactly once for each Connected. Frames queued for it may be lost.
+    /// The peer's connection is gone; exactly once for each Connected, except that after a shutdown the end of the events
+    /// stands for those that the consumer did not take in time. Frames queued for it may be lost.
     Disconnected {
         /// Who.
         peer: PeerId,

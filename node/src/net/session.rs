@@ -22,6 +22,12 @@ use tokio::{sync::mpsc, try_join};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+/// A session's word that its connection can be closed.
+pub(super) struct Over {
+    pub(super) peer: PeerId,
+    pub(super) connection: ConnectionId,
+}
+
 /// One connection's frames.
 pub(super) struct Session {
     opened: Opened,
@@ -31,7 +37,7 @@ pub(super) struct Session {
     shared: Arc<Shared>,
     events: mpsc::Sender<NetEvent>,
     /// Where the session says at once that its connection can be closed, however long its events then wait.
-    over: mpsc::Sender<ConnectionId>,
+    over: mpsc::Sender<Over>,
     stop: CancellationToken,
 }
 
@@ -42,7 +48,7 @@ impl Session {
         limits: &Limits,
         shared: Arc<Shared>,
         events: mpsc::Sender<NetEvent>,
-        over: mpsc::Sender<ConnectionId>,
+        over: mpsc::Sender<Over>,
         stop: CancellationToken,
     ) -> Self {
         let (sync, sync_queue) = queue(limits.queue_frames, limits.queue_bytes);
@@ -112,7 +118,7 @@ impl Session {
         }
         shared.unlink(&peer, connection);
         // Both receivers live as long as the task; without it there is nothing left to tell.
-        let _ = over.send(connection).await;
+        let _ = over.send(Over { peer, connection }).await;
         if announced {
             let _ = events.send(NetEvent::Disconnected { peer }).await;
         }
@@ -131,7 +137,12 @@ struct Pump<'a> {
 
 impl Pump<'_> {
     /// Ends when both streams were closed by the peer, when both queues are closed and empty, or by an error.
-    async fn run(&self, sync: Stream, live: Stream, queues: (Intake, Intake)) -> Result<(), StreamError> {
+    async fn run(
+        &self,
+        sync: Stream,
+        live: Stream,
+        queues: (Intake, Intake),
+    ) -> Result<(), StreamError> {
         let (sync_read, sync_write) = sync.split();
         let (live_read, live_write) = live.split();
         let sent = |bytes| {
@@ -163,13 +174,21 @@ impl Pump<'_> {
 
     /// Hands the stream's frames straight to the consumer: while it does not take them nothing more is read, yamux grants
     /// no credit, and the sender's queue fills.
-    async fn receive(&self, mut stream: ReadHalf<Stream>, channel: Channel) -> Result<(), StreamError> {
+    async fn receive(
+        &self,
+        mut stream: ReadHalf<Stream>,
+        channel: Channel,
+    ) -> Result<(), StreamError> {
         while let Some(bytes) = read_frame(&mut stream, self.stall).await? {
             self.traffic.received(bytes.len());
             self.shared.counters.traffic.received(bytes.len());
             let peer = self.peer;
             self.events
-                .send(NetEvent::Frame { peer, channel, bytes })
+                .send(NetEvent::Frame {
+                    peer,
+                    channel,
+                    bytes,
+                })
                 .await
                 .map_err(|_| StreamError::ConsumerGone)?;
         }
@@ -181,7 +200,10 @@ impl Pump<'_> {
             error,
             StreamError::Oversize(_) | StreamError::Truncated | StreamError::Stalled(_)
         ) {
-            self.shared.counters.faulty_streams.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .counters
+                .faulty_streams
+                .fetch_add(1, Ordering::Relaxed);
         }
         debug!(peer = %self.peer, %error, "connection ends");
     }

@@ -99,7 +99,10 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     within(stall, stream.close()).await
 }
 
-async fn within<T>(stall: Duration, step: impl Future<Output = io::Result<T>>) -> Result<T, StreamError> {
+async fn within<T>(
+    stall: Duration,
+    step: impl Future<Output = io::Result<T>>,
+) -> Result<T, StreamError> {
     match timeout(stall, step).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(StreamError::Stalled(stall)),
@@ -135,7 +138,13 @@ pub(super) fn queue(frames: usize, bytes: usize) -> (Outbox, Intake) {
         frames: sender,
         room: Arc::clone(&room),
     };
-    (outbox, Intake { frames: receiver, room })
+    (
+        outbox,
+        Intake {
+            frames: receiver,
+            room,
+        },
+    )
 }
 
 impl Outbox {
@@ -254,6 +263,9 @@ mod tests {
             Err(SendError::TooLarge(MAX_FRAME + 1))
         );
         drop(intake);
-        assert_eq!(by_bytes.send(vec![0; 1]).await, Err(SendError::NotConnected));
+        assert_eq!(
+            by_bytes.send(vec![0; 1]).await,
+            Err(SendError::NotConnected)
+        );
     }
 }

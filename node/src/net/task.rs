@@ -7,7 +7,7 @@ use super::{
     dial::{Book, split_peer},
     gate::{GateEvent, Opened},
     handle::Shared,
-    session::Session,
+    session::{Over, Session},
     transport::{Behaviour, BehaviourEvent, swarm},
 };
 use libp2p::{
@@ -18,7 +18,7 @@ use libp2p::{
     identity::Keypair,
     mdns, ping,
     swarm::{
-        ConnectionId, DialError, SwarmEvent,
+        ConnectionId, DialError, ListenError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -62,10 +62,12 @@ pub(super) struct Task {
     sessions: JoinSet<PeerId>,
     /// Own dials that reached the peer and whose streams are not open yet.
     unproven: HashSet<ConnectionId>,
+    /// What the peers call themselves, by connection: identify may be done before the streams are.
+    agents: HashMap<ConnectionId, String>,
     notices: VecDeque<NetEvent>,
     events: mpsc::Sender<NetEvent>,
     commands: mpsc::Receiver<NetCommand>,
-    over: (mpsc::Sender<ConnectionId>, mpsc::Receiver<ConnectionId>),
+    over: (mpsc::Sender<Over>, mpsc::Receiver<Over>),
     ticks: Interval,
     stopping: Option<Instant>,
 }
@@ -98,7 +100,7 @@ enum Happening {
     Command(Option<NetCommand>),
     Whitelist,
     Tick,
-    Over(ConnectionId),
+    Over(Over),
     Ended(Result<PeerId, JoinError>),
     Room(mpsc::OwnedPermit<NetEvent>),
     ConsumerGone,
@@ -119,17 +121,19 @@ impl Task {
         let now = Instant::now();
         let mut book = Book::new(&config.limits, seed);
         for address in &config.bootstrap {
-            let (peer, address) =
-                split_peer(address.clone()).ok_or_else(|| NetError::BootstrapWithoutPeer(address.clone()))?;
+            let (peer, address) = split_peer(address.clone())
+                .ok_or_else(|| NetError::BootstrapWithoutPeer(address.clone()))?;
             book.add(peer, address, now);
         }
         let shared = Arc::new(Shared::new(whitelist, Arc::clone(&config.clock)));
         let mut swarm = swarm(&config, keypair, &shared)?;
         for address in &config.listen {
-            swarm.listen_on(address.clone()).map_err(|source| NetError::Listen {
-                address: address.clone(),
-                source,
-            })?;
+            swarm
+                .listen_on(address.clone())
+                .map_err(|source| NetError::Listen {
+                    address: address.clone(),
+                    source,
+                })?;
         }
         let (sender, commands) = mpsc::channel(COMMANDS);
         let handle = NetHandle {
@@ -147,6 +151,7 @@ impl Task {
             slots: HashMap::new(),
             sessions: JoinSet::new(),
             unproven: HashSet::new(),
+            agents: HashMap::new(),
             notices: VecDeque::new(),
             events,
             commands,
@@ -176,7 +181,7 @@ impl Task {
             command = self.commands.recv(), if running => Happening::Command(command),
             () = self.shared.whitelist.changed(), if running => Happening::Whitelist,
             _ = self.ticks.tick() => Happening::Tick,
-            Some(connection) = self.over.1.recv() => Happening::Over(connection),
+            Some(over) = self.over.1.recv() => Happening::Over(over),
             Some(ended) = self.sessions.join_next() => Happening::Ended(ended),
             room = self.events.clone().reserve_owned(), if !self.notices.is_empty() => {
                 room.map_or(Happening::ConsumerGone, Happening::Room)
@@ -189,11 +194,13 @@ impl Task {
         match happening {
             Happening::Swarm(event) => self.on_swarm(*event),
             Happening::Command(Some(command)) => self.on_command(command),
-            Happening::Command(None) | Happening::ConsumerGone => self.begin_stop(),
-            Happening::Whitelist | Happening::Tick => self.on_tick(),
-            Happening::Over(connection) => {
-                self.swarm.close_connection(connection);
+            Happening::Command(None) => self.begin_stop(),
+            Happening::ConsumerGone => {
+                self.notices.clear();
+                self.begin_stop();
             }
+            Happening::Whitelist | Happening::Tick => self.on_tick(),
+            Happening::Over(over) => self.on_over(&over),
             Happening::Ended(Ok(peer)) => self.on_ended(peer),
             Happening::Ended(Err(error)) => {
                 if let Ok(bug) = error.try_into_panic() {
@@ -216,7 +223,9 @@ impl Task {
                     Some(_) => return debug!(%peer, %address, "address names another peer"),
                     None => address,
                 };
-                self.book.add(peer, address, Instant::now());
+                let now = Instant::now();
+                self.book.add(peer, address, now);
+                self.book.forgive(&peer, now);
             }
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
@@ -237,19 +246,28 @@ impl Task {
                 self.notice(NetEvent::Listening { address });
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.shared.listening_mut().retain(|other| *other != address);
+                self.shared
+                    .listening_mut()
+                    .retain(|other| *other != address);
             }
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                self.shared.listening_mut().retain(|other| !addresses.contains(other));
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                self.shared
+                    .listening_mut()
+                    .retain(|other| !addresses.contains(other));
                 if self.stopping.is_none() {
                     warn!(?addresses, ?reason, "listener closed");
                 }
             }
             SwarmEvent::ListenerError { error, .. } => debug!(%error, "listener"),
-            SwarmEvent::IncomingConnectionError { error, peer_id, .. } => {
-                // Denied ones carry a peer id and are counted where they are denied.
-                if peer_id.is_none() {
-                    self.shared.counters.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                // Denied ones are counted where they are denied.
+                if !matches!(error, ListenError::Denied { .. }) {
+                    self.shared
+                        .counters
+                        .failed_handshakes
+                        .fetch_add(1, Ordering::Relaxed);
                 }
                 debug!(%error, "incoming connection");
             }
@@ -295,17 +313,17 @@ impl Task {
                 peer_id,
                 info,
             }) => {
-                if let Some(link) = self.shared.links().get(&peer_id)
-                    && link.connection == connection_id
-                {
-                    let agent = info.agent_version.chars().filter(|c| !c.is_control());
-                    link.agent.get_or_init(|| agent.take(MAX_AGENT).collect());
-                }
+                let agent = info.agent_version.chars().filter(|c| !c.is_control());
+                self.agents
+                    .insert(connection_id, agent.take(MAX_AGENT).collect());
+                self.name(&peer_id, connection_id);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 let now = Instant::now();
                 for (peer, address) in found {
-                    if peer != self.me && self.shared.whitelist.contains(&peer, (self.shared.clock)()) {
+                    if peer != self.me
+                        && self.shared.whitelist.contains(&peer, (self.shared.clock)())
+                    {
                         let bare = split_peer(address.clone()).map_or(address, |(_, bare)| bare);
                         self.book.add(peer, bare, now);
                     }
@@ -331,7 +349,10 @@ impl Task {
         let Some(slot) = self.slots.get_mut(&peer) else {
             return self.begin_session(standing, opened);
         };
-        let rival = slot.next.as_ref().map_or(&slot.standing, |(standing, _)| standing);
+        let rival = slot
+            .next
+            .as_ref()
+            .map_or(&slot.standing, |(standing, _)| standing);
         let rival_lives = slot.next.is_some() || !slot.stop.is_cancelled();
         if rival_lives && !rival.yields_to(&standing) {
             self.swarm.close_connection(connection);
@@ -362,6 +383,27 @@ impl Task {
             next: None,
         };
         self.slots.insert(peer, slot);
+        self.name(&peer, standing.connection);
+    }
+
+    /// Writes what a peer calls itself beside its connection, when both are known.
+    fn name(&self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(agent) = self.agents.get(&connection)
+            && let Some(link) = self.shared.links().get(peer)
+            && link.connection == connection
+        {
+            link.agent.get_or_init(|| agent.clone());
+        }
+    }
+
+    /// A session carries no more frames, though its last event may still wait for the consumer: any newer connection is better.
+    fn on_over(&mut self, over: &Over) {
+        self.swarm.close_connection(over.connection);
+        if let Some(slot) = self.slots.get_mut(&over.peer)
+            && slot.standing.connection == over.connection
+        {
+            slot.stop.cancel();
+        }
     }
 
     /// A session has said its last event: its successor begins, or the peer is called again after a pause.
@@ -371,17 +413,25 @@ impl Task {
             return;
         };
         match slot.next {
-            Some((standing, opened)) if self.stopping.is_none() => self.begin_session(standing, opened),
-            _ => self.book.lost(&peer, now.duration_since(slot.standing.since), now),
+            Some((standing, opened)) if self.stopping.is_none() => {
+                self.begin_session(standing, opened)
+            }
+            _ => self
+                .book
+                .lost(&peer, now.duration_since(slot.standing.since), now),
         }
     }
 
     fn on_closed(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.agents.remove(&connection);
         if self.unproven.remove(&connection) {
             self.dial_failed(peer, DialFailure::ClosedEarly);
         }
         if let Some(slot) = self.slots.get_mut(&peer)
-            && slot.next.as_ref().is_some_and(|(next, _)| next.connection == connection)
+            && slot
+                .next
+                .as_ref()
+                .is_some_and(|(next, _)| next.connection == connection)
         {
             slot.next = None;
         }
@@ -396,7 +446,10 @@ impl Task {
 
     fn notice(&mut self, notice: NetEvent) {
         if self.notices.len() >= NOTICES {
-            self.shared.counters.dropped_notices.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .counters
+                .dropped_notices
+                .fetch_add(1, Ordering::Relaxed);
             self.notices.pop_front();
         }
         self.notices.push_back(notice);
@@ -453,7 +506,11 @@ impl Task {
         if self.stopping.is_some() {
             return;
         }
-        let drain = if self.events.is_closed() { Duration::ZERO } else { self.limits.drain };
+        let drain = if self.events.is_closed() {
+            Duration::ZERO
+        } else {
+            self.limits.drain
+        };
         self.stopping = Some(Instant::now() + drain);
         self.swarm.behaviour_mut().gate.close();
         self.shared.links_mut().clear();
@@ -472,7 +529,9 @@ impl Task {
 
 fn reason_of(error: DialError) -> DialFailure {
     match error {
-        DialError::WrongPeerId { obtained, address } => DialFailure::WrongPeerId { obtained, address },
+        DialError::WrongPeerId { obtained, address } => {
+            DialFailure::WrongPeerId { obtained, address }
+        }
         DialError::Denied { cause } => DialFailure::Refused(cause.to_string()),
         DialError::Transport(tried) => {
             let tried: Vec<String> = tried

@@ -94,10 +94,18 @@ pub(super) fn swarm(
     let settings = Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE)
         .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
-    Ok(Swarm::new(transport(limits, keypair)?, behaviour, me, settings))
+    Ok(Swarm::new(
+        transport(limits, keypair)?,
+        behaviour,
+        me,
+        settings,
+    ))
 }
 
-fn transport(limits: &Limits, keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
+fn transport(
+    limits: &Limits,
+    keypair: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     // A box without /etc/resolv.conf still reaches peers by their numeric addresses.
     match dns::tokio::Transport::system(tcp()) {
@@ -109,7 +117,11 @@ fn transport(limits: &Limits, keypair: &Keypair) -> Result<Boxed<(PeerId, Stream
     }
 }
 
-fn secured<T>(plain: T, limits: &Limits, keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError>
+fn secured<T>(
+    plain: T,
+    limits: &Limits,
+    keypair: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError>
 where
     T: libp2p::Transport + Send + Unpin + 'static,
     T::Output: libp2p::futures::AsyncRead + libp2p::futures::AsyncWrite + Send + Unpin + 'static,
@@ -145,11 +157,17 @@ impl StreamMuxer for Hasty {
     type Substream = SubstreamBox;
     type Error = io::Error;
 
-    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
         Pin::new(&mut self.muxer).poll_inbound(cx)
     }
 
-    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
         Pin::new(&mut self.muxer).poll_outbound(cx)
     }
 
@@ -157,7 +175,9 @@ impl StreamMuxer for Hasty {
         if let Poll::Ready(closed) = Pin::new(&mut self.muxer).poll_close(cx) {
             return Poll::Ready(closed);
         }
-        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(GOODBYE)));
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(sleep(GOODBYE)));
         ready!(patience.as_mut().poll(cx));
         Poll::Ready(Ok(()))
     }

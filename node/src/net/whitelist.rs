@@ -30,7 +30,10 @@ struct Inner {
 
 impl Whitelist {
     /// Replaces the whole set. Peers that are no longer in it are disconnected.
-    pub fn set(&self, entries: impl IntoIterator<Item = (PeerId, Option<u64>)>) -> Result<(), WhitelistFull> {
+    pub fn set(
+        &self,
+        entries: impl IntoIterator<Item = (PeerId, Option<u64>)>,
+    ) -> Result<(), WhitelistFull> {
         let mut fresh = HashMap::new();
         for (peer, expires_at_ms) in entries {
             fresh.insert(peer, expires_at_ms);
@@ -88,10 +91,16 @@ impl Whitelist {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<PeerId, Option<u64>>> {
-        self.inner.entries.read().expect("no holder of this lock panics")
+        self.inner
+            .entries
+            .read()
+            .expect("no holder of this lock panics")
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<PeerId, Option<u64>>> {
-        self.inner.entries.write().expect("no holder of this lock panics")
+        self.inner
+            .entries
+            .write()
+            .expect("no holder of this lock panics")
     }
 }
