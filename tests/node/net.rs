@@ -1,5 +1,7 @@
 //! Municipalities talk to each other over real sockets on this machine; strangers and broken peers try to join in.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use city_node::net::{
     Channel, DialFailure, Limits, MAX_FRAME, NetCommand, NetConfig, NetError, NetEvent, NetHandle,
     SendError, Whitelist, start,

@@ -51,8 +51,8 @@ pub(super) struct Opened {
     pub(super) connection: ConnectionId,
     pub(super) address: Multiaddr,
     pub(super) dialer: bool,
-    pub(super) sync: Stream,
-    pub(super) live: Stream,
+    pub(super) sync: Box<Stream>,
+    pub(super) live: Box<Stream>,
 }
 
 /// The door.

@@ -26,7 +26,10 @@ const LIVE: StreamProtocol = StreamProtocol::new("/city-node/live/1");
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// Both streams are open.
-    Open { sync: Stream, live: Stream },
+    Open {
+        sync: Box<Stream>,
+        live: Box<Stream>,
+    },
     /// They are not, and will not be: close the connection.
     Failed(SetupError),
 }
@@ -85,7 +88,10 @@ impl Handler {
             return Some(Outcome::Failed(error));
         }
         match (self.sync.take(), self.live.take()) {
-            (Some(sync), Some(live)) => return Some(Outcome::Open { sync, live }),
+            (Some(sync), Some(live)) => {
+                let (sync, live) = (Box::new(sync), Box::new(live));
+                return Some(Outcome::Open { sync, live });
+            }
             (sync, live) => (self.sync, self.live) = (sync, live),
         }
         self.deadline

@@ -1,9 +1,9 @@
-//! Frames between whitelisted peers: libp2p over TCP, TLS 1.3 and yamux. Owns who may connect, the two streams of a
-//! connection, dialling and the limits. Does not know what a frame means: the sync rules stand elsewhere.
+//! Frames between whitelisted peers: libp2p over TCP, TLS 1.3 and yamux. Owns the connections and
+//! their limits; does not know what a frame means: the sync rules stand elsewhere.
 //!
-//! `config` what can be set · `whitelist` who may connect · `handle` what the rest of the node holds · `task` the loop that
-//! owns the swarm · `gate`, `handler` the door and its streams · `session`, `stream` one peer's frames · `dial` when to call
-//! whom · `transport` the stack below.
+//! `config` what can be set · `whitelist` who may connect · `handle` what the node holds · `task`
+//! the loop · `gate`, `handler` the door · `slots`, `session`, `stream` a peer's frames · `dial` when
+//! to call whom · `transport` the stack below.
 
 mod config;
 mod dial;
@@ -11,6 +11,7 @@ mod gate;
 mod handle;
 mod handler;
 mod session;
+mod slots;
 mod stream;
 mod task;
 mod transport;

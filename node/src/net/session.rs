@@ -139,8 +139,8 @@ impl Pump<'_> {
     /// Ends when both streams were closed by the peer, when both queues are closed and empty, or by an error.
     async fn run(
         &self,
-        sync: Stream,
-        live: Stream,
+        sync: Box<Stream>,
+        live: Box<Stream>,
         queues: (Intake, Intake),
     ) -> Result<(), StreamError> {
         let (sync_read, sync_write) = sync.split();
@@ -176,7 +176,7 @@ impl Pump<'_> {
     /// no credit, and the sender's queue fills.
     async fn receive(
         &self,
-        mut stream: ReadHalf<Stream>,
+        mut stream: ReadHalf<Box<Stream>>,
         channel: Channel,
     ) -> Result<(), StreamError> {
         while let Some(bytes) = read_frame(&mut stream, self.stall).await? {

@@ -194,6 +194,7 @@ impl Drop for Intake {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use libp2p::futures::io::Cursor;

@@ -1,13 +1,13 @@
-//! The loop that owns the swarm: `select` picks what happened, `apply` acts on it without waiting. Owns the dialling, which
-//! connection of a peer carries its session, and the stop.
+//! The loop that owns the swarm: `select` picks what happened, `apply` acts on it without waiting.
+//! Owns the dialling and the stop; the peers' sessions stand in `slots`.
 
 use super::{
     DialFailure, NetCommand, NetError, NetEvent, NetHandle, Whitelist,
     config::{Limits, NetConfig},
     dial::{Book, split_peer},
-    gate::{GateEvent, Opened},
+    gate::GateEvent,
     handle::Shared,
-    session::{Over, Session},
+    slots::{Slots, Word},
     transport::{Behaviour, BehaviourEvent, swarm},
 };
 use libp2p::{
@@ -23,29 +23,24 @@ use libp2p::{
     },
 };
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
     sync::mpsc,
-    task::{JoinError, JoinSet},
+    task::JoinSet,
     time::{Interval, MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// Commands that may wait; each takes the task microseconds.
 const COMMANDS: usize = 64;
-/// Listening and DialFailed events that may wait for a busy consumer; older news is dropped and counted.
+/// Listening and DialFailed events that may wait for a busy consumer; further ones are counted
+/// and dropped.
 const NOTICES: usize = 256;
-/// Sessions that may wait to say that they are over.
-const OVER: usize = 64;
 /// How often due dials and expired whitelist entries are looked for.
 const TICK: Duration = Duration::from_millis(250);
-/// Two connections of one peer younger than this come from both sides dialling at once. A node dials only peers it has no
-/// connection with, so a later one means that the peer has lost the first.
-const SIMULTANEOUS: Duration = Duration::from_secs(10);
 /// After the drain: for goodbyes and for a consumer that still takes Disconnected events.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Characters kept of what a peer calls itself.
@@ -58,41 +53,18 @@ pub(super) struct Task {
     limits: Limits,
     shared: Arc<Shared>,
     book: Book,
-    slots: HashMap<PeerId, Slot>,
-    sessions: JoinSet<PeerId>,
+    slots: Slots,
     /// Own dials that reached the peer and whose streams are not open yet.
     unproven: HashSet<ConnectionId>,
     /// What the peers call themselves, by connection: identify may be done before the streams are.
     agents: HashMap<ConnectionId, String>,
-    notices: VecDeque<NetEvent>,
+    notices: mpsc::Sender<NetEvent>,
+    /// Takes notices to the consumer at its pace; ends with the task.
+    _courier: JoinSet<()>,
     events: mpsc::Sender<NetEvent>,
     commands: mpsc::Receiver<NetCommand>,
-    over: (mpsc::Sender<Over>, mpsc::Receiver<Over>),
     ticks: Interval,
     stopping: Option<Instant>,
-}
-
-/// A peer's session, and the connection that takes over when it has ended.
-struct Slot {
-    standing: Standing,
-    stop: CancellationToken,
-    next: Option<(Standing, Opened)>,
-}
-
-/// What decides between two connections of one peer.
-#[derive(Clone, Copy, Debug)]
-struct Standing {
-    connection: ConnectionId,
-    /// Dialled by the one of the two with the smaller peer id: both sides see this alike.
-    by_smaller: bool,
-    since: Instant,
-}
-
-impl Standing {
-    /// Whether a connection that has just opened replaces this one.
-    fn yields_to(&self, new: &Self) -> bool {
-        new.by_smaller || !self.by_smaller || new.since.duration_since(self.since) > SIMULTANEOUS
-    }
 }
 
 enum Happening {
@@ -100,9 +72,7 @@ enum Happening {
     Command(Option<NetCommand>),
     Whitelist,
     Tick,
-    Over(Over),
-    Ended(Result<PeerId, JoinError>),
-    Room(mpsc::OwnedPermit<NetEvent>),
+    Session(Word),
     ConsumerGone,
 }
 
@@ -140,22 +110,32 @@ impl Task {
             commands: sender,
             shared: Arc::clone(&shared),
         };
+        let me = keypair.public().to_peer_id();
+        let limits = config.limits;
+        let (notices, mut waiting) = mpsc::channel(NOTICES);
+        let mut courier = JoinSet::new();
+        let consumer = events.clone();
+        courier.spawn(async move {
+            while let Some(notice) = waiting.recv().await {
+                // A consumer that has gone ends the task by itself.
+                let _ = consumer.send(notice).await;
+            }
+        });
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let task = Self {
-            me: keypair.public().to_peer_id(),
+            me,
             swarm,
-            limits: config.limits,
+            slots: Slots::new(me, limits.clone(), Arc::clone(&shared), events.clone()),
+            limits,
             shared,
             book,
-            slots: HashMap::new(),
-            sessions: JoinSet::new(),
             unproven: HashSet::new(),
             agents: HashMap::new(),
-            notices: VecDeque::new(),
+            notices,
+            _courier: courier,
             events,
             commands,
-            over: mpsc::channel(OVER),
             ticks,
             stopping: None,
         };
@@ -167,8 +147,7 @@ impl Task {
             let happening = self.select().await;
             self.apply(happening);
         }
-        // What has not ended by now waits for a consumer that does not come.
-        self.sessions.abort_all();
+        // A session that has not ended by now waits for a consumer that does not come: it ends here.
         self.shared.links_mut().clear();
         self.shared.listening_mut().clear();
         info!("network stopped");
@@ -181,11 +160,7 @@ impl Task {
             command = self.commands.recv(), if running => Happening::Command(command),
             () = self.shared.whitelist.changed(), if running => Happening::Whitelist,
             _ = self.ticks.tick() => Happening::Tick,
-            Some(over) = self.over.1.recv() => Happening::Over(over),
-            Some(ended) = self.sessions.join_next() => Happening::Ended(ended),
-            room = self.events.clone().reserve_owned(), if !self.notices.is_empty() => {
-                room.map_or(Happening::ConsumerGone, Happening::Room)
-            }
+            word = self.slots.word() => Happening::Session(word),
             () = self.events.closed(), if running => Happening::ConsumerGone,
         }
     }
@@ -194,22 +169,15 @@ impl Task {
         match happening {
             Happening::Swarm(event) => self.on_swarm(*event),
             Happening::Command(Some(command)) => self.on_command(command),
-            Happening::Command(None) => self.begin_stop(),
-            Happening::ConsumerGone => {
-                self.notices.clear();
-                self.begin_stop();
-            }
+            Happening::Command(None) | Happening::ConsumerGone => self.begin_stop(),
             Happening::Whitelist | Happening::Tick => self.on_tick(),
-            Happening::Over(over) => self.on_over(&over),
-            Happening::Ended(Ok(peer)) => self.on_ended(peer),
-            Happening::Ended(Err(error)) => {
-                if let Ok(bug) = error.try_into_panic() {
-                    std::panic::resume_unwind(bug);
-                }
+            Happening::Session(Word::Over(over)) => {
+                self.slots.over(&over);
+                self.swarm.close_connection(over.connection);
             }
-            Happening::Room(room) => {
-                if let Some(notice) = self.notices.pop_front() {
-                    room.send(notice);
+            Happening::Session(Word::Ended(peer)) => {
+                if let Some(lasted) = self.slots.ended(&peer) {
+                    self.book.lost(&peer, lasted, Instant::now());
                 }
             }
         }
@@ -229,7 +197,7 @@ impl Task {
             }
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
-                self.expel(&peer);
+                self.slots.expel(&peer);
                 // The peer was not connected, which is what was asked for.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
@@ -296,7 +264,19 @@ impl Task {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Gate(GateEvent::Opened(opened)) => self.on_opened(opened),
+            BehaviourEvent::Gate(GateEvent::Opened(opened)) => {
+                let (peer, connection) = (opened.peer, opened.connection);
+                self.unproven.remove(&connection);
+                let turned_down = if self.stopping.is_none() {
+                    self.slots.opened(opened)
+                } else {
+                    Some(connection)
+                };
+                if let Some(unwanted) = turned_down {
+                    self.swarm.close_connection(unwanted);
+                }
+                self.name(&peer, connection);
+            }
             BehaviourEvent::Gate(GateEvent::SetupFailed { peer, error }) => {
                 debug!(%peer, %error, "connection without streams");
             }
@@ -333,59 +313,6 @@ impl Task {
         }
     }
 
-    /// A peer's streams are open: start its session, or let the better of two connections have it.
-    fn on_opened(&mut self, opened: Opened) {
-        let (peer, connection) = (opened.peer, opened.connection);
-        self.unproven.remove(&connection);
-        let standing = Standing {
-            connection,
-            by_smaller: opened.dialer == (self.me.to_bytes() < peer.to_bytes()),
-            since: Instant::now(),
-        };
-        if self.stopping.is_some() {
-            self.swarm.close_connection(connection);
-            return;
-        }
-        let Some(slot) = self.slots.get_mut(&peer) else {
-            return self.begin_session(standing, opened);
-        };
-        let rival = slot
-            .next
-            .as_ref()
-            .map_or(&slot.standing, |(standing, _)| standing);
-        let rival_lives = slot.next.is_some() || !slot.stop.is_cancelled();
-        if rival_lives && !rival.yields_to(&standing) {
-            self.swarm.close_connection(connection);
-            return;
-        }
-        slot.stop.cancel();
-        if let Some((older, _)) = slot.next.replace((standing, opened)) {
-            self.swarm.close_connection(older.connection);
-        }
-    }
-
-    fn begin_session(&mut self, standing: Standing, opened: Opened) {
-        let peer = opened.peer;
-        debug!(%peer, address = %opened.address, "session begins");
-        let stop = CancellationToken::new();
-        let session = Session::new(
-            opened,
-            &self.limits,
-            Arc::clone(&self.shared),
-            self.events.clone(),
-            self.over.0.clone(),
-            stop.clone(),
-        );
-        self.sessions.spawn(session.run());
-        let slot = Slot {
-            standing,
-            stop,
-            next: None,
-        };
-        self.slots.insert(peer, slot);
-        self.name(&peer, standing.connection);
-    }
-
     /// Writes what a peer calls itself beside its connection, when both are known.
     fn name(&self, peer: &PeerId, connection: ConnectionId) {
         if let Some(agent) = self.agents.get(&connection)
@@ -396,70 +323,27 @@ impl Task {
         }
     }
 
-    /// A session carries no more frames, though its last event may still wait for the consumer: any newer connection is better.
-    fn on_over(&mut self, over: &Over) {
-        self.swarm.close_connection(over.connection);
-        if let Some(slot) = self.slots.get_mut(&over.peer)
-            && slot.standing.connection == over.connection
-        {
-            slot.stop.cancel();
-        }
-    }
-
-    /// A session has said its last event: its successor begins, or the peer is called again after a pause.
-    fn on_ended(&mut self, peer: PeerId) {
-        let now = Instant::now();
-        let Some(slot) = self.slots.remove(&peer) else {
-            return;
-        };
-        match slot.next {
-            Some((standing, opened)) if self.stopping.is_none() => {
-                self.begin_session(standing, opened)
-            }
-            _ => self
-                .book
-                .lost(&peer, now.duration_since(slot.standing.since), now),
-        }
-    }
-
     fn on_closed(&mut self, peer: PeerId, connection: ConnectionId) {
         self.agents.remove(&connection);
+        self.slots.closed(&peer, connection);
         if self.unproven.remove(&connection) {
             self.dial_failed(peer, DialFailure::ClosedEarly);
         }
-        if let Some(slot) = self.slots.get_mut(&peer)
-            && slot
-                .next
-                .as_ref()
-                .is_some_and(|(next, _)| next.connection == connection)
-        {
-            slot.next = None;
-        }
-        // A session reads its streams to their end by itself.
     }
 
     fn dial_failed(&mut self, peer: PeerId, reason: DialFailure) {
         debug!(%peer, %reason, "dial failed");
         self.book.failed(&peer, Instant::now());
-        self.notice(NetEvent::DialFailed { peer, reason });
+        // The peer's own call was faster: nothing has failed.
+        if !self.slots.contains(&peer) {
+            self.notice(NetEvent::DialFailed { peer, reason });
+        }
     }
 
     fn notice(&mut self, notice: NetEvent) {
-        if self.notices.len() >= NOTICES {
-            self.shared
-                .counters
-                .dropped_notices
-                .fetch_add(1, Ordering::Relaxed);
-            self.notices.pop_front();
-        }
-        self.notices.push_back(notice);
-    }
-
-    /// Ends a peer's session now: no frame of it is delivered after this, beyond those already in the events queue.
-    fn expel(&mut self, peer: &PeerId) {
-        if let Some(slot) = self.slots.get_mut(peer) {
-            slot.stop.cancel();
-            slot.next = None;
+        if self.notices.try_send(notice).is_err() {
+            let dropped = &self.shared.counters.dropped_notices;
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -467,11 +351,11 @@ impl Task {
         let now_ms = (self.shared.clock)();
         for peer in self.swarm.behaviour_mut().gate.sweep(now_ms) {
             info!(%peer, "no longer on the whitelist: closing");
-            self.expel(&peer);
+            self.slots.expel(&peer);
         }
         if let Some(deadline) = self.stopping {
             if Instant::now() >= deadline {
-                self.slots.values().for_each(|slot| slot.stop.cancel());
+                self.slots.stop();
             }
             return;
         }
@@ -486,7 +370,7 @@ impl Task {
             peer != me
                 && shared.whitelist.contains(peer, now_ms)
                 && !swarm.is_connected(peer)
-                && !slots.contains_key(peer)
+                && !slots.contains(peer)
         });
         for (peer, addresses) in due {
             let call = DialOpts::peer_id(peer)
@@ -513,15 +397,12 @@ impl Task {
         };
         self.stopping = Some(Instant::now() + drain);
         self.swarm.behaviour_mut().gate.close();
-        self.shared.links_mut().clear();
-        for slot in self.slots.values_mut() {
-            slot.next = None;
-        }
+        self.slots.drain();
     }
 
     fn stopped(&self) -> bool {
         self.stopping.is_some_and(|deadline| {
-            let quiet = self.sessions.is_empty() && self.swarm.network_info().num_peers() == 0;
+            let quiet = self.slots.is_empty() && self.swarm.network_info().num_peers() == 0;
             quiet || Instant::now() >= deadline + LAST_WORDS
         })
     }
