@@ -237,7 +237,7 @@ fn pattern(length: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_towns_exchange_frames_on_both_streams() {
     let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     kanazawa.send(&komatsu, Channel::Sync, b"head 12").await;
@@ -288,7 +288,7 @@ async fn two_towns_exchange_frames_on_both_streams() {
     assert_eq!((peer.bytes_in, peer.bytes_out), (106, 7));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_frames_arrive_whole_and_larger_ones_are_not_taken() {
     let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     for (length, channel) in [
@@ -309,7 +309,7 @@ async fn the_largest_frames_arrive_whole_and_larger_ones_are_not_taken() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_towns_dial_at_once_and_one_connection_remains() {
     let mut kanazawa = Plan::new(&[], &[]).open("金沢市").await;
     let mut komatsu = Plan::new(&[], &[]).open("小松市").await;
@@ -353,7 +353,7 @@ async fn both_towns_dial_at_once_and_one_connection_remains() {
     assert_eq!(kanazawa.frame(komatsu.peer).await.1, b"and back");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
     let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     let mut stranger = Plan::new(&[kanazawa.peer], &[&kanazawa])
@@ -386,7 +386,7 @@ async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
 }
 
 /// Streams that it opens before it hears of the denial reach no handler, not identify's and not ping's.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
     let (kanazawa, _komatsu) = kanazawa_and_komatsu(|_| {}).await;
     let mut intruder = Intruder::call(&Keypair::generate_ed25519(), &kanazawa).await;
@@ -397,11 +397,11 @@ async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
         }
     }
     assert!(!answered);
-    within("closed", intruder.closed()).await;
+    intruder.closed().await;
     assert_eq!(kanazawa.net.stats().denied_strangers, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_else_at_the_address_is_recognised() {
     let hakusan = Plan::new(&[], &[]).open("白山市").await;
     let expected = Keypair::generate_ed25519().public().to_peer_id();
@@ -416,7 +416,7 @@ async fn somebody_else_at_the_address_is_recognised() {
     assert_eq!(obtained, hakusan.peer);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_taken_off_the_whitelist_is_cut_off() {
     let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     assert!(kanazawa.net.whitelist().remove(&komatsu.peer));
@@ -438,7 +438,7 @@ async fn a_peer_taken_off_the_whitelist_is_cut_off() {
     kanazawa.settle(&mut komatsu).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_whose_time_is_over_is_cut_off() {
     let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     let now = kanazawa.clock.load(Ordering::SeqCst);
@@ -459,7 +459,7 @@ async fn a_peer_whose_time_is_over_is_cut_off() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_can_be_sent_away_and_may_come_back() {
     let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     let peer = komatsu.peer;
@@ -474,7 +474,7 @@ async fn a_peer_can_be_sent_away_and_may_come_back() {
     kanazawa.settle(&mut komatsu).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_beyond_the_limit_ends_the_connection_without_memory() {
     for announced in [u32::MAX, 1 << 30, u32::try_from(MAX_FRAME).unwrap() + 1] {
         let keypair = Keypair::generate_ed25519();
@@ -491,7 +491,7 @@ async fn a_length_beyond_the_limit_ends_the_connection_without_memory() {
         sync.write_all(&[0; 100]).await.unwrap();
         sync.flush().await.unwrap();
         kanazawa.disconnected(liar).await;
-        within("closed", intruder.closed()).await;
+        intruder.closed().await;
         // Other tests run beside this one and take some; a gigabyte is not theirs.
         assert!(
             peak_address_space() - before < 900 << 20,
@@ -516,7 +516,7 @@ fn peak_address_space() -> u64 {
         * 1024
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_opens_no_streams_is_let_go() {
     let keypair = Keypair::generate_ed25519();
     let idle = keypair.public().to_peer_id();
@@ -529,14 +529,14 @@ async fn a_peer_that_opens_no_streams_is_let_go() {
         let mut stream = intruder.stream().await.unwrap();
         assert!(negotiate(&mut stream, "/city-node/sync/1").await);
     }
-    within("closed", intruder.closed()).await;
+    intruder.closed().await;
     assert!(
         kanazawa.events.try_recv().is_err(),
         "it was never connected"
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_drain_is_cut_off() {
     let keypair = Keypair::generate_ed25519();
     let deaf = keypair.public().to_peer_id();
@@ -568,7 +568,7 @@ async fn a_peer_that_does_not_drain_is_cut_off() {
     assert_eq!(kanazawa.net.stats().faulty_streams, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_on_the_port_disturbs_nobody() {
     let (mut kanazawa, komatsu) =
         kanazawa_and_komatsu(|limits| limits.handshake = Duration::from_secs(2)).await;
@@ -608,7 +608,7 @@ async fn noise_on_the_port_disturbs_nobody() {
     kanazawa.settle(&mut hakusan).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_address_cannot_take_all_the_places_at_the_door() {
     let mut plan = Plan::new(&[], &[]);
     plan.limits.pending_per_source = 3;
@@ -624,7 +624,7 @@ async fn one_address_cannot_take_all_the_places_at_the_door() {
     until("refusals", || kanazawa.net.stats().refused_sources == 2).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_consumer_holds_the_sender_back_and_loses_nothing() {
     const FRAME: usize = 64 * 1024;
     let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|limits| {
@@ -671,7 +671,7 @@ async fn a_slow_consumer_holds_the_sender_back_and_loses_nothing() {
     assert_eq!(komatsu.frame(kanazawa.peer).await.1, b"and on");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_town_that_restarts_is_called_again() {
     let mut kanazawa = Plan::new(&[], &[]).open("金沢市").await;
     let plan = Plan::new(&[kanazawa.peer], &[]);
@@ -704,7 +704,7 @@ async fn a_town_that_restarts_is_called_again() {
     assert_eq!(komatsu.frame(kanazawa.peer).await.1, b"welcome back");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_sends_what_is_queued_and_ends_in_time() {
     let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     for number in 0..40_u8 {
@@ -744,7 +744,7 @@ async fn a_shutdown_sends_what_is_queued_and_ends_in_time() {
     assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_network_stops_when_nobody_takes_its_events() {
     let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
     drop(kanazawa.events);
@@ -752,7 +752,7 @@ async fn the_network_stops_when_nobody_takes_its_events() {
     within("end", kanazawa.task).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_tls_is_offered_and_only_version_1_3() {
     let kanazawa = Plan::new(&[], &[]).open("金沢市").await;
     for (protocol, offered) in [
@@ -810,7 +810,7 @@ fn tls_1_2_client_hello() -> Vec<u8> {
     record
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_cannot_work_says_why() {
     let taken = Plan::new(&[], &[]).open("金沢市").await;
     let check = |config: NetConfig, expected: &str| {
@@ -924,7 +924,11 @@ impl Intruder {
 
     /// Waits until the other side has closed the connection.
     async fn closed(&mut self) {
-        (&mut self.driver).await.unwrap();
+        let soon = Duration::from_secs(5);
+        timeout(soon, &mut self.driver)
+            .await
+            .expect("closed soon")
+            .unwrap();
     }
 }
 

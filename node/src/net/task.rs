@@ -357,6 +357,9 @@ impl Task {
             if Instant::now() >= deadline {
                 self.slots.stop();
             }
+            if self.slots.is_empty() {
+                self.hang_up();
+            }
             return;
         }
         self.dial_due(now_ms);
@@ -398,6 +401,15 @@ impl Task {
         self.stopping = Some(Instant::now() + drain);
         self.swarm.behaviour_mut().gate.close();
         self.slots.drain();
+    }
+
+    /// Closes the connections that no session has, or has any more.
+    fn hang_up(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // It may have gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
     }
 
     fn stopped(&self) -> bool {
