@@ -91,18 +91,10 @@ impl Plan {
             jitter_seed: Some(7),
             ..NetConfig::default()
         };
-        let (sender, mut events) = mpsc::channel(EVENTS);
+        let (sender, events) = mpsc::channel(EVENTS);
         let (net, task) = start(config, self.keypair.clone(), whitelist, sender).unwrap();
-        let address = loop {
-            match within("listening", events.recv())
-                .await
-                .expect("the network runs")
-            {
-                NetEvent::Listening { address } => break address,
-                NetEvent::DialFailed { .. } => {}
-                other => panic!("{name}: {other:?} before listening"),
-            }
-        };
+        until("listening", || !net.stats().listening.is_empty()).await;
+        let address = net.stats().listening.remove(0);
         let peer = self.keypair.public().to_peer_id();
         let keypair = self.keypair;
         Town {
@@ -153,6 +145,14 @@ impl Town {
                 NetEvent::Listening { .. } => {}
                 other => panic!("{}: {other:?} instead of a failed dial", self.name),
             }
+        }
+    }
+
+    /// The denial is heard after the handshake, or on a busy machine while its last message leaves.
+    async fn turned_away(&mut self, by: PeerId) {
+        match self.next_failure().await {
+            (peer, DialFailure::ClosedEarly | DialFailure::Unreachable(_)) if peer == by => {}
+            other => panic!("{}: {other:?} instead of a denial", self.name),
         }
     }
 
@@ -359,9 +359,8 @@ async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
     let mut stranger = Plan::new(&[kanazawa.peer], &[&kanazawa])
         .open("stranger")
         .await;
-    let (peer, reason) = stranger.next_failure().await;
-    assert_eq!((peer, reason), (kanazawa.peer, DialFailure::ClosedEarly));
-    stranger.next_failure().await;
+    stranger.turned_away(kanazawa.peer).await;
+    stranger.turned_away(kanazawa.peer).await;
     until("denials", || kanazawa.net.stats().denied_strangers >= 2).await;
     assert_eq!(
         stranger
@@ -389,7 +388,11 @@ async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
     let (kanazawa, _komatsu) = kanazawa_and_komatsu(|_| {}).await;
-    let mut intruder = Intruder::call(&Keypair::generate_ed25519(), &kanazawa).await;
+    let stranger = Keypair::generate_ed25519();
+    // On a busy machine the denial may already break the call off.
+    let Some(mut intruder) = Intruder::try_call(&stranger, &kanazawa).await else {
+        return;
+    };
     let mut answered = false;
     for protocol in ["/city-node/sync/1", "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0"] {
         if let Some(mut stream) = intruder.stream().await {
@@ -429,10 +432,7 @@ async fn a_peer_taken_off_the_whitelist_is_cut_off() {
             .await,
         Err(SendError::NotConnected)
     );
-    assert_eq!(
-        komatsu.next_failure().await,
-        (kanazawa.peer, DialFailure::ClosedEarly)
-    );
+    komatsu.turned_away(kanazawa.peer).await;
     until("denial", || kanazawa.net.stats().denied_strangers >= 1).await;
     kanazawa.net.whitelist().insert(komatsu.peer, None).unwrap();
     kanazawa.settle(&mut komatsu).await;
@@ -453,10 +453,7 @@ async fn a_peer_whose_time_is_over_is_cut_off() {
     kanazawa.clock.store(now + 60_000, Ordering::SeqCst);
     kanazawa.disconnected(komatsu.peer).await;
     komatsu.disconnected(kanazawa.peer).await;
-    assert_eq!(
-        komatsu.next_failure().await,
-        (kanazawa.peer, DialFailure::ClosedEarly)
-    );
+    komatsu.turned_away(kanazawa.peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -530,10 +527,12 @@ async fn a_peer_that_opens_no_streams_is_let_go() {
         assert!(negotiate(&mut stream, "/city-node/sync/1").await);
     }
     intruder.closed().await;
-    assert!(
-        kanazawa.events.try_recv().is_err(),
-        "it was never connected"
-    );
+    // It was never connected: the only event is the town's own.
+    match within("listening", kanazawa.events.recv()).await {
+        Some(NetEvent::Listening { address }) => assert_eq!(address, kanazawa.address),
+        other => panic!("{other:?}"),
+    }
+    assert!(kanazawa.events.try_recv().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -859,6 +858,12 @@ struct Intruder {
 
 impl Intruder {
     async fn call(keypair: &Keypair, town: &Town) -> Self {
+        Self::try_call(keypair, town)
+            .await
+            .expect("the call is taken")
+    }
+
+    async fn try_call(keypair: &Keypair, town: &Town) -> Option<Self> {
         let mut transport = tcp::tokio::Transport::new(tcp::Config::default())
             .upgrade(Version::V1Lazy)
             .authenticate(tls::Config::new(keypair).unwrap())
@@ -870,7 +875,7 @@ impl Intruder {
             port_use: PortUse::New,
         };
         let call = transport.dial(town.address.clone(), options).unwrap();
-        let (peer, muxer) = within("call", call).await.unwrap();
+        let (peer, muxer) = within("call", call).await.ok()?;
         assert_eq!(peer, town.peer);
         let muxer = Arc::new(Mutex::new(muxer));
         let driven = Arc::clone(&muxer);
@@ -896,7 +901,7 @@ impl Intruder {
                 sleep(Duration::from_millis(1)).await;
             }
         });
-        Self { muxer, driver }
+        Some(Self { muxer, driver })
     }
 
     async fn stream(&mut self) -> Option<SubstreamBox> {

@@ -88,10 +88,11 @@ pub enum DialFailure {
         address: Multiaddr,
     },
     /// The peer closed before the streams were open; most often it has not whitelisted this node.
+    /// If its answer comes within the handshake, this reads as [`Self::Unreachable`].
     #[error("the peer closed the connection; has it whitelisted this node?")]
     ClosedEarly,
-    /// No address answered.
-    #[error("no address answered: {0}")]
+    /// No address answered, or the handshake broke off.
+    #[error("not reached: {0}")]
     Unreachable(String),
     /// This node's own limits refused the attempt.
     #[error("refused by this node's connection limits: {0}")]

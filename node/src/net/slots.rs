@@ -92,7 +92,11 @@ impl Slots {
             Some(over) = self.over.1.recv() => Word::Over(over),
             Some(ended) = self.sessions.join_next() => match ended {
                 Ok(peer) => Word::Ended(peer),
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => match error.try_into_panic() {
+                    Ok(bug) => std::panic::resume_unwind(bug),
+                    // Nobody aborts a session but a runtime that ends, and this task with it.
+                    Err(_) => std::future::pending().await,
+                },
             },
         }
     }

@@ -194,6 +194,7 @@ impl Task {
                 let now = Instant::now();
                 self.book.add(peer, address, now);
                 self.book.forgive(&peer, now);
+                self.dial_due((self.shared.clock)());
             }
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
