@@ -1,4 +1,5 @@
-//! Municipalities talk to each other over real sockets on this machine; strangers and broken peers try to join in.
+//! Municipalities talk to each other over real sockets on this machine; strangers and broken peers
+//! try to join in.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -384,7 +385,8 @@ async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
     kanazawa.settle(&mut stranger).await;
 }
 
-/// Streams that it opens before it hears of the denial reach no handler, not identify's and not ping's.
+/// Streams that it opens before it hears of the denial reach no handler, not identify's and not
+/// ping's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
     let (kanazawa, _komatsu) = kanazawa_and_komatsu(|_| {}).await;
@@ -561,7 +563,8 @@ async fn a_peer_that_does_not_drain_is_cut_off() {
         }
     };
     assert_eq!(refused, SendError::NotConnected);
-    // The queue (4 MiB or 64 frames), yamux's first credit (256 KiB) and the socket's buffers: no more than that.
+    // The queue (4 MiB or 64 frames), yamux's first credit (256 KiB) and the socket's buffers: no
+    // more than that.
     assert!((40..=200).contains(&taken), "{taken} frames taken");
     kanazawa.disconnected(deaf).await;
     assert_eq!(kanazawa.net.stats().faulty_streams, 1);
@@ -787,7 +790,8 @@ async fn only_tls_is_offered_and_only_version_1_3() {
     }
 }
 
-/// A ClientHello of TLS 1.2 (RFC 5246 section 7.4.1.2) with two ECDHE suites, P-256 and the usual signature schemes.
+/// A ClientHello of TLS 1.2 (RFC 5246 section 7.4.1.2) with two ECDHE suites, P-256 and the usual
+/// signature schemes.
 fn tls_1_2_client_hello() -> Vec<u8> {
     let extensions = [
         &[0, 10, 0, 4, 0, 2, 0, 23][..],

@@ -14,7 +14,8 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// How the network is set up.
 #[derive(Clone)]
 pub struct NetConfig {
-    /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one. Empty: only dial.
+    /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one. Empty:
+    /// only dial.
     pub listen: Vec<Multiaddr>,
     /// Known peers, each with `/p2p/<peer id>`; dialled while they are whitelisted.
     pub bootstrap: Vec<Multiaddr>,
@@ -55,7 +56,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// From the connection to its two open streams.
     pub setup: Duration,
-    /// Between pings; one that fails ends the connection, so a dead peer is noticed after `ping` + 20 s.
+    /// Between pings; one that fails ends the connection, so a dead peer is noticed after `ping` +
+    /// 20 s.
     pub ping: Duration,
     /// Pause after the first failed dial; it doubles.
     pub backoff_min: Duration,

@@ -1,4 +1,5 @@
-//! When to call whom: known addresses, back-off and jitter. Pure: time and seed are arguments; the task does the dialling.
+//! When to call whom: known addresses, back-off and jitter. Pure: time and seed are arguments; the
+//! task does the dialling.
 
 use super::config::Limits;
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
@@ -7,9 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Peers whose addresses are kept: all that can be whitelisted, by half; beyond it new ones are not taken.
+/// Peers whose addresses are kept: all that can be whitelisted, by half; beyond it new ones are not
+/// taken.
 const MAX_PEERS: usize = 4096;
-/// Addresses kept of a peer; the oldest gives way. A box has a few interfaces and an old address or two.
+/// Addresses kept of a peer; the oldest gives way. A box has a few interfaces and an old address or
+/// two.
 const MAX_ADDRESSES: usize = 8;
 /// A connection that lived this long proves that the peer works: the back-off begins anew.
 const STABLE: Duration = Duration::from_secs(10);
@@ -62,7 +65,8 @@ impl Book {
         known.not_before = now;
     }
 
-    /// Up to `room` peers that may be called now, with their addresses, among those that `wanted` accepts.
+    /// Up to `room` peers that may be called now, with their addresses, among those that `wanted`
+    /// accepts.
     pub(super) fn due(
         &self,
         now: Instant,
@@ -88,7 +92,8 @@ impl Book {
         }
     }
 
-    /// The dial reached the peer; whether that was of use is seen by [`Self::failed`] or [`Self::lost`].
+    /// The dial reached the peer; whether that was of use is seen by [`Self::failed`] or
+    /// [`Self::lost`].
     pub(super) fn reached(&mut self, peer: &PeerId) {
         if let Some(known) = self.known.get_mut(peer) {
             known.dialing = false;
@@ -105,8 +110,8 @@ impl Book {
         }
     }
 
-    /// A working connection ended after `lasted`. A short one counts as a failure, so that two nodes that throw each other
-    /// out do not spin.
+    /// A working connection ended after `lasted`. A short one counts as a failure, so that two
+    /// nodes that throw each other out do not spin.
     pub(super) fn lost(&mut self, peer: &PeerId, lasted: Duration, now: Instant) {
         if lasted >= STABLE
             && let Some(known) = self.known.get_mut(peer)
@@ -125,7 +130,8 @@ impl Book {
     }
 }
 
-/// `min · 2^failures`, at most `max`, of which a random half to the whole: two nodes that lost each other do not meet in step.
+/// `min · 2^failures`, at most `max`, of which a random half to the whole: two nodes that lost each
+/// other do not meet in step.
 fn pause(min: Duration, max: Duration, failures: u32, random: u64) -> Duration {
     let full = min
         .saturating_mul(1 << failures.min(MAX_DOUBLINGS))

@@ -1,6 +1,7 @@
-//! The door: decides for each connection, when TLS has proved the peer and before any application byte, whether it gets a
-//! handler at all. Owns the list of open connections and closes those whose peer is no longer whitelisted. It stands first
-//! among the behaviours, so for a stranger no other handler is made.
+//! The door: decides for each connection, when TLS has proved the peer and before any application
+//! byte, whether it gets a handler at all. Owns the list of open connections and closes those whose
+//! peer is no longer whitelisted. It stands first among the behaviours, so for a stranger no other
+//! handler is made.
 
 use super::{
     handle::Shared,
@@ -64,7 +65,8 @@ pub(super) struct Gate {
     closing: bool,
     connections: HashMap<ConnectionId, Caller>,
     handshakes: HashMap<ConnectionId, IpAddr>,
-    /// At most two for each connection. Filled between polls of the swarm or within one, so nobody needs waking.
+    /// At most two for each connection. Filled between polls of the swarm or within one, so nobody
+    /// needs waking.
     actions: VecDeque<ToSwarm<GateEvent, Infallible>>,
 }
 
@@ -88,7 +90,8 @@ impl Gate {
         }
     }
 
-    /// Takes the time and closes the connections of peers that are no longer whitelisted; answers with these peers.
+    /// Takes the time and closes the connections of peers that are no longer whitelisted; answers
+    /// with these peers.
     pub(super) fn sweep(&mut self, now_ms: u64) -> Vec<PeerId> {
         self.now_ms = now_ms;
         let whitelist = &self.shared.whitelist;
@@ -274,7 +277,8 @@ impl NetworkBehaviour for Gate {
     }
 }
 
-/// What counts as one caller before TLS: an IPv4 address, or the /64 that one household or host commands.
+/// What counts as one caller before TLS: an IPv4 address, or the /64 that one household or host
+/// commands.
 fn source(address: &Multiaddr) -> Option<IpAddr> {
     address.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),

@@ -1,5 +1,6 @@
-//! What the rest of the node holds of the network: commands, sending, the whitelist and a picture of the state. Owns the
-//! table of connected peers that sending and the task share; changes nothing in it but by the task.
+//! What the rest of the node holds of the network: commands, sending, the whitelist and a picture
+//! of the state. Owns the table of connected peers that sending and the task share; changes nothing
+//! in it but by the task.
 
 use super::{Channel, Whitelist, config::Clock, stream::Outbox};
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
@@ -16,14 +17,16 @@ use tokio::sync::mpsc;
 /// What the task is asked to do. Frames do not go this way: see [`NetHandle::send`].
 #[derive(Debug)]
 pub enum NetCommand {
-    /// Remember where a peer may be reached, and try it at once if it is whitelisted and not connected.
+    /// Remember where a peer may be reached, and try it at once if it is whitelisted and not
+    /// connected.
     AddAddress {
         /// Whom.
         peer: PeerId,
         /// Where, with or without `/p2p/…`.
         address: Multiaddr,
     },
-    /// End the connections with a peer, for instance because it breaks the sync rules. It may come back after a pause.
+    /// End the connections with a peer, for instance because it breaks the sync rules. It may come
+    /// back after a pause.
     Close {
         /// Whom.
         peer: PeerId,
@@ -59,8 +62,9 @@ pub struct NetHandle {
 }
 
 impl NetHandle {
-    /// Queues a frame for one stream of a peer and waits while its queue is full. One caller's frames for one stream keep
-    /// their order. Ok means queued: it is lost if the connection ends first.
+    /// Queues a frame for one stream of a peer and waits while its queue is full. One caller's
+    /// frames for one stream keep their order. Ok means queued: it is lost if the connection ends
+    /// first.
     pub async fn send(
         &self,
         peer: &PeerId,
@@ -156,7 +160,8 @@ pub struct PeerStats {
     pub dialer: bool,
     /// Since when, milliseconds since the Unix epoch by the configured clock.
     pub since_ms: u64,
-    /// The peer's program, as it says itself (at most 64 characters); known a moment after connecting.
+    /// The peer's program, as it says itself (at most 64 characters); known a moment after
+    /// connecting.
     pub agent: Option<String>,
     /// Frame bytes received on this connection, bodies only.
     pub bytes_in: u64,

@@ -1,5 +1,6 @@
-//! One connection's streams, before they carry frames: the dialer opens one of each kind, the other side accepts one of
-//! each, and the pair is handed over. Made only for whitelisted peers, by the gate.
+//! One connection's streams, before they carry frames: the dialer opens one of each kind, the other
+//! side accepts one of each, and the pair is handed over. Made only for whitelisted peers, by the
+//! gate.
 
 use super::Channel;
 use libp2p::{

@@ -2,8 +2,8 @@
 //! their limits; does not know what a frame means: the sync rules stand elsewhere.
 //!
 //! `config` what can be set · `whitelist` who may connect · `handle` what the node holds · `task`
-//! the loop · `gate`, `handler` the door · `slots`, `session`, `stream` a peer's frames · `dial` when
-//! to call whom · `transport` the stack below.
+//! the loop · `gate`, `handler` the door · `slots`, `session`, `stream` a peer's frames · `dial`
+//! when to call whom · `transport` the stack below.
 
 mod config;
 mod dial;
@@ -52,8 +52,9 @@ pub enum NetEvent {
         /// Whether this node dialled.
         dialer: bool,
     },
-    /// The peer's connection is gone; exactly once for each Connected, except that after a shutdown the end of the events
-    /// stands for those that the consumer did not take in time. Frames queued for it may be lost.
+    /// The peer's connection is gone; exactly once for each Connected, except that after a shutdown
+    /// the end of the events stands for those that the consumer did not take in time. Frames queued
+    /// for it may be lost.
     Disconnected {
         /// Who.
         peer: PeerId,
@@ -127,10 +128,12 @@ pub enum NetError {
     Limits(&'static str),
 }
 
-/// Binds the listen addresses and starts the network task on the current tokio runtime (it panics outside of one).
+/// Binds the listen addresses and starts the network task on the current tokio runtime (it panics
+/// outside of one).
 ///
-/// Frames wait in `events`: a consumer that stops reading stops the peers, by back-pressure. Dropping the receiver, or the
-/// last handle, stops the network as [`NetHandle::shutdown`] does; the join handle ends when every socket is closed.
+/// Frames wait in `events`: a consumer that stops reading stops the peers, by back-pressure.
+/// Dropping the receiver, or the last handle, stops the network as [`NetHandle::shutdown`] does;
+/// the join handle ends when every socket is closed.
 pub fn start(
     config: NetConfig,
     keypair: Keypair,

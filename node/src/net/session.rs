@@ -1,5 +1,6 @@
-//! One peer's connection while its streams carry frames. Owns the two streams and the order of events: Connected, frames,
-//! Disconnected. Clean-up is written once, at its end; closing the connection itself is the task's.
+//! One peer's connection while its streams carry frames. Owns the two streams and the order of
+//! events: Connected, frames, Disconnected. Clean-up is written once, at its end; closing the
+//! connection itself is the task's.
 
 use super::{
     Channel, NetEvent,
@@ -36,7 +37,8 @@ pub(super) struct Session {
     stall: Duration,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetEvent>,
-    /// Where the session says at once that its connection can be closed, however long its events then wait.
+    /// Where the session says at once that its connection can be closed, however long its events
+    /// then wait.
     over: mpsc::Sender<Over>,
     stop: CancellationToken,
 }
@@ -77,7 +79,8 @@ impl Session {
         }
     }
 
-    /// Carries frames until the connection ends or `stop` is cancelled; answers with whose session it was.
+    /// Carries frames until the connection ends or `stop` is cancelled; answers with whose session
+    /// it was.
     pub(super) async fn run(self) -> PeerId {
         let Self {
             opened,
@@ -136,7 +139,8 @@ struct Pump<'a> {
 }
 
 impl Pump<'_> {
-    /// Ends when both streams were closed by the peer, when both queues are closed and empty, or by an error.
+    /// Ends when both streams were closed by the peer, when both queues are closed and empty, or by
+    /// an error.
     async fn run(
         &self,
         sync: Box<Stream>,
@@ -172,8 +176,8 @@ impl Pump<'_> {
         }
     }
 
-    /// Hands the stream's frames straight to the consumer: while it does not take them nothing more is read, yamux grants
-    /// no credit, and the sender's queue fills.
+    /// Hands the stream's frames straight to the consumer: while it does not take them nothing more
+    /// is read, yamux grants no credit, and the sender's queue fills.
     async fn receive(
         &self,
         mut stream: ReadHalf<Box<Stream>>,

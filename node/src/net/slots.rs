@@ -1,5 +1,5 @@
-//! Which connection of a peer carries its session. Owns the running sessions, one for each peer, and the connection that
-//! waits for its turn; closing the connections it turns down is the task's.
+//! Which connection of a peer carries its session. Owns the running sessions, one for each peer,
+//! and the connection that waits for its turn; closing the connections it turns down is the task's.
 
 use super::{
     NetEvent,
@@ -134,7 +134,8 @@ impl Slots {
         }
     }
 
-    /// A session has said its last event: its successor begins, or the answer is how long it had lasted.
+    /// A session has said its last event: its successor begins, or the answer is how long it had
+    /// lasted.
     pub(super) fn ended(&mut self, peer: &PeerId) -> Option<Duration> {
         let slot = self.slots.remove(peer)?;
         match slot.next {

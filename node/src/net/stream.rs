@@ -1,5 +1,6 @@
-//! Frames on one stream: a big-endian u32 length, then that many bytes. Owns the framing, its bounds and the queue before
-//! the stream; what a frame means and when a connection ends stand elsewhere.
+//! Frames on one stream: a big-endian u32 length, then that many bytes. Owns the framing, its
+//! bounds and the queue before the stream; what a frame means and when a connection ends stand
+//! elsewhere.
 
 use super::handle::SendError;
 use libp2p::futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, io::BufWriter};
@@ -31,8 +32,8 @@ pub(super) enum StreamError {
     Io(#[from] io::Error),
 }
 
-/// Reads one frame; `None` is the stream's end between frames. Waits for a frame's first byte for ever, for each further
-/// piece `stall`.
+/// Reads one frame; `None` is the stream's end between frames. Waits for a frame's first byte for
+/// ever, for each further piece `stall`.
 pub(super) async fn read_frame<R: AsyncRead + Unpin>(
     stream: &mut R,
     stall: Duration,
@@ -72,7 +73,8 @@ async fn read_some<R: AsyncRead + Unpin>(
     }
 }
 
-/// Writes what the queue brings until its senders are gone, then closes the stream. Each step may take `stall`.
+/// Writes what the queue brings until its senders are gone, then closes the stream. Each step may
+/// take `stall`.
 pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     stream: W,
     mut queue: Intake,

@@ -147,7 +147,8 @@ impl Task {
             let happening = self.select().await;
             self.apply(happening);
         }
-        // A session that has not ended by now waits for a consumer that does not come: it ends here.
+        // A session that has not ended by now waits for a consumer that does not come: it ends
+        // here.
         self.shared.links_mut().clear();
         self.shared.listening_mut().clear();
         info!("network stopped");

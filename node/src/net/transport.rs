@@ -1,5 +1,6 @@
-//! The stack below the frames: TCP, TLS 1.3 with both peer ids proved, yamux; and the behaviours on top of it. Owns their
-//! construction only. No plaintext and no noise is offered, so there is nothing to be talked down to.
+//! The stack below the frames: TCP, TLS 1.3 with both peer ids proved, yamux; and the behaviours on
+//! top of it. Owns their construction only. No plaintext and no noise is offered, so there is
+//! nothing to be talked down to.
 
 use super::{
     NetError,
@@ -37,13 +38,14 @@ const IDLE: Duration = Duration::from_secs(30);
 /// A ping that takes longer has failed.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// yamux lets the receive windows of one connection grow together to 1 GiB less 256 KiB for each
-/// permitted stream, and libp2p exposes only their number. So many leave the windows 32 MiB to grow:
-/// a peer cannot make this node hold more than that beside 256 KiB a stream. Streams that nobody
-/// accepts are bounded elsewhere: [`MAX_NEGOTIATING`], and 256 unread in libp2p.
+/// permitted stream, and libp2p exposes only their number. So many leave the windows 32 MiB to
+/// grow: a peer cannot make this node hold more than that beside 256 KiB a stream. Streams that
+/// nobody accepts are bounded elsewhere: [`MAX_NEGOTIATING`], and 256 unread in libp2p.
 const MAX_STREAMS: usize = (1024 - 32) * 4;
 /// Inbound streams that may negotiate their protocol at once.
 const MAX_NEGOTIATING: usize = 8;
-/// How long saying goodbye may take. A peer that no longer reads would otherwise hold its place for ever.
+/// How long saying goodbye may take. A peer that no longer reads would otherwise hold its place for
+/// ever.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// What identify calls the protocol family.
 const FAMILY: &str = "/city-node/1";

@@ -1,5 +1,6 @@
-//! The set of peers that may connect, shared by the gate, the dialler and whoever keeps the trust log. Owns the set in
-//! memory and the wake-up on change; it is not stored here, and it says nothing about whose records are valid.
+//! The set of peers that may connect, shared by the gate, the dialler and whoever keeps the trust
+//! log. Owns the set in memory and the wake-up on change; it is not stored here, and it says
+//! nothing about whose records are valid.
 
 use libp2p::PeerId;
 use std::{
@@ -16,7 +17,8 @@ pub const MAX_WHITELIST: usize = 8192;
 #[error("the whitelist is full ({MAX_WHITELIST} entries): remove some first")]
 pub struct WhitelistFull;
 
-/// Who may connect, each with an optional expiry in milliseconds since the Unix epoch. Clones share one set.
+/// Who may connect, each with an optional expiry in milliseconds since the Unix epoch. Clones share
+/// one set.
 #[derive(Clone, Debug, Default)]
 pub struct Whitelist {
     inner: Arc<Inner>,
