@@ -1,0 +1,145 @@
+//! What can be set about the network, and every limit with its unit and reason. Owns no state.
+
+use super::{NetError, stream::MAX_FRAME};
+use libp2p::Multiaddr;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Answers the time in milliseconds since the Unix epoch; whitelist entries expire by it.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How the network is set up.
+#[derive(Clone)]
+pub struct NetConfig {
+    /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one. Empty:
+    /// only dial.
+    pub listen: Vec<Multiaddr>,
+    /// Known peers, each with `/p2p/<peer id>`; dialled while they are whitelisted.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Look for whitelisted peers on the local network. This announces the node's peer id there.
+    pub mdns: bool,
+    /// Program name and version, told to whitelisted peers.
+    pub agent: String,
+    /// The bounds.
+    pub limits: Limits,
+    /// The clock by which whitelist entries expire.
+    pub clock: Clock,
+    /// Seed of the back-off's jitter; `None` takes one from the operating system.
+    pub jitter_seed: Option<u64>,
+}
+
+/// The bounds of the network.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Established connections: some 1,900 municipalities, each for a moment with two.
+    pub established: u32,
+    /// Established connections with one peer: both dial at once, and one stale pair.
+    pub established_per_peer: u32,
+    /// Handshakes of callers at once; each costs a core about a millisecond.
+    pub pending_incoming: u32,
+    /// Of these, from one IPv4 address or IPv6 /64: one stranger cannot take all the places.
+    pub pending_per_source: u32,
+    /// Own dials at once.
+    pub pending_outgoing: u32,
+    /// Resident memory of the process, bytes, beyond which new connections are refused.
+    pub memory: usize,
+    /// Frames waiting for one stream of one peer.
+    pub queue_frames: usize,
+    /// Bytes waiting for one stream of one peer; at least one frame of [`MAX_FRAME`].
+    pub queue_bytes: usize,
+    /// A peer that takes, or in the midst of a frame gives, not one byte for this long is cut off.
+    pub stall: Duration,
+    /// TCP, TLS and yamux together, for callers and for own dials.
+    pub handshake: Duration,
+    /// From the connection to its two open streams.
+    pub setup: Duration,
+    /// Between pings; one that fails ends the connection, so a dead peer is noticed after `ping` +
+    /// 20 s.
+    pub ping: Duration,
+    /// Pause after the first failed dial; it doubles.
+    pub backoff_min: Duration,
+    /// Longest pause between dials.
+    pub backoff_max: Duration,
+    /// How long a shutdown waits for queued frames to leave; the daemon has 5 s in all.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            established: 4096,
+            established_per_peer: 4,
+            pending_incoming: 128,
+            pending_per_source: 32,
+            pending_outgoing: 32,
+            memory: 1 << 30,
+            queue_frames: 64,
+            queue_bytes: 4 << 20,
+            stall: Duration::from_secs(60),
+            handshake: Duration::from_secs(15),
+            setup: Duration::from_secs(15),
+            ping: Duration::from_secs(15),
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(60),
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Limits {
+    /// Refuses limits under which nothing could ever be sent or dialled.
+    pub(super) fn check(&self) -> Result<(), NetError> {
+        if self.queue_bytes < MAX_FRAME || u32::try_from(self.queue_bytes).is_err() {
+            return Err(NetError::Limits(
+                "queue_bytes must hold one frame and be below 4 GiB",
+            ));
+        }
+        if self.queue_frames == 0 || self.pending_outgoing == 0 || self.established_per_peer < 2 {
+            return Err(NetError::Limits(
+                "queue_frames and pending_outgoing must be at least 1, established_per_peer at least 2",
+            ));
+        }
+        if self.backoff_min.is_zero() || self.backoff_max < self.backoff_min {
+            return Err(NetError::Limits(
+                "backoff_min must be above 0 and at most backoff_max",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            mdns: false,
+            agent: concat!("city-node/", env!("CARGO_PKG_VERSION")).to_owned(),
+            limits: Limits::default(),
+            clock: Arc::new(system_clock),
+            jitter_seed: None,
+        }
+    }
+}
+
+/// The system's clock; a clock before 1970 reads as 0, so that entries do not expire by it.
+fn system_clock() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl fmt::Debug for NetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetConfig")
+            .field("listen", &self.listen)
+            .field("bootstrap", &self.bootstrap)
+            .field("mdns", &self.mdns)
+            .field("agent", &self.agent)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,440 @@
+//! The loop that owns the swarm: `select` picks what happened, `apply` acts on it without waiting.
+//! Owns the dialling and the stop; the peers' sessions stand in `slots`.
+
+use super::{
+    DialFailure, NetCommand, NetError, NetEvent, NetHandle, Whitelist,
+    config::{Limits, NetConfig},
+    dial::{Book, split_peer},
+    gate::GateEvent,
+    handle::Shared,
+    slots::{Slots, Word},
+    transport::{Behaviour, BehaviourEvent, swarm},
+};
+use libp2p::{
+    PeerId, Swarm,
+    core::ConnectedPoint,
+    futures::StreamExt,
+    identify,
+    identity::Keypair,
+    mdns, ping,
+    swarm::{
+        ConnectionId, DialError, ListenError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Interval, MissedTickBehavior, interval},
+};
+use tracing::{debug, info, warn};
+
+/// Commands that may wait; each takes the task microseconds.
+const COMMANDS: usize = 64;
+/// Listening and DialFailed events that may wait for a busy consumer; further ones are counted
+/// and dropped.
+const NOTICES: usize = 256;
+/// How often due dials and expired whitelist entries are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// After the drain: for goodbyes and for a consumer that still takes Disconnected events.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Characters kept of what a peer calls itself.
+const MAX_AGENT: usize = 64;
+
+/// The network task.
+pub(super) struct Task {
+    me: PeerId,
+    swarm: Swarm<Behaviour>,
+    limits: Limits,
+    shared: Arc<Shared>,
+    book: Book,
+    slots: Slots,
+    /// Own dials that reached the peer and whose streams are not open yet.
+    unproven: HashSet<ConnectionId>,
+    /// What the peers call themselves, by connection: identify may be done before the streams are.
+    agents: HashMap<ConnectionId, String>,
+    notices: mpsc::Sender<NetEvent>,
+    /// Takes notices to the consumer at its pace; ends with the task.
+    _courier: JoinSet<()>,
+    events: mpsc::Sender<NetEvent>,
+    commands: mpsc::Receiver<NetCommand>,
+    ticks: Interval,
+    stopping: Option<Instant>,
+}
+
+enum Happening {
+    Swarm(Box<SwarmEvent<BehaviourEvent>>),
+    Command(Option<NetCommand>),
+    Whitelist,
+    Tick,
+    Session(Word),
+    ConsumerGone,
+}
+
+impl Task {
+    pub(super) fn new(
+        config: NetConfig,
+        keypair: &Keypair,
+        whitelist: Whitelist,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Result<(NetHandle, Self), NetError> {
+        config.limits.check()?;
+        let seed = match config.jitter_seed {
+            Some(seed) => seed,
+            None => getrandom::u64().map_err(|error| NetError::Random(error.to_string()))?,
+        };
+        let now = Instant::now();
+        let mut book = Book::new(&config.limits, seed);
+        for address in &config.bootstrap {
+            let (peer, address) = split_peer(address.clone())
+                .ok_or_else(|| NetError::BootstrapWithoutPeer(address.clone()))?;
+            book.add(peer, address, now);
+        }
+        let shared = Arc::new(Shared::new(whitelist, Arc::clone(&config.clock)));
+        let mut swarm = swarm(&config, keypair, &shared)?;
+        for address in &config.listen {
+            swarm
+                .listen_on(address.clone())
+                .map_err(|source| NetError::Listen {
+                    address: address.clone(),
+                    source,
+                })?;
+        }
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let handle = NetHandle {
+            commands: sender,
+            shared: Arc::clone(&shared),
+        };
+        let me = keypair.public().to_peer_id();
+        let limits = config.limits;
+        let (notices, mut waiting) = mpsc::channel(NOTICES);
+        let mut courier = JoinSet::new();
+        let consumer = events.clone();
+        courier.spawn(async move {
+            while let Some(notice) = waiting.recv().await {
+                // A consumer that has gone ends the task by itself.
+                let _ = consumer.send(notice).await;
+            }
+        });
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let task = Self {
+            me,
+            swarm,
+            slots: Slots::new(me, limits.clone(), Arc::clone(&shared), events.clone()),
+            limits,
+            shared,
+            book,
+            unproven: HashSet::new(),
+            agents: HashMap::new(),
+            notices,
+            _courier: courier,
+            events,
+            commands,
+            ticks,
+            stopping: None,
+        };
+        Ok((handle, task))
+    }
+
+    pub(super) async fn run(mut self) {
+        while !self.stopped() {
+            let happening = self.select().await;
+            self.apply(happening);
+        }
+        // A session that has not ended by now waits for a consumer that does not come: it ends
+        // here.
+        self.shared.links_mut().clear();
+        self.shared.listening_mut().clear();
+        info!("network stopped");
+    }
+
+    async fn select(&mut self) -> Happening {
+        let running = self.stopping.is_none();
+        tokio::select! {
+            event = self.swarm.select_next_some() => Happening::Swarm(Box::new(event)),
+            command = self.commands.recv(), if running => Happening::Command(command),
+            () = self.shared.whitelist.changed(), if running => Happening::Whitelist,
+            _ = self.ticks.tick() => Happening::Tick,
+            word = self.slots.word() => Happening::Session(word),
+            () = self.events.closed(), if running => Happening::ConsumerGone,
+        }
+    }
+
+    fn apply(&mut self, happening: Happening) {
+        match happening {
+            Happening::Swarm(event) => self.on_swarm(*event),
+            Happening::Command(Some(command)) => self.on_command(command),
+            Happening::Command(None) | Happening::ConsumerGone => self.begin_stop(),
+            Happening::Whitelist | Happening::Tick => self.on_tick(),
+            Happening::Session(Word::Over(over)) => {
+                self.slots.over(&over);
+                self.swarm.close_connection(over.connection);
+            }
+            Happening::Session(Word::Ended(peer)) => {
+                if let Some(lasted) = self.slots.ended(&peer) {
+                    self.book.lost(&peer, lasted, Instant::now());
+                }
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: NetCommand) {
+        match command {
+            NetCommand::AddAddress { peer, address } => {
+                let address = match split_peer(address.clone()) {
+                    Some((named, bare)) if named == peer => bare,
+                    Some(_) => return debug!(%peer, %address, "address names another peer"),
+                    None => address,
+                };
+                let now = Instant::now();
+                self.book.add(peer, address, now);
+                self.book.forgive(&peer, now);
+                self.dial_due((self.shared.clock)());
+            }
+            NetCommand::Close { peer, reason } => {
+                info!(%peer, reason, "closing the connection");
+                self.slots.expel(&peer);
+                // The peer was not connected, which is what was asked for.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            NetCommand::Shutdown => self.begin_stop(),
+        }
+    }
+
+    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                info!(%address, "listening");
+                self.shared.listening_mut().push(address.clone());
+                self.notice(NetEvent::Listening { address });
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.shared
+                    .listening_mut()
+                    .retain(|other| *other != address);
+            }
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                self.shared
+                    .listening_mut()
+                    .retain(|other| !addresses.contains(other));
+                if self.stopping.is_none() {
+                    warn!(?addresses, ?reason, "listener closed");
+                }
+            }
+            SwarmEvent::ListenerError { error, .. } => debug!(%error, "listener"),
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                // Denied ones are counted where they are denied.
+                if !matches!(error, ListenError::Denied { .. }) {
+                    self.shared
+                        .counters
+                        .failed_handshakes
+                        .fetch_add(1, Ordering::Relaxed);
+                }
+                debug!(%error, "incoming connection");
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint: ConnectedPoint::Dialer { .. },
+                ..
+            } => {
+                self.book.reached(&peer_id);
+                self.unproven.insert(connection_id);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                ..
+            } => self.on_closed(peer_id, connection_id),
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => self.dial_failed(peer, reason_of(error)),
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Gate(GateEvent::Opened(opened)) => {
+                let (peer, connection) = (opened.peer, opened.connection);
+                self.unproven.remove(&connection);
+                let turned_down = if self.stopping.is_none() {
+                    self.slots.opened(opened)
+                } else {
+                    Some(connection)
+                };
+                if let Some(unwanted) = turned_down {
+                    self.swarm.close_connection(unwanted);
+                }
+                self.name(&peer, connection);
+            }
+            BehaviourEvent::Gate(GateEvent::SetupFailed { peer, error }) => {
+                debug!(%peer, %error, "connection without streams");
+            }
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result: Err(error),
+            }) => {
+                debug!(%peer, %error, "ping failed");
+                self.swarm.close_connection(connection);
+            }
+            BehaviourEvent::Identify(identify::Event::Received {
+                connection_id,
+                peer_id,
+                info,
+            }) => {
+                let agent = info.agent_version.chars().filter(|c| !c.is_control());
+                self.agents
+                    .insert(connection_id, agent.take(MAX_AGENT).collect());
+                self.name(&peer_id, connection_id);
+            }
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                let now = Instant::now();
+                for (peer, address) in found {
+                    if peer != self.me
+                        && self.shared.whitelist.contains(&peer, (self.shared.clock)())
+                    {
+                        let bare = split_peer(address.clone()).map_or(address, |(_, bare)| bare);
+                        self.book.add(peer, bare, now);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes what a peer calls itself beside its connection, when both are known.
+    fn name(&self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(agent) = self.agents.get(&connection)
+            && let Some(link) = self.shared.links().get(peer)
+            && link.connection == connection
+        {
+            link.agent.get_or_init(|| agent.clone());
+        }
+    }
+
+    fn on_closed(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.agents.remove(&connection);
+        self.slots.closed(&peer, connection);
+        if self.unproven.remove(&connection) {
+            self.dial_failed(peer, DialFailure::ClosedEarly);
+        }
+    }
+
+    fn dial_failed(&mut self, peer: PeerId, reason: DialFailure) {
+        debug!(%peer, %reason, "dial failed");
+        self.book.failed(&peer, Instant::now());
+        // The peer's own call was faster: nothing has failed.
+        if !self.slots.contains(&peer) {
+            self.notice(NetEvent::DialFailed { peer, reason });
+        }
+    }
+
+    fn notice(&mut self, notice: NetEvent) {
+        if self.notices.try_send(notice).is_err() {
+            let dropped = &self.shared.counters.dropped_notices;
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now_ms = (self.shared.clock)();
+        for peer in self.swarm.behaviour_mut().gate.sweep(now_ms) {
+            info!(%peer, "no longer on the whitelist: closing");
+            self.slots.expel(&peer);
+        }
+        if let Some(deadline) = self.stopping {
+            if Instant::now() >= deadline {
+                self.slots.stop();
+            }
+            if self.slots.is_empty() {
+                self.hang_up();
+            }
+            return;
+        }
+        self.dial_due(now_ms);
+    }
+
+    fn dial_due(&mut self, now_ms: u64) {
+        let most = usize::try_from(self.limits.pending_outgoing).unwrap_or(usize::MAX);
+        let room = most.saturating_sub(self.book.dialing());
+        let (me, shared, swarm, slots) = (&self.me, &self.shared, &self.swarm, &self.slots);
+        let due = self.book.due(Instant::now(), room, |peer| {
+            peer != me
+                && shared.whitelist.contains(peer, now_ms)
+                && !swarm.is_connected(peer)
+                && !slots.contains(peer)
+        });
+        for (peer, addresses) in due {
+            let call = DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build();
+            match self.swarm.dial(call) {
+                Ok(()) => self.book.started(&peer),
+                Err(DialError::DialPeerConditionFalse(_)) => {}
+                Err(error) => self.dial_failed(peer, reason_of(error)),
+            }
+        }
+    }
+
+    /// Closes the door and the queues; what is queued may still leave.
+    fn begin_stop(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let drain = if self.events.is_closed() {
+            Duration::ZERO
+        } else {
+            self.limits.drain
+        };
+        self.stopping = Some(Instant::now() + drain);
+        self.swarm.behaviour_mut().gate.close();
+        self.slots.drain();
+    }
+
+    /// Closes the connections that no session has, or has any more.
+    fn hang_up(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // It may have gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopping.is_some_and(|deadline| {
+            let quiet = self.slots.is_empty() && self.swarm.network_info().num_peers() == 0;
+            quiet || Instant::now() >= deadline + LAST_WORDS
+        })
+    }
+}
+
+fn reason_of(error: DialError) -> DialFailure {
+    match error {
+        DialError::WrongPeerId { obtained, address } => {
+            DialFailure::WrongPeerId { obtained, address }
+        }
+        DialError::Denied { cause } => DialFailure::Refused(cause.to_string()),
+        DialError::Transport(tried) => {
+            let tried: Vec<String> = tried
+                .into_iter()
+                .map(|(address, error)| format!("{address}: {error}"))
+                .collect();
+            DialFailure::Unreachable(tried.join("; "))
+        }
+        other => DialFailure::Unreachable(other.to_string()),
+    }
+}

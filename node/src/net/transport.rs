@@ -1,0 +1,193 @@
+//! The stack below the frames: TCP, TLS 1.3 with both peer ids proved, yamux; and the behaviours on
+//! top of it. Owns their construction only. No plaintext and no noise is offered, so there is
+//! nothing to be talked down to.
+
+use super::{
+    NetError,
+    config::{Limits, NetConfig},
+    gate::Gate,
+    handle::Shared,
+};
+use libp2p::{
+    PeerId, Swarm, Transport as _,
+    core::{
+        muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
+        transport::Boxed,
+        upgrade::Version,
+    },
+    dns, identify,
+    identity::Keypair,
+    mdns, ping,
+    swarm::{Config, NetworkBehaviour, behaviour::toggle::Toggle},
+    tcp, tls, yamux,
+};
+use libp2p_connection_limits::{self as connection_limits, ConnectionLimits};
+use libp2p_memory_connection_limits as memory_limits;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+use tracing::warn;
+
+/// A connection without streams is closed after this: longer than any setup, so it only sweeps.
+const IDLE: Duration = Duration::from_secs(30);
+/// A ping that takes longer has failed.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// yamux lets the receive windows of one connection grow together to 1 GiB less 256 KiB for each
+/// permitted stream, and libp2p exposes only their number. So many leave the windows 32 MiB to
+/// grow: a peer cannot make this node hold more than that beside 256 KiB a stream. Streams that
+/// nobody accepts are bounded elsewhere: [`MAX_NEGOTIATING`], and 256 unread in libp2p.
+const MAX_STREAMS: usize = (1024 - 32) * 4;
+/// Inbound streams that may negotiate their protocol at once.
+const MAX_NEGOTIATING: usize = 8;
+/// How long saying goodbye may take. A peer that no longer reads would otherwise hold its place for
+/// ever.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// What identify calls the protocol family.
+const FAMILY: &str = "/city-node/1";
+
+/// The gate first: when it refuses, no other handler is made.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    pub(super) gate: Gate,
+    connections: connection_limits::Behaviour,
+    memory: memory_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+}
+
+/// Builds the swarm; nothing listens or dials yet.
+pub(super) fn swarm(
+    config: &NetConfig,
+    keypair: &Keypair,
+    shared: &Arc<Shared>,
+) -> Result<Swarm<Behaviour>, NetError> {
+    let me = keypair.public().to_peer_id();
+    let limits = &config.limits;
+    let behaviour = Behaviour {
+        gate: Gate::new(Arc::clone(shared), limits.setup, limits.pending_per_source),
+        connections: connection_limits::Behaviour::new(
+            ConnectionLimits::default()
+                .with_max_pending_incoming(Some(limits.pending_incoming))
+                .with_max_pending_outgoing(Some(limits.pending_outgoing))
+                .with_max_established(Some(limits.established))
+                .with_max_established_per_peer(Some(limits.established_per_peer)),
+        ),
+        memory: memory_limits::Behaviour::with_max_bytes(limits.memory),
+        identify: identify::Behaviour::new(
+            identify::Config::new(FAMILY.to_owned(), keypair.public())
+                .with_agent_version(config.agent.clone())
+                .with_cache_size(0),
+        ),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(limits.ping)
+                .with_timeout(PING_TIMEOUT),
+        ),
+        mdns: config
+            .mdns
+            .then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me))
+            .transpose()
+            .map_err(NetError::Mdns)?
+            .into(),
+    };
+    let settings = Config::with_tokio_executor()
+        .with_idle_connection_timeout(IDLE)
+        .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
+    Ok(Swarm::new(
+        transport(limits, keypair)?,
+        behaviour,
+        me,
+        settings,
+    ))
+}
+
+fn transport(
+    limits: &Limits,
+    keypair: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
+    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    // A box without /etc/resolv.conf still reaches peers by their numeric addresses.
+    match dns::tokio::Transport::system(tcp()) {
+        Ok(named) => secured(named, limits, keypair),
+        Err(error) => {
+            warn!(%error, "no resolver: peers are reached by numeric addresses only");
+            secured(tcp(), limits, keypair)
+        }
+    }
+}
+
+fn secured<T>(
+    plain: T,
+    limits: &Limits,
+    keypair: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError>
+where
+    T: libp2p::Transport + Send + Unpin + 'static,
+    T::Output: libp2p::futures::AsyncRead + libp2p::futures::AsyncWrite + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
+    let tls = tls::Config::new(keypair).map_err(|error| NetError::Tls(error.to_string()))?;
+    let mut streams = yamux::Config::default();
+    streams.set_max_num_streams(MAX_STREAMS);
+    Ok(plain
+        .upgrade(Version::V1Lazy)
+        .authenticate(tls)
+        .multiplex(streams)
+        .timeout(limits.handshake)
+        .map(|(peer, muxer), _| {
+            let muxer = StreamMuxerBox::new(Hasty {
+                muxer: StreamMuxerBox::new(muxer),
+                patience: None,
+            });
+            (peer, muxer)
+        })
+        .boxed())
+}
+
+/// A muxer whose orderly close takes at most [`GOODBYE`]; after that dropping it closes the socket.
+struct Hasty {
+    muxer: StreamMuxerBox,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl StreamMuxer for Hasty {
+    type Substream = SubstreamBox;
+    type Error = io::Error;
+
+    fn poll_inbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
+        Pin::new(&mut self.muxer).poll_inbound(cx)
+    }
+
+    fn poll_outbound(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<SubstreamBox>> {
+        Pin::new(&mut self.muxer).poll_outbound(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(closed) = Pin::new(&mut self.muxer).poll_close(cx) {
+            return Poll::Ready(closed);
+        }
+        let patience = self
+            .patience
+            .get_or_insert_with(|| Box::pin(sleep(GOODBYE)));
+        ready!(patience.as_mut().poll(cx));
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+        Pin::new(&mut self.muxer).poll(cx)
+    }
+}
