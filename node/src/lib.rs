@@ -1,1 +1,3 @@
 //! The municipal node.
+
+pub mod store;
