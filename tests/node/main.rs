@@ -1,1 +1,3 @@
 //! Tests of `city-node`.
+
+mod store;

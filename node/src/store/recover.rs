@@ -316,7 +316,9 @@ impl FoundLog {
             self.damage.get_or_insert(Damage { at });
         }
         self.segments = segments;
-        Ok(())
+        // A name that is seen may not be durable: the last process may have ended before it fsynced the
+        // directory, and no later append to that segment would do it.
+        self.files.sync_dir(&self.dir)
     }
 
     /// The newest segment's number, 0 if there is none.
@@ -352,6 +354,21 @@ impl FoundLog {
 }
 
 impl SegmentLog {
+    /// Opens or makes the log of a directory and mends its end. `durable` is a position up to which the
+    /// log is known to be fsynced, such as an index's watermark; `None` copies the whole last segment.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn open(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        root: BlockId,
+        limits: Limits,
+        durable: Option<Position>,
+    ) -> Result<(Self, Recovery), LogError> {
+        FoundLog::find(files, dir, root, limits)?.recover(durable)
+    }
+
     /// Notes that acknowledged blocks may be lost, so that later starts know it too.
     ///
     /// # Errors
