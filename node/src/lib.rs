@@ -5,3 +5,5 @@ pub mod keys;
 pub mod pki;
 pub mod place;
 pub mod net;
+
+pub mod store;

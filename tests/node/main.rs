@@ -1,3 +1,4 @@
 //! Tests of `city-node`.
 
 mod net;
+mod store;
