@@ -1,6 +1,8 @@
 //! The municipal node.
 #![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod journal;
 pub mod keys;
 pub mod pki;
 pub mod place;

@@ -226,6 +226,13 @@ pub struct Replica {
 #[derive(Clone, Debug, Default)]
 pub struct Authorities(BTreeMap<LogId, Arc<Authority>>);
 
+impl Authorities {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Authority>> {
+        self.0.values()
+    }
+}
+
 impl KeySource for Authorities {
     fn authority(&self, log: &LogId) -> Option<Arc<Authority>> {
         self.0.get(log).cloned()
