@@ -1,6 +1,11 @@
 //! The store: what was acknowledged is there, whatever the disk does; the index is never believed wrongly.
 //!
 //! Random tests print their seed and take it back in `CITY_NODE_SEED`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests; small numbers"
+)]
 
 #[path = "store/disk.rs"]
 mod disk;

@@ -1,12 +1,94 @@
-//! Walking a log block by block, over segment boundaries and past damaged places.
+//! Places in a log, blocks as they are read, and walking from one to the next past damaged places.
 //!
-//! Owns no state of the log: it reads up to the durable end as it was when the walk began.
+//! Owns no state of the log: a walk reads up to the durable end as it was when the walk began.
 
 use std::io;
 
+use city_protocol::ids::BlockId;
+
 use super::car::{self, HEADER_LEN, Search, SectionReader, Step};
 use super::files::FileHandle;
-use super::segments::{Block, Location, Position, ReadError, SegmentLog};
+use super::segments::SegmentLog;
+
+/// A place in the log: segment number from 1, byte offset in its file. Ordered as the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The number in the segment's name.
+    pub segment: u32,
+    /// Bytes from the beginning of the file.
+    pub offset: u64,
+}
+
+impl Position {
+    /// The beginning of every log.
+    pub const START: Self = Self {
+        segment: 1,
+        offset: HEADER_LEN,
+    };
+}
+
+/// Where one block's section stands: its beginning and its whole length in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// The number in the segment's name.
+    pub segment: u32,
+    /// Where the section begins, in bytes.
+    pub offset: u64,
+    /// Length, CID and block, in bytes.
+    pub len: u32,
+}
+
+impl Location {
+    /// Where the section begins.
+    #[must_use]
+    pub const fn start(&self) -> Position {
+        Position {
+            segment: self.segment,
+            offset: self.offset,
+        }
+    }
+
+    /// The first byte behind the section.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position {
+            segment: self.segment,
+            offset: self.offset + u64::from(self.len),
+        }
+    }
+}
+
+/// A block as it was read, its hash checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Its id. Whoever came by an index row compares it with the id that was asked for.
+    pub id: BlockId,
+    /// Where it stands.
+    pub at: Location,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a block could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The bytes there are no block with a matching hash.
+    #[error(
+        "segment {} is damaged at byte {}: restore it from a backup or fetch the block from a peer", .0.segment, .0.offset
+    )]
+    Damaged(Position),
+    /// No such place in the log: the index names what the log does not hold.
+    #[error("segment {} byte {} is outside the log: run `city-node store rebuild`", .0.segment, .0.offset)]
+    Outside(Position),
+    /// The file could not be read.
+    #[error("segment {segment} could not be read; look at the disk")]
+    Io {
+        /// The segment's number.
+        segment: u32,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
 
 /// An iterator over the blocks of a log, in order.
 ///
@@ -123,7 +205,7 @@ pub(super) fn has_header(file: &dyn FileHandle) -> io::Result<bool> {
 }
 
 /// The root that a segment's header names; `None` if it has no header that can be read.
-pub(super) fn read_root(file: &dyn FileHandle) -> io::Result<Option<city_protocol::ids::BlockId>> {
+pub(super) fn read_root(file: &dyn FileHandle) -> io::Result<Option<BlockId>> {
     let mut header = vec![0; usize::try_from(HEADER_LEN).expect("59")];
     match file.read_exact_at(&mut header, 0) {
         Ok(()) => Ok(car::root_of(&header)),

@@ -1,19 +1,21 @@
 //! The store of one data directory: blocks that are never lost, and an index that can always be made again.
 //!
-//! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` walking ·
-//! `recover` opening after a crash · `copy` a segment in the making · `index` rows in sled · `marks` how the
-//! index was left · `side` the trust log. Blocks and rows are opaque here; sled stays in `index`.
+//! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
+//! walking · `recover`, `copy`, `damage` opening after a crash · `index` rows in sled · `watermark`, `marks`
+//! whether they are believed · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
 //! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send.
 
 pub mod blocks;
 pub mod car;
 mod copy;
+pub mod damage;
 pub mod files;
 pub mod index;
 pub mod marks;
 pub mod recover;
 pub mod segments;
 pub mod side;
+pub mod watermark;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write as _};
@@ -22,12 +24,14 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 
-pub use blocks::Blocks;
+pub use blocks::{Block, Blocks, Location, Position, ReadError};
+pub use damage::Damage;
 pub use files::{FileHandle, Files, OsFiles};
-pub use index::{IndexError, OpenOutcome, RebuildReason, Rows, Watermark};
-pub use recover::{Damage, LogError, Recovery};
-pub use segments::{AppendError, Block, Limits, Location, Position, ReadError, SegmentLog};
+pub use index::{IndexError, Rows};
+pub use recover::{LogError, Recovery};
+pub use segments::{AppendError, Limits, SegmentLog};
 pub use side::{SideError, SideLog};
+pub use watermark::{OpenOutcome, RebuildReason, Watermark};
 
 use index::Index;
 use recover::FoundLog;

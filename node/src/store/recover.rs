@@ -10,15 +10,13 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 
-use super::blocks::{has_header, read_root};
+use super::blocks::{Position, has_header, read_root};
 use super::car::{HEADER_LEN, Search, SectionReader, Step};
 use super::copy::Copy;
-use super::files::{self, FileHandle, Files};
-use super::index::Watermark;
-use super::segments::{Limits, Position, SegmentLog, segment_name};
-
-/// The note that valid blocks stood behind a bad one. It stays until the lost blocks were fetched.
-const DAMAGE_NOTE: &str = "DAMAGED";
+use super::damage::{self, Damage, evidence};
+use super::files::{FileHandle, Files};
+use super::segments::{Limits, SegmentLog, segment_name};
+use super::watermark::Watermark;
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +41,6 @@ pub enum LogError {
         /// What the operating system says.
         source: io::Error,
     },
-}
-
-/// A bad place with valid blocks behind it, or a missing segment (offset 0).
-///
-/// Acknowledged blocks may be lost: the node must not sign until it fetched its own log from peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Damage {
-    /// The first bad byte.
-    pub at: Position,
 }
 
 /// What opening a log found and did.
@@ -183,7 +172,7 @@ impl FoundLog {
                 offset: bad,
             };
             recovery.damage.get_or_insert(Damage { at });
-            note_damage(&*self.files, &self.dir, at)?;
+            damage::note(&*self.files, &self.dir, at)?;
             let (file, end, blocks) = self.rewrite(&old, if header { HEADER_LEN } else { 0 })?;
             recovery.copied_blocks = blocks;
             recovery.end.segment = last;
@@ -307,7 +296,7 @@ impl FoundLog {
         }
         let mut segments: Vec<u32> = names.iter().filter_map(|name| segment_of(name)).collect();
         segments.sort_unstable();
-        self.damage = read_note(&*self.files, &self.dir, &names)?;
+        self.damage = damage::read(&*self.files, &self.dir, &names)?;
         let gap = (1..)
             .zip(&segments)
             .find(|(expected, found)| expected != *found);
@@ -368,32 +357,6 @@ impl SegmentLog {
     ) -> Result<(Self, Recovery), LogError> {
         FoundLog::find(files, dir, root, limits)?.recover(durable)
     }
-
-    /// Notes that acknowledged blocks may be lost, so that later starts know it too.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub fn note_damage(&self, at: Position) -> Result<(), LogError> {
-        note_damage(&*self.files, &self.dir, at).map_err(|source| LogError::Io {
-            path: self.dir.clone(),
-            source,
-        })
-    }
-
-    /// Takes the note away: the lost blocks were fetched, or an operator decided.
-    ///
-    /// # Errors
-    /// [`LogError::Io`].
-    pub fn clear_damage(&self) -> Result<(), LogError> {
-        let remove = || match self.files.remove(&self.dir.join(DAMAGE_NOTE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.and_then(|()| self.files.sync_dir(&self.dir)),
-        };
-        remove().map_err(|source| LogError::Io {
-            path: self.dir.clone(),
-            source,
-        })
-    }
 }
 
 struct Tail {
@@ -407,30 +370,4 @@ struct Tail {
 fn segment_of(name: &str) -> Option<u32> {
     let segment = name.strip_suffix(".car")?.parse().ok()?;
     (segment > 0 && segment_name(segment) == name).then_some(segment)
-}
-
-/// `000042.car.damaged`
-fn evidence(segment: &Path) -> PathBuf {
-    segment.with_extension("car.damaged")
-}
-
-fn note_damage(files: &dyn Files, dir: &Path, at: Position) -> io::Result<()> {
-    let text = format!("segment {} byte {}\n", at.segment, at.offset);
-    files::put(files, dir, DAMAGE_NOTE, text.as_bytes())
-}
-
-fn read_note(files: &dyn Files, dir: &Path, names: &[String]) -> io::Result<Option<Damage>> {
-    if !names.iter().any(|name| name == DAMAGE_NOTE) {
-        return Ok(None);
-    }
-    let text = files::take(files, &dir.join(DAMAGE_NOTE), 64)?;
-    let text = String::from_utf8_lossy(&text);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
-    // A note that cannot be read is still a note.
-    let at = Position {
-        segment: number(1).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
-        offset: number(3).unwrap_or(0),
-    };
-    Ok(Some(Damage { at }))
 }

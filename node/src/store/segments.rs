@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use city_protocol::ids::BlockId;
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Blocks, Location, Position, ReadError};
 use super::car::{self, HEADER_LEN, MAX_BLOCK};
 use super::files::{FileHandle, Files, is_full};
 
@@ -24,65 +24,6 @@ pub const SPACE_RESERVE: u64 = 256 << 20;
 pub const MAX_GROUP: usize = 16 << 20;
 /// Segments kept open for reading: far below the 1,024 files a process may usually open.
 const MAX_OPEN_SEGMENTS: usize = 32;
-
-/// A place in the log: segment number from 1, byte offset in its file. Ordered as the log is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// The number in the segment's name.
-    pub segment: u32,
-    /// Bytes from the beginning of the file.
-    pub offset: u64,
-}
-
-impl Position {
-    /// The beginning of every log.
-    pub const START: Self = Self {
-        segment: 1,
-        offset: HEADER_LEN,
-    };
-}
-
-/// Where one block's section stands: its beginning and its whole length in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Location {
-    /// The number in the segment's name.
-    pub segment: u32,
-    /// Where the section begins, in bytes.
-    pub offset: u64,
-    /// Length, CID and block, in bytes.
-    pub len: u32,
-}
-
-impl Location {
-    /// Where the section begins.
-    #[must_use]
-    pub const fn start(&self) -> Position {
-        Position {
-            segment: self.segment,
-            offset: self.offset,
-        }
-    }
-
-    /// The first byte behind the section.
-    #[must_use]
-    pub fn end(&self) -> Position {
-        Position {
-            segment: self.segment,
-            offset: self.offset + u64::from(self.len),
-        }
-    }
-}
-
-/// A block as it was read, its hash checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// Its id. Whoever came by an index row compares it with the id that was asked for.
-    pub id: BlockId,
-    /// Where it stands.
-    pub at: Location,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
 
 /// Sizes that an operator or a test may set.
 #[derive(Debug, Clone, Copy)]
@@ -131,27 +72,6 @@ pub enum AppendError {
         len: usize,
         /// Bytes allowed.
         limit: usize,
-    },
-}
-
-/// Why a block could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The bytes there are no block with a matching hash.
-    #[error(
-        "segment {} is damaged at byte {}: restore it from a backup or fetch the block from a peer", .0.segment, .0.offset
-    )]
-    Damaged(Position),
-    /// No such place in the log: the index names what the log does not hold.
-    #[error("segment {} byte {} is outside the log: run `city-node store rebuild`", .0.segment, .0.offset)]
-    Outside(Position),
-    /// The file could not be read.
-    #[error("segment {segment} could not be read; look at the disk")]
-    Io {
-        /// The segment's number.
-        segment: u32,
-        /// What the operating system says.
-        source: io::Error,
     },
 }
 

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use city_protocol::ids::BlockId;
 
+use super::blocks::{Block, Location, Position, ReadError};
+use super::damage::Damage;
 use super::files::Files;
 use super::recover::{FoundLog, LogError, Recovery};
-use super::segments::{AppendError, Block, Limits, Location, Position, ReadError, SegmentLog};
+use super::segments::{AppendError, Limits, SegmentLog};
 
 /// A new segment after 1 MiB: a start copies the last one.
 const SIDE_SEGMENT: u64 = 1 << 20;
@@ -83,7 +85,7 @@ impl SideLog {
                 Ok(_) => return Err(SideError::TooMany),
                 Err(ReadError::Damaged(at)) => {
                     log.note_damage(at)?;
-                    recovery.damage.get_or_insert(super::recover::Damage { at });
+                    recovery.damage.get_or_insert(Damage { at });
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -361,7 +361,7 @@ impl Files for Disk {
     }
 
     fn remove_dir(&self, _dir: &Path) -> io::Result<()> {
-        unimplemented!("the segments remove no directory")
+        unreachable!("the segments remove no directory")
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -258,6 +258,62 @@ fn damage_in_a_sealed_segment_is_stepped_over_and_a_missing_segment_told() {
     assert_eq!(walk(&log).0.len(), kept);
 }
 
+#[test]
+fn power_goes_at_every_call_while_a_damaged_segment_is_replaced() {
+    let mut dice = Dice::new();
+    let disk = Disk::new();
+    let (log, _) = open(&disk, 1 << 20, None);
+    for n in 0..4 {
+        append(&log, n).unwrap();
+    }
+    let (blocks, _) = walk(&log);
+    let mut content = disk.content(&segment(1));
+    content[blocks[4].at.offset as usize + 50] ^= 1;
+    let mut expected = bytes_of(&blocks);
+    expected.remove(4);
+    for durable in [None, Some(blocks[1].at.end())] {
+        for cut in [false, true] {
+            for m in 1.. {
+                let disk = Disk::new();
+                disk.put(&segment(1), &content);
+                disk.power_off_at(m);
+                let opened = try_open(&disk, 1 << 20, durable).is_ok();
+                match cut {
+                    true => disk.power_cut(&mut dice),
+                    false => disk.process_ends(),
+                }
+                let (log, report) = open(&disk, 1 << 20, durable);
+                let story = format!("call {m}, cut {cut}, {durable:?}");
+                assert_eq!(report.damage.unwrap().at, blocks[4].at.start(), "{story}");
+                assert_eq!(bytes_of(&walk(&log).0), expected, "{story}");
+                if opened {
+                    assert!(m > 10, "{m}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_short_write_left_is_gone_before_the_next_group() {
+    let disk = Disk::new();
+    let (log, _) = open(&disk, 1 << 20, None);
+    append(&log, 0).unwrap();
+    // free_space, write
+    disk.fail_at(2, Fault::Short);
+    let large = block(7, 9_000);
+    let refused = log.append_group(&[with_id(&block(6, 90)), with_id(&large)]);
+    assert!(matches!(refused, Err(AppendError::Full { .. })));
+    let small = block(8, 50);
+    log.append_group(&[with_id(&small)]).unwrap();
+    assert_eq!(disk.content(&segment(1)).len() as u64, log.end().offset);
+    let (log, report) = open(&disk, 1 << 20, None);
+    assert_eq!((report.cut_bytes, report.damage), (0, None));
+    let blocks = bytes_of(&walk(&log).0);
+    assert_eq!((blocks.len(), blocks.last()), (3, Some(&small)));
+}
+
 /// One node's life: starts, appends until all groups are acknowledged, restarts when it must.
 struct Life {
     acknowledged: Vec<Vec<u8>>,
