@@ -1,6 +1,9 @@
 //! The municipal node.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod api;
+pub mod client;
 pub mod engine;
 pub mod journal;
 pub mod keys;
