@@ -1,4 +1,5 @@
 //! Tests of `city-node`.
 
+mod api;
 mod net;
 mod store;

@@ -53,7 +53,6 @@ struct Caller {
 }
 
 /// All routes.
-#[must_use]
 pub fn router(state: AdminState) -> Router {
     let operators = Router::new()
         .route("/v1/balances", get(balances))

@@ -71,7 +71,6 @@ impl ApiState {
 }
 
 /// All routes, with limits and headers around them.
-#[must_use]
 pub fn router(state: ApiState) -> Router {
     Router::new()
         .route("/send/api/node", get(ask::node))
