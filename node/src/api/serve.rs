@@ -38,6 +38,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a request may take from its headers to its answer: a body, the pool, one fsync on an SD card.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection is kept: one that reads its answers slowly does not hold its place for ever.
+const LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// How long the last answer of such a connection may take; the admin socket's `verify` is the longest.
+const LAST_ANSWER: Duration = Duration::from_secs(120);
 /// Read buffer of a connection, which also bounds a request's headers.
 const MAX_BUFFER: usize = 32 * 1024;
 /// Most headers of a request.
@@ -153,10 +157,14 @@ pub(crate) async fn drive<T: Clone + Send + Sync + 'static>(
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
+    let until = async { drop(tokio::time::timeout(LIFETIME, stop.cancelled()).await) };
     // How a stranger's connection ends is its own matter.
-    if stop.run_until_cancelled(serving.as_mut()).await.is_none() {
-        serving.as_mut().graceful_shutdown();
-        let _ended = serving.await;
+    tokio::select! {
+        _ended = serving.as_mut() => {}
+        () = until => {
+            serving.as_mut().graceful_shutdown();
+            let _ended = tokio::time::timeout(LAST_ANSWER, serving).await;
+        }
     }
 }
 

@@ -89,11 +89,15 @@ impl Link {
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let mut open = self.open.lock().await;
         let kept = open.take();
-        if let Some(mut sender) = kept.filter(|sender| !sender.is_closed())
-            && let Ok(answer) = self.exchange(&mut sender, &method, path, &body).await
-        {
-            *open = Some(sender);
-            return Ok(answer);
+        if let Some(mut sender) = kept.filter(|sender| !sender.is_closed()) {
+            match self.exchange(&mut sender, &method, path, &body).await {
+                Err(ClientError::Broken(_)) => {}
+                Ok(answer) => {
+                    *open = Some(sender);
+                    return Ok(answer);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let mut sender = self.dial().await?;
         let answer = self.exchange(&mut sender, &method, path, &body).await?;

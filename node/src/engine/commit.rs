@@ -131,8 +131,11 @@ impl Engine {
         thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
+                let end = thread.run(&runtime, inbox);
+                // Whoever waits for the end may close the store: nothing here holds it any more.
+                drop(thread);
                 // The receiver may be gone when the daemon is stopping; then nobody asks.
-                let _unheard = ended.send(thread.run(&runtime, inbox));
+                let _unheard = ended.send(end);
             })
             .map_err(EngineError::Thread)?;
         Ok(Self { handle, thread: end })

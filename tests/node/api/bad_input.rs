@@ -17,7 +17,7 @@ use super::signature;
 use super::town::{Founded, Town};
 
 /// The request of a signed body.
-pub fn form<B: PersonBody>(signed: &Signed<B>) -> Value {
+pub(super) fn form<B: PersonBody>(signed: &Signed<B>) -> Value {
     let body = std::str::from_utf8(signed.bytes()).unwrap();
     json!({"body": body, "signature": signature(signed.signature())})
 }

@@ -1,6 +1,8 @@
 //! A whole municipality in one process: CA, genesis, charter, store, engine, a simulated receiver behind a real
 //! pseudo-terminal, the HTTPS listener and the admin socket.
 
+#![allow(unreachable_pub, reason = "for the tests beside it")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
