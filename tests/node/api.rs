@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
+mod bad_others;
 mod edges;
 mod operator;
 mod town;
