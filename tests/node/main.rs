@@ -1,3 +1,6 @@
 //! Tests of `city-node`.
 
+mod cli;
+mod config;
 mod net;
+mod setup;

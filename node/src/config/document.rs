@@ -67,6 +67,14 @@ impl<'a> Document<'a> {
             let (what, remedy) = unknown(&key);
             self.note(&key, leaf.origin, what, &remedy);
         }
+        // Where the text itself is broken, what else is found there follows from it.
+        let broken = |mistake: &&Mistake| mistake.key.is_empty();
+        let broken: Vec<Origin> =
+            self.mistakes.iter().filter(broken).map(|mistake| mistake.origin.clone()).collect();
+        self.mistakes.retain(|mistake| {
+            let follows = broken.contains(&mistake.origin) || mistake.origin == Origin::Absent;
+            mistake.key.is_empty() || broken.is_empty() || !follows
+        });
         self.mistakes.sort_by_key(|mistake| match mistake.origin {
             Origin::Absent => 0,
             Origin::Line(line) => line,

@@ -14,8 +14,6 @@ mod read;
 mod render;
 mod values;
 
-#[cfg(test)]
-mod tests;
 
 pub use mistake::{ConfigError, Mistake, Origin};
 pub use model::{

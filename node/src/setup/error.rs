@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use city_protocol::Refusal;
 
+use crate::config::ConfigError;
 use crate::keys::KeyFileError;
 use crate::pki::{AuthorityError, IssueError, TlsError};
 use crate::place::import::ImportError;
@@ -72,7 +73,7 @@ pub enum InitError {
     #[error(
         "{given} officers, of whom {needed} must sign: give 1 to {max} different --officer files and --officers-needed from 1 to their number; \
          an officer makes a key with: city-node key generate officer.key",
-        max = city_protocol::body::charter::MAX_OFFICERS
+        max = super::init::MAX_OFFICERS
     )]
     Officers {
         /// How many different ones were given.
@@ -132,6 +133,9 @@ pub enum InitError {
     /// The boundaries could not be imported.
     #[error(transparent)]
     Boundary(#[from] ImportError),
+    /// The configuration that was given would be refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The finished directory does not hold together.
     #[error(transparent)]
     Identity(#[from] IdentityError),
