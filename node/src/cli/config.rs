@@ -76,7 +76,11 @@ fn check(file: &std::path::Path, json: bool) -> Outcome {
         }
         output::text(&text)?;
     }
-    Ok(if error.is_none() { Exit::Ok } else { Exit::CheckFailed })
+    Ok(if error.is_none() {
+        Exit::Ok
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 fn mistake(mistake: &Mistake) -> Value {

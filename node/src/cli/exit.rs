@@ -56,7 +56,10 @@ pub type Outcome = Result<Exit, Failure>;
 impl Failure {
     /// An error that ends with this code.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into() }
+        Self {
+            exit,
+            error: error.into(),
+        }
     }
 }
 

@@ -169,14 +169,20 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
     let network = match (args.network.new_network, args.network.network) {
         (Some(name), _) => NetworkChoice::New {
             name,
-            purpose: args.purpose.context("--purpose is needed with --new-network")?.into(),
+            purpose: args
+                .purpose
+                .context("--purpose is needed with --new-network")?
+                .into(),
             prefix: args.prefix,
             ca: args.ca,
         },
         (None, Some(ca)) => NetworkChoice::Join { ca },
         (None, None) => anyhow::bail!("give --new-network NAME or --network CA_DIR"),
     };
-    let officers = args.officers.iter().map(|file| keys::load_signing_public(file));
+    let officers = args
+        .officers
+        .iter()
+        .map(|file| keys::load_signing_public(file));
     let boundary = if args.boundary.coarse_demo_boundaries {
         Boundary::CoarseDemo
     } else {
@@ -196,14 +202,27 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
 }
 
 fn told(report: &InitReport) -> String {
-    let InitReport { data, network, region, log, peer_id, ca, .. } = report;
+    let InitReport {
+        data,
+        network,
+        region,
+        log,
+        peer_id,
+        ca,
+        ..
+    } = report;
     let directory = data.path().display();
     let skipped = report.boundary.as_ref().map_or(0, |report| {
-        report.skipped.len() + report.more_skipped + report.build.problems.len() + report.build.more_problems
+        report.skipped.len()
+            + report.more_skipped
+            + report.build.problems.len()
+            + report.build.more_problems
     });
     let boundaries = match skipped {
         0 => String::new(),
-        some => format!("boundaries: {some} features or parts were skipped; city-node place import names them\n"),
+        some => format!(
+            "boundaries: {some} features or parts were skipped; city-node place import names them\n"
+        ),
     };
     format!(
         "{directory} is ready.\n\

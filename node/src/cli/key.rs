@@ -70,11 +70,19 @@ struct Shown {
 
 impl Shown {
     fn signing(key: &city_protocol::crypto::PublicKey) -> Self {
-        Self { kind: "signing", alg: key.algorithm().id(), id: key.id().to_string() }
+        Self {
+            kind: "signing",
+            alg: key.algorithm().id(),
+            id: key.id().to_string(),
+        }
     }
 
     fn kem(key: &city_protocol::crypto::KemPublicKey) -> Self {
-        Self { kind: "kem", alg: key.algorithm().id(), id: key.id().to_string() }
+        Self {
+            kind: "kem",
+            alg: key.algorithm().id(),
+            id: key.id().to_string(),
+        }
     }
 }
 
@@ -120,10 +128,19 @@ fn bail_exists(path: &Path) -> Result<(), KeyFileError> {
 fn show(file: &Path, json: bool) -> Outcome {
     let shown = read(file)?;
     if json {
-        output::object(json!({ "kind": shown.kind, "alg": shown.alg, "id": shown.id, "file": file }))?;
+        output::object(
+            json!({ "kind": shown.kind, "alg": shown.alg, "id": shown.id, "file": file }),
+        )?;
     } else {
-        let name = if shown.kind == "transport" { "peer id" } else { "id" };
-        output::text(&format!("{} key ({}), {name} {}\n", shown.kind, shown.alg, shown.id))?;
+        let name = if shown.kind == "transport" {
+            "peer id"
+        } else {
+            "id"
+        };
+        output::text(&format!(
+            "{} key ({}), {name} {}\n",
+            shown.kind, shown.alg, shown.id
+        ))?;
     }
     Ok(Exit::Ok)
 }
@@ -152,7 +169,11 @@ fn read(file: &Path) -> anyhow::Result<Shown> {
     match keys::load_transport(file) {
         Ok(key) => {
             let id = key.public().to_peer_id().to_string();
-            Ok(Shown { kind: "transport", alg: "ed25519", id })
+            Ok(Shown {
+                kind: "transport",
+                alg: "ed25519",
+                id,
+            })
         }
         Err(_) => bail!(
             "{}: neither a signing, KEM nor transport key file; name a .key or .pub file of city-node",

@@ -94,7 +94,8 @@ struct SourceArgs {
     #[arg(long, value_name = "PATH")]
     boundaries: Option<PathBuf>,
     /// The boundary index in a data directory.
-    #[arg(long, value_name = "DIR", env = "CITY_NODE_DATA_DIR")]
+    // Not from the environment: a variable would contradict a --boundaries beside it.
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The demo's hand-drawn outlines: not official.
     #[arg(long)]
@@ -155,12 +156,21 @@ fn told(out: &Path, Import { index, report }: &Import) -> String {
         index.digest(),
         index.credit(),
     );
-    let unread = report.unread.iter().map(|(_, why)| format!("not read: {why}\n"));
+    let unread = report
+        .unread
+        .iter()
+        .map(|(_, why)| format!("not read: {why}\n"));
     let skipped = report.skipped.iter().map(|skipped| {
-        format!("skipped: {} feature {}: {:?}\n", skipped.file.display(), skipped.feature, skipped.reason)
+        format!(
+            "skipped: {} feature {}: {:?}\n",
+            skipped.file.display(),
+            skipped.feature,
+            skipped.reason
+        )
     });
     let problems = build.problems.iter();
-    let problems = problems.map(|problem| format!("left out: {}: {:?}\n", problem.code, problem.what));
+    let problems =
+        problems.map(|problem| format!("left out: {}: {:?}\n", problem.code, problem.what));
     let lines: Vec<String> = unread.chain(skipped).chain(problems).collect();
     let more = report.more_skipped + build.more_problems + lines.len().saturating_sub(MAX_TOLD);
     text.extend(lines.into_iter().take(MAX_TOLD));
@@ -179,7 +189,12 @@ fn locate(args: &LocateArgs) -> Outcome {
         )
     })?;
     let index = source(&args.source)?;
-    let Location { code, name, side, distance_m } = index.locate(point, args.accuracy_m);
+    let Location {
+        code,
+        name,
+        side,
+        distance_m,
+    } = index.locate(point, args.accuracy_m);
     if args.json {
         output::object(json!({
             "lat": point.lat_text(),
@@ -215,10 +230,17 @@ fn source(args: &SourceArgs) -> anyhow::Result<BoundaryIndex> {
     if path.is_dir() || matches!(extension, Some("json" | "geojson")) {
         return Ok(import(&[path], &ImportOptions::default())?.index);
     }
-    let failed = || format!("{}: cannot be read; check the path and its permissions", path.display());
+    let failed = || {
+        format!(
+            "{}: cannot be read; check the path and its permissions",
+            path.display()
+        )
+    };
     let mut bytes = Vec::new();
     let file = File::open(&path).with_context(failed)?;
-    file.take(MAX_INDEX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(failed)?;
+    file.take(MAX_INDEX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(failed)?;
     BoundaryIndex::decode(&bytes).map_err(|refusal| {
         anyhow::anyhow!(
             "{}: not a boundary index ({refusal}); make one with: city-node place import",

@@ -117,6 +117,8 @@ pub(super) fn prepare(args: &RunArgs) -> Result<(Config, Located, Identity), Fai
     let located = args.place.locate();
     let config = Config::load(&located.config).map_err(refused)?;
     let identity = load_identity(&located.data).map_err(refused)?;
-    identity.admits(&config, &located.config, &located.data).map_err(refused)?;
+    identity
+        .admits(&config, &located.config, &located.data)
+        .map_err(refused)?;
     Ok((config, located, identity))
 }

@@ -42,7 +42,10 @@ pub(super) fn completions(args: &CompletionsArgs) -> Outcome {
 pub(super) fn man(args: &ManArgs) -> Outcome {
     if let Some(directory) = &args.out {
         clap_mangen::generate_to(Cli::command(), directory).with_context(|| {
-            format!("{}: manual pages cannot be written; make the directory first", directory.display())
+            format!(
+                "{}: manual pages cannot be written; make the directory first",
+                directory.display()
+            )
         })?;
         return Ok(Exit::Ok);
     }

@@ -40,7 +40,11 @@ Exit codes: 0 it holds · 4 it does not.")]
 }
 
 pub(super) fn run(command: &TxCommand) -> Outcome {
-    let TxCommand::VerifyReceipt { file, genesis, json } = command;
+    let TxCommand::VerifyReceipt {
+        file,
+        genesis,
+        json,
+    } = command;
     let record = Genesis::read(&read(genesis, MAX_GENESIS)?).map_err(|refusal| {
         anyhow::anyhow!(
             "{}: not a genesis record ({refusal}); copy it from the network's CA or a data directory",
@@ -49,7 +53,11 @@ pub(super) fn run(command: &TxCommand) -> Outcome {
     })?;
     let bytes = read(file, MAX_RECEIPT)?;
     let verdict = Receipt::read(&bytes).and_then(|receipt| receipt.verify(&record));
-    let exit = if verdict.is_ok() { Exit::Ok } else { Exit::CheckFailed };
+    let exit = if verdict.is_ok() {
+        Exit::Ok
+    } else {
+        Exit::CheckFailed
+    };
     if *json {
         output::object(match &verdict {
             Ok(receipt) => fields(receipt),
@@ -111,7 +119,10 @@ fn told(file: &Path, verdict: &Result<VerifiedReceipt, Refusal>) -> String {
         && let Ok(transfer) = read_person_body::<Transfer>(&receipt.entry.body)
     {
         text += &format!("sender     {}\n", transfer.sender);
-        text += &format!("receiver   {} ({})\n", transfer.receiver, transfer.receiver_municipality);
+        text += &format!(
+            "receiver   {} ({})\n",
+            transfer.receiver, transfer.receiver_municipality
+        );
         text += &format!("amount     {}\n", transfer.amount);
     }
     if let Some(balance) = receipt.entry.booked.balance_after {
@@ -122,13 +133,22 @@ fn told(file: &Path, verdict: &Result<VerifiedReceipt, Refusal>) -> String {
 
 /// Reads at most one byte more than the limit: the reader of the form says that it is too large.
 fn read(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
-    let failed = || format!("{}: cannot be read; check the path and its permissions", path.display());
+    let failed = || {
+        format!(
+            "{}: cannot be read; check the path and its permissions",
+            path.display()
+        )
+    };
     let mut input: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
         Box::new(File::open(path).with_context(failed)?)
     };
     let mut bytes = Vec::new();
-    input.by_ref().take(limit as u64 + 1).read_to_end(&mut bytes).with_context(failed)?;
+    input
+        .by_ref()
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(failed)?;
     Ok(bytes)
 }

@@ -43,7 +43,8 @@ impl<'a> Document<'a> {
                 key: String::new(),
                 origin,
                 what: format!("not TOML: {}", error.message()),
-                remedy: "correct the line; strings stand in quotes, and each key at most once".into(),
+                remedy: "correct the line; strings stand in quotes, and each key at most once"
+                    .into(),
             });
         }
         document.flatten("", table.into_inner());
@@ -58,7 +59,12 @@ impl<'a> Document<'a> {
 
     /// Notes a mistake about a key, with its own remedy.
     pub(super) fn note(&mut self, key: &str, origin: Origin, what: String, remedy: &str) {
-        self.mistakes.push(Mistake { key: key.into(), origin, what, remedy: remedy.into() });
+        self.mistakes.push(Mistake {
+            key: key.into(),
+            origin,
+            what,
+            remedy: remedy.into(),
+        });
     }
 
     /// Makes every value that nobody took a mistake, and gives all mistakes in the order of the file.
@@ -69,8 +75,12 @@ impl<'a> Document<'a> {
         }
         // Where the text itself is broken, what else is found there follows from it.
         let broken = |mistake: &&Mistake| mistake.key.is_empty();
-        let broken: Vec<Origin> =
-            self.mistakes.iter().filter(broken).map(|mistake| mistake.origin.clone()).collect();
+        let broken: Vec<Origin> = self
+            .mistakes
+            .iter()
+            .filter(broken)
+            .map(|mistake| mistake.origin.clone())
+            .collect();
         self.mistakes.retain(|mistake| {
             let follows = broken.contains(&mistake.origin) || mistake.origin == Origin::Absent;
             mistake.key.is_empty() || broken.is_empty() || !follows
@@ -86,7 +96,11 @@ impl<'a> Document<'a> {
     fn flatten(&mut self, prefix: &str, table: DeTable<'a>) {
         for (name, value) in table {
             let name = name.into_inner();
-            let path = if prefix.is_empty() { name.into_owned() } else { format!("{prefix}.{name}") };
+            let path = if prefix.is_empty() {
+                name.into_owned()
+            } else {
+                format!("{prefix}.{name}")
+            };
             let span = value.span();
             match value.into_inner() {
                 DeValue::Table(table) => {
@@ -114,11 +128,19 @@ impl<'a> Document<'a> {
     fn peer(&mut self, table: Spanned<DeValue<'a>>) {
         let (number, line) = (self.peers.len(), self.lines.number(table.span().start));
         self.peers.push(line);
-        let DeValue::Table(table) = table.into_inner() else { return };
+        let DeValue::Table(table) = table.into_inner() else {
+            return;
+        };
         for (name, value) in table {
             let origin = self.origin(Some(value.span()));
             let path = format!("{PEER}[{number}].{}", name.into_inner());
-            self.leaves.insert(path, Leaf { value: value.into_inner(), origin });
+            self.leaves.insert(
+                path,
+                Leaf {
+                    value: value.into_inner(),
+                    origin,
+                },
+            );
         }
     }
 
@@ -129,7 +151,8 @@ impl<'a> Document<'a> {
             match text {
                 Some(text) => {
                     let value = environment_value(key.shape, text);
-                    self.leaves.insert((*path).to_owned(), Leaf { value, origin });
+                    self.leaves
+                        .insert((*path).to_owned(), Leaf { value, origin });
                 }
                 None => self.note(path, origin, "is not UTF-8".into(), key.remedy),
             }
@@ -137,7 +160,9 @@ impl<'a> Document<'a> {
     }
 
     fn origin(&self, span: Option<Range<usize>>) -> Origin {
-        span.map_or(Origin::Absent, |span| Origin::Line(self.lines.number(span.start)))
+        span.map_or(Origin::Absent, |span| {
+            Origin::Line(self.lines.number(span.start))
+        })
     }
 }
 
@@ -155,11 +180,16 @@ fn environment_value(shape: Shape, text: &str) -> DeValue<'_> {
     match shape {
         Shape::Text => string(text),
         Shape::List => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
             DeValue::Array(items.map(|item| Spanned::new(0..0, string(item))).collect())
         }
         Shape::Whole | Shape::Switch => match DeValue::parse(text.trim()) {
-            Ok(value) if value.get_ref().is_integer() || value.get_ref().is_bool() => value.into_inner(),
+            Ok(value) if value.get_ref().is_integer() || value.get_ref().is_bool() => {
+                value.into_inner()
+            }
             _ => string(text),
         },
     }
@@ -167,24 +197,40 @@ fn environment_value(shape: Shape, text: &str) -> DeValue<'_> {
 
 fn unknown(path: &str) -> (String, String) {
     if is_section(path) {
-        return ("is a section, not a value".into(), format!("write it as [{path}]"));
+        return (
+            "is a section, not a value".into(),
+            format!("write it as [{path}]"),
+        );
     }
     if path == PEER {
-        return ("is a list of tables, not a value".into(), format!("write each peer as [[{PEER}]]"));
+        return (
+            "is a list of tables, not a value".into(),
+            format!("write each peer as [[{PEER}]]"),
+        );
     }
     let section = path.rsplit_once('.').map_or("", |(section, _)| section);
     let peer = section.starts_with("network.peer[");
     let known: Vec<&str> = if peer {
         keys::PEER_KEYS.iter().map(|key| key.path).collect()
     } else {
-        keys::KEYS.iter().filter(|key| key.section() == section).map(keys::Key::name).collect()
+        keys::KEYS
+            .iter()
+            .filter(|key| key.section() == section)
+            .map(keys::Key::name)
+            .collect()
     };
     let remedy = if known.is_empty() {
         let sections: Vec<&str> = SECTIONS.iter().map(|(section, _)| *section).collect();
-        format!("remove it or correct its spelling; there are the sections {}", sections.join(", "))
+        format!(
+            "remove it or correct its spelling; there are the sections {}",
+            sections.join(", ")
+        )
     } else {
         let name = if peer { PEER } else { section };
-        format!("remove it or correct its spelling; [{name}] knows {}", known.join(", "))
+        format!(
+            "remove it or correct its spelling; [{name}] knows {}",
+            known.join(", ")
+        )
     };
     ("is not known".into(), remedy)
 }
@@ -195,7 +241,11 @@ struct Lines(Vec<usize>);
 impl Lines {
     fn of(text: &str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self(std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect())
+        Self(
+            std::iter::once(0)
+                .chain(breaks.map(|(at, _)| at + 1))
+                .collect(),
+        )
     }
 
     fn number(&self, position: usize) -> usize {

@@ -14,7 +14,6 @@ mod read;
 mod render;
 mod values;
 
-
 pub use mistake::{ConfigError, Mistake, Origin};
 pub use model::{
     Api, Clock, Config, Gnss, Log, LogLevel, MAX_PEERS, Network, Node, Peer, Place, Store,

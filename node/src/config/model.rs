@@ -145,29 +145,56 @@ impl Config {
     #[must_use]
     pub fn for_region(region: Region) -> Self {
         // 7420 and 8443: unassigned by IANA and the usual second HTTPS port; both need no privilege.
-        let listen = "/ip4/0.0.0.0/tcp/7420".parse().expect("a well-formed address");
+        let listen = "/ip4/0.0.0.0/tcp/7420"
+            .parse()
+            .expect("a well-formed address");
         Self {
             node: Node { region },
-            network: Network { listen: vec![listen], mdns: false, peers: Vec::new() },
-            api: Api { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)) },
-            gnss: Gnss { device: None, baud: 9600, recorded: false },
-            place: Place { boundary: "boundary.cbor".into(), policy: PlacePolicy::default() },
-            clock: Clock { trust_system: false },
-            store: Store { reserve_mib: 64, cache_mib: 32 },
-            log: Log { level: LogLevel("info".into()) },
+            network: Network {
+                listen: vec![listen],
+                mdns: false,
+                peers: Vec::new(),
+            },
+            api: Api {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            },
+            gnss: Gnss {
+                device: None,
+                baud: 9600,
+                recorded: false,
+            },
+            place: Place {
+                boundary: "boundary.cbor".into(),
+                policy: PlacePolicy::default(),
+            },
+            clock: Clock {
+                trust_system: false,
+            },
+            store: Store {
+                reserve_mib: 64,
+                cache_mib: 32,
+            },
+            log: Log {
+                level: LogLevel("info".into()),
+            },
         }
     }
 
     /// The whitelist as the network takes it: peer ids with their expiry in milliseconds.
     pub fn whitelist(&self) -> impl Iterator<Item = (PeerId, Option<u64>)> + '_ {
-        self.network.peers.iter().map(|peer| (peer.peer_id, peer.expires_at.map(|at| at.0)))
+        self.network
+            .peers
+            .iter()
+            .map(|peer| (peer.peer_id, peer.expires_at.map(|at| at.0)))
     }
 
     /// Where known peers are called: each address with the peer's id behind it.
     pub fn bootstrap(&self) -> impl Iterator<Item = Multiaddr> + '_ {
         self.network.peers.iter().flat_map(|peer| {
             let id = Protocol::P2p(peer.peer_id);
-            peer.addresses.iter().map(move |address| address.clone().with(id.clone()))
+            peer.addresses
+                .iter()
+                .map(move |address| address.clone().with(id.clone()))
         })
     }
 }

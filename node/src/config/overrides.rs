@@ -42,7 +42,10 @@ impl Overrides {
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut overrides = Self::default();
         for (name, value) in vars {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
+            let Some(name) = name
+                .to_str()
+                .filter(|name| name.starts_with(VARIABLE_PREFIX))
+            else {
                 continue;
             };
             if value.is_empty() || OTHERS.contains(&name) {

@@ -38,11 +38,20 @@ impl Config {
     /// # Errors
     /// A [`ConfigError`] that names file, key and remedy of every mistake.
     pub fn load_with(file: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let failed = |source| ConfigError::Read { file: file.into(), source };
-        let not_text = |what| ConfigError::NotAConfiguration { file: file.into(), what };
+        let failed = |source| ConfigError::Read {
+            file: file.into(),
+            source,
+        };
+        let not_text = |what| ConfigError::NotAConfiguration {
+            file: file.into(),
+            what,
+        };
         let mut bytes = Vec::new();
         let opened = File::open(file).map_err(failed)?;
-        opened.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        opened
+            .take(MAX_CONFIG_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
         if bytes.len() as u64 > MAX_CONFIG_BYTES {
             return Err(not_text("larger than 4 MiB"));
         }
@@ -55,13 +64,17 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Mistakes`].
     pub fn from_text(file: &Path, text: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
-        read(text, overrides)
-            .map_err(|mistakes| ConfigError::Mistakes { file: file.into(), mistakes })
+        read(text, overrides).map_err(|mistakes| ConfigError::Mistakes {
+            file: file.into(),
+            mistakes,
+        })
     }
 }
 
 fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
-    let mut reader = Reader { document: Document::read(text, overrides) };
+    let mut reader = Reader {
+        document: Document::read(text, overrides),
+    };
     let region = reader.value("node.region", values::parsed);
     if region.is_none() && !reader.noted("node.region") {
         reader.refuse("node.region", Origin::Absent, "is missing".into());
@@ -81,14 +94,30 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);
     reader.put("place.boundary", values::path, &mut config.place.boundary);
     config.place.policy = reader.policy();
-    reader.put("clock.trust_system", values::switch, &mut config.clock.trust_system);
+    reader.put(
+        "clock.trust_system",
+        values::switch,
+        &mut config.clock.trust_system,
+    );
     let store = &mut config.store;
-    reader.put("store.reserve_mib", |v| values::whole(v, 1..=1 << 20), &mut store.reserve_mib);
-    reader.put("store.cache_mib", |v| values::whole(v, 1..=4096), &mut store.cache_mib);
+    reader.put(
+        "store.reserve_mib",
+        |v| values::whole(v, 1..=1 << 20),
+        &mut store.reserve_mib,
+    );
+    reader.put(
+        "store.cache_mib",
+        |v| values::whole(v, 1..=4096),
+        &mut store.cache_mib,
+    );
     reader.put("log.level", values::log_level, &mut config.log.level);
 
     let mistakes = reader.document.finish();
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes)
+    }
 }
 
 struct Reader<'a> {
@@ -133,7 +162,10 @@ impl<'a> Reader<'a> {
     }
 
     fn noted(&self, path: &str) -> bool {
-        self.document.mistakes.iter().any(|mistake| mistake.key == path)
+        self.document
+            .mistakes
+            .iter()
+            .any(|mistake| mistake.key == path)
     }
 
     /// Notes a mistake with the remedy of its key.
@@ -155,7 +187,8 @@ impl<'a> Reader<'a> {
         let lines = self.document.peers.clone();
         if let Some(line) = lines.get(MAX_PEERS) {
             let what = format!("there are {} peers, more than {MAX_PEERS}", lines.len());
-            self.document.note(PEER, Origin::Line(*line), what, "remove some");
+            self.document
+                .note(PEER, Origin::Line(*line), what, "remove some");
         }
         let mut seen = BTreeSet::new();
         let mut peers = Vec::new();
@@ -182,7 +215,13 @@ impl<'a> Reader<'a> {
         let read = |value: &DeValue<'_>| values::peer_address(value, peer_id);
         let addresses: Vec<Multiaddr> = self.list(&path("addresses"), read).unwrap_or_default();
         let expires_at = self.value(&path("expires_at"), values::time);
-        Some(Peer { peer_id: peer_id?, name: name?, region: region?, addresses, expires_at })
+        Some(Peer {
+            peer_id: peer_id?,
+            name: name?,
+            region: region?,
+            addresses,
+            expires_at,
+        })
     }
 
     fn needed<T>(
@@ -203,7 +242,9 @@ impl<'a> Reader<'a> {
         let mut good = DeTable::new();
         let mut origins = Vec::new();
         for key in KEYS.iter().filter(|key| key.section() == POLICY) {
-            let Some(Leaf { value, origin }) = self.document.take(key.path) else { continue };
+            let Some(Leaf { value, origin }) = self.document.take(key.path) else {
+                continue;
+            };
             let mut alone = DeTable::new();
             insert(&mut alone, key.name(), value.clone());
             match deserialize(alone) {
@@ -225,7 +266,11 @@ impl<'a> Reader<'a> {
         if let Err((_, field)) = policy.check() {
             let origin = origins.into_iter().find(|(name, _)| *name == field);
             let origin = origin.map_or(Origin::Absent, |(_, origin)| origin);
-            self.refuse(&format!("{POLICY}.{field}"), origin, "makes no sense".into());
+            self.refuse(
+                &format!("{POLICY}.{field}"),
+                origin,
+                "makes no sense".into(),
+            );
         }
         policy
     }

@@ -11,9 +11,9 @@ use super::values::rfc3339;
 const HEADER: &str = "\
 # Configuration of city-node. `city-node config check FILE` names every mistake in it.
 #
-# Relative paths are relative to the data directory. Every key but those of peers and lists of tables can be
-# overridden by an environment variable: CITY_NODE_ and its path in capitals with _ for the dots, such as
-# CITY_NODE_API_LISTEN for api.listen; lists are separated by commas. Unknown keys are refused.
+# Relative paths are relative to the data directory. Every key but those of peers can be overridden by an
+# environment variable: CITY_NODE_ and its path in capitals with _ for the dots, such as CITY_NODE_API_LISTEN for
+# api.listen; lists are separated by commas, an empty variable counts as not set. Unknown keys are refused.
 ";
 
 /// What stands above the whitelist.
@@ -91,7 +91,10 @@ impl Config {
                 for key in &PEER_KEYS {
                     let list = key.shape == super::keys::Shape::List;
                     let (open, close) = if list { ("[", "]") } else { ("", "") };
-                    file.push_str(&format!("# {} = {open}\"{}\"{close}\n", key.path, key.example));
+                    file.push_str(&format!(
+                        "# {} = {open}\"{}\"{close}\n",
+                        key.path, key.example
+                    ));
                 }
             }
         }
@@ -149,7 +152,12 @@ fn peer_values(peer: &Peer) -> Vec<(&'static str, Value)> {
 }
 
 fn list<T: ToString>(items: &[T]) -> Value {
-    Value::Array(items.iter().map(|item| Value::String(item.to_string())).collect())
+    Value::Array(
+        items
+            .iter()
+            .map(|item| Value::String(item.to_string()))
+            .collect(),
+    )
 }
 
 fn comment(text: &str) -> String {

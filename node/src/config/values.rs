@@ -15,7 +15,9 @@ use super::model::LogLevel;
 /// Longest name of a peer, in characters: one line of a list.
 const MAX_NAME: usize = 64;
 /// Rates that serial drivers know (Linux termios, the usual ones of receivers).
-const BAUDS: [u64; 9] = [4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600];
+const BAUDS: [u64; 9] = [
+    4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600,
+];
 /// Words that a log level can be.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -29,15 +31,20 @@ pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Read<&'v str> {
 /// A string that has a type of its own.
 pub(super) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Read<T> {
     let text = text(value)?;
-    text.parse().map_err(|error| format!("{text:?} is refused: {error}"))
+    text.parse()
+        .map_err(|error| format!("{text:?} is refused: {error}"))
 }
 
 pub(super) fn switch(value: &DeValue<'_>) -> Read<bool> {
-    value.as_bool().ok_or_else(|| other_type(value, "true or false"))
+    value
+        .as_bool()
+        .ok_or_else(|| other_type(value, "true or false"))
 }
 
 pub(super) fn whole(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Read<u64> {
-    let integer = value.as_integer().ok_or_else(|| other_type(value, "a whole number"))?;
+    let integer = value
+        .as_integer()
+        .ok_or_else(|| other_type(value, "a whole number"))?;
     u64::from_str_radix(integer.as_str(), integer.radix())
         .ok()
         .filter(|number| range.contains(number))
@@ -46,7 +53,10 @@ pub(super) fn whole(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Read<u64
 
 pub(super) fn baud(value: &DeValue<'_>) -> Read<u32> {
     let rate = whole(value, 1..=u64::from(u32::MAX))?;
-    let known = BAUDS.contains(&rate).then_some(rate).and_then(|rate| u32::try_from(rate).ok());
+    let known = BAUDS
+        .contains(&rate)
+        .then_some(rate)
+        .and_then(|rate| u32::try_from(rate).ok());
     known.ok_or_else(|| format!("{rate} is not a usual rate"))
 }
 
@@ -60,14 +70,20 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
 
 pub(super) fn device(value: &DeValue<'_>) -> Read<PathBuf> {
     let path = path(value)?;
-    if path.is_absolute() { Ok(path) } else { Err("is not an absolute path".into()) }
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("is not an absolute path".into())
+    }
 }
 
 pub(super) fn name(value: &DeValue<'_>) -> Read<String> {
     let text = text(value)?;
     let length = text.chars().count();
     if text.trim().is_empty() || length > MAX_NAME || text.chars().any(char::is_control) {
-        return Err(format!("has {length} characters, or blanks or control characters only"));
+        return Err(format!(
+            "has {length} characters, or blanks or control characters only"
+        ));
     }
     Ok(text.to_owned())
 }
@@ -77,17 +93,22 @@ pub(super) fn time(value: &DeValue<'_>) -> Read<Timestamp> {
         Some(datetime) => datetime.to_string(),
         None => text(value)?.to_owned(),
     };
-    let moment: jiff::Timestamp =
-        text.parse().map_err(|_| format!("{text:?} is not an RFC 3339 time with its offset"))?;
+    let moment: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not an RFC 3339 time with its offset"))?;
     let millisecond = u64::try_from(moment.as_millisecond());
-    millisecond.map(Timestamp).map_err(|_| format!("{text:?} is before 1970"))
+    millisecond
+        .map(Timestamp)
+        .map_err(|_| format!("{text:?} is before 1970"))
 }
 
 /// A moment as RFC 3339 in UTC, as [`time`] reads it.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let millisecond = i64::try_from(at.0).unwrap_or(i64::MAX);
     // Beyond the year 9999 there is no RFC 3339: the last moment stands for it.
-    jiff::Timestamp::from_millisecond(millisecond).unwrap_or(jiff::Timestamp::MAX).to_string()
+    jiff::Timestamp::from_millisecond(millisecond)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
 }
 
 pub(super) fn log_level(value: &DeValue<'_>) -> Read<LogLevel> {
@@ -95,14 +116,20 @@ pub(super) fn log_level(value: &DeValue<'_>) -> Read<LogLevel> {
     let mut parts = text.split(',').map(str::trim);
     let is_level = |word: &str| LEVELS.contains(&word);
     let plain = |target: &str| {
-        !target.is_empty() && target.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
+        !target.is_empty()
+            && target
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
     };
     let first = parts.next().is_some_and(is_level);
     let rest = parts.all(|part| {
-        part.split_once('=').is_some_and(|(target, level)| plain(target) && is_level(level))
+        part.split_once('=')
+            .is_some_and(|(target, level)| plain(target) && is_level(level))
     });
     if first && rest {
-        Ok(LogLevel(text.split(',').map(str::trim).collect::<Vec<_>>().join(",")))
+        Ok(LogLevel(
+            text.split(',').map(str::trim).collect::<Vec<_>>().join(","),
+        ))
     } else {
         Err(format!("{text:?} is not a level"))
     }
@@ -123,14 +150,20 @@ pub(super) fn peer_address(value: &DeValue<'_>, peer: Option<PeerId>) -> Read<Mu
     let mut address: Multiaddr = parsed(value)?;
     if let Some(Protocol::P2p(id)) = address.iter().last() {
         if peer.is_some_and(|peer| peer != id) {
-            return Err(format!("\"{address}\" names another peer id than this peer's"));
+            return Err(format!(
+                "\"{address}\" names another peer id than this peer's"
+            ));
         }
         address.pop();
     }
     let parts: Vec<Protocol<'_>> = address.iter().collect();
     match parts.as_slice() {
         [
-            Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_),
+            Protocol::Ip4(_)
+            | Protocol::Ip6(_)
+            | Protocol::Dns(_)
+            | Protocol::Dns4(_)
+            | Protocol::Dns6(_),
             Protocol::Tcp(1..),
         ] => Ok(address),
         _ => Err(format!("\"{address}\" is not /ip4|ip6|dns/HOST/tcp/PORT")),

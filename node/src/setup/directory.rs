@@ -181,13 +181,22 @@ pub(super) struct Staged {
 impl Staged {
     /// Begins a directory that will be called `target`, which must not be there or be empty.
     pub(super) fn begin(target: &Path) -> Result<Self, InitError> {
-        let failed = |source| InitError::Directory { path: target.into(), source };
+        let failed = |source| InitError::Directory {
+            path: target.into(),
+            source,
+        };
         match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
-            Ok(false) => return Err(InitError::NotEmpty { path: target.into() }),
+            Ok(false) => {
+                return Err(InitError::NotEmpty {
+                    path: target.into(),
+                });
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(InitError::NotEmpty { path: target.into() });
+                return Err(InitError::NotEmpty {
+                    path: target.into(),
+                });
             }
             Err(error) => return Err(failed(error)),
         }
@@ -201,7 +210,10 @@ impl Staged {
             _ => Path::new("."),
         };
         if !parent.is_dir() {
-            return Err(InitError::NoParent { path: target.clone(), parent: parent.into() });
+            return Err(InitError::NoParent {
+                path: target.clone(),
+                parent: parent.into(),
+            });
         }
         let mut random = [0; 8];
         getrandom::fill(&mut random).expect("the operating system gives randomness");
@@ -210,7 +222,11 @@ impl Staged {
         name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
         let aside = parent.join(name);
         make_private(&aside)?;
-        Ok(Self { aside, target, done: false })
+        Ok(Self {
+            aside,
+            target,
+            done: false,
+        })
     }
 
     /// Where the files are written for now.
@@ -223,17 +239,28 @@ impl Staged {
     pub(super) fn name(mut self) -> Result<Named, InitError> {
         fs::rename(&self.aside, &self.target).map_err(|source| match source.kind() {
             io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
-                InitError::NotEmpty { path: self.target.clone() }
+                InitError::NotEmpty {
+                    path: self.target.clone(),
+                }
             }
-            _ => InitError::Name { path: self.target.clone(), source },
+            _ => InitError::Name {
+                path: self.target.clone(),
+                source,
+            },
         })?;
         self.done = true;
         let named = Named(Some(self.target.clone()));
         // The name must survive a power cut.
-        let parent = self.target.parent().filter(|parent| *parent != Path::new(""));
+        let parent = self
+            .target
+            .parent()
+            .filter(|parent| *parent != Path::new(""));
         fs::File::open(parent.unwrap_or(Path::new(".")))
             .and_then(|directory| directory.sync_all())
-            .map_err(|source| InitError::Directory { path: self.target.clone(), source })?;
+            .map_err(|source| InitError::Directory {
+                path: self.target.clone(),
+                source,
+            })?;
         Ok(named)
     }
 }
@@ -270,5 +297,8 @@ pub(super) fn make_private(path: &Path) -> Result<(), InitError> {
     DirBuilder::new()
         .mode(PRIVATE_MODE)
         .create(path)
-        .map_err(|source| InitError::Directory { path: path.into(), source })
+        .map_err(|source| InitError::Directory {
+            path: path.into(),
+            source,
+        })
 }

@@ -85,7 +85,9 @@ pub enum InitError {
     #[error("--new-network: a name has 1 to 40 characters, such as \"石川県 demo\"")]
     NetworkName,
     /// The root's prefix does not cover the region.
-    #[error("--prefix {prefix}: does not cover the region {region}; leave it out for the region's prefecture")]
+    #[error(
+        "--prefix {prefix}: does not cover the region {region}; leave it out for the region's prefecture"
+    )]
     Prefix {
         /// The prefix.
         prefix: String,

@@ -18,7 +18,11 @@ pub fn name() -> Option<String> {
 /// Whether this is a virtual machine or a container, whose host keeps the time.
 #[must_use]
 pub fn is_virtual() -> bool {
-    let container = ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"];
+    let container = [
+        "/run/systemd/container",
+        "/.dockerenv",
+        "/run/.containerenv",
+    ];
     container.iter().any(|mark| Path::new(mark).exists())
         || fs::read_to_string("/proc/cpuinfo").is_ok_and(|info| says_hypervisor(&info))
         || fs::read_to_string("/sys/hypervisor/type").is_ok_and(|kind| !kind.trim().is_empty())
@@ -36,7 +40,9 @@ mod tests {
 
     #[test]
     fn a_guest_is_known_by_its_flag() {
-        assert!(says_hypervisor("processor\t: 0\nflags\t\t: fpu hypervisor lm\n"));
+        assert!(says_hypervisor(
+            "processor\t: 0\nflags\t\t: fpu hypervisor lm\n"
+        ));
         assert!(!says_hypervisor("flags\t\t: fpu lm\n"));
         assert!(!says_hypervisor("model name\t: hypervisor\n"));
         assert!(!says_hypervisor(""));

@@ -75,9 +75,13 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
         path: data.charter(),
         refusal: Refusal::BadCertificate,
     };
-    let certificate =
-        verify_node(&genesis.roots, &node_certificate, &node_chain, charter.created_at)
-            .map_err(refused)?;
+    let certificate = verify_node(
+        &genesis.roots,
+        &node_certificate,
+        &node_chain,
+        charter.created_at,
+    )
+    .map_err(refused)?;
 
     let other_key = |key, what| IdentityError::OtherKey {
         key,
@@ -132,7 +136,9 @@ impl Identity {
             });
         }
         if config.gnss.recorded && self.genesis.purpose == Purpose::Live {
-            return Err(IdentityError::RecordedInLive { config: file.into() });
+            return Err(IdentityError::RecordedInLive {
+                config: file.into(),
+            });
         }
         Ok(())
     }
@@ -140,8 +146,10 @@ impl Identity {
 
 /// Reads a genesis record.
 pub(super) fn read_genesis(path: &Path) -> Result<Genesis, IdentityError> {
-    Genesis::read(&read(path, MAX_GENESIS)?)
-        .map_err(|refusal| IdentityError::Genesis { path: path.into(), refusal })
+    Genesis::read(&read(path, MAX_GENESIS)?).map_err(|refusal| IdentityError::Genesis {
+        path: path.into(),
+        refusal,
+    })
 }
 
 /// Reads the certificates of a PEM file, at least one.
@@ -155,20 +163,28 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Id
 fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, IdentityError> {
     let body = read(&data.charter(), MAX_CHARTER_BODY)?;
     Authority::from_charter(genesis, &body).map_err(|refusal| match refusal {
-        Refusal::WrongNetwork => {
-            IdentityError::OtherNetwork { charter: data.charter(), genesis: data.genesis() }
-        }
-        refusal => IdentityError::Charter { path: data.charter(), refusal },
+        Refusal::WrongNetwork => IdentityError::OtherNetwork {
+            charter: data.charter(),
+            genesis: data.genesis(),
+        },
+        refusal => IdentityError::Charter {
+            path: data.charter(),
+            refusal,
+        },
     })
 }
 
 fn read_tls(data: &DataDir) -> Result<TlsIdentity, IdentityError> {
     let chain = read_chain(&data.tls_certificate())?;
     let pem = read_secret(&data.tls_key())?;
-    let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| IdentityError::TlsKey { path: data.tls_key() })?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::TlsKey {
+        path: data.tls_key(),
+    })?;
     // rustls compares the halves when it makes a configuration; this one is thrown away.
-    let trial = TlsIdentity { chain: chain.clone(), key: key.clone_key() };
+    let trial = TlsIdentity {
+        chain: chain.clone(),
+        key: key.clone_key(),
+    };
     server_config(trial).map_err(|source| IdentityError::TlsPair {
         certificate: data.tls_certificate(),
         key: data.tls_key(),
@@ -178,13 +194,21 @@ fn read_tls(data: &DataDir) -> Result<TlsIdentity, IdentityError> {
 }
 
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>, IdentityError> {
-    let failed = |source| IdentityError::Read { path: path.into(), source };
+    let failed = |source| IdentityError::Read {
+        path: path.into(),
+        source,
+    };
     let limit = limit as u64;
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(IdentityError::TooLarge { path: path.into(), limit });
+        return Err(IdentityError::TooLarge {
+            path: path.into(),
+            limit,
+        });
     }
     Ok(bytes)
 }

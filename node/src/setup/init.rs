@@ -4,19 +4,19 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{BODY_VERSION, Charter, Kind, Officer, Officers};
 use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey};
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::genesis::{Purpose, SUITE_DILITHIUM5_NTRU};
 use city_protocol::ids::{LogId, NetworkId};
 use city_protocol::json;
 use city_protocol::pki::Role;
 use city_protocol::place::BoundaryIndex;
-use city_protocol::region::{Region, RegionPrefix};
+use city_protocol::region::Region;
 use city_protocol::vertex;
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
@@ -24,10 +24,11 @@ use serde::de::DeserializeOwned;
 use x509_cert::der::pem::{LineEnding, encode_string};
 use zeroize::Zeroizing;
 
-use super::directory::{CaDir, DataDir, Staged, make_private};
+use super::directory::{DataDir, Staged, make_private};
 use super::error::InitError;
 use super::host;
-use super::identity::{load_identity, read_chain, read_genesis};
+use super::identity::{load_identity, read_chain};
+use super::network::{NetworkChoice, open_network};
 use crate::config::{Config, Overrides};
 use crate::keys::file::{write_public, write_secret};
 use crate::keys::{self, KeyFileError};
@@ -45,10 +46,6 @@ pub const TLS_DAYS: u64 = 825;
 pub(super) const MAX_OFFICERS: usize = 9;
 /// How far certificates are dated back, milliseconds: an hour for the clocks of other nodes.
 const BACKDATED_MS: u64 = 60 * 60 * 1000;
-/// Longest network name in characters: with " CA TLS" behind it, it must fit a common name of 64.
-const MAX_NETWORK_NAME: usize = 40;
-/// The same in bytes, as a genesis record takes it.
-const MAX_NETWORK_NAME_BYTES: usize = 128;
 
 /// What a data directory is to become.
 #[derive(Debug)]
@@ -71,27 +68,6 @@ pub struct InitRequest {
     pub api_names: Vec<String>,
     /// The time.
     pub now: Timestamp,
-}
-
-/// The network of a new node.
-#[derive(Clone, Debug)]
-pub enum NetworkChoice {
-    /// A new network with a CA of its own.
-    New {
-        /// Its name.
-        name: String,
-        /// What it is for; `live` is refused.
-        purpose: Purpose,
-        /// What its root may speak for; the region's prefecture if `None`.
-        prefix: Option<RegionPrefix>,
-        /// Where the CA will stand; `ca/` in the data directory if `None`.
-        ca: Option<PathBuf>,
-    },
-    /// The network of a CA on this machine, with its `genesis.cbor` beside it.
-    Join {
-        /// The CA's directory.
-        ca: PathBuf,
-    },
 }
 
 /// Where boundaries come from.
@@ -131,7 +107,13 @@ pub struct InitReport {
 /// # Errors
 /// An [`InitError`]; nothing is left of what was begun.
 pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
-    let InitRequest { data, config, officers, now, .. } = request;
+    let InitRequest {
+        data,
+        config,
+        officers,
+        now,
+        ..
+    } = request;
     let officers = to_officers(&officers, request.officers_needed)?;
     let region = config.node.region.clone();
     let staged = Staged::begin(data.path())?;
@@ -197,94 +179,6 @@ pub fn write_config(data: &DataDir, config: &Config) -> Result<(), KeyFileError>
     write_public(&data.config(), config.to_toml().as_bytes())
 }
 
-/// The network, open for issuing.
-struct Network {
-    genesis: Genesis,
-    authority: Authority,
-    ca: PathBuf,
-    /// A new CA outside the data directory, not yet named.
-    staged: Option<Staged>,
-}
-
-fn open_network(
-    choice: NetworkChoice,
-    data: &DataDir,
-    draft: &DataDir,
-    region: &Region,
-    now: Timestamp,
-) -> Result<Network, InitError> {
-    match choice {
-        NetworkChoice::Join { ca } => join(&ca),
-        NetworkChoice::New { purpose: Purpose::Live, .. } => Err(InitError::LiveNotYet),
-        NetworkChoice::New { name, purpose, prefix, ca } => {
-            let prefix = prefix_for(prefix.as_ref(), region)?;
-            let ca = ca.unwrap_or(data.ca());
-            let outside = Some(&ca).filter(|ca| **ca != data.ca());
-            let staged = outside.map(|ca| Staged::begin(ca)).transpose()?;
-            let directory = staged.as_ref().map_or(draft.ca(), |staged| staged.path().into());
-            let (genesis, authority) = found(&directory, &name, purpose, prefix, now)?;
-            Ok(Network { genesis, authority, ca, staged })
-        }
-    }
-}
-
-fn join(directory: &Path) -> Result<Network, InitError> {
-    let path = CaDir::new(directory).genesis();
-    let authority = Authority::open(directory)?;
-    let genesis = read_genesis(&path).map_err(|error| match error {
-        super::IdentityError::Genesis { path, refusal } => InitError::Genesis { path, refusal },
-        other => other.into(),
-    })?;
-    if !genesis.roots.iter().any(|root| root.der == authority.root_der()) {
-        return Err(InitError::OtherCa { path });
-    }
-    Ok(Network { genesis, authority, ca: directory.into(), staged: None })
-}
-
-/// Makes the CA and the genesis record that rests on it.
-fn found(
-    directory: &Path,
-    name: &str,
-    purpose: Purpose,
-    prefix: RegionPrefix,
-    now: Timestamp,
-) -> Result<(Genesis, Authority), InitError> {
-    let length = name.chars().count();
-    let fits = (1..=MAX_NETWORK_NAME).contains(&length) && name.len() <= MAX_NETWORK_NAME_BYTES;
-    if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
-        return Err(InitError::NetworkName);
-    }
-    let authority = Authority::create(directory, &format!("{name} CA"), validity(now, ROOT_DAYS))?;
-    let path = CaDir::new(directory).genesis();
-    let root = authority.root(prefix).map_err(crate::pki::IssueError::from)?;
-    let genesis = Genesis {
-        v: 1,
-        name: name.into(),
-        purpose,
-        created_at: now,
-        roots: vec![root],
-        suites: vec![SUITE_DILITHIUM5_NTRU.into()],
-    };
-    let block = genesis.to_block();
-    // Read back, so that no record is written that no node would take.
-    let genesis = Genesis::read(&block)
-        .map_err(|refusal| InitError::Genesis { path: path.clone(), refusal })?;
-    write_public(&path, &block)?;
-    Ok((genesis, authority))
-}
-
-fn prefix_for(prefix: Option<&RegionPrefix>, region: &Region) -> Result<RegionPrefix, InitError> {
-    let Some(prefix) = prefix else {
-        let prefecture = region.as_str().rsplit_once('/').map_or("", |(prefecture, _)| prefecture);
-        return Ok(prefecture.parse().expect("a region without its last level is a prefix"));
-    };
-    if prefix.covers(region) {
-        Ok(prefix.clone())
-    } else {
-        Err(InitError::Prefix { prefix: prefix.to_string(), region: region.to_string() })
-    }
-}
-
 fn to_officers(keys: &[PublicKey], needed: u64) -> Result<Officers, InitError> {
     let different: BTreeSet<_> = keys.iter().map(PublicKey::id).collect();
     let given = different.len();
@@ -294,8 +188,14 @@ fn to_officers(keys: &[PublicKey], needed: u64) -> Result<Officers, InitError> {
     if !sound {
         return Err(InitError::Officers { given, needed });
     }
-    let officer = |key: &PublicKey| Officer { alg: key.algorithm(), key: key.as_bytes().to_vec() };
-    Ok(Officers { k: needed, keys: keys.iter().map(officer).collect() })
+    let officer = |key: &PublicKey| Officer {
+        alg: key.algorithm(),
+        key: key.as_bytes().to_vec(),
+    };
+    Ok(Officers {
+        k: needed,
+        keys: keys.iter().map(officer).collect(),
+    })
 }
 
 fn boundary(
@@ -314,7 +214,9 @@ fn boundary(
     };
     match index.municipality(region.municipality()) {
         Some(_) => Ok((index, report)),
-        None => Err(InitError::NotInBoundaries { code: region.municipality().into() }),
+        None => Err(InitError::NotInBoundaries {
+            code: region.municipality().into(),
+        }),
     }
 }
 
@@ -353,7 +255,10 @@ fn make_tls(
 ) -> Result<(), InitError> {
     let mut names = BTreeSet::from(["localhost".to_owned()]);
     names.extend(host::name());
-    let mut addresses = BTreeSet::from([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
+    let mut addresses = BTreeSet::from([
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ]);
     for name in api_names {
         match name.parse() {
             Ok(address) => drop(addresses.insert(address)),
@@ -364,7 +269,10 @@ fn make_tls(
     let addresses: Vec<IpAddr> = addresses.into_iter().collect();
     let identity = authority.issue_tls_server(&names, &addresses, validity(now, TLS_DAYS))?;
     let TlsIdentity { chain, key } = identity;
-    let chain: Vec<Vec<u8>> = chain.iter().map(|certificate| certificate.to_vec()).collect();
+    let chain: Vec<Vec<u8>> = chain
+        .iter()
+        .map(|certificate| certificate.to_vec())
+        .collect();
     write_public(&draft.tls_certificate(), to_pem(&chain).as_bytes())?;
     let pem = encode_string("PRIVATE KEY", LineEnding::LF, key.secret_der())
         .map(Zeroizing::new)
@@ -380,9 +288,12 @@ fn read_certificate<D: DeserializeOwned>(draft: &DataDir) -> Result<D, InitError
     Ok(serde_json::from_value(text.into()).expect("base64 of DER is what a charter holds"))
 }
 
-fn validity(now: Timestamp, days: u64) -> Validity {
+pub(super) fn validity(now: Timestamp, days: u64) -> Validity {
     let whole = Validity::days(now, days);
-    Validity { not_before: now.minus_ms(BACKDATED_MS), ..whole }
+    Validity {
+        not_before: now.minus_ms(BACKDATED_MS),
+        ..whole
+    }
 }
 
 fn to_pem(ders: &[Vec<u8>]) -> String {
