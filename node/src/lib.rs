@@ -9,3 +9,4 @@ pub mod place;
 pub mod net;
 
 pub mod store;
+pub mod trust;
