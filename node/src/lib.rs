@@ -3,8 +3,12 @@
 
 pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod journal;
 pub mod keys;
 pub mod net;
 pub mod pki;
 pub mod place;
 pub mod setup;
+pub mod store;
+pub mod trust;

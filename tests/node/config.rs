@@ -391,3 +391,15 @@ fn a_file_that_cannot_be_read_is_named() {
         .to_string();
     assert!(error.contains("not UTF-8"), "{error}");
 }
+
+#[test]
+fn a_torn_or_scribbled_file_is_answered_and_never_a_panic() {
+    let file = Config::for_region("Asia/JP/17/17201".parse().unwrap()).to_plain_toml();
+    let file = format!("{file}[[network.peer]]\npeer_id = \"x\"\naddresses = [\"/ip4/::\"]\n");
+    for cut in 0..file.len() {
+        let _ = read(&file[..cut]);
+        for scribble in ["[", "=", "\"", "[[network.peer]]", "\u{0}", "{", "1e9999"] {
+            let _ = read(&format!("{}{scribble}{}", &file[..cut], &file[cut..]));
+        }
+    }
+}

@@ -4,3 +4,4 @@ mod cli;
 mod config;
 mod net;
 mod setup;
+mod store;

@@ -16,6 +16,7 @@ use libp2p::identity::Keypair;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// 2026-04-01T00:00:00Z.
@@ -397,7 +398,7 @@ fn recordings_have_no_place_in_a_live_network() {
     let mut config = Config::for_region("Asia/JP/17/17201".parse().unwrap());
     config.gnss.recorded = true;
     identity.admits(&config, &data.config(), &data).unwrap();
-    identity.genesis.purpose = Purpose::Live;
+    Arc::make_mut(&mut identity.genesis).purpose = Purpose::Live;
     let error = identity
         .admits(&config, &data.config(), &data)
         .unwrap_err()

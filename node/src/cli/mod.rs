@@ -111,7 +111,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Run(args) => {
             let (config, located, identity) = run::prepare(&args)?;
             logging::start(config.log.level.as_str());
-            pending::run(config, located, identity)
+            pending::run(&args, config, located, identity)
         }
         Command::Demo(args) => pending::demo(&args),
         Command::Status(args) => pending::status(&args),

@@ -3,12 +3,17 @@
 use anyhow::anyhow;
 
 use super::exit::Outcome;
-use super::run::{DemoArgs, Located, StatusArgs};
+use super::run::{DemoArgs, Located, RunArgs, StatusArgs};
 use super::store::StoreArgs;
 use crate::config::Config;
 use crate::setup::Identity;
 
-pub(super) fn run(_config: Config, _located: Located, _identity: Identity) -> Outcome {
+pub(super) fn run(
+    _args: &RunArgs,
+    _config: Config,
+    _located: Located,
+    _identity: Identity,
+) -> Outcome {
     missing("run")
 }
 

@@ -62,6 +62,9 @@ pub struct RunArgs {
     /// Which node.
     #[command(flatten)]
     pub place: PlaceArgs,
+    /// Stop when standard input ends too: for a program that starts the node and may die.
+    #[arg(long)]
+    pub stop_on_stdin_end: bool,
 }
 
 /// Arguments of `demo`.

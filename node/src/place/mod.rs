@@ -6,3 +6,4 @@
 pub mod import;
 pub mod outlines;
 mod report;
+pub mod antenna;

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::crypto::{KemSecretKey, SecretKey};
@@ -31,13 +32,13 @@ const MAX_PEM: usize = (1 + MAX_INTERMEDIATES) * MAX_CERTIFICATE_DER * 3 / 2;
 #[derive(Debug)]
 pub struct Identity {
     /// The genesis record.
-    pub genesis: Genesis,
+    pub genesis: Arc<Genesis>,
     /// Its id.
     pub network: NetworkId,
     /// The municipality's log and who signs it; holds the charter's exact bytes.
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
     /// The key that signs vertices.
-    pub signer: SecretKey,
+    pub signer: Arc<SecretKey>,
     /// The key that opens what is sealed for the node.
     pub kem: KemSecretKey,
     /// The transport key.
@@ -45,7 +46,7 @@ pub struct Identity {
     /// The node certificate in DER.
     pub node_certificate: Vec<u8>,
     /// Its intermediates towards a genesis root, in DER.
-    pub node_chain: Vec<Vec<u8>>,
+    pub chain: Vec<Vec<u8>>,
     /// The API's certificate and key.
     pub tls: TlsIdentity,
     /// The classical root, which TLS clients trust.
@@ -106,13 +107,13 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
         network: genesis.network(),
         tls: read_tls(data)?,
         tls_root: roots.remove(0),
-        genesis,
-        authority,
-        signer,
+        genesis: Arc::new(genesis),
+        authority: Arc::new(authority),
+        signer: Arc::new(signer),
         kem,
         transport,
         node_certificate,
-        node_chain,
+        chain: node_chain,
     })
 }
 

@@ -13,8 +13,7 @@ pub use entry::{Booked, Cite, Entry, EntryCite, EntrySignature, OwnCite};
 pub use header::{Header, SignedHeader, decode_body, encode_body};
 pub use merkle::{inner_hash, merkle_path, merkle_paths, merkle_root, verify_path};
 pub use receipt::{MAX_RECEIPT, Receipt, VerifiedReceipt};
-pub(crate) use verified::verify_entry_signature;
-pub use verified::{Checked, KeySource, VerifiedVertex};
+pub use verified::{Checked, KeySource, VerifiedVertex, verify_entry_signature};
 
 /// Most entries of a vertex: a receipt's path stays at 8 hashes.
 pub const MAX_ENTRIES: usize = 256;

@@ -141,7 +141,7 @@ fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>)
 /// # Errors
 /// [`Refusal::WrongKey`], [`Refusal::WrongAlgorithm`], [`Refusal::SignatureLength`],
 /// [`Refusal::BadSignature`], or [`Refusal::BadEntry`] for a kind that nobody signs.
-pub(crate) fn verify_entry_signature(
+pub fn verify_entry_signature(
     entry: &Entry,
     id: KeyId,
     key: &PublicKey,

@@ -1,0 +1,364 @@
+//! The commit thread: owns the replica, collects what waits into one vertex, writes with one fsync, indexes,
+//! and only then answers, announces and sends. Durable before visible is written here, once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use city_protocol::Refusal;
+use city_protocol::genesis::Genesis;
+use city_protocol::ids::BlockId;
+use city_protocol::ledger::Changes;
+use city_protocol::place::PlaceProof;
+use city_protocol::replica::{
+    Action, BookedEntry, Input, Outcome, PlaceRequest, Replica, ReplicaStatus, Ticket,
+};
+use city_protocol::stage::Submission;
+use city_protocol::sync::{Channel, Message};
+use city_protocol::trust::PeerId;
+use city_protocol::vertex::Authority;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::history::{location_key, location_value};
+use super::{Directory, EngineHandle, Pool, StoreHistory, SystemClock};
+use crate::store::{AppendError, IndexError, Store, Watermark};
+
+/// Requests that wait for the commit thread: four full vertices of entries.
+const REQUESTS: usize = 1024;
+/// How long the thread waits for company while the pool verifies.
+const LINGER: Duration = Duration::from_millis(10);
+/// Bytes after which it writes without waiting: half of what the store takes in one group.
+const FULL_BATCH: usize = 8 << 20;
+/// Entries after which it writes: one full vertex.
+const FULL_GROUP: usize = 256;
+/// How often the replica is told that time passes.
+const TICK: Duration = Duration::from_secs(1);
+
+type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// What the commit thread is asked.
+pub(super) enum Request {
+    /// Submit something; boxed because a transfer is large.
+    Submit(Box<Submission>, Reply<BookedEntry>),
+    /// Make a proof of place.
+    Place(Box<PlaceRequest>, Reply<PlaceProof>),
+    /// Something from the network, or a tick.
+    Input(Box<Input>),
+    /// How things are.
+    Status(Reply<ReplicaStatus>),
+}
+
+/// What the engine wants sent or closed.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Send a message.
+    Send(PeerId, Channel, Message),
+    /// Close a connection.
+    Disconnect(PeerId, Refusal),
+}
+
+/// What the engine is made of.
+pub struct EngineConfig {
+    /// Genesis record.
+    pub genesis: Arc<Genesis>,
+    /// Own log's authority.
+    pub authority: Arc<Authority>,
+    /// The replica, not started yet.
+    pub replica: Replica,
+    /// The store, its index up to date.
+    pub store: Arc<Store>,
+    /// The clock.
+    pub clock: SystemClock,
+    /// Where outgoing messages go.
+    pub outgoing: mpsc::UnboundedSender<Outgoing>,
+}
+
+/// Why the engine stopped by itself. The process exits, systemd restarts it, and opening recovers.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The log cannot be written any more.
+    #[error("the ledger cannot be written any more; the node stops and recovers at its next start")]
+    Append(#[source] AppendError),
+    /// The index failed.
+    #[error("the index failed; the node stops and makes it again at its next start")]
+    Index(#[from] IndexError),
+    /// The thread could not be started.
+    #[error("the commit thread could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The running engine.
+pub struct Engine {
+    handle: EngineHandle,
+    thread: oneshot::Receiver<Result<(), EngineError>>,
+}
+
+impl Engine {
+    /// Starts the commit thread.
+    ///
+    /// # Errors
+    /// [`EngineError::Thread`].
+    pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let history = StoreHistory::new(Arc::clone(&config.store));
+        let directory = Arc::new(Directory::default());
+        let pool = Pool::new();
+        let handle = EngineHandle {
+            requests: requests.clone(),
+            history: history.clone(),
+            directory: Arc::clone(&directory),
+            pool: pool.clone(),
+            genesis: config.genesis,
+            authority: config.authority,
+        };
+        let runtime = Handle::current();
+        runtime.spawn(ticks(requests.downgrade()));
+        let mut thread = CommitThread {
+            replica: config.replica,
+            store: config.store,
+            history,
+            directory,
+            pool,
+            clock: config.clock,
+            outgoing: config.outgoing,
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            handled: 0,
+        };
+        let (ended, end) = oneshot::channel();
+        thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || {
+                // The receiver may be gone when the daemon is stopping; then nobody asks.
+                let _unheard = ended.send(thread.run(&runtime, inbox));
+            })
+            .map_err(EngineError::Thread)?;
+        Ok(Self { handle, thread: end })
+    }
+
+    /// The handle.
+    #[must_use]
+    pub const fn handle(&self) -> &EngineHandle {
+        &self.handle
+    }
+
+    /// Waits until the engine stops: after the last handle is gone, or by a fault.
+    ///
+    /// # Errors
+    /// The fault.
+    pub async fn stopped(self) -> Result<(), EngineError> {
+        let Self { handle, thread } = self;
+        drop(handle);
+        thread.await.unwrap_or(Ok(()))
+    }
+
+    /// Waits for a fault without giving up the handle; pends for ever while all is well.
+    pub async fn fault(&mut self) -> EngineError {
+        match (&mut self.thread).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Tells the thread that time passes, as long as somebody else still speaks to it.
+async fn ticks(requests: mpsc::WeakSender<Request>) {
+    let mut ticker = tokio::time::interval(TICK);
+    ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticker.tick().await;
+        let Some(requests) = requests.upgrade() else { return };
+        if requests.send(Request::Input(Box::new(Input::Tick))).await.is_err() {
+            return;
+        }
+    }
+}
+
+enum Waiting {
+    Booked(Reply<BookedEntry>),
+    Place(Reply<PlaceProof>),
+}
+
+struct CommitThread {
+    replica: Replica,
+    store: Arc<Store>,
+    history: StoreHistory,
+    directory: Arc<Directory>,
+    pool: Pool,
+    clock: SystemClock,
+    outgoing: mpsc::UnboundedSender<Outgoing>,
+    waiting: HashMap<Ticket, Waiting>,
+    next_ticket: Ticket,
+    handled: usize,
+}
+
+impl CommitThread {
+    fn run(
+        &mut self,
+        runtime: &Handle,
+        mut inbox: mpsc::Receiver<Request>,
+    ) -> Result<(), EngineError> {
+        self.tell(Input::Started);
+        self.commit()?;
+        while let Some(request) = inbox.blocking_recv() {
+            self.handled = 0;
+            self.take(request);
+            self.collect(runtime, &mut inbox);
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Takes what waits; lingers for more while something is being verified.
+    fn collect(&mut self, runtime: &Handle, inbox: &mut mpsc::Receiver<Request>) {
+        let begun = Instant::now();
+        while self.handled < FULL_GROUP && self.replica.pending_bytes() < FULL_BATCH {
+            if let Ok(request) = inbox.try_recv() {
+                self.take(request);
+                continue;
+            }
+            let left = LINGER.saturating_sub(begun.elapsed());
+            if left.is_zero() || !self.replica.has_work() || !self.pool.is_busy() {
+                return;
+            }
+            let more = async { tokio::time::timeout(left, inbox.recv()).await };
+            match runtime.block_on(more) {
+                Ok(Some(request)) => self.take(request),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        self.handled += 1;
+        match request {
+            Request::Input(input) => self.tell(*input),
+            Request::Submit(submission, reply) => {
+                let ticket = self.ticket(Waiting::Booked(reply));
+                self.tell(Input::Submit(ticket, *submission));
+            }
+            Request::Place(request, reply) => {
+                let ticket = self.ticket(Waiting::Place(reply));
+                self.tell(Input::Place(ticket, *request));
+            }
+            Request::Status(reply) => {
+                // Nobody may be waiting any more.
+                let _gone = reply.send(Ok(self.replica.status(&self.history)));
+            }
+        }
+    }
+
+    fn ticket(&mut self, waiting: Waiting) -> Ticket {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, waiting);
+        self.next_ticket
+    }
+
+    fn tell(&mut self, input: Input) {
+        let actions = self.replica.handle(input, self.clock.now(), &self.history);
+        for action in actions {
+            self.apply(action);
+        }
+    }
+
+    /// Writes until nothing waits: entering a settlement may follow from what was just written.
+    fn commit(&mut self) -> Result<(), EngineError> {
+        while self.replica.has_work() {
+            let actions = self.replica.handle(Input::Seal, self.clock.now(), &self.history);
+            let mut changes = None;
+            for action in actions {
+                match action {
+                    Action::Append(batch) => changes = Some(batch),
+                    other => self.apply(other),
+                }
+            }
+            let Some(changes) = changes else { return Ok(()) };
+            match self.write(changes)? {
+                Ok(()) => {
+                    self.learn();
+                    self.tell(Input::Committed);
+                }
+                Err(refusal) => {
+                    self.tell(Input::Aborted(refusal));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends, fsyncs and indexes. The inner error is a refusal after which the node goes on.
+    fn write(&self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
+        let blocks: Vec<(BlockId, &[u8])> =
+            changes.blocks.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
+        let locations = match self.store.append_group(&blocks) {
+            Ok(locations) => locations,
+            Err(AppendError::Full { needed }) => {
+                tracing::warn!(needed, "disk full: nothing is stored until there is room");
+                return Ok(Err(Refusal::StorageFull));
+            }
+            Err(AppendError::Io(error)) => {
+                tracing::error!(%error, "the ledger could not be written");
+                return Ok(Err(Refusal::StorageFull));
+            }
+            Err(error) => return Err(EngineError::Append(error)),
+        };
+        let before = self.store.watermark()?;
+        let count = before.as_ref().map_or(0, |mark| mark.count) + blocks.len() as u64;
+        let watermark = match (blocks.last(), locations.last(), before) {
+            (Some((id, _)), Some(at), _) => Watermark::after(at, *id, count),
+            (_, _, Some(before)) => before,
+            // Rows alone before the first block: nothing of the ledger does that.
+            _ => return Ok(Ok(())),
+        };
+        let mut rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = blocks
+            .iter()
+            .zip(&locations)
+            .map(|((id, _), at)| (location_key(id), Some(location_value(at))))
+            .collect();
+        rows.extend(changes.rows);
+        self.store.commit_rows(rows, &watermark)?;
+        Ok(Ok(()))
+    }
+
+    fn learn(&self) {
+        for authority in self.replica.authorities().iter() {
+            self.directory.learn_authority(authority);
+        }
+    }
+
+    fn apply(&mut self, action: Action) {
+        match action {
+            Action::Reply(ticket, answer) => self.reply(ticket, answer),
+            Action::Send(peer, channel, message) => {
+                // The bridge is gone only when the daemon is stopping.
+                let _stopping = self.outgoing.send(Outgoing::Send(peer, channel, message));
+            }
+            Action::Disconnect(peer, refusal) => {
+                let _stopping = self.outgoing.send(Outgoing::Disconnect(peer, refusal));
+            }
+            Action::Frozen(log, frozen, refusal) => {
+                let why = refusal.map_or(frozen.as_str(), Refusal::code);
+                tracing::error!(%log, why, cut = frozen.cut(), "a log does not count any more");
+            }
+            Action::Append(_) => unreachable!("only Seal gives out an append"),
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, answer: Result<Outcome, Refusal>) {
+        // A submitter that went away does not wait for its answer.
+        match (self.waiting.remove(&ticket), answer) {
+            (Some(Waiting::Booked(reply)), Ok(Outcome::Booked(booked))) => {
+                drop(reply.send(Ok(*booked)));
+            }
+            (Some(Waiting::Place(reply)), Ok(Outcome::Place(proof))) => {
+                drop(reply.send(Ok(*proof)));
+            }
+            (Some(Waiting::Booked(reply)), Err(refusal)) => drop(reply.send(Err(refusal))),
+            (Some(Waiting::Place(reply)), Err(refusal)) => drop(reply.send(Err(refusal))),
+            (_, _) => {}
+        }
+    }
+}

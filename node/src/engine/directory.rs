@@ -1,0 +1,94 @@
+//! Keys that are at hand for verification: authorities of logs, officers, and a bounded cache of people's
+//! keys. Ids are hashes of keys, so whatever is learned from anywhere cannot be wrong.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, RwLock};
+
+use city_protocol::Refusal;
+use city_protocol::body::{Enrol, Kind, read_person_body};
+use city_protocol::crypto::PublicKey;
+use city_protocol::ids::{AccountId, KeyId, LogId};
+use city_protocol::ledger::{History, Rows as _};
+use city_protocol::replica::MAX_LOGS;
+use city_protocol::vertex::{Authority, Entry, KeySource};
+use lru::LruCache;
+
+/// People's keys kept in memory: 4096 of 2.6 KB are 11 MB; the others are read from the log again.
+const PEOPLE: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// The keys.
+pub struct Directory {
+    authorities: RwLock<HashMap<LogId, Arc<Authority>>>,
+    officers: RwLock<HashMap<KeyId, Arc<PublicKey>>>,
+    people: Mutex<LruCache<KeyId, Arc<PublicKey>>>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            authorities: RwLock::default(),
+            officers: RwLock::default(),
+            people: Mutex::new(LruCache::new(PEOPLE)),
+        }
+    }
+}
+
+const HELD: &str = "no holder of this lock panics";
+
+impl Directory {
+    /// Learns a log's authority and its officers' keys.
+    pub fn learn_authority(&self, authority: &Arc<Authority>) {
+        let mut authorities = self.authorities.write().expect(HELD);
+        if authorities.len() >= MAX_LOGS || authorities.contains_key(&authority.log) {
+            return;
+        }
+        authorities.insert(authority.log, Arc::clone(authority));
+        drop(authorities);
+        let mut officers = self.officers.write().expect(HELD);
+        for key in authority.officers() {
+            officers.insert(key.id(), Arc::new(key.clone()));
+        }
+    }
+
+    /// Learns the keys that these entries enrol.
+    pub fn learn_enrolments(&self, entries: &[Entry]) {
+        for entry in entries.iter().filter(|entry| entry.kind == Kind::Enrol) {
+            if let Ok(body) = read_person_body::<Enrol>(&entry.body)
+                && let Ok(key) = body.signing_key()
+            {
+                self.people.lock().expect(HELD).put(key.id(), Arc::new(key));
+            }
+        }
+    }
+
+    /// The active key of an account, from memory or from its enrolment in the log.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`].
+    pub fn account_key(
+        &self,
+        history: &dyn History,
+        log: &LogId,
+        account: &AccountId,
+    ) -> Result<Arc<PublicKey>, Refusal> {
+        let row = history.account(log, account).ok_or(Refusal::UnknownAccount)?;
+        if let Some(key) = self.public_key(&row.key) {
+            return Ok(key);
+        }
+        let entry = history.entry(log, &row.enrolled).ok_or(Refusal::UnknownAccount)?;
+        self.learn_enrolments(std::slice::from_ref(&entry));
+        self.public_key(&row.key).ok_or(Refusal::UnknownAccount)
+    }
+}
+
+impl KeySource for Directory {
+    fn authority(&self, log: &LogId) -> Option<Arc<Authority>> {
+        self.authorities.read().expect(HELD).get(log).cloned()
+    }
+
+    fn public_key(&self, id: &KeyId) -> Option<Arc<PublicKey>> {
+        let officer = self.officers.read().expect(HELD).get(id).cloned();
+        officer.or_else(|| self.people.lock().expect(HELD).get(id).cloned())
+    }
+}

@@ -1,0 +1,85 @@
+//! Reading the store the way the core asks: rows and blocks that are durable.
+//!
+//! The index is the node's own writing; if it cannot be read the process aborts, systemd restarts it and the
+//! index is made again. Blocks carry their hash and are checked on every read.
+
+use std::sync::Arc;
+
+use city_protocol::ids::BlockId;
+use city_protocol::ledger::History;
+
+use crate::store::{Location, Store};
+
+/// First byte of the rows that say where a block stands; the ledger's own tables begin with other letters.
+const LOCATION: u8 = b'b';
+
+/// The store as [`History`].
+#[derive(Clone)]
+pub struct StoreHistory(Arc<Store>);
+
+impl StoreHistory {
+    /// Reads this store.
+    #[must_use]
+    pub const fn new(store: Arc<Store>) -> Self {
+        Self(store)
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<Store> {
+        &self.0
+    }
+
+    /// Where a block stands.
+    #[must_use]
+    pub fn location(&self, id: &BlockId) -> Option<Location> {
+        let row = self.row(&location_key(id))?;
+        let (segment, rest) = row.split_at_checked(4)?;
+        let (offset, len) = rest.split_at_checked(8)?;
+        Some(Location {
+            segment: u32::from_be_bytes(segment.try_into().ok()?),
+            offset: u64::from_be_bytes(offset.try_into().ok()?),
+            len: u32::from_be_bytes(len.try_into().ok()?),
+        })
+    }
+}
+
+/// Key of the row that says where a block stands.
+pub(super) fn location_key(id: &BlockId) -> Vec<u8> {
+    [&[LOCATION], id.digest().as_slice()].concat()
+}
+
+/// Value of that row: segment, offset and length, big-endian.
+pub(super) fn location_value(at: &Location) -> Vec<u8> {
+    [&at.segment.to_be_bytes()[..], &at.offset.to_be_bytes(), &at.len.to_be_bytes()].concat()
+}
+
+impl History for StoreHistory {
+    fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key).expect("the index can be read; the next start makes it again")
+    }
+
+    fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        // The smallest key behind `after` is `after` with a zero byte.
+        let from = after.map(|key| [key, &[0]].concat());
+        let rows = match &from {
+            Some(from) => self.0.scan_prefix_from(prefix, from),
+            None => self.0.scan_prefix(prefix),
+        };
+        rows.take(limit)
+            .map(|row| row.expect("the index can be read; the next start makes it again"))
+            .collect()
+    }
+
+    fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        let block = self.0.read_block(&self.location(id)?);
+        match block {
+            Ok(block) if block.id == *id => Some(block.bytes),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::error!(%error, block = %id, "a stored block cannot be read");
+                None
+            }
+        }
+    }
+}

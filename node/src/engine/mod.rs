@@ -1,0 +1,150 @@
+//! The engine: the replica with everything that waits around it.
+//!
+//! `commit` the one thread that owns the replica and writes · `history` reading the store · `rebuild` folding
+//! the log again · `directory` keys that are at hand · `pool` verification on every core · `bridge` frames
+//! from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
+//! nothing is answered or sent before it is durable.
+
+mod bridge;
+mod clock;
+mod commit;
+mod directory;
+mod history;
+mod pool;
+mod rebuild;
+
+use std::sync::Arc;
+
+use city_protocol::Refusal;
+use city_protocol::genesis::Genesis;
+use city_protocol::ids::{AccountId, BlockId, LogId};
+use city_protocol::place::PlaceProof;
+use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
+use city_protocol::stage::Submission;
+use city_protocol::trust::PeerId;
+use city_protocol::vertex::Authority;
+use tokio::sync::{mpsc, oneshot};
+
+pub use bridge::{Bridge, TransportKey};
+pub use clock::{SystemClock, utc};
+pub use commit::{Engine, EngineConfig, EngineError, Outgoing};
+pub use directory::Directory;
+pub use history::StoreHistory;
+pub use pool::Pool;
+pub use rebuild::{RebuildError, RebuildReport, VerifyReport, bring_up_to_date, verify_store};
+
+use commit::Request;
+
+/// A handle to the engine; cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    requests: mpsc::Sender<Request>,
+    history: StoreHistory,
+    directory: Arc<Directory>,
+    pool: Pool,
+    genesis: Arc<Genesis>,
+    authority: Arc<Authority>,
+}
+
+impl EngineHandle {
+    /// Submits something that was verified; answers when it is durable.
+    ///
+    /// # Errors
+    /// The replica's refusal; [`Refusal::NotSequencing`] when the engine is stopping.
+    pub async fn submit(&self, submission: Submission) -> Result<BookedEntry, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Submit(Box::new(submission), reply), answer).await
+    }
+
+    /// Has a proof of place made and held for five minutes.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when too many are held; [`Refusal::NotSequencing`] when stopping.
+    pub async fn place(&self, request: PlaceRequest) -> Result<PlaceProof, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Place(Box::new(request), reply), answer).await
+    }
+
+    /// The replica's state, as of what is durable.
+    ///
+    /// # Errors
+    /// [`Refusal::NotSequencing`] when the engine is stopping.
+    pub async fn status(&self) -> Result<ReplicaStatus, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Status(reply), answer).await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: Request,
+        answer: oneshot::Receiver<Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        self.requests.send(request).await.map_err(|_| Refusal::NotSequencing)?;
+        answer.await.unwrap_or(Err(Refusal::NotSequencing))
+    }
+
+    /// Reading what is durable.
+    #[must_use]
+    pub const fn history(&self) -> &StoreHistory {
+        &self.history
+    }
+
+    /// Verification on every core.
+    #[must_use]
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Keys that are at hand.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The genesis record.
+    #[must_use]
+    pub const fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// The own log's authority.
+    #[must_use]
+    pub const fn authority(&self) -> &Arc<Authority> {
+        &self.authority
+    }
+
+    /// The own log.
+    #[must_use]
+    pub fn log(&self) -> LogId {
+        self.authority.log
+    }
+
+    /// The active signing key of an account of this home.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`].
+    pub fn account_key(
+        &self,
+        account: &AccountId,
+    ) -> Result<Arc<city_protocol::crypto::PublicKey>, Refusal> {
+        self.directory.account_key(&self.history, &self.log(), account)
+    }
+}
+
+/// The head of the trust log, for this run's `start` entry.
+pub type TrustHead = Option<BlockId>;
+
+/// The protocol's peer id of a libp2p peer id, if its key is Ed25519.
+#[must_use]
+pub fn protocol_peer(peer: &libp2p::PeerId) -> Option<PeerId> {
+    PeerId::from_bytes(&peer.to_bytes()).ok()
+}
+
+/// The libp2p peer id of the protocol's.
+///
+/// # Panics
+/// Never: both are the same bytes.
+#[must_use]
+pub fn libp2p_peer(peer: &PeerId) -> libp2p::PeerId {
+    libp2p::PeerId::from_bytes(&peer.to_bytes()).expect("an Ed25519 peer id in its binary form")
+}

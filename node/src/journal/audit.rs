@@ -1,0 +1,107 @@
+//! The audit of one node: every sum, the journal both ways, and every account against its postings.
+
+use std::collections::BTreeMap;
+
+use city_protocol::ids::{AccountId, LogId};
+use city_protocol::ledger::{AccountRow, History, LogRow, Table, key};
+
+use super::{Journal, RebuiltError, available, balances, log_rows, rebuilt, shown};
+use crate::store::Store;
+
+/// Accounts read at once.
+const PAGE: usize = 1024;
+
+/// What an audit found.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Whether Σ available + in transit = Σ grants holds over all logs, and each log's own sums.
+    pub conserved: bool,
+    /// Whether the journal rebuilt from the segments is the one shown, line by line, and every account's
+    /// balance is what its postings give.
+    pub journal_matches: bool,
+    /// Postings compared.
+    pub postings: u64,
+    /// What is available to each account of each log, in hundredths.
+    pub available: BTreeMap<AccountId, u64>,
+    /// Granted, available and in transit over all logs, in hundredths.
+    pub granted: u64,
+    /// Sum of what is available.
+    pub available_sum: u64,
+    /// Sent and not yet accepted, as far as the logs here say.
+    pub in_transit: i128,
+}
+
+/// Audits what is durable.
+///
+/// # Errors
+/// [`RebuiltError`].
+pub fn audit(store: &Store, history: &dyn History) -> Result<Audit, RebuiltError> {
+    let heads = log_rows(history);
+    let shown = shown(history)?;
+    let rebuilt = rebuilt(store, &heads)?;
+    let mut audit = Audit {
+        conserved: heads.iter().all(|(_, row)| row.totals.conserved()),
+        journal_matches: shown == rebuilt,
+        postings: shown.values().map(|lines| lines.len() as u64).sum(),
+        ..Audit::default()
+    };
+    for (log, row) in &heads {
+        audit_log(*log, row, &shown, history, &mut audit);
+    }
+    let granted: i128 = heads.iter().map(|(_, row)| i128::from(row.totals.granted)).sum();
+    let available: i128 = heads.iter().map(|(_, row)| i128::from(row.totals.available)).sum();
+    audit.in_transit = heads
+        .iter()
+        .map(|(_, row)| {
+            let t = row.totals;
+            i128::from(t.open_out) + i128::from(t.settled_out) - i128::from(t.accepted_in)
+        })
+        .sum();
+    audit.conserved &= available + audit.in_transit == granted && audit.in_transit >= 0;
+    audit.granted = u64::try_from(granted).unwrap_or(u64::MAX);
+    audit.available_sum = u64::try_from(available).unwrap_or(u64::MAX);
+    Ok(audit)
+}
+
+/// Compares a log's accounts with its postings and its sum.
+fn audit_log(
+    log: LogId,
+    row: &LogRow,
+    shown: &Journal,
+    history: &dyn History,
+    audit: &mut Audit,
+) {
+    let lines = shown.get(&log).map_or(&[][..], Vec::as_slice);
+    let balances = balances(lines);
+    let debits_and_credits: i128 = balances.values().sum();
+    audit.journal_matches &= debits_and_credits == 0;
+    let mut sum = 0_i128;
+    for (account, row) in accounts(log, history) {
+        let available_row = i128::from(row.available.hundredths());
+        audit.journal_matches &= available(&balances, &account) == available_row;
+        audit.available.insert(account, row.available.hundredths());
+        sum += available_row;
+    }
+    audit.conserved &= sum == i128::from(row.totals.available);
+}
+
+/// All accounts of a log.
+fn accounts(log: LogId, history: &dyn History) -> Vec<(AccountId, AccountRow)> {
+    use city_protocol::ledger::Rows as _;
+    let prefix = key(Table::Account, &[&log.0]);
+    let mut all = Vec::new();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = history.rows(&prefix, after.as_deref(), PAGE);
+        let done = page.len() < PAGE;
+        after = page.last().map(|(name, _)| name.clone());
+        all.extend(page.into_iter().filter_map(|(name, _)| {
+            let account: AccountId =
+                std::str::from_utf8(&name[prefix.len()..]).ok()?.parse().ok()?;
+            Some((account, history.account(&log, &account)?))
+        }));
+        if done {
+            return all;
+        }
+    }
+}

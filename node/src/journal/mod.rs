@@ -1,0 +1,164 @@
+//! The journal as the node reads it: `shown` by way of the index, `rebuilt` from the segments alone. Both
+//! derive postings by the protocol's rules; `audit` compares them and checks every sum.
+
+mod audit;
+
+use std::collections::{BTreeMap, HashMap};
+
+use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
+use city_protocol::body::{OwnEntry, PersonBody as _, Transfer, identity, read_person_body};
+use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
+use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
+use city_protocol::ledger::{History, LogRow, Rows as _, Table, key};
+use city_protocol::vertex::{Entry, SignedHeader, decode_body};
+
+pub use audit::{Audit, audit};
+
+use crate::store::{Position, ReadError, Store};
+
+/// Most logs that are read: as many as a node knows.
+const MAX_LOGS: usize = city_protocol::replica::MAX_LOGS;
+
+/// Postings of every log, in order of log, vertex and entry.
+pub type Journal = BTreeMap<LogId, Vec<Posting>>;
+
+/// Balances by account and code: debits less credits, in hundredths.
+pub type Balances = BTreeMap<(AccountId, u16), i128>;
+
+/// The heads and sums of all logs that the index knows.
+#[must_use]
+pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
+    history
+        .rows(&key(Table::Log, &[]), None, MAX_LOGS)
+        .into_iter()
+        .filter_map(|(name, _)| {
+            let log = LogId(name.get(1..)?.try_into().ok()?);
+            Some((log, history.log(&log)?))
+        })
+        .collect()
+}
+
+/// The journal by way of the index, as the API shows it.
+///
+/// # Errors
+/// The refusal of an entry that a valid log cannot hold: the index or the log is damaged.
+pub fn shown(history: &dyn History) -> Result<Journal, Refusal> {
+    log_rows(history)
+        .into_iter()
+        .map(|(log, row)| Ok((log, shown_log(history, log, &row)?)))
+        .collect()
+}
+
+fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Posting>, Refusal> {
+    let mut lines = Vec::new();
+    for seq in 1..=row.seq {
+        let id = history.vertex_at(&log, row.epoch, seq).ok_or(Refusal::BadVertex)?;
+        let vertex = history.vertex(&id).ok_or(Refusal::BadVertex)?;
+        let entries = decode_body(&history.block(&vertex.body).ok_or(Refusal::BadVertex)?)?;
+        let place = Place { log, vertex: id, time: vertex.time, epoch: row.epoch, seq };
+        place.post(&entries, &mut lines, |transfer| {
+            history.transfer(&log, transfer).map(|row| row.sender)
+        })?;
+    }
+    Ok(lines)
+}
+
+/// The journal from the segments alone, up to the given heads: a log counts up to its cut.
+///
+/// # Errors
+/// [`RebuiltError`].
+pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, RebuiltError> {
+    let heads: HashMap<LogId, &LogRow> = heads.iter().map(|(log, row)| (*log, row)).collect();
+    let mut senders: HashMap<(LogId, Digest), AccountId> = HashMap::new();
+    let mut lines: HashMap<(LogId, u64), (BlockId, Vec<Posting>)> = HashMap::new();
+    let mut prev: HashMap<BlockId, (LogId, u64, BlockId)> = HashMap::new();
+    let mut body: Option<(BlockId, Vec<u8>)> = None;
+    for block in store.blocks_from(Position::START) {
+        let block = block?;
+        let Ok(header) = SignedHeader::read(&block.bytes) else {
+            body = Some((block.id, block.bytes));
+            continue;
+        };
+        let h = &header.header;
+        let Some((_, bytes)) = body.take().filter(|(id, _)| *id == h.body) else { continue };
+        let entries = decode_body(&bytes)?;
+        for entry in entries.iter().filter(|entry| entry.kind == Transfer::KIND) {
+            let transfer: Transfer = read_person_body(&entry.body)?;
+            senders.insert((h.log, identity(Transfer::TAG, &entry.body)), transfer.sender);
+        }
+        let mut vertex_lines = Vec::new();
+        let place =
+            Place { log: h.log, vertex: header.id, time: h.time, epoch: h.epoch, seq: h.seq };
+        place.post(&entries, &mut vertex_lines, |transfer| {
+            senders.get(&(h.log, *transfer)).copied()
+        })?;
+        prev.insert(header.id, (h.log, h.seq, h.prev));
+        lines.entry((h.log, h.seq)).or_insert((header.id, vertex_lines));
+    }
+    let mut journal = Journal::new();
+    for (log, row) in heads {
+        let mut all = Vec::new();
+        for seq in 1..=row.seq {
+            let (_, mut postings) = lines.remove(&(log, seq)).ok_or(Refusal::BadVertex)?;
+            all.append(&mut postings);
+        }
+        journal.insert(log, all);
+    }
+    Ok(journal)
+}
+
+/// Why the journal could not be rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuiltError {
+    /// The segments cannot be read.
+    #[error("the ledger's segments cannot be read")]
+    Read(#[from] ReadError),
+    /// They hold something that a valid log cannot hold.
+    #[error("the ledger holds an entry that no rule allows: {0}")]
+    Entry(#[from] Refusal),
+}
+
+/// Where a vertex stands.
+struct Place {
+    log: LogId,
+    vertex: BlockId,
+    time: Timestamp,
+    epoch: u64,
+    seq: u64,
+}
+
+impl Place {
+    fn post(
+        &self,
+        entries: &[Entry],
+        lines: &mut Vec<Posting>,
+        sender: impl Fn(&Digest) -> Option<AccountId>,
+    ) -> Result<(), Refusal> {
+        for (i, entry) in entries.iter().enumerate() {
+            let at = OwnEntry { epoch: self.epoch, seq: self.seq, index: i as u64 };
+            let settled = |settle: &city_protocol::body::Settle| sender(&settle.transfer);
+            lines.extend(postings(entry, self.log, self.time, self.vertex, at, settled)?);
+        }
+        Ok(())
+    }
+}
+
+/// Balances of a log's accounts from its postings.
+#[must_use]
+pub fn balances(lines: &[Posting]) -> Balances {
+    let mut balances = Balances::new();
+    for line in lines {
+        let amount = i128::from(line.amount.hundredths());
+        let signed = if line.side == Side::Debit { amount } else { -amount };
+        *balances.entry((line.account, line.code)).or_default() += signed;
+    }
+    balances
+}
+
+/// What is available to an account: 愛貨 − 他者への未払愛貨 (a liability's balance is negative here).
+#[must_use]
+pub fn available(balances: &Balances, account: &AccountId) -> i128 {
+    let of = |code| balances.get(&(*account, code)).copied().unwrap_or(0);
+    of(AIKA) + of(PAYABLE)
+}

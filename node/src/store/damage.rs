@@ -1,0 +1,78 @@
+//! The note that a log lost blocks: it outlives restarts until they were fetched again.
+//!
+//! Owns the note's file and the name under which a damaged segment is kept. Finding damage is for `recover`
+//! and for whoever reads; stopping to sign is for the ledger.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::blocks::Position;
+use super::files::{self, Files};
+use super::recover::LogError;
+use super::segments::SegmentLog;
+
+/// The note that valid blocks stood behind a bad one. It stays until the lost blocks were fetched.
+const DAMAGE_NOTE: &str = "DAMAGED";
+
+/// A bad place with valid blocks behind it, or a missing segment (offset 0).
+///
+/// Acknowledged blocks may be lost: the node must not sign until it fetched its own log from peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damage {
+    /// The first bad byte.
+    pub at: Position,
+}
+
+impl SegmentLog {
+    /// Notes that acknowledged blocks may be lost, so that later starts know it too.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn note_damage(&self, at: Position) -> Result<(), LogError> {
+        note(&*self.files, &self.dir, at).map_err(|source| LogError::Io {
+            path: self.dir.clone(),
+            source,
+        })
+    }
+
+    /// Takes the note away: the lost blocks were fetched, or an operator decided.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn clear_damage(&self) -> Result<(), LogError> {
+        let remove = || match self.files.remove(&self.dir.join(DAMAGE_NOTE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.and_then(|()| self.files.sync_dir(&self.dir)),
+        };
+        remove().map_err(|source| LogError::Io {
+            path: self.dir.clone(),
+            source,
+        })
+    }
+}
+
+/// `000042.car.damaged`
+pub(super) fn evidence(segment: &Path) -> PathBuf {
+    segment.with_extension("car.damaged")
+}
+
+pub(super) fn note(files: &dyn Files, dir: &Path, at: Position) -> io::Result<()> {
+    let text = format!("segment {} byte {}\n", at.segment, at.offset);
+    files::put(files, dir, DAMAGE_NOTE, text.as_bytes())
+}
+
+pub(super) fn read(files: &dyn Files, dir: &Path, names: &[String]) -> io::Result<Option<Damage>> {
+    if !names.iter().any(|name| name == DAMAGE_NOTE) {
+        return Ok(None);
+    }
+    let text = files::take(files, &dir.join(DAMAGE_NOTE), 64)?;
+    let text = String::from_utf8_lossy(&text);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok());
+    // A note that cannot be read is still a note.
+    let at = Position {
+        segment: number(1).and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+        offset: number(3).unwrap_or(0),
+    };
+    Ok(Some(Damage { at }))
+}

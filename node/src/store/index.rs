@@ -1,0 +1,283 @@
+//! The index: small opaque rows over the log, in sled, which hold nothing that cannot be rebuilt.
+//!
+//! Owns the one tree, the watermark row and the decision whether an index found at a start is believed.
+//! What the rows mean is the caller's. No type of sled leaves this file.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::files::Files;
+use super::marks::{Left, Marks};
+use super::recover::{FoundLog, LogError};
+use super::watermark::{RebuildReason, WATERMARK_LEN, Watermark};
+
+/// The longest key or value in bytes. With bigger rows sled moves pages into files that it never fsyncs,
+/// and its memory grows.
+pub const MAX_ROW: usize = 256;
+/// The most rows of one commit: 256 entries of a vertex with a few rows each, several vertices a group.
+pub const MAX_ROWS: usize = 1 << 16;
+/// Memory for sled's page cache. A hint: it takes several times as much.
+const CACHE: u64 = 32 << 20;
+/// How often sled writes its buffers out. After a kill at most this much is indexed again from the log;
+/// oftener would put more of its `fsync`s between those of the log.
+const FLUSH_EVERY_MS: u64 = 1_000;
+/// Bytes of rows after which a commit waits for sled to write: fed without pause it keeps gigabytes.
+const FLUSH_BYTES: usize = 1 << 20;
+/// Keys with this first byte are the index's own.
+const OWN: u8 = 0;
+const WATERMARK: &[u8] = b"\0watermark";
+
+const DIRECTORY: &str = "index";
+/// Where an index goes that is not believed; the one before it is removed.
+const ASIDE: &str = "index.old";
+
+/// Why the index refused. After `Failed` the process should exit and start again: the log has everything.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// A key or value is too long, a key is empty or begins with a zero byte, or there are too many rows.
+    /// A bug of the caller.
+    #[error("an index row outside its limits: {0}")]
+    BadRow(&'static str),
+    /// sled failed.
+    #[error("the index failed: exit and start again, it is rebuilt if need be; look at the disk")]
+    Failed(#[source] Box<dyn StdError + Send + Sync>),
+    /// A file beside the index could not be written.
+    #[error("the index in {} could not be opened or closed; look at the disk and the directory's rights", path.display())]
+    Io {
+        /// The data directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The log could not be compared with the watermark.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Rows of the index, in order of their keys; can be walked from both ends.
+pub struct Rows(sled::Iter);
+
+impl Rows {
+    fn row(item: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Vec<u8>, Vec<u8>), IndexError> {
+        let (key, value) = item.map_err(failed)?;
+        Ok((key.to_vec(), value.to_vec()))
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<(Vec<u8>, Vec<u8>), IndexError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(Self::row)
+    }
+}
+
+impl DoubleEndedIterator for Rows {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(Self::row)
+    }
+}
+
+/// The open index of one data directory.
+pub(super) struct Index {
+    db: sled::Db,
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    marks: Marks,
+    proven: AtomicBool,
+    unflushed: AtomicUsize,
+}
+
+impl Index {
+    /// Opens the index of a data directory, or an empty one in its place if it cannot be believed.
+    pub(super) fn open(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        boot: &str,
+        log: &FoundLog,
+    ) -> Result<(Self, Option<Watermark>, Option<RebuildReason>), IndexError> {
+        let io = |source| IndexError::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        let marks = Marks::new(Arc::clone(&files), dir.to_owned());
+        let place = dir.join(DIRECTORY);
+        let names = files.list(dir).map_err(io)?;
+        let mut reason = if !names.iter().any(|name| name == DIRECTORY) {
+            Some(RebuildReason::Missing)
+        } else {
+            match marks.read(boot).map_err(io)? {
+                Left::Usable => None,
+                Left::Unproven => Some(RebuildReason::Unproven),
+                Left::PowerCut => Some(RebuildReason::PowerCut),
+            }
+        };
+        marks.opening(boot).map_err(io)?;
+        let mut found = None;
+        if reason.is_none() {
+            match open_sled(&place).and_then(|db| Ok((read_watermark(&db)?, db))) {
+                Ok((Some(mark), db)) if log.holds(&mark)? => found = Some((mark, db)),
+                Ok((Some(mark), _)) => reason = Some(RebuildReason::NotOfThisLog(mark)),
+                Ok((None, _)) | Err(_) => reason = Some(RebuildReason::Unreadable),
+            }
+        }
+        let (mark, db) = match found {
+            Some((mark, db)) => (Some(mark), db),
+            None => {
+                set_aside(&*files, dir).map_err(io)?;
+                (None, open_sled(&place).map_err(failed)?)
+            }
+        };
+        let index = Self {
+            db,
+            files,
+            dir: dir.to_owned(),
+            marks,
+            proven: AtomicBool::new(false),
+            unflushed: AtomicUsize::new(0),
+        };
+        Ok((index, mark, reason))
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        let value = self.db.get(key).map_err(failed)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// The rows whose keys begin with `prefix`, and whose keys are at least `from` if it is given.
+    pub(super) fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Rows {
+        let Some(from) = from else {
+            return Rows(self.db.scan_prefix(prefix));
+        };
+        let from = from.max(prefix).to_vec();
+        // The first key behind all that begin with the prefix: its last byte below 255, one higher.
+        let mut behind = prefix.to_vec();
+        while behind.pop_if(|byte| *byte == u8::MAX).is_some() {}
+        match behind.last_mut() {
+            None => Rows(self.db.range(from..)),
+            Some(last) => {
+                *last += 1;
+                let behind = behind.max(from.clone());
+                Rows(self.db.range(from..behind))
+            }
+        }
+    }
+
+    /// Writes and removes rows and moves the watermark, all or nothing, visible when this returns.
+    ///
+    /// Durability is not promised: the log is the truth.
+    pub(super) fn commit(
+        &self,
+        rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        mark: &Watermark,
+    ) -> Result<(), IndexError> {
+        if rows.len() > MAX_ROWS {
+            return Err(IndexError::BadRow("more than 65,536 rows in one commit"));
+        }
+        let count = rows.len();
+        let mut batch = sled::Batch::default();
+        let mut bytes = WATERMARK.len() + WATERMARK_LEN;
+        for (key, value) in rows {
+            check_row(&key, value.as_deref())?;
+            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch.insert(WATERMARK, mark.encode());
+        self.db.apply_batch(batch).map_err(failed)?;
+        self.let_go(count)?;
+        if !self.proven.swap(true, Ordering::AcqRel) {
+            self.marks.proven().map_err(|source| self.error(source))?;
+        }
+        if self.unflushed.fetch_add(bytes, Ordering::AcqRel) + bytes >= FLUSH_BYTES {
+            self.unflushed.store(0, Ordering::Release);
+            self.db.flush().map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Lets sled free what a batch replaced. It frees a little at each 128th call, and a batch of a
+    /// thousand rows is one call: without these reads 1,000,000 rows took 760 MB and 3,000,000 took 7 GB,
+    /// with them 1,000,000 take 124 MB at the same speed.
+    fn let_go(&self, rows: usize) -> Result<(), IndexError> {
+        for _ in 0..rows {
+            self.db.get(WATERMARK).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The watermark as it was last committed.
+    pub(super) fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+        read_watermark(&self.db).map_err(failed)
+    }
+
+    /// Closes the index so that the next start believes it, also after a power cut.
+    pub(super) fn close(self) -> Result<(), IndexError> {
+        let (files, dir, marks) = (self.files, self.dir, self.marks);
+        self.db.flush().map_err(failed)?;
+        // The last handle: its drop joins sled's flusher.
+        drop(self.db);
+        files
+            .sync_tree(&dir.join(DIRECTORY))
+            .and_then(|()| marks.closed())
+            .map_err(|source| IndexError::Io { path: dir, source })
+    }
+
+    fn error(&self, source: io::Error) -> IndexError {
+        IndexError::Io {
+            path: self.dir.clone(),
+            source,
+        }
+    }
+}
+
+fn open_sled(place: &Path) -> sled::Result<sled::Db> {
+    sled::Config::default()
+        .path(place)
+        .cache_capacity(CACHE)
+        .flush_every_ms(Some(FLUSH_EVERY_MS))
+        .open()
+}
+
+fn read_watermark(db: &sled::Db) -> sled::Result<Option<Watermark>> {
+    Ok(db
+        .get(WATERMARK)?
+        .and_then(|bytes| Watermark::decode(&bytes)))
+}
+
+/// Moves the index out of the way, in place of the one that was moved before.
+fn set_aside(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    let names = files.list(dir)?;
+    let has = |name: &str| names.iter().any(|other| other == name);
+    if !has(DIRECTORY) {
+        return Ok(());
+    }
+    if has(ASIDE) {
+        files.remove_dir(&dir.join(ASIDE))?;
+    }
+    files.rename(&dir.join(DIRECTORY), &dir.join(ASIDE))?;
+    files.sync_dir(dir)
+}
+
+fn check_row(key: &[u8], value: Option<&[u8]>) -> Result<(), IndexError> {
+    let bad = if key.is_empty() || key[0] == OWN {
+        "a key is empty or begins with a zero byte"
+    } else if key.len() > MAX_ROW {
+        "a key longer than 256 bytes"
+    } else if value.is_some_and(|value| value.len() > MAX_ROW) {
+        "a value longer than 256 bytes"
+    } else {
+        return Ok(());
+    };
+    Err(IndexError::BadRow(bad))
+}
+
+fn failed(error: sled::Error) -> IndexError {
+    IndexError::Failed(Box::new(error))
+}

@@ -1,0 +1,312 @@
+//! The store of one data directory: blocks that are never lost, and an index that can always be made again.
+//!
+//! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
+//! walking · `recover`, `copy`, `damage` opening after a crash · `index` rows in sled · `watermark`, `marks`
+//! whether they are believed · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
+//! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send.
+
+pub mod blocks;
+pub mod car;
+mod copy;
+pub mod damage;
+pub mod files;
+pub mod index;
+pub mod marks;
+pub mod recover;
+pub mod segments;
+pub mod side;
+pub mod watermark;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use city_protocol::ids::BlockId;
+
+pub use blocks::{Block, Blocks, Location, Position, ReadError};
+pub use damage::Damage;
+pub use files::{FileHandle, Files, OsFiles};
+pub use index::{IndexError, Rows};
+pub use recover::{LogError, Recovery};
+pub use segments::{AppendError, Limits, SegmentLog};
+pub use side::{SideError, SideLog};
+pub use watermark::{OpenOutcome, RebuildReason, Watermark};
+
+use index::Index;
+use recover::FoundLog;
+
+/// The ledger's segments.
+const LEDGER: &str = "ledger";
+/// The trust log's segments.
+const TRUST: &str = "trust";
+/// Locked while a process uses the directory; holds its process id.
+const LOCK: &str = "LOCK";
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// The disk.
+    pub files: Arc<dyn Files>,
+    /// Sizes of the ledger's log.
+    pub limits: Limits,
+    /// The machine's boot id; see [`marks::boot_id`].
+    pub boot_id: String,
+}
+
+impl StoreOptions {
+    /// The operating system's disk and boot, and the default sizes. Without `/proc` each start is taken
+    /// for another boot, so that the index is rebuilt after every unclean stop.
+    #[must_use]
+    pub fn new() -> Self {
+        let unknown = || format!("process {}", std::process::id());
+        Self {
+            files: Arc::new(OsFiles),
+            limits: Limits::default(),
+            boot_id: marks::boot_id().unwrap_or_else(|_| unknown()),
+        }
+    }
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What opening found. If `ledger.damage` is set, or the index is `NotOfThisLog`, acknowledged blocks may be
+/// lost: the node must not sign before it compared its own log with peers.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenReport {
+    /// What the caller has to index.
+    pub index: OpenOutcome,
+    /// How the ledger's log was left.
+    pub ledger: Recovery,
+    /// How the trust log was left.
+    pub trust: Recovery,
+}
+
+/// Why a store could not be opened or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the directory.
+    #[error(
+        "{} is in use by process {holder}: stop that one, or give this one another --data-dir", dir.display()
+    )]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+        /// The process id in the lock file, or `unknown`.
+        holder: String,
+    },
+    /// The directory could not be made or locked.
+    #[error("{} cannot be used as data directory; look at its rights and at the disk", dir.display())]
+    Directory {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The ledger's log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The trust log.
+    #[error(transparent)]
+    Side(#[from] SideError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// An open data directory. It is shared by reference: one writer at a time, any number of readers.
+///
+/// Dropping it without [`Store::close`] is like a kill: the next open catches up.
+pub struct Store {
+    ledger: SegmentLog,
+    trust: SideLog,
+    index: Index,
+    // Last, so that the lock is given up after everything else.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or makes the store of the network with this genesis.
+    ///
+    /// The caller then does what [`OpenReport::index`] says, before anything else reads rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(
+        dir: &Path,
+        genesis: BlockId,
+        options: StoreOptions,
+    ) -> Result<(Self, OpenReport), StoreError> {
+        let StoreOptions {
+            files,
+            limits,
+            boot_id,
+        } = options;
+        let directory = |source| StoreError::Directory {
+            dir: dir.to_owned(),
+            source,
+        };
+        files.create_dir(dir).map_err(directory)?;
+        let lock = lock(dir)?;
+        let found = FoundLog::find(Arc::clone(&files), &dir.join(LEDGER), genesis, limits)?;
+        let reserve = limits.space_reserve;
+        let (trust, trusted) =
+            SideLog::open(Arc::clone(&files), &dir.join(TRUST), genesis, reserve)?;
+        // The names `ledger` and `trust` themselves.
+        files.sync_dir(dir).map_err(directory)?;
+        let empty = found.is_empty()?;
+        let (index, mark, reason) = Index::open(files, dir, &boot_id, &found)?;
+        let (ledger, recovery) = found.recover(mark.map(|mark| mark.position))?;
+        let outcome = match (mark, reason) {
+            (Some(mark), _) if has_blocks_from(&ledger, mark.position) => {
+                OpenOutcome::CatchUp(mark)
+            }
+            (Some(mark), _) => OpenOutcome::Current(mark),
+            (None, Some(reason)) if !(empty && reason == RebuildReason::Missing) => {
+                OpenOutcome::Rebuild(reason)
+            }
+            (None, _) => OpenOutcome::Empty,
+        };
+        let report = OpenReport {
+            index: outcome,
+            ledger: recovery,
+            trust: trusted,
+        };
+        let store = Self {
+            ledger,
+            trust,
+            index,
+            _lock: lock,
+        };
+        Ok((store, report))
+    }
+
+    /// Appends blocks in this order with one `fdatasync`; see [`SegmentLog::append_group`].
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_group(&self, group: &[(BlockId, &[u8])]) -> Result<Vec<Location>, AppendError> {
+        self.ledger.append_group(group)
+    }
+
+    /// Writes (`Some`) and removes (`None`) rows and moves the watermark, all or nothing.
+    ///
+    /// Keys have 1 to 256 bytes and do not begin with zero, values at most 256. The watermark must stand
+    /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: each commit
+    /// waits for sled when it lags.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn commit_rows(
+        &self,
+        rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        watermark: &Watermark,
+    ) -> Result<(), IndexError> {
+        if watermark.position > self.ledger.end() {
+            return Err(IndexError::BadRow("a watermark beyond the log"));
+        }
+        self.index.commit(rows, watermark)
+    }
+
+    /// The value of an index row.
+    ///
+    /// # Errors
+    /// [`IndexError::Failed`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.index.get(key)
+    }
+
+    /// The rows whose keys begin with `prefix`, in order; `.rev()` walks from the last.
+    #[must_use]
+    pub fn scan_prefix(&self, prefix: &[u8]) -> Rows {
+        self.index.scan(prefix, None)
+    }
+
+    /// The rows whose keys begin with `prefix` and are at least `from`: the next page of a listing.
+    #[must_use]
+    pub fn scan_prefix_from(&self, prefix: &[u8], from: &[u8]) -> Rows {
+        self.index.scan(prefix, Some(from))
+    }
+
+    /// The watermark of the last commit.
+    ///
+    /// # Errors
+    /// [`IndexError::Failed`].
+    pub fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+        self.index.watermark()
+    }
+
+    /// Reads a block and checks its hash. The caller compares the id with the one that was looked up.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_block(&self, at: &Location) -> Result<Block, ReadError> {
+        self.ledger.read(at)
+    }
+
+    /// Walks the blocks from a position; see [`SegmentLog::blocks_from`].
+    #[must_use]
+    pub fn blocks_from(&self, from: Position) -> Blocks<'_> {
+        self.ledger.blocks_from(from)
+    }
+
+    /// The ledger's log, for its end and its damage note.
+    #[must_use]
+    pub fn ledger(&self) -> &SegmentLog {
+        &self.ledger
+    }
+
+    /// The trust log.
+    #[must_use]
+    pub fn trust(&self) -> &SideLog {
+        &self.trust
+    }
+
+    /// Flushes, fsyncs and closes, so that the next open believes the index.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`]; the next open then catches up or rebuilds.
+    pub fn close(self) -> Result<(), StoreError> {
+        Ok(self.index.close()?)
+    }
+}
+
+/// Whether a walk from here would find anything: the end may lie in a later segment that is still empty.
+fn has_blocks_from(log: &SegmentLog, from: Position) -> bool {
+    log.blocks_from(from).next().is_some()
+}
+
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let directory = |source| StoreError::Directory {
+        dir: dir.to_owned(),
+        source,
+    };
+    let mut how = OpenOptions::new();
+    how.read(true).write(true).create(true).truncate(false);
+    let mut file = how.open(dir.join(LOCK)).map_err(directory)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            // A process id has at most 10 digits.
+            let mut holder = String::new();
+            let read = Read::by_ref(&mut file).take(16).read_to_string(&mut holder);
+            if read.is_err() || holder.trim().is_empty() {
+                holder = "unknown".to_owned();
+            }
+            return Err(StoreError::InUse {
+                dir: dir.to_owned(),
+                holder: holder.trim().to_owned(),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(directory(source)),
+    }
+    // Only a hint for the message above: on a full disk the lock works without it.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(file)
+}
