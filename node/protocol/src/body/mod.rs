@@ -9,7 +9,7 @@ mod label;
 mod officer;
 mod person;
 
-pub use charter::{Charter, Officer, Officers};
+pub use charter::{Charter, Der, Officer, Officers};
 pub use home::{Fault, OwnEntry, Settle, Start};
 pub use label::Label;
 pub use officer::Grant;
