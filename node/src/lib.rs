@@ -3,6 +3,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod admin;
+pub mod api;
+pub mod client;
 pub mod engine;
 pub mod journal;
 pub mod keys;
