@@ -279,6 +279,7 @@ impl World {
             signer: Box::new(key.clone()),
             policy: PlacePolicy::default(),
             start: Start { v: 1, software: "test/1".into(), clock: "ntp".into(), trust: None },
+            may_sequence: true,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The command line: noun–verb, data on standard output, logs and errors on standard error. Index card:
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
-//! SSLKEYLOGFILE · `logging` · `shell` completions and manual · `pending` what is not in this binary ·
+//! SSLKEYLOGFILE · `logging` · `shell` completions and manual · `launch` what needs the daemon's rooms ·
 //! and one file for each noun.
 
 mod config;
@@ -9,9 +9,9 @@ mod exit;
 mod init;
 mod key;
 mod keylog;
+mod launch;
 mod logging;
 mod output;
-mod pending;
 mod place;
 mod run;
 mod shell;
@@ -111,11 +111,11 @@ fn dispatch(command: Command) -> Outcome {
         Command::Run(args) => {
             let (config, located, identity) = run::prepare(&args)?;
             logging::start(config.log.level.as_str());
-            pending::run(&args, config, located, identity)
+            launch::run(&args, config, located, identity)
         }
-        Command::Demo(args) => pending::demo(&args),
-        Command::Status(args) => pending::status(&args),
-        Command::Store(args) => pending::store(&args),
+        Command::Demo(args) => launch::demo(&args),
+        Command::Status(args) => launch::status(&args),
+        Command::Store(args) => launch::store(&args),
         Command::Init(args) => init::run(*args),
         Command::Config(command) => config::run(&command),
         Command::Key(command) => key::run(&command),

@@ -15,7 +15,7 @@ pub struct StoreArgs {
 /// What can be done with the store of a node that is not running.
 #[derive(Clone, Debug, Subcommand)]
 pub enum StoreVerb {
-    /// Check every hash, signature and link of the ledger on disk; changes nothing.
+    /// Check every hash, signature and link of the ledger on disk. (Opening it recovers what a crash left.)
     #[command(after_help = "\
 Example:
   city-node store verify --data-dir data

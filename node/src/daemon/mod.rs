@@ -2,27 +2,28 @@
 
 mod open;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use city_protocol::place::BoundaryIndex;
 use city_protocol::trust::KeyAnnouncement;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminState};
+use crate::admin::{AdminSocket, AdminState, SocketError};
 use crate::api::{self, ApiState};
 use crate::config::Config;
-use crate::engine::{Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey, utc};
+use crate::engine::{Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey};
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::{TlsError, tls};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
-pub use open::{OpenError, Opened, open};
+pub use open::{OpenError, Opened, open, open_for_reading, set_index_aside};
 
 /// Frames and events of the network that wait: with 1.1 MB frames this bounds memory.
 const NET_EVENTS: usize = 16;
@@ -51,7 +52,7 @@ pub enum DaemonError {
     },
     /// The admin socket.
     #[error("the admin socket could not be opened")]
-    Admin(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Admin(#[from] SocketError),
     /// Signals could not be waited for.
     #[error("signals cannot be waited for")]
     Signals(#[source] std::io::Error),
@@ -73,7 +74,12 @@ pub async fn serve(
     identity: Identity,
     stop: CancellationToken,
 ) -> Result<(), DaemonError> {
-    let Opened { store, replica, whitelist, boundary } = open(&dir, &config, &identity)?;
+    let started = Instant::now();
+    let mut progress = |vertices| tracing::info!(vertices, "folded");
+    let Opened { store, replica, whitelist, boundary, .. } =
+        open(&dir, &config, &identity, &mut progress)?;
+    let names = boundary.as_ref().map(names_of).unwrap_or_default();
+    let credit = boundary.as_ref().map(|index| index.credit().to_owned()).unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let antenna = Antenna::new(open::antenna_config(&dir, &config, &identity, boundary));
@@ -111,12 +117,21 @@ pub async fn serve(
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| DaemonError::ApiListen { address, source })?;
-    let tls = Arc::new(tls::server_config(identity.tls.clone_identity())?);
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock);
+    let tls = Arc::new(tls::server_config(identity.tls.clone())?);
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+        .with_boundary_credit(&credit);
     tasks.spawn(api::serve(listener, tls, api_state, stop.clone()));
-    let admin_state = AdminState::new(engine.handle().clone(), antenna, net.clone(), clock);
-    let admin = admin::bind(&dir.admin_socket()).map_err(|e| DaemonError::Admin(e.into()))?;
-    tasks.spawn(admin::serve(admin, admin_state, stop.clone()));
+    let admin = AdminSocket::bind(&dir.admin_socket()).await?;
+    let admin_state = AdminState {
+        engine: engine.handle().clone(),
+        antenna,
+        net: Some(net.clone()),
+        clock,
+        started,
+        peer_id: identity.transport.public().to_peer_id(),
+        names: Arc::new(names),
+    };
+    tasks.spawn(admin.serve(admin_state, stop.clone()));
     tasks.close();
     tracing::info!(
         region = %identity.authority.region(),
@@ -181,11 +196,8 @@ pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
     })
 }
 
-/// Where the data directory of a run is.
-#[derive(Clone, Debug)]
-pub struct RunPaths {
-    /// The configuration file.
-    pub config: PathBuf,
-    /// The data directory.
-    pub dir: PathBuf,
+/// Names of municipalities by code.
+fn names_of(index: &BoundaryIndex) -> BTreeMap<String, String> {
+    let municipalities = index.municipalities().iter();
+    municipalities.map(|city| (city.code.clone(), city.name.clone())).collect()
 }

@@ -11,7 +11,7 @@ use city_protocol::place::BoundaryIndex;
 use city_protocol::replica::{Replica, ReplicaConfig};
 
 use crate::config::Config;
-use crate::engine::{RebuildError, StoreHistory, SystemClock, bring_up_to_date, utc};
+use crate::engine::{RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc};
 use crate::journal::log_rows;
 use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
@@ -34,6 +34,8 @@ pub struct Opened {
     pub whitelist: Whitelist,
     /// The outlines, if there are any.
     pub boundary: Option<BoundaryIndex>,
+    /// What was folded to bring the index up to date.
+    pub folded: RebuildReport,
 }
 
 /// Why a data directory could not be opened.
@@ -65,20 +67,26 @@ pub enum OpenError {
         /// Why.
         why: String,
     },
-    /// A recorded receiver on a live network.
-    #[error("gnss.recorded = true, but the network's purpose is live: recordings prove nothing; remove the key from config.toml")]
-    RecordedOnLive,
+    /// The index could not be set aside.
+    #[error("{path}: the index could not be set aside ({source}); look at the directory's rights")]
+    Aside {
+        /// The index directory.
+        path: String,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
 }
 
 /// Opens everything that a node stands on.
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open(dir: &DataDir, config: &Config, identity: &Identity) -> Result<Opened, OpenError> {
-    let live = identity.genesis.purpose == Purpose::Live;
-    if live && config.gnss.recorded {
-        return Err(OpenError::RecordedOnLive);
-    }
+pub fn open(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Opened, OpenError> {
     let boundary = read_boundary(dir, config)?;
     let (store, outcome, damaged) = open_store(dir, config, identity)?;
     let changed = trust::reconcile(store.trust(), &wanted_whitelist(config), utc())?;
@@ -104,9 +112,9 @@ pub fn open(dir: &DataDir, config: &Config, identity: &Identity) -> Result<Opene
         may_sequence: !damaged,
     });
     let store = Arc::new(store);
-    fold(&store, identity, &mut replica, outcome)?;
+    let folded = fold(&store, identity, &mut replica, outcome, progress)?;
     let store = Arc::into_inner(store).expect("folding keeps no reference");
-    Ok(Opened { store, replica, whitelist, boundary })
+    Ok(Opened { store, replica, whitelist, boundary, folded })
 }
 
 /// Opens the store; a new one gets its genesis block. Says whether acknowledged blocks may be lost.
@@ -117,7 +125,7 @@ fn open_store(
 ) -> Result<(Store, OpenOutcome, bool), OpenError> {
     let mut options = StoreOptions::new();
     options.limits.space_reserve = config.store.reserve_mib << 20;
-    let (store, report) = Store::open(dir.root(), identity.genesis.network(), options)?;
+    let (store, report) = Store::open(dir.path(), identity.genesis.network(), options)?;
     if report.index == OpenOutcome::Empty {
         let block = identity.genesis.to_block();
         let id = BlockId::of(&block);
@@ -146,15 +154,40 @@ fn fold(
     identity: &Identity,
     replica: &mut Replica,
     outcome: OpenOutcome,
-) -> Result<(), OpenError> {
+    progress: &mut dyn FnMut(u64),
+) -> Result<RebuildReport, OpenError> {
     match outcome {
         OpenOutcome::Rebuild(reason) => tracing::warn!(?reason, "making the index again"),
         OpenOutcome::CatchUp(_) => tracing::info!("catching up the index"),
         OpenOutcome::Empty | OpenOutcome::Current(_) => {}
     }
-    let progress = |vertices| tracing::info!(vertices, "folded");
-    bring_up_to_date(store, &identity.genesis, replica, outcome, progress)?;
-    Ok(())
+    Ok(bring_up_to_date(store, &identity.genesis, replica, outcome, progress)?)
+}
+
+/// Opens the store of a node that is not running, for looking at it.
+///
+/// # Errors
+/// [`OpenError::Store`].
+pub fn open_for_reading(dir: &DataDir, identity: &Identity) -> Result<Store, OpenError> {
+    let mut options = StoreOptions::new();
+    // Nothing is appended; a full disk is no reason not to look.
+    options.limits.space_reserve = 0;
+    Ok(Store::open(dir.path(), identity.genesis.network(), options)?.0)
+}
+
+/// Sets the index aside, so that the next opening makes it again. Refused while the node runs.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn set_index_aside(dir: &DataDir, identity: &Identity) -> Result<(), OpenError> {
+    open_for_reading(dir, identity)?.close()?;
+    let index = dir.index();
+    match std::fs::remove_dir_all(&index) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::Aside { path: index.display().to_string(), source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn wanted_whitelist(config: &Config) -> trust::Whitelist {
@@ -174,7 +207,7 @@ fn wanted_whitelist(config: &Config) -> trust::Whitelist {
 }
 
 fn read_boundary(dir: &DataDir, config: &Config) -> Result<Option<BoundaryIndex>, OpenError> {
-    let path = dir.root().join(&config.place.boundary);
+    let path = dir.resolve(&config.place.boundary);
     let failed =
         |why: String| OpenError::Boundary { path: path.display().to_string(), why };
     match std::fs::read(&path) {
@@ -203,7 +236,7 @@ pub(super) fn antenna_config(
     boundary: Option<BoundaryIndex>,
 ) -> AntennaConfig {
     let receiver = config.gnss.device.as_ref().map(|device| ReceiverConfig {
-        device: dir.root().join(device),
+        device: dir.resolve(device),
         baud: config.gnss.baud,
     });
     AntennaConfig {

@@ -1,15 +1,17 @@
 //! The nodes: real processes of this very binary, each on its own data directory. They stop when told to,
 //! and by themselves when this process is gone: their standard input ends.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::cast::Municipality;
+use crate::admin::pages::{AuditPage, Status, VerifyPage};
 use crate::client::AdminClient;
+use crate::config::keys::VARIABLE_PREFIX;
 
 /// How long a node may take until it answers.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -23,9 +25,9 @@ const LOG_TAIL: usize = 12;
 /// A running node.
 pub(super) struct Node {
     child: Child,
-    admin: AdminClient,
+    socket: PathBuf,
     name: String,
-    log: std::path::PathBuf,
+    log: PathBuf,
 }
 
 impl Node {
@@ -35,7 +37,14 @@ impl Node {
         let log = city.data.path().join("node.log");
         let file = std::fs::File::create(&log)
             .with_context(|| format!("{} cannot be written", log.display()))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // Settings of this process's surroundings are not the nodes' own.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(VARIABLE_PREFIX) {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .arg("run")
             .arg("--data-dir")
             .arg(city.data.path())
@@ -46,8 +55,8 @@ impl Node {
             .kill_on_drop(true)
             .spawn()
             .context("a node could not be started")?;
-        let admin = AdminClient::new(city.data.admin_socket());
-        Ok(Self { child, admin, name: city.plan.name.clone(), log })
+        let socket = city.data.admin_socket();
+        Ok(Self { child, socket, name: city.plan.name.clone(), log })
     }
 
     /// Waits until the node answers on its admin socket.
@@ -57,7 +66,7 @@ impl Node {
             if let Some(status) = self.child.try_wait().context("waiting for a node")? {
                 bail!("the node of {} ended with {status}; its log says:\n{}", self.name, self.tail());
             }
-            if self.admin.get("/v1/status").await.is_ok() {
+            if self.status().await.is_ok() {
                 return Ok(());
             }
             if begun.elapsed() > START_WITHIN {
@@ -67,9 +76,23 @@ impl Node {
         }
     }
 
-    /// Asks the node's admin socket.
-    pub(super) async fn ask(&self, path: &str) -> Result<Value> {
-        self.admin.get(path).await.with_context(|| format!("{}: {path}", self.name))
+    /// How the node is.
+    pub(super) async fn status(&self) -> Result<Status> {
+        Ok(self.admin().await?.status().await?)
+    }
+
+    /// What its audit says.
+    pub(super) async fn audit(&self) -> Result<AuditPage> {
+        Ok(self.admin().await?.audit().await?)
+    }
+
+    /// What checking every hash and signature says.
+    pub(super) async fn verify(&self) -> Result<VerifyPage> {
+        Ok(self.admin().await?.verify().await?)
+    }
+
+    async fn admin(&self) -> Result<AdminClient> {
+        AdminClient::connect(&self.socket).await.with_context(|| self.name.clone())
     }
 
     /// Stops the node as systemd would, and waits for it.

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
+
+use crate::admin::pages;
 
 /// One step of the story and how long it took.
 #[derive(Clone, Debug, Serialize)]
@@ -23,7 +24,7 @@ pub(super) struct NodeReport {
     pub(super) peer_id: String,
     pub(super) heads: BTreeMap<String, String>,
     pub(super) balances: BTreeMap<String, String>,
-    pub(super) place: Value,
+    pub(super) place: pages::Place,
     #[serde(skip)]
     pub(super) postings: u64,
     #[serde(skip)]
@@ -104,8 +105,6 @@ impl Report {
         let _ = writeln!(out, "{rule}");
         let _ = writeln!(out, "what each node says, asked by itself");
         for node in &self.nodes {
-            let place = &node.place;
-            let text = |key: &str| place[key].as_str().unwrap_or("–").to_owned();
             let _ = writeln!(out, "\n  {} ({})", node.name, node.region);
             for (name, account) in people {
                 let balance = node.balances.get(account).map_or("–", String::as_str);
@@ -114,8 +113,8 @@ impl Report {
             let _ = writeln!(
                 out,
                 "      place {}, municipality {}, {} postings, {} signatures checked",
-                text("grade"),
-                text("municipality"),
+                node.place.grade,
+                node.place.municipality.as_deref().unwrap_or("–"),
                 node.postings,
                 node.signatures
             );

@@ -5,21 +5,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use city_protocol::amount::Amount;
-use city_protocol::body::{AccountTitle, Dimension, GoodsOrMoney, Label};
+use city_protocol::body::AccountTitle;
+use city_protocol::crypto::Signer;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::AccountId;
+use city_protocol::ids::{AccountId, Digest};
 use city_protocol::vertex::Receipt;
-use serde_json::Value;
 
 use super::DemoOptions;
 use super::cast::{Municipality, OFFICERS, found, plans};
 use super::nodes::Node;
 use super::receivers::Receiver;
 use super::report::{NodeReport, RefusalReport, Report, Teller};
-use crate::client::{ApiClient, ClientError, Person, TransferOrder, sign_grant};
+use crate::admin::pages::{self, AuditPage, Status, VerifyPage};
+use crate::api::wire::NodePage;
+use crate::client::officer;
+use crate::client::person::{Order, Person, random};
+use crate::client::{ApiClient, ClientError};
 use crate::engine::utc;
-use crate::pki::{Authority, ClientRequest, Validity};
-use crate::setup::write_config;
+use crate::pki::{Authority, Validity};
+use crate::setup::{load_identity, write_config};
 
 /// Granted to the sender, in hundredths: 1,000.00.
 const GRANT: u64 = 100_000;
@@ -41,12 +45,15 @@ pub(super) struct Stage {
     cast: Vec<Municipality>,
     receivers: Vec<Receiver>,
     nodes: Vec<Node>,
+    /// What each node said of its place when the transfer was made.
+    places: Vec<pages::Place>,
 }
 
 /// A person with a client at their home.
 struct Actor {
     name: String,
     person: Person,
+    home: NodePage,
     api: ApiClient,
 }
 
@@ -127,16 +134,15 @@ async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor
     let authority = Authority::open(&root.join("ca"))?;
     let mut actors = Vec::new();
     for (city, name) in stage.cast.iter().zip(["千代女", "与謝"]) {
-        let api = ApiClient::for_data_dir(city.config.api.listen, &city.data)?;
-        let person = Person::generate(&api).await?;
-        let request = ClientRequest {
-            account: &person.account(),
-            key: person.public_key(),
-            kem: Some(person.kem_key()),
-        };
-        let certificate = authority.issue_client(&request, Validity::days(utc(), CLIENT_DAYS))?;
-        person.enrol(&api, &certificate, utc()).await?;
-        actors.push(Actor { name: name.into(), person, api });
+        let roots = [load_identity(&city.data)?.tls_root];
+        let api = ApiClient::new(&format!("https://{}", city.config.api.listen), &roots)?;
+        let home = api.node().await?;
+        let person = Person::generate(&home);
+        let validity = Validity::days(utc(), CLIENT_DAYS);
+        let certificate =
+            person.request_certificate(|request| authority.issue_client(request, validity))?;
+        api.enrol(&person.enrol(&certificate, utc())?, &certificate, &[]).await?;
+        actors.push(Actor { name: name.into(), person, home, api });
     }
     let receiver = actors.pop().expect("two people were enrolled");
     let sender = actors.pop().expect("two people were enrolled");
@@ -157,10 +163,12 @@ async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor
 /// Two of three officers give the sender 1,000.00.
 async fn grant(teller: &mut Teller, stage: &Stage, sender: &Actor) -> Result<()> {
     let begun = Instant::now();
-    let officers: Vec<_> = stage.cast[0].officers.iter().take(2).collect();
+    let officers: Vec<&dyn Signer> =
+        stage.cast[0].officers.iter().take(2).map(|key| key as &dyn Signer).collect();
     let amount = Amount::from_hundredths(GRANT);
-    let reason = Label::new("demo grant").expect("a plain label");
-    sign_grant(&sender.api, &officers, sender.account(), amount, reason, utc()).await?;
+    let node = sender.api.node().await?;
+    let grant = officer::grant(&node, sender.account(), amount, "demo", utc())?;
+    sender.api.grant(&officer::sign_grant(&grant, &officers)?).await?;
     let line = format!("{} of {} officers grant {} {amount} 愛貨.", OFFICERS.1, OFFICERS.0, sender.name);
     teller.done("grant", begun, &line);
     Ok(())
@@ -176,46 +184,52 @@ async fn pay(
     let begun = Instant::now();
     let played = stage.receivers[0].play().await?;
     await_fixes(&stage.nodes).await?;
-    let order = TransferOrder {
-        receiver: receiver.account(),
-        receiver_home: receiver.person.home(),
-        receiver_municipality: stage.cast[1].plan.region.clone(),
-        amount: Amount::from_hundredths(SENT),
-        subject: "畑の手伝いのお礼".into(),
-        details: "半日の草取り".into(),
-        location: stage.cast[0].plan.name.clone(),
-        account_title: Some(AccountTitle::Expense),
-        dimension: Dimension::Local,
-        goods_or_money: GoodsOrMoney::Money,
-        message: Some(("ありがとうございました".into(), receiver.person.kem_key().clone())),
-    };
-    let place = sender.person.place(&sender.api).await?;
+    for node in &stage.nodes {
+        stage.places.push(node.status().await?.place);
+    }
+    let mut order =
+        Order::new(receiver.account(), &receiver.home, Amount::from_hundredths(SENT));
+    order.subject = "畑の手伝いのお礼".into();
+    order.details = "半日の草取り".into();
+    order.location = stage.cast[0].plan.name.clone();
+    order.account_title = Some(AccountTitle::Expense);
+    order.message = Some((receiver.person.kem().public().clone(), "ありがとうございました".into()));
+    let place = sender.api.place(&sender.account(), &order.transfer_id, &random()).await?;
     let from = played.map_or_else(
-        || "the simulated receiver".to_owned(),
-        |bytes| format!("a recorded receiver ({bytes} bytes)"),
+        || "A simulated receiver".to_owned(),
+        |bytes| format!("A recorded receiver ({bytes} bytes)"),
     );
     teller.done(
         "place",
         begun,
-        &format!("{from} proves the place: {} in {}.", place.grade, place_name(stage, &place.municipality)),
+        &format!("{from} says where the sender's home is: {} — {}.", place_name(stage, place.municipality.as_deref()), place.grade),
     );
-    teller.detail(&format!("why not more: {}", place.reasons.join(", ")));
+    teller.detail(&format!("why no better grade: {}", place.reasons.join(", ")));
 
     let begun = Instant::now();
-    let signed = sender.person.transfer(&order, &place, &sender.api, utc()).await?;
-    let sent = Amount::from_hundredths(SENT);
-    match sender.api.submit_transfer(&signed).await {
+    order.proof_of_place = place.digest;
+    order.sequence = sender.api.account(&sender.account()).await?.next_sequence;
+    order.created_at = utc();
+    let (signed, _private) = sender.person.transfer(&order)?;
+    let sent = order.amount;
+    match sender.api.transfer(&signed).await {
         Ok(booked) => {
-            teller.done("transfer", begun, &format!("{} signs and sends {sent} 愛貨; the home books it and answers with a receipt.", sender.name));
+            let line = format!(
+                "{} signs and sends {sent} 愛貨 over HTTPS; the home answers with a receipt.",
+                sender.name
+            );
+            teller.done("transfer", begun, &line);
             teller.detail(&format!("transaction hash {}", signed.body().transaction_hash()));
-            teller.detail(&format!("vertex {} entry {}", booked.vertex, booked.index));
+            teller.detail(&format!("vertex {}, entry {}", booked.vertex, booked.at.index));
             check_receipt(teller, stage, &booked.receipt)?;
             Ok(None)
         }
         Err(ClientError::Problem(problem)) => {
-            teller.done("transfer", begun, &format!("{} sends {sent} 愛貨; the home refuses: {}", sender.name, problem.code));
-            teller.detail(&problem.detail);
-            Ok(Some(RefusalReport { code: problem.code, detail: problem.detail }))
+            let line =
+                format!("{} sends {sent} 愛貨; the home refuses: {}.", sender.name, problem.code);
+            teller.done("transfer", begun, &line);
+            teller.detail(&problem.title);
+            Ok(Some(RefusalReport { code: problem.code, detail: problem.title }))
         }
         Err(error) => Err(error).context("the transfer could not be submitted"),
     }
@@ -248,7 +262,8 @@ async fn accept(
 ) -> Result<()> {
     let begun = Instant::now();
     let incoming = loop {
-        if let Some(incoming) = receiver.person.incoming(&receiver.api).await?.into_iter().next() {
+        let waiting = receiver.api.incoming(&receiver.account(), None).await?.transfers;
+        if let Some(incoming) = waiting.into_iter().next() {
             break incoming;
         }
         ensure!(begun.elapsed() < AGREE_WITHIN, "the transfer did not reach {}", receiver.name);
@@ -260,7 +275,8 @@ async fn accept(
         &format!("The transfer reaches {} over libp2p with mutual TLS 1.3.", stage.cast[1].plan.name),
     );
     let begun = Instant::now();
-    receiver.person.accept(&incoming, &receiver.api, utc()).await?;
+    let sequence = receiver.api.account(&receiver.account()).await?.next_sequence;
+    receiver.api.accept(&receiver.person.accept(&incoming, sequence, utc())?).await?;
     teller.done("accept", begun, &format!("{} accepts; their home books it.", receiver.name));
 
     let begun = Instant::now();
@@ -281,11 +297,11 @@ async fn await_fixes(nodes: &[Node]) -> Result<()> {
     let begun = Instant::now();
     for node in nodes {
         loop {
-            let status = node.ask("/v1/status").await?;
-            if !status["place"]["lat"].is_null() {
+            let status = node.status().await?;
+            if status.place.lat.is_some() {
                 break;
             }
-            ensure!(begun.elapsed() < FIX_WITHIN, "a receiver gave no fix: {}", status["receiver"]);
+            ensure!(begun.elapsed() < FIX_WITHIN, "a receiver gave no fix: {:?}", status.receiver);
             tokio::time::sleep(POLL).await;
         }
     }
@@ -295,17 +311,17 @@ async fn await_fixes(nodes: &[Node]) -> Result<()> {
 /// Waits until all nodes report the same frontier with nothing in flight for a second.
 async fn agree(teller: &mut Teller, stage: &Stage) -> Result<()> {
     let begun = Instant::now();
-    let mut quiet_since: Option<(Instant, String)> = None;
+    let mut quiet_since: Option<(Instant, Digest)> = None;
     loop {
         let mut frontiers = Vec::new();
         let mut in_flight = 0;
         for node in &stage.nodes {
-            let status = node.ask("/v1/status").await?;
-            frontiers.push(status["frontier_hash"].as_str().unwrap_or_default().to_owned());
-            in_flight += status["in_flight"].as_u64().unwrap_or(u64::MAX);
+            let status = node.status().await?;
+            frontiers.push(status.frontier_hash);
+            in_flight += status.in_flight;
         }
         let same = frontiers.windows(2).all(|pair| pair[0] == pair[1]);
-        let frontier = frontiers.swap_remove(0);
+        let frontier = frontiers[0];
         quiet_since = match quiet_since {
             _ if !same || in_flight > 0 => None,
             Some((since, before)) if before == frontier => Some((since, before)),
@@ -338,16 +354,14 @@ async fn verify(
         refusal,
     };
     let mut problems = Vec::new();
-    for (city, node) in stage.cast.iter().zip(&stage.nodes) {
-        let status = node.ask("/v1/status").await?;
-        let audit = node.ask("/v1/audit").await?;
-        let checked = node.ask("/v1/verify").await?;
-        report.conserved &= audit["conserved"] == true;
-        report.journal_matches &= audit["journal_matches"] == true;
-        for problem in checked["problems"].as_array().into_iter().flatten() {
-            problems.push(format!("{}: {problem}", city.plan.name));
-        }
-        report.nodes.push(node_report(city, &status, &audit, &checked)?);
+    for (i, node) in stage.nodes.iter().enumerate() {
+        let (status, audit, checked) =
+            (node.status().await?, node.audit().await?, node.verify().await?);
+        report.conserved &= audit.conserved;
+        report.journal_matches &= audit.journal_matches;
+        let name = &stage.cast[i].plan.name;
+        problems.extend(checked.problems.iter().map(|problem| format!("{name}: {problem}")));
+        report.nodes.push(node_report(stage, i, &status, &audit, &checked));
     }
     let equal = |of: fn(&NodeReport) -> String| {
         report.nodes.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
@@ -363,40 +377,37 @@ async fn verify(
 }
 
 fn node_report(
-    city: &Municipality,
-    status: &Value,
-    audit: &Value,
-    checked: &Value,
-) -> Result<NodeReport> {
-    let heads = status["frontier"].as_array().context("the frontier in status")?;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Ok(NodeReport {
+    stage: &Stage,
+    i: usize,
+    status: &Status,
+    audit: &AuditPage,
+    checked: &VerifyPage,
+) -> NodeReport {
+    let city = &stage.cast[i];
+    let heads = status.frontier.iter();
+    let balances = audit.available.iter();
+    NodeReport {
         region: city.plan.region.to_string(),
         name: city.plan.name.clone(),
         peer_id: city.report.peer_id.to_string(),
-        heads: heads.iter().map(|head| (text(&head["log"]), text(&head["head"]))).collect(),
-        balances: audit["available"]
-            .as_object()
-            .context("balances in the audit")?
-            .iter()
-            .map(|(account, amount)| (account.clone(), text(amount)))
-            .collect(),
-        place: status["place"].clone(),
-        postings: audit["postings"].as_u64().unwrap_or(0),
-        signatures: checked["signatures"].as_u64().unwrap_or(0),
-    })
+        heads: heads.map(|head| (head.log.to_string(), head.head.clone())).collect(),
+        balances: balances.map(|(account, sum)| (account.to_string(), sum.clone())).collect(),
+        place: stage.places[i].clone(),
+        postings: audit.postings,
+        signatures: checked.signatures,
+    }
 }
 
-fn place_name(stage: &Stage, code: &Option<String>) -> String {
+fn place_name(stage: &Stage, code: Option<&str>) -> String {
     let Some(code) = code else { return "no municipality".into() };
     let name = stage.cast[0].plan.boundary.municipality(code).map(|m| m.name.clone());
-    name.map_or_else(|| code.clone(), |name| format!("{name} ({code})"))
+    name.map_or_else(|| code.to_owned(), |name| format!("{name} ({code})"))
 }
 
 impl Stage {
     /// Nothing on it yet.
     pub(super) const fn empty() -> Self {
-        Self { cast: Vec::new(), receivers: Vec::new(), nodes: Vec::new() }
+        Self { cast: Vec::new(), receivers: Vec::new(), nodes: Vec::new(), places: Vec::new() }
     }
 
     /// Stops what was started, in order; the first failure is told after all were tried.
