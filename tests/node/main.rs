@@ -1,5 +1,8 @@
 //! Tests of `city-node`.
 
 mod api;
+mod cli;
+mod config;
 mod net;
+mod setup;
 mod store;

@@ -1,7 +1,7 @@
 //! Deterministic DAG-CBOR: what is not exactly what the encoder would have written is refused.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
 
@@ -33,10 +33,33 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Re
     }
 }
 
+/// As [`decode`], for a map whose `v` names its form: a later form may have any other fields, and is told
+/// apart from a wrong one.
+///
+/// # Errors
+/// [`Refusal::UnknownVersion`], and those of [`decode`].
+pub fn decode_version<T: DeserializeOwned + Serialize>(
+    bytes: &[u8],
+    limit: usize,
+    version: u64,
+) -> Result<T, Refusal> {
+    #[derive(Deserialize)]
+    struct Form {
+        v: u64,
+    }
+    if bytes.len() > limit {
+        return Err(Refusal::TooLarge);
+    }
+    match serde_ipld_dagcbor::from_slice::<Form>(bytes) {
+        Ok(form) if form.v != version => Err(Refusal::UnknownVersion),
+        Ok(_) => decode(bytes, limit),
+        Err(_) => Err(Refusal::BadCbor),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]

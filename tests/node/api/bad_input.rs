@@ -113,7 +113,7 @@ async fn bad_transfers_are_refused_and_nothing_is_stored() {
             "place-unknown",
         ),
         ("proof_of_place", json!(other_place), 422, "place-mismatch"),
-        ("transfer_id", json!("00"), 400, "bad-field"),
+        ("transfer_id", json!("00"), 400, "bad-id"),
         ("subject", json!(""), 400, "bad-field"),
         ("subject", json!("plain text"), 400, "bad-field"),
         ("from_wallet", json!(""), 400, "bad-field"),
@@ -121,7 +121,7 @@ async fn bad_transfers_are_refused_and_nothing_is_stored() {
         ("version", json!(2), 400, "unknown-version"),
         ("type", json!("accept"), 400, "bad-field"),
         ("unheard_of", json!("x"), 400, "bad-field"),
-        ("sender_municipality", json!("17201"), 400, "bad-field"),
+        ("sender_municipality", json!("17201"), 400, "bad-region"),
     ];
     for (field, value, status, code) in fields {
         let mut changed = serde_json::to_value(&body).unwrap();

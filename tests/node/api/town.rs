@@ -171,6 +171,7 @@ impl Founded {
             authority: Arc::clone(&self.authority),
             signer: Box::new(Arc::clone(&self.node_key)),
             policy: PlacePolicy::default(),
+            may_sequence: true,
             start: Start {
                 v: 1,
                 software: "city-node test".into(),

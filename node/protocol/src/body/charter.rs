@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BODY_VERSION, Kind};
+use super::Kind;
 use crate::amount::Timestamp;
 use crate::crypto::{Algorithm, PublicKey, TAG_CHARTER};
 use crate::ids::{LogId, NetworkId, sha256};
@@ -11,11 +11,11 @@ use crate::refusal::Refusal;
 use crate::region::Region;
 
 /// Most officers of a municipality: their raw keys stand in the charter.
-pub const MAX_OFFICERS: usize = 9;
+pub(super) const MAX_OFFICERS: usize = 9;
 /// Most intermediate certificates between a node certificate and a root.
-pub const MAX_CHAIN: usize = 3;
+pub(super) const MAX_CHAIN: usize = 3;
 /// Most witnesses that a charter names (DESIGN §5).
-pub const MAX_WITNESSES: usize = 7;
+pub(super) const MAX_WITNESSES: usize = 7;
 
 /// One officer: a raw key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +76,9 @@ impl Charter {
     /// # Errors
     /// The refusals of [`json::read`] and of the fields.
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        let charter: Self = json::read(bytes, json::MAX_CHARTER_BODY)?;
-        if charter.version != BODY_VERSION {
-            return Err(Refusal::UnknownVersion);
-        }
+        let value = json::read_object(bytes, json::MAX_CHARTER_BODY)?;
+        super::precise_refusal(&value)?;
+        let charter: Self = serde_json::from_value(value).map_err(|_| Refusal::BadField)?;
         let officers = &charter.officers;
         let known = officers.keys.len() as u64;
         let plausible = charter.kind == Kind::Charter

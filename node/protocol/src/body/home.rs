@@ -9,7 +9,7 @@ use crate::ids::{BlockId, Digest, LogId};
 use crate::refusal::Refusal;
 
 /// Longest body that a home writes, in bytes: two signed headers and some.
-pub const MAX_HOME_BODY: usize = 32 * 1024;
+const MAX_HOME_BODY: usize = 32 * 1024;
 /// Longest software name in a `start`.
 const MAX_SOFTWARE: usize = 64;
 
@@ -50,8 +50,7 @@ impl Settle {
     /// # Errors
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        let body: Self = codec::decode(bytes, MAX_HOME_BODY)?;
-        version(body.v)?;
+        let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
         if body.reason == Self::ACCEPTED { Ok(body) } else { Err(Refusal::BadField) }
     }
 }
@@ -77,8 +76,7 @@ impl Start {
     /// # Errors
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        let body: Self = codec::decode(bytes, MAX_HOME_BODY)?;
-        version(body.v)?;
+        let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
         let known_clock = matches!(body.clock.as_str(), "gnss" | "ntp" | "rtc");
         let named = !body.software.is_empty() && body.software.len() <= MAX_SOFTWARE;
         if known_clock && named { Ok(body) } else { Err(Refusal::BadField) }
@@ -107,18 +105,20 @@ impl Fault {
     /// The only reason so far.
     pub const EQUIVOCATION: &'static str = "equivocation";
 
+    /// The fault of these two header blocks, lower id first.
+    #[must_use]
+    pub fn equivocation(log: LogId, epoch: u64, cut: u64, a: Vec<u8>, b: Vec<u8>) -> Self {
+        let reason = Self::EQUIVOCATION.into();
+        Self { v: 1, log, epoch, reason, cut, evidence: vec![a.into(), b.into()] }
+    }
+
     /// Reads the body. Whether the evidence convicts is checked where the log's key is known.
     ///
     /// # Errors
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        let body: Self = codec::decode(bytes, MAX_HOME_BODY)?;
-        version(body.v)?;
+        let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
         let two = body.evidence.len() == 2;
         if body.reason == Self::EQUIVOCATION && two { Ok(body) } else { Err(Refusal::BadField) }
     }
-}
-
-const fn version(v: u64) -> Result<(), Refusal> {
-    if v == super::BODY_VERSION { Ok(()) } else { Err(Refusal::UnknownVersion) }
 }

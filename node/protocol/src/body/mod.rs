@@ -9,7 +9,7 @@ mod label;
 mod officer;
 mod person;
 
-pub use charter::{Charter, Officer, Officers};
+pub use charter::{Charter, Der, Officer, Officers};
 pub use home::{Fault, OwnEntry, Settle, Start};
 pub use label::Label;
 pub use officer::Grant;
@@ -21,11 +21,12 @@ use std::str::FromStr;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::amount::Timestamp;
+use crate::amount::{Amount, Timestamp};
 use crate::crypto::{Algorithm, DomainTag};
-use crate::ids::{Digest, KeyId, LogId, NetworkId};
+use crate::ids::{AccountId, Digest, KeyId, LogId, NetworkId, TransferId};
 use crate::json;
 use crate::refusal::Refusal;
+use crate::region::Region;
 
 /// The version that every body of this software carries.
 pub const BODY_VERSION: u64 = 1;
@@ -154,16 +155,13 @@ pub struct Common {
 /// Reads a person's body from the exact bytes that were signed.
 ///
 /// # Errors
-/// [`Refusal::UnknownAlgorithm`] before everything about the body's type, then the refusals of
-/// [`json::read`] and of the body itself.
+/// [`Refusal::UnknownVersion`] before everything about the body's type, then the refusals of single
+/// fields, of [`json::read`] and of the body itself.
 pub fn read_person_body<B: PersonBody>(bytes: &[u8]) -> Result<B, Refusal> {
     let value = json::read_object(bytes, json::MAX_SIGNED_BODY)?;
     precise_refusal(&value)?;
     let body: B = serde_json::from_value(value).map_err(|_| Refusal::BadField)?;
     let common = body.common();
-    if common.version != BODY_VERSION {
-        return Err(Refusal::UnknownVersion);
-    }
     if common.kind != B::KIND {
         return Err(Refusal::BadField);
     }
@@ -171,14 +169,30 @@ pub fn read_person_body<B: PersonBody>(bytes: &[u8]) -> Result<B, Refusal> {
     Ok(body)
 }
 
-/// Where a field's own form is wrong, says so instead of the general `bad-field`.
+/// Where a field's own form is wrong, says so instead of the general `bad-field`; a later form is told
+/// apart from a wrong one by its `version` alone.
 fn precise_refusal(value: &serde_json::Value) -> Result<(), Refusal> {
-    let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
-    if let Some(alg) = text("alg") {
-        alg.parse::<Algorithm>()?;
+    fn form<T: FromStr<Err = Refusal>>(text: &str) -> Result<(), Refusal> {
+        text.parse::<T>().map(|_| ())
     }
-    if let Some(amount) = text("amount") {
-        amount.parse::<crate::amount::Amount>()?.positive()?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64);
+    if version.is_some_and(|version| version != BODY_VERSION) {
+        return Err(Refusal::UnknownVersion);
+    }
+    let fields = value.as_object().into_iter().flatten();
+    for (name, value) in fields {
+        let Some(text) = value.as_str() else { continue };
+        match name.as_str() {
+            "alg" => form::<Algorithm>(text)?,
+            "amount" => drop(text.parse::<Amount>()?.positive()?),
+            "network" => form::<NetworkId>(text)?,
+            "key" => form::<KeyId>(text)?,
+            "home" | "receiver_home" | "sender_home" => form::<LogId>(text)?,
+            "sender" | "receiver" | "account" => form::<AccountId>(text)?,
+            "transfer_id" => form::<TransferId>(text)?,
+            "sender_municipality" | "receiver_municipality" => form::<Region>(text)?,
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BODY_VERSION, Kind, Label};
+use super::{Kind, Label};
 use crate::amount::{Amount, Timestamp};
 use crate::crypto::Algorithm;
 use crate::ids::{AccountId, KeyId, LogId, NetworkId, length_prefixed};
@@ -44,9 +44,6 @@ impl Grant {
         let value = json::read_object(bytes, json::MAX_SIGNED_BODY)?;
         super::precise_refusal(&value)?;
         let grant: Self = serde_json::from_value(value).map_err(|_| Refusal::BadField)?;
-        if grant.version != BODY_VERSION {
-            return Err(Refusal::UnknownVersion);
-        }
         if grant.kind != Kind::Grant || grant.officers_sequence == 0 {
             return Err(Refusal::BadField);
         }

@@ -234,17 +234,19 @@ impl Fold {
         ctx.layers.with(&self.changes)
     }
 
-    /// Notes when the home received an entry: the vertex cannot be earlier.
-    pub(super) fn received(&mut self, at: Timestamp) {
-        self.not_before = self.not_before.max(at);
+    /// Whether a vertex that holds what it holds so far can still carry an entry which the home received
+    /// at this time and had to sequence until `last`.
+    pub(super) fn can_be_dated(&self, received: Timestamp, last: Timestamp) -> bool {
+        self.not_before.max(received) <= self.not_after.min(last)
     }
 
-    /// Notes a last time: the vertex cannot be later.
-    pub(super) fn until(&mut self, at: Timestamp) {
-        self.not_after = self.not_after.min(at);
+    /// Notes when the home received an entry, and until when it had to sequence it.
+    pub(super) fn dated(&mut self, received: Timestamp, last: Timestamp) {
+        self.not_before = self.not_before.max(received);
+        self.not_after = self.not_after.min(last);
     }
 
-    /// The vertex time that an entry cites, once the cite was proven.
+    /// The vertex that an entry cites, once the cite was proven.
     pub(super) fn proven_vertex(
         &self,
         ctx: &FoldContext<'_>,

@@ -39,7 +39,10 @@ pub enum Verdict {
 pub fn judge(ctx: &FoldContext<'_>, vertex: &VerifiedVertex, order: u64) -> Verdict {
     match try_judge(ctx, vertex, order) {
         Ok(valid) => Verdict::Valid(Box::new(valid)),
-        Err(FoldError::Refused(Refusal::UnknownVersion)) => Verdict::Unsupported,
+        // An algorithm that is not known here came with newer software, too.
+        Err(FoldError::Refused(Refusal::UnknownVersion | Refusal::UnknownAlgorithm)) => {
+            Verdict::Unsupported
+        }
         Err(FoldError::Refused(refusal)) => Verdict::Invalid(refusal),
         Err(FoldError::Waiting(missing)) => Verdict::Waiting(missing),
     }
@@ -89,7 +92,8 @@ pub fn convicts(fault: &Fault, node_key: &PublicKey, network: NetworkId) -> Resu
         let h = &header.header;
         (h.network, h.log, OwnEntry { epoch: h.epoch, seq: h.seq, index: 0 })
     };
-    let position = OwnEntry { epoch: fault.epoch, seq: fault.cut + 1, index: 0 };
+    let seq = fault.cut.checked_add(1).ok_or(Refusal::BadEntry)?;
+    let position = OwnEntry { epoch: fault.epoch, seq, index: 0 };
     let expected = (network, fault.log, position);
     if a.id >= b.id || at(&a) != expected || at(&b) != expected {
         return Err(Refusal::BadEntry);

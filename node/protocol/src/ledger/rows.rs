@@ -36,6 +36,8 @@ pub enum Table {
     FaultEntry = b'f',
     /// `log ‖ epoch` → [`FaultRow`]: equivocations that this node holds proof of.
     Fault = b'x',
+    /// `log ‖ epoch` → the vertex that broke a rule: evidence.
+    Invalid = b'z',
     /// Nothing → the arrival order that the next vertex gets.
     Order = b'n',
 }

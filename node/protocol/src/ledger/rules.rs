@@ -18,6 +18,9 @@ use crate::place::{Grade, PlaceProof};
 use crate::refusal::Refusal;
 use crate::vertex::{Booked, Checked, Cite, Entry};
 
+/// A last time that never comes.
+const NEVER: Timestamp = Timestamp(u64::MAX);
+
 type Folded = Result<(), FoldError>;
 
 impl Fold {
@@ -27,7 +30,7 @@ impl Fold {
             return Err(Refusal::BadEntry.into());
         }
         plain(entry)?;
-        self.received(authority.charter.created_at);
+        self.dated(authority.charter.created_at, NEVER);
         Ok(())
     }
 
@@ -55,6 +58,7 @@ impl Fold {
         }
         let received_at = received_at(entry)?;
         exactly(entry, Booked { received_at: Some(received_at), ..Booked::default() }, 0)?;
+        self.datable(received_at, NEVER, Refusal::BadBooking)?;
 
         let row = AccountRow {
             key: body.key,
@@ -65,7 +69,7 @@ impl Fold {
         };
         self.put_account(&account, &row);
         self.note_submission(&identity(Enrol::TAG, &entry.body));
-        self.received(received_at);
+        self.dated(received_at, NEVER);
         Ok(())
     }
 
@@ -103,12 +107,13 @@ impl Fold {
             ..Booked::default()
         };
         exactly(entry, booked, 0)?;
+        self.datable(received_at, NEVER, Refusal::BadBooking)?;
 
         self.row.totals = totals;
         self.row.officers_sequence = body.officers_sequence;
         self.put_account(&body.account, &row);
         self.note_submission(&identity(TAG_GRANT, &entry.body));
-        self.received(received_at);
+        self.dated(received_at, NEVER);
         Ok(())
     }
 
@@ -153,6 +158,7 @@ impl Fold {
             place: Some(place),
         };
         exactly(entry, booked, 0)?;
+        self.datable(received_at, body.expires_at, Refusal::Expired)?;
         let away = body.receiver_home != self.log;
         let room = self.to.len() < crate::vertex::MAX_TO || self.to.contains(&body.receiver_home);
         if away && !room {
@@ -178,14 +184,16 @@ impl Fold {
         let by_id = [&self.log.0[..], body.sender.as_str().as_bytes(), &body.transfer_id.0];
         self.changes.put(key(Table::TransferId, &by_id), &transfer);
         self.changes.put(key(Table::Open, &[&self.log.0, &transfer.0]), &body.receiver_home);
-        self.changes.put(
-            incoming_key(&body.receiver_home, &body.receiver, &transfer),
-            &IncomingRow { log: self.log, at, received_at },
-        );
+        // When a log is folded again its receivers may have accepted already.
+        if self.rows(ctx).accepted(&body.receiver_home, &transfer).is_none() {
+            self.changes.put(
+                incoming_key(&body.receiver_home, &body.receiver, &transfer),
+                &IncomingRow { log: self.log, at, received_at },
+            );
+        }
         self.row.totals = totals;
         self.place = None;
-        self.received(received_at);
-        self.until(body.expires_at);
+        self.dated(received_at, body.expires_at);
         if away {
             self.to.insert(body.receiver_home);
         }
@@ -219,14 +227,14 @@ impl Fold {
             ..Booked::default()
         };
         exactly(entry, booked, 1)?;
+        self.datable(received_at, deadline, Refusal::DeadlinePassed)?;
 
         let at = self.next_position();
         self.put_account(&account, &receiver);
         self.changes.put(key(Table::Accepted, &[&self.log.0, &body.transfer.0]), &at);
         self.changes.delete(incoming_key(&self.log, &account, &body.transfer));
         self.row.totals = totals;
-        self.received(received_at);
-        self.until(deadline);
+        self.dated(received_at, deadline);
         Ok(())
     }
 
@@ -242,12 +250,14 @@ impl Fold {
             [Cite::Entry(cite)] => {
                 let vertex = self.proven_vertex(ctx, cite)?;
                 let transfer: Transfer = read_person_body(&cite.body)?;
+                if transfer.receiver != *account {
+                    return Err(Refusal::UnknownTransfer.into());
+                }
                 let same = identity(Transfer::TAG, &cite.body) == body.transfer
                     && cite.kind == Transfer::KIND
                     && vertex.log == body.sender_home
                     && transfer.home == body.sender_home
                     && transfer.receiver_home == self.log
-                    && transfer.receiver == *account
                     && transfer.sender == body.sender
                     && transfer.transfer_id == body.transfer_id
                     && transfer.amount == body.amount;
@@ -260,11 +270,11 @@ impl Fold {
                 let transfer = self
                     .rows(ctx)
                     .transfer(&self.log, &body.transfer)
+                    .filter(|transfer| transfer.receiver == *account)
                     .ok_or(Refusal::UnknownTransfer)?;
                 let same = transfer.at == *at
                     && body.sender_home == self.log
                     && transfer.receiver_home == self.log
-                    && transfer.receiver == *account
                     && transfer.sender == body.sender
                     && transfer.transfer_id == body.transfer_id
                     && transfer.amount == body.amount;
@@ -275,7 +285,7 @@ impl Fold {
                 let sent = (at.epoch, at.seq) != self.position;
                 let vertex = sent.then(|| self.rows(ctx).vertex_at(&self.log, at.epoch, at.seq));
                 let time = vertex.flatten().and_then(|id| self.rows(ctx).vertex(&id)).map(|v| v.time);
-                Ok(time.map_or(Timestamp(u64::MAX), |time| time.plus_ms(ACCEPT_DEADLINE_MS)))
+                Ok(time.map_or(NEVER, |time| time.plus_ms(ACCEPT_DEADLINE_MS)))
             }
             _ => Err(Refusal::BadCite.into()),
         }
@@ -355,6 +365,11 @@ impl Fold {
         Ok(())
     }
 
+    /// Refuses an entry that no time of this vertex fits.
+    fn datable(&self, received: Timestamp, last: Timestamp, late: Refusal) -> Result<(), Refusal> {
+        if self.can_be_dated(received, last) { Ok(()) } else { Err(late) }
+    }
+
     /// Network and home of a person's body.
     fn addressed(&self, ctx: &FoldContext<'_>, common: &Common) -> Result<(), Refusal> {
         if common.network != ctx.network {
@@ -400,6 +415,9 @@ impl Fold {
         enrolled: &OwnEntry,
         key: KeyId,
     ) -> Result<(), Refusal> {
+        if let Some(known) = ctx.keys.public_key(&key) {
+            return crate::vertex::verify_entry_signature(entry, key, &known);
+        }
         let in_this_vertex = (enrolled.epoch, enrolled.seq) == self.position;
         let enrolment = if in_this_vertex {
             usize::try_from(enrolled.index).ok().and_then(|i| self.entries.get(i).cloned())

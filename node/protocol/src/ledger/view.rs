@@ -85,6 +85,15 @@ impl<'a> Layers<'a> {
     }
 }
 
+/// A row's value.
+///
+/// # Panics
+/// On a damaged index: see [`Rows`].
+#[must_use]
+pub fn read_row<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    read(bytes).expect("the index holds what this software wrote")
+}
+
 /// Typed reading. Rows are this software's own writing; one that does not read is a damaged index,
 /// which the release build answers by aborting, and the next start by rebuilding.
 pub trait Rows {
@@ -95,7 +104,7 @@ pub trait Rows {
 
     /// A row of a known type.
     fn typed<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
-        self.get(key).map(|bytes| read(&bytes).expect("the index holds what this software wrote"))
+        self.get(key).map(|bytes| read_row(&bytes))
     }
 
     /// A log's head and sums.
@@ -141,6 +150,11 @@ pub trait Rows {
     /// Proof of an equivocation that this node holds.
     fn fault(&self, log: &LogId, epoch: u64) -> Option<FaultRow> {
         self.typed(&key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]))
+    }
+
+    /// The vertex of a log that broke a rule.
+    fn invalid(&self, log: &LogId, epoch: u64) -> Option<BlockId> {
+        self.typed(&key(Table::Invalid, &[&log.0, &epoch.to_be_bytes()]))
     }
 
     /// The entry at a position of a log.

@@ -165,10 +165,7 @@ impl PlaceProof {
     /// [`Refusal::TooLarge`], [`Refusal::BadCbor`], [`Refusal::UnknownVersion`], or [`Refusal::BadField`] where the fields
     /// contradict each other.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
-        let proof: Self = codec::decode(bytes, MAX_PROOF_BYTES)?;
-        if proof.v != VERSION {
-            return Err(Refusal::UnknownVersion);
-        }
+        let proof: Self = codec::decode_version(bytes, MAX_PROOF_BYTES, VERSION)?;
         let point_is_whole = match (proof.lat_e7, proof.lon_e7) {
             (Some(lat), Some(lon)) => Point::new(lat, lon).is_ok(),
             (None, None) => proof.grade == Grade::None && proof.municipality.is_none(),

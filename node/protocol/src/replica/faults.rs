@@ -9,6 +9,7 @@ use crate::ids::LogId;
 use crate::ledger::{
     FaultRow, Fold, Frozen, History, LogRow, Rows, Table, TransferRow, convicts, key,
 };
+use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
 use crate::vertex::{Checked, KeySource, SignedHeader, decode_body};
 
@@ -27,30 +28,33 @@ const STATE_TABLES: [Table; 7] = [
 
 impl Replica {
     /// Looks at two header blocks of one position; if both are signed by the log, it is convicted.
-    pub(super) fn convict_blocks(&mut self, a: &[u8], b: &[u8], now: Now, history: &dyn History) {
-        let (Ok(a), Ok(b)) = (SignedHeader::read(a), SignedHeader::read(b)) else { return };
+    /// `live` is false while the own store is replayed: then nothing is entered into the own log.
+    ///
+    /// # Errors
+    /// The refusal of what is no proof. What is known already, or of a log that is not known, is none.
+    pub(super) fn convict_blocks(
+        &mut self,
+        a: &[u8],
+        b: &[u8],
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        let (a, b) = (SignedHeader::read(a)?, SignedHeader::read(b)?);
         let (a, b) = if a.id < b.id { (a, b) } else { (b, a) };
         let h = &a.header;
-        let Some(cut) = h.seq.checked_sub(1) else { return };
+        let cut = h.seq.checked_sub(1).ok_or(Refusal::BadEntry)?;
         let rows = self.layers(history);
         if rows.fault(&h.log, h.epoch).is_some_and(|known| known.cut <= cut) {
-            return;
+            return Ok(());
         }
-        let Some(accused) = self.authorities.authority(&h.log) else { return };
-        let fault = Fault {
-            v: 1,
-            log: h.log,
-            epoch: h.epoch,
-            reason: Fault::EQUIVOCATION.into(),
-            cut,
-            evidence: vec![ByteBuf::from(a.block.clone()), ByteBuf::from(b.block.clone())],
-        };
-        if convicts(&fault, &accused.node_key, self.network).is_err() {
-            return;
-        }
-        let row = rows.log(&h.log);
+        let Some(accused) = self.authorities.authority(&h.log) else { return Ok(()) };
+        let (log, epoch) = (h.log, h.epoch);
+        let fault = Fault::equivocation(log, epoch, cut, a.block.clone(), b.block.clone());
+        convicts(&fault, &accused.node_key, self.network)?;
+        let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else { return Ok(()) };
         self.batch.put(
-            key(Table::Fault, &[&h.log.0, &h.epoch.to_be_bytes()]),
+            key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]),
             &FaultRow { cut, vertices: [a.id, b.id] },
         );
         for header in [&a, &b] {
@@ -58,26 +62,23 @@ impl Replica {
                 self.batch.blocks.push((header.id, header.block.clone()));
             }
         }
-        match row {
-            Some(row) if row.seq > cut => self.fold_again(h.log, cut, history),
-            Some(_) => {}
-            None => {
-                let empty = Fold::begin(h.log, self.network, None);
-                self.batch.put(key(Table::Log, &[&h.log.0]), empty.row());
-            }
+        if log == self.home.log() {
+            self.abandon_open(Refusal::NotSequencing);
         }
-        self.freeze(h.log, Frozen::Equivocation(cut), None, history);
+        if row.seq > cut {
+            self.fold_again(log, cut, history);
+        }
+        self.freeze(log, Frozen::Equivocation(cut), None, history);
         let proof = Message::Proof(ByteBuf::from(a.block), ByteBuf::from(b.block));
         for (peer, session) in &self.sessions {
             if session.established() {
                 self.after.push(Action::Send(*peer, Channel::Live, proof.clone()));
             }
         }
-        if h.log == self.home.log() {
-            self.open = None;
-        } else {
+        if live && log != self.home.log() {
             self.enter_fault(&fault, now, history);
         }
+        Ok(())
     }
 
     /// Drops a log's state and folds its vertices up to `cut` again.

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use super::home::acceptances_of;
+use super::settlements::acceptances_of;
 use super::pen::Waiting;
 use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica, log_rows};
+use crate::body::{Fault, Kind};
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{
     Changes, Frozen, History, LogRow, Missing, Rows, Table, Verdict, VertexRow, judge, key,
 };
 use crate::refusal::Refusal;
-use crate::sync::{Channel, Message};
 use crate::trust::PeerId;
-use crate::vertex::{Entry, VerifiedVertex, merkle_path};
+use crate::vertex::{Entry, VerifiedVertex, merkle_paths};
 
 /// What to do with a vertex, before its entries are looked at.
 enum Place {
@@ -23,8 +23,8 @@ enum Place {
     Beyond,
     /// Its log stands still at a cut, and somebody rests on this vertex: its header counts as present.
     Aside,
-    /// Another vertex stands at its position.
-    Rival(BlockId),
+    /// Another vertex stands or waits at its position: this is its header block.
+    Rival(Vec<u8>),
     /// Something comes first.
     Wait(Missing),
     /// It follows the head.
@@ -62,23 +62,33 @@ impl Replica {
     ) -> bool {
         match self.place_of(&vertex, from.is_some().then_some(now), history) {
             Place::Known => {
-                self.progress(&vertex, history);
+                self.progress(&vertex, now, history);
                 false
             }
-            Place::Beyond => false,
+            Place::Beyond => {
+                self.fetching.remove(&vertex.id());
+                false
+            }
             Place::Aside => {
                 self.store_aside(&vertex);
                 true
             }
             Place::Rival(other) => {
-                let stored = self.layers(history).get_block(&other);
-                if let Some(block) = stored {
-                    self.convict_blocks(&block, &vertex.header.block, now, history);
+                self.fetching.remove(&vertex.id());
+                let live = from.is_some();
+                // Both headers were verified before: a refusal here means that the log is known at fault.
+                let _known = self.convict_blocks(&other, &vertex.header.block, live, now, history);
+                // Now that the log stands at its cut, somebody may rest on this very vertex.
+                let h = &vertex.header.header;
+                let frozen = self.layers(history).log(&h.log).and_then(|row| row.frozen);
+                let aside = matches!(frozen, Some(Frozen::Equivocation(cut)) if cut < h.seq);
+                if aside && self.pen.awaits(&vertex.id()) {
+                    return self.take(from, vertex, now, history, out);
                 }
                 false
             }
             Place::Wait(missing) => {
-                self.wait(from, vertex, missing, now, history, out);
+                self.wait(from, vertex, missing, now, out);
                 false
             }
             Place::Next => self.judge_next(from, vertex, now, history, out),
@@ -97,25 +107,32 @@ impl Replica {
             Some(row) => (row.epoch, row.seq, row.head, row.frozen),
             None => (1, 0, self.network, None),
         };
-        match frozen {
-            Some(Frozen::Equivocation(_)) if self.fetching.contains(&vertex.id()) => {
-                return Place::Aside;
-            }
-            Some(_) => return Place::Beyond,
-            None => {}
-        }
+        let stored = |id: BlockId| rows.get_block(&id).map(Place::Rival);
         if h.epoch != epoch {
             // A new epoch needs an `epoch-start`, a kind that this version does not know.
             return Place::Beyond;
         }
         if h.seq <= seq {
-            return rows.vertex_at(&h.log, h.epoch, h.seq).map_or(Place::Beyond, Place::Rival);
+            // Also in a log that stands at its cut: it may have forked earlier than is known.
+            let other = rows.vertex_at(&h.log, h.epoch, h.seq);
+            return other.and_then(stored).unwrap_or(Place::Beyond);
+        }
+        match frozen {
+            Some(Frozen::Equivocation(cut)) if h.seq > cut => {
+                let rests = live.is_none() || self.pen.awaits(&vertex.id());
+                return if rests { Place::Aside } else { Place::Beyond };
+            }
+            Some(Frozen::Invalid(cut)) if h.seq == cut + 1 => {
+                // Two vertices at one position, even if one of them is invalid.
+                let other = rows.invalid(&h.log, h.epoch).filter(|id| *id != vertex.id());
+                return other.and_then(stored).unwrap_or(Place::Beyond);
+            }
+            Some(Frozen::Invalid(_) | Frozen::Unsupported(_)) => return Place::Beyond,
+            // Up to the cut it is followed as before.
+            Some(Frozen::Equivocation(_)) | None => {}
         }
         if let Some(rival) = self.pen.rival(vertex) {
-            // Both wait; the proof is made when the first of them is stored.
-            if rival.header.header.prev == h.prev && h.prev == head {
-                return Place::Next;
-            }
+            return Place::Rival(rival.header.block.clone());
         }
         if let Some(now) = live
             && h.time > now.time.plus_ms(MAX_AHEAD_MS)
@@ -153,13 +170,24 @@ impl Replica {
                 if log != self.home.log() {
                     self.unacknowledged.insert(log);
                 }
-                self.progress(&vertex, history);
-                self.settle_accepted_in(&vertex, now, history);
+                self.progress(&vertex, now, history);
+                if log == self.home.log() {
+                    // Written by an earlier run whose disk was lost: what is open rests on less.
+                    self.abandon_open(Refusal::Busy);
+                }
+                self.convict_entered(&vertex, from.is_some(), now, history);
+                if from.is_some() {
+                    self.settle_accepted_in(&vertex, now, history);
+                }
                 true
             }
             Verdict::Invalid(refusal) => {
                 let cut = vertex.header.header.seq - 1;
                 self.keep_evidence(&vertex, history);
+                self.batch.put(
+                    key(Table::Invalid, &[&log.0, &vertex.header.header.epoch.to_be_bytes()]),
+                    &vertex.id(),
+                );
                 self.freeze(log, Frozen::Invalid(cut), Some(refusal), history);
                 false
             }
@@ -169,7 +197,7 @@ impl Replica {
                 false
             }
             Verdict::Waiting(missing) => {
-                self.wait(from, vertex, missing, now, history, out);
+                self.wait(from, vertex, missing, now, out);
                 false
             }
         }
@@ -182,23 +210,15 @@ impl Replica {
         vertex: VerifiedVertex,
         missing: Missing,
         now: Now,
-        history: &dyn History,
         out: &mut Vec<Action>,
     ) {
-        if let Some(rival) = self.pen.rival(&vertex) {
-            let other = rival.header.block.clone();
-            self.convict_blocks(&other, &vertex.header.block, now, history);
-            return;
-        }
         if let (Missing::Vertex(id), Some(peer)) = (missing, from)
             && !self.pen.contains(&id)
-            && self.fetching.len() < MAX_LOGS
-            && self.fetching.insert(id)
         {
-            out.push(Action::Send(peer, Channel::Live, Message::Fetch(vec![id])));
+            self.fetch(peer, id, now, out);
         }
-        // What does not fit is asked for again by the next comparison of frontiers.
-        let _kept = self.pen.put(Waiting { vertex, missing, from });
+        let since = now.time;
+        self.pen.put(Waiting { vertex, missing, from, since });
     }
 
     /// Stores a vertex of a log that stands at its cut, without folding it: those who took it before they
@@ -228,7 +248,7 @@ impl Replica {
 
     /// Keeps the blocks of a vertex that broke a rule.
     fn keep_evidence(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
-        if history.block(&vertex.id()).is_none() {
+        if self.layers(history).get_block(&vertex.id()).is_none() {
             let body = (vertex.header.header.body, vertex.body_block.clone());
             self.batch.blocks.push(body);
             self.batch.blocks.push((vertex.id(), vertex.header.block.clone()));
@@ -243,6 +263,7 @@ impl Replica {
         refusal: Option<Refusal>,
         history: &dyn History,
     ) {
+        // A log whose first vertex is refused was never admitted: nothing of it is counted.
         let Some(row) = self.layers(history).log(&log) else { return };
         self.batch.put(key(Table::Log, &[&log.0]), &LogRow { frozen: Some(frozen), ..row });
         self.pen.drop_beyond(&log, frozen.cut());
@@ -263,9 +284,27 @@ impl Replica {
             return;
         }
         let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
+        let (_, paths) = merkle_paths(&leaves);
         for (i, accept) in accepted {
-            let cite = entries[i].to_cite(vertex.id(), i as u64, &merkle_path(&leaves, i));
+            let cite = entries[i].to_cite(vertex.id(), i as u64, &paths[i]);
             self.settle(&accept.transfer, cite, Some(vertex.id()), now, history);
+        }
+    }
+
+    /// A `fault` entry carries its proof: whoever reads it knows as much as its author.
+    fn convict_entered(
+        &mut self,
+        vertex: &VerifiedVertex,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        for entry in vertex.entries.iter().flatten().filter(|entry| entry.kind == Kind::Fault) {
+            let Ok(fault) = Fault::read(&entry.body) else { continue };
+            if let [a, b] = fault.evidence.as_slice() {
+                // The fold has checked it; a refusal means that it is known.
+                let _known = self.convict_blocks(a, b, live, now, history);
+            }
         }
     }
 

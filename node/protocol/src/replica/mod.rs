@@ -1,16 +1,21 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
-//! `home` admits what people submit and seals the own log's vertices, `follow` judges what peers send,
-//! `faults` freezes logs that convict themselves, `peers` speaks the sync protocol, `pen` holds what
+//! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
+//! from others' vertices, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol, `pen` holds what
 //! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
+mod admit;
 mod faults;
 mod follow;
 mod home;
 mod peers;
 mod pen;
 mod places;
+mod receipts;
+mod seal;
+mod settlements;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +25,7 @@ use crate::body::{OwnEntry, Start};
 use crate::crypto::{PublicKey, Signer};
 use crate::genesis::Genesis;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
-use crate::ledger::{Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key};
+use crate::ledger::{self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key};
 use crate::place::{self, PlacePolicy, PlaceProof, Subject};
 use crate::refusal::Refusal;
 use crate::stage::Submission;
@@ -28,8 +33,9 @@ use crate::sync::{Channel, FrontierEntry, Message, Session, frontier_hash};
 use crate::trust::{PeerId, SignedData};
 use crate::vertex::{Authority, KeySource, Receipt, VerifiedVertex};
 
-use home::{Home, OpenVertex};
-pub use home::{body_hash, entry_identity, stored_receipt};
+use home::Home;
+use seal::OpenVertex;
+pub use receipts::{body_hash, entry_identity, stored_receipt};
 use peers::InFlight;
 use pen::Pen;
 use places::HeldPlaces;
@@ -176,6 +182,9 @@ pub struct ReplicaConfig {
     pub policy: PlacePolicy,
     /// The `start` entry of this run.
     pub start: Start,
+    /// Whether the own log may be extended: not where acknowledged blocks may be lost, because a position must
+    /// never be signed twice.
+    pub may_sequence: bool,
 }
 
 /// What `status` shows of the replica.
@@ -212,11 +221,13 @@ pub struct Replica {
     /// Heads of other logs that are not among the own log's ancestors yet.
     unacknowledged: BTreeSet<LogId>,
     pen: Pen,
-    /// Vertices that were asked for by id.
-    fetching: BTreeSet<BlockId>,
+    /// Vertices that were asked for by id, and until when an answer is awaited.
+    fetching: BTreeMap<BlockId, Timestamp>,
     places: HeldPlaces,
     sessions: BTreeMap<PeerId, Session>,
     in_flight: BTreeMap<LogId, InFlight>,
+    /// Where the sweep for missed settlements stands; `None` when it is done.
+    sweep: Option<Vec<u8>>,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -252,7 +263,12 @@ impl Replica {
             network,
             genesis: config.genesis,
             policy: config.policy,
-            home: Home::new(config.authority, config.signer, config.start),
+            home: Home::new(
+                config.authority,
+                config.signer,
+                config.start,
+                config.may_sequence,
+            ),
             authorities: Authorities::default(),
             batch: Changes::default(),
             after: Vec::new(),
@@ -260,10 +276,11 @@ impl Replica {
             open: None,
             unacknowledged: BTreeSet::new(),
             pen: Pen::default(),
-            fetching: BTreeSet::new(),
+            fetching: BTreeMap::new(),
             places: HeldPlaces::default(),
             sessions: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            sweep: None,
             order: 0,
             appending: false,
         }
@@ -280,6 +297,9 @@ impl Replica {
                 self.received_bytes(&from, bytes);
                 self.ingest(Some(from), *vertex, now, history, &mut out);
             }
+            // Honest peers send those too: a single vertex of a log that is not known here yet, and
+            // what newer software writes.
+            Input::Garbage(_, Refusal::UnknownLog | Refusal::UnknownVersion) => {}
             Input::Garbage(from, refusal) => out.push(Action::Disconnect(from, refusal)),
             Input::Message(from, channel, message) => {
                 self.message(from, channel, message, now, history, &mut out);
@@ -350,7 +370,8 @@ impl Replica {
             }
         }
         self.begin_own_log(now, history);
-        self.settle_what_was_accepted(now, history);
+        self.sweep_from_the_beginning();
+        self.sweep(now, history);
     }
 
     /// A log that stopped at a vertex of a newer version is tried again by newer software.
@@ -407,15 +428,22 @@ impl Replica {
     fn aborted(&mut self, refusal: Refusal, history: &dyn History, out: &mut Vec<Action>) {
         self.appending = false;
         self.batch = Changes::default();
-        self.open = None;
+        self.abandon_open(refusal);
         self.moved.clear();
         self.order = order(history);
         let own = self.home.log();
         self.authorities.0.retain(|log, _| *log == own || history.log(log).is_some());
         self.in_flight.clear();
+        self.fetching.clear();
+        // Which heads were acknowledged in the lost vertices is not remembered: all may be, again.
+        self.unacknowledged = self.authorities.0.keys().copied().filter(|log| *log != own).collect();
+        self.sweep_from_the_beginning();
         for action in self.after.drain(..) {
-            if let Action::Reply(ticket, _) = action {
-                out.push(Action::Reply(ticket, Err(refusal)));
+            match action {
+                Action::Reply(ticket, Ok(_)) => out.push(Action::Reply(ticket, Err(refusal))),
+                // What was refused anyway keeps its own reason.
+                Action::Reply(ticket, Err(own)) => out.push(Action::Reply(ticket, Err(own))),
+                _ => {}
             }
         }
     }
@@ -431,9 +459,9 @@ fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
     history
         .rows(&key(Table::Log, &[]), None, MAX_LOGS)
         .into_iter()
-        .filter_map(|(key, _)| {
+        .filter_map(|(key, row)| {
             let log = LogId(key.get(1..)?.try_into().ok()?);
-            Some((log, history.log(&log)?))
+            Some((log, ledger::read_row(&row)))
         })
         .collect()
 }

@@ -14,10 +14,12 @@ use crate::sync::{
     Range, Session, Want, frontier_hash,
 };
 use crate::trust::{KeyAnnouncement, PeerId, SignedData};
-use crate::vertex::VerifiedVertex;
+use crate::vertex::{SignedHeader, VerifiedVertex};
 
 /// How long a range may bring nothing before it is asked for elsewhere, in milliseconds.
 const RANGE_TIMEOUT_MS: u64 = 30_000;
+/// How long a single vertex may take before it is asked for again, in milliseconds.
+const FETCH_TIMEOUT_MS: u64 = 10_000;
 /// How often two frontiers are compared while nothing happens, in milliseconds.
 const BEACON_MS: u64 = 60_000;
 /// The longest interval of a comparison that brings nothing, in milliseconds: one hour.
@@ -66,6 +68,7 @@ impl Replica {
         self.sessions.remove(peer);
         self.in_flight.retain(|_, flight| flight.peer != *peer);
         self.fetching.clear();
+        self.fetch_missing(now, out);
         self.request_all(now, history, out);
     }
 
@@ -80,7 +83,9 @@ impl Replica {
     ) {
         let Some(session) = self.sessions.get_mut(&from) else { return };
         if let Message::Hello(hello) = message {
-            if let Err(refusal) = self.hello(from, &hello, now, history, out) {
+            if session.established() {
+                out.push(Action::Disconnect(from, Refusal::BadField));
+            } else if let Err(refusal) = self.hello(from, &hello, now, history, out) {
                 out.push(Action::Disconnect(from, refusal));
             }
             return;
@@ -94,10 +99,15 @@ impl Replica {
             Message::Beacon(hash) => {
                 let mine = frontier(history);
                 if frontier_hash(&mine) != hash {
+                    session.unequal = true;
                     out.push(Action::Send(from, Channel::Sync, Message::Frontier(mine)));
                 }
             }
-            Message::Frontier(entries) | Message::Announce(entries) => {
+            Message::Frontier(entries) => {
+                session.unequal = true;
+                self.claims(from, &entries, now, history, out);
+            }
+            Message::Announce(entries) => {
                 self.claims(from, &entries, now, history, out);
             }
             Message::Want(want) => {
@@ -113,12 +123,23 @@ impl Replica {
                     self.serve(from, history, out);
                 }
             }
-            Message::Fetch(ids) => serve_single(from, &ids, history, out),
+            Message::Fetch(ids) => {
+                for (header, body) in serve_single(&ids, session, history) {
+                    let message = Message::Vertex(header.into(), body.into());
+                    out.push(Action::Send(from, Channel::Live, message));
+                }
+            }
             Message::Credit(bytes) => {
                 session.credit = session.credit.saturating_add(bytes).min(2 * INITIAL_CREDIT);
                 self.serve(from, history, out);
             }
-            Message::Proof(a, b) => self.convict_blocks(&a, &b, now, history),
+            Message::Proof(a, b) => {
+                if let Err(refusal) = self.convict_blocks(&a, &b, true, now, history)
+                    && refusal != Refusal::UnknownVersion
+                {
+                    out.push(Action::Disconnect(from, refusal));
+                }
+            }
         }
     }
 
@@ -170,35 +191,55 @@ impl Replica {
     ) {
         for entry in entries {
             let mine = history.log(&entry.log);
-            if let Some(row) = &mine
-                && let Some(frozen) = row.frozen
-            {
-                if matches!(frozen, Frozen::Equivocation(_)) && !entry.forked {
-                    send_proof(from, &entry.log, row.epoch, history, out);
-                }
-                continue;
-            }
+            let frozen = mine.as_ref().and_then(|row| row.frozen);
             let (epoch, seq) = mine.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
-            if entry.forked || entry.epoch != epoch {
+            if entry.epoch != epoch {
                 continue;
             }
-            if entry.seq > seq {
+            match frozen {
+                Some(Frozen::Equivocation(_)) if !entry.forked => {
+                    send_proof(from, &entry.log, epoch, history, out);
+                }
+                Some(Frozen::Invalid(cut)) if entry.seq > cut && !entry.forked => {
+                    send_invalid(from, &entry.log, epoch, history, out);
+                }
+                _ => {}
+            }
+            // What counts at most; beyond a cut nothing is asked for.
+            let most = frozen.map_or(u64::MAX, |frozen| frozen.cut());
+            let head = mine.as_ref().map(|row| FrontierEntry::of(&entry.log, row).head);
+            if entry.seq > seq && seq < most {
                 let Some(session) = self.sessions.get_mut(&from) else { return };
                 if session.claims.len() < MAX_RANGES || session.claims.contains_key(&entry.log) {
-                    let claim = Claim { epoch: entry.epoch, seq: entry.seq };
-                    session.claims.insert(entry.log, claim);
+                    let (epoch, seq) = (entry.epoch, entry.seq.min(most));
+                    session.claims.insert(entry.log, Claim { epoch, seq, forked: entry.forked });
                 }
                 self.request(&entry.log, now, history, out);
-            } else if let Some(row) = &mine
-                && entry.seq == seq
-                && seq > 0
-                && FrontierEntry::of(&entry.log, row).head != entry.head
-            {
-                // Another vertex at my height: look at it; it either convicts or leads further back.
-                let want = Want { log: entry.log, epoch, from: seq, to: seq };
-                out.push(Action::Send(from, Channel::Live, Message::Want(want)));
+            } else if entry.seq == seq && seq > 0 {
+                let forked = matches!(frozen, Some(Frozen::Equivocation(_)));
+                if entry.forked == forked && head != Some(entry.head.clone()) {
+                    // Another vertex at my height: it convicts, or lowers the cut by one more step.
+                    let want = Want { log: entry.log, epoch, from: seq, to: seq };
+                    out.push(Action::Send(from, Channel::Live, Message::Want(want)));
+                } else if entry.forked && frozen.is_none() {
+                    self.ask_for_proof(from, &entry.log, history, out);
+                }
             }
         }
+    }
+
+    /// A peer knows that a log is forked and this node does not: whoever is told a plain head of a log
+    /// that it knows to be forked answers with the proof.
+    fn ask_for_proof(
+        &self,
+        peer: PeerId,
+        log: &LogId,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(row) = history.log(log).filter(|row| row.frozen.is_none()) else { return };
+        let news = vec![FrontierEntry::of(log, &row)];
+        out.push(Action::Send(peer, Channel::Live, Message::Announce(news)));
     }
 
     /// Asks one peer for what it has more of a log, if nobody is asked already.
@@ -207,10 +248,11 @@ impl Replica {
             return;
         }
         let row = self.layers(history).log(log);
-        if row.as_ref().is_some_and(|row| row.frozen.is_some()) {
+        let most = row.as_ref().and_then(|row| row.frozen).map_or(u64::MAX, |frozen| frozen.cut());
+        let have = row.map_or(0, |row| row.seq);
+        if have >= most {
             return;
         }
-        let have = row.map_or(0, |row| row.seq);
         let asked = self.sessions.iter().find_map(|(peer, session)| {
             session.claims.get(log).filter(|claim| claim.seq > have).map(|claim| (*peer, *claim))
         });
@@ -228,18 +270,31 @@ impl Replica {
         let logs: std::collections::BTreeSet<LogId> =
             self.sessions.values().flat_map(|s| s.claims.keys().copied()).collect();
         for log in logs {
-            let have = history.log(&log).map_or(0, |row| row.seq);
-            for session in self.sessions.values_mut() {
-                if session.claims.get(&log).is_some_and(|claim| claim.seq <= have) {
-                    session.claims.remove(&log);
+            let row = history.log(&log);
+            let have = row.as_ref().map_or(0, |row| row.seq);
+            let stands = row.and_then(|row| row.frozen).is_some_and(|frozen| have >= frozen.cut());
+            let mut forked = Vec::new();
+            for (peer, session) in &mut self.sessions {
+                if session.claims.get(&log).is_some_and(|claim| stands || claim.seq <= have)
+                    && session.claims.remove(&log).is_some_and(|claim| claim.forked)
+                {
+                    forked.push(*peer);
                 }
+            }
+            for peer in forked {
+                self.ask_for_proof(peer, &log, history, out);
             }
             self.request(&log, now, history, out);
         }
     }
 
     /// Notes that a range brought a vertex.
-    pub(super) fn progress(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
+    pub(super) fn progress(
+        &mut self,
+        vertex: &VerifiedVertex,
+        now: Now,
+        history: &dyn History,
+    ) {
         let h = &vertex.header.header;
         self.fetching.remove(&vertex.id());
         let have = self.layers(history).log(&h.log).map_or(0, |row| row.seq);
@@ -247,7 +302,30 @@ impl Replica {
             if have >= flight.to {
                 self.in_flight.remove(&h.log);
             } else {
-                flight.deadline = flight.deadline.max(h.time.plus_ms(RANGE_TIMEOUT_MS));
+                flight.deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
+                if let Some(session) = self.sessions.get_mut(&flight.peer) {
+                    session.unequal = false;
+                }
+            }
+        }
+    }
+
+    /// Asks a peer for one vertex, if nobody is asked already.
+    pub(super) fn fetch(&mut self, peer: PeerId, id: BlockId, now: Now, out: &mut Vec<Action>) {
+        if self.fetching.len() < MAX_RANGES && !self.fetching.contains_key(&id) {
+            self.fetching.insert(id, now.time.plus_ms(FETCH_TIMEOUT_MS));
+            out.push(Action::Send(peer, Channel::Live, Message::Fetch(vec![id])));
+        }
+    }
+
+    /// Asks for everything that vertices in the pen wait for: whoever sent them, or else anybody.
+    fn fetch_missing(&mut self, now: Now, out: &mut Vec<Action>) {
+        let missing = self.pen.missing();
+        let anybody = self.sessions.iter().find(|(_, s)| s.established()).map(|(peer, _)| *peer);
+        for (id, from) in missing {
+            let connected = |peer: &PeerId| self.sessions.contains_key(peer);
+            if let Some(peer) = from.filter(connected).or(anybody) {
+                self.fetch(peer, id, now, out);
             }
         }
     }
@@ -332,19 +410,28 @@ impl Replica {
             self.in_flight.remove(&log);
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.claims.remove(&log);
+                // Compared again soon: the claim may have been true all the same.
+                session.next_beacon = session.next_beacon.min(now.time.plus_ms(BEACON_MS));
             }
         }
-        self.fetching.clear();
+        self.fetching.retain(|_, deadline| *deadline >= now.time);
+        self.fetch_missing(now, out);
         self.begin_own_log(now, history);
-        self.settle_what_was_accepted(now, history);
+        self.sweep(now, history);
         self.give_credit(out);
         self.request_all(now, history, out);
         let due = |session: &Session| session.established() && session.next_beacon <= now.time;
         if self.sessions.values().any(due) {
             let hash = frontier_hash(&frontier(history));
             for (peer, session) in self.sessions.iter_mut().filter(|(_, session)| due(session)) {
+                // An unequal round that brought nothing doubles the interval.
+                session.beacon_interval = if session.unequal {
+                    (session.beacon_interval * 2).min(MAX_BEACON_MS)
+                } else {
+                    BEACON_MS
+                };
+                session.unequal = false;
                 session.next_beacon = now.time.plus_ms(session.beacon_interval);
-                session.beacon_interval = (session.beacon_interval * 2).min(MAX_BEACON_MS);
                 out.push(Action::Send(*peer, Channel::Sync, Message::Beacon(hash)));
             }
         }
@@ -362,15 +449,38 @@ fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
     range.head.is_some()
 }
 
-fn serve_single(peer: PeerId, ids: &[BlockId], history: &dyn History, out: &mut Vec<Action>) {
+/// The blocks of single vertices, as far as the peer's credit goes; what is left out is asked for again.
+fn serve_single(
+    ids: &[BlockId],
+    session: &mut Session,
+    history: &dyn History,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
     for id in ids.iter().take(MAX_FETCH) {
         let blocks = history
             .vertex(id)
             .and_then(|vertex| Some((history.block(id)?, history.block(&vertex.body)?)));
-        if let Some((header, body)) = blocks {
-            let message = Message::Vertex(header.into(), body.into());
-            out.push(Action::Send(peer, Channel::Live, message));
+        if let Some((header, body)) = blocks.filter(|_| session.credit > 0) {
+            session.credit = session.credit.saturating_sub((header.len() + body.len()) as u64);
+            found.push((header, body));
         }
+    }
+    found
+}
+
+/// Shows a peer that counts more of a log the vertex which broke a rule.
+fn send_invalid(
+    peer: PeerId,
+    log: &LogId,
+    epoch: u64,
+    history: &dyn History,
+    out: &mut Vec<Action>,
+) {
+    let Some(header) = history.invalid(log, epoch).and_then(|id| history.block(&id)) else { return };
+    let body = SignedHeader::read(&header).ok().and_then(|h| history.block(&h.header.body));
+    if let Some(body) = body {
+        let message = Message::Vertex(header.into(), body.into());
+        out.push(Action::Send(peer, Channel::Live, message));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The pen: vertices that wait for something. Bounded; what does not fit is dropped and asked for again.
+//! The pen: vertices that wait for something. Bounded: the one that has waited longest makes room, so that
+//! nobody can fill it for good; what was dropped is asked for again by the next comparison of frontiers.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,8 @@ pub(super) struct Waiting {
     pub(super) vertex: VerifiedVertex,
     pub(super) missing: Missing,
     pub(super) from: Option<PeerId>,
+    /// Since when, to find the one that has waited longest.
+    pub(super) since: Timestamp,
 }
 
 /// Vertices by their ids.
@@ -37,17 +40,32 @@ impl Pen {
         self.waiting.contains_key(id)
     }
 
-    /// Puts a vertex in; says whether there was room.
-    pub(super) fn put(&mut self, waiting: Waiting) -> bool {
+    /// Puts a vertex in, in place of the one that has waited longest if there is no room.
+    pub(super) fn put(&mut self, waiting: Waiting) {
         let bytes = waiting.vertex.body_block.len();
-        if self.waiting.len() >= MAX_VERTICES || self.bytes + bytes > MAX_BYTES {
-            return false;
-        }
-        self.bytes += bytes;
         if let Some(old) = self.waiting.insert(waiting.vertex.id(), waiting) {
             self.bytes -= old.vertex.body_block.len();
         }
-        true
+        self.bytes += bytes;
+        while self.waiting.len() > MAX_VERTICES || self.bytes > MAX_BYTES {
+            let oldest = self.waiting.iter().min_by_key(|(_, w)| w.since).map(|(id, _)| *id);
+            let Some(old) = oldest.and_then(|id| self.waiting.remove(&id)) else { return };
+            self.bytes -= old.vertex.body_block.len();
+        }
+    }
+
+    /// Vertices that others wait for and that do not wait here themselves, with a peer that may have them.
+    pub(super) fn missing(&self) -> BTreeMap<BlockId, Option<PeerId>> {
+        let missing = self.waiting.values().filter_map(|w| match w.missing {
+            Missing::Vertex(id) if !self.contains(&id) => Some((id, w.from)),
+            _ => None,
+        });
+        missing.collect()
+    }
+
+    /// Whether a vertex waits for this one.
+    pub(super) fn awaits(&self, id: &BlockId) -> bool {
+        self.waiting.values().any(|w| w.missing == Missing::Vertex(*id))
     }
 
     /// Another vertex of the same position, if one waits.

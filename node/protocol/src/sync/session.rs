@@ -28,6 +28,8 @@ pub struct Claim {
     pub epoch: u64,
     /// Position.
     pub seq: u64,
+    /// Whether the peer knows the log to be forked: then this is the cut.
+    pub forked: bool,
 }
 
 /// A range that a peer asked for and has not been sent yet.
@@ -62,6 +64,8 @@ pub struct Session {
     pub next_beacon: Timestamp,
     /// Interval of the comparison, in milliseconds; doubles while a round brings nothing.
     pub beacon_interval: u64,
+    /// Whether the last comparison found a difference and nothing came of it yet.
+    pub unequal: bool,
 }
 
 impl Session {
@@ -76,6 +80,7 @@ impl Session {
             uncredited: 0,
             next_beacon: now,
             beacon_interval: 0,
+            unequal: false,
         }
     }
 

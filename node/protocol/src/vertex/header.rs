@@ -4,10 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, MAX_BODY, MAX_ENTRIES, MAX_HEADER, MAX_PARENTS, MAX_TO};
 use crate::amount::Timestamp;
+use crate::body::Kind;
 use crate::codec;
 use crate::crypto::{Algorithm, PublicKey, Signature, Signer, TAG_VERTEX};
 use crate::ids::{BlockId, Digest, KeyId, LogId, NetworkId};
 use crate::refusal::Refusal;
+
+/// The form of header that this software writes.
+const HEADER_VERSION: u64 = 1;
 
 /// What a home signs about one vertex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,13 +83,16 @@ impl SignedHeader {
     /// Reads a header block.
     ///
     /// # Errors
-    /// [`Refusal::UnknownVersion`] for a later form, [`Refusal::TooLarge`], [`Refusal::BadCbor`],
-    /// [`Refusal::SignatureLength`].
+    /// [`Refusal::UnknownVersion`] for a later form, [`Refusal::BadVertex`] for no form at all,
+    /// [`Refusal::TooLarge`], [`Refusal::BadCbor`], [`Refusal::SignatureLength`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         if later_version(bytes) {
             return Err(Refusal::UnknownVersion);
         }
         let block: HeaderBlock = codec::decode(bytes, MAX_HEADER)?;
+        if block.h.v != HEADER_VERSION {
+            return Err(Refusal::BadVertex);
+        }
         let signature = Signature::new(block.h.alg, &block.sig)?;
         let id = BlockId::of(bytes);
         Ok(Self { id, header: block.h, block: bytes.to_vec(), signature })
@@ -135,7 +142,7 @@ fn later_version(bytes: &[u8]) -> bool {
         v: u64,
     }
     bytes.len() <= MAX_HEADER
-        && serde_ipld_dagcbor::from_slice::<Outer>(bytes).is_ok_and(|outer| outer.h.v > 1)
+        && serde_ipld_dagcbor::from_slice::<Outer>(bytes).is_ok_and(|outer| outer.h.v > HEADER_VERSION)
 }
 
 /// Encodes the entries of a vertex as its body block.
@@ -147,23 +154,32 @@ pub fn encode_body(entries: &[Entry]) -> Vec<u8> {
 /// Decodes a body block.
 ///
 /// # Errors
-/// [`Refusal::UnknownVersion`] where only a kind is not known; [`Refusal::TooLarge`] or
+/// [`Refusal::UnknownVersion`] where only a kind or algorithm is not known; [`Refusal::TooLarge`] or
 /// [`Refusal::BadCbor`].
 pub fn decode_body(bytes: &[u8]) -> Result<Vec<Entry>, Refusal> {
     match codec::decode::<Vec<Entry>>(bytes, MAX_BODY) {
         Ok(entries) if entries.len() > MAX_ENTRIES => Err(Refusal::TooLarge),
-        Err(Refusal::BadCbor) if has_unknown_kind(bytes) => Err(Refusal::UnknownVersion),
+        Err(Refusal::BadCbor) if is_of_newer_software(bytes) => Err(Refusal::UnknownVersion),
         other => other,
     }
 }
 
-/// Whether the body is a list of entries of which at least one has a kind that is not known here.
-fn has_unknown_kind(bytes: &[u8]) -> bool {
+/// Whether the body is a list of entries of which at least one has a kind, or a signature an algorithm,
+/// that is not known here.
+fn is_of_newer_software(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct AnyEntry {
         kind: String,
+        sig: Vec<AnySignature>,
     }
-    serde_ipld_dagcbor::from_slice::<Vec<AnyEntry>>(bytes).is_ok_and(|entries| {
-        entries.iter().any(|entry| entry.kind.parse::<crate::body::Kind>().is_err())
-    })
+    #[derive(Deserialize)]
+    struct AnySignature {
+        alg: String,
+    }
+    let known = |entry: &AnyEntry| {
+        entry.kind.parse::<Kind>().is_ok()
+            && entry.sig.iter().all(|sig| sig.alg.parse::<Algorithm>().is_ok())
+    };
+    serde_ipld_dagcbor::from_slice::<Vec<AnyEntry>>(bytes)
+        .is_ok_and(|entries| !entries.iter().all(known))
 }

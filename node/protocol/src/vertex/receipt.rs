@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Authority, Entry, MAX_BODY, MAX_HEADER, SignedHeader, verify_path};
+use crate::body::Kind;
 use crate::codec;
 use crate::genesis::Genesis;
 use crate::ids::{BlockId, Digest};
@@ -77,7 +78,9 @@ impl Receipt {
         let bound = h.network == genesis.network()
             && h.log == authority.log
             && h.charter == authority.charter_hash
-            && charter.kind == crate::body::Kind::Charter;
+            && authority.charter.created_at <= h.time
+            // Nothing beside the charter's body: no byte of a receipt is without meaning.
+            && *charter == Entry::home_authored(Kind::Charter, authority.charter_body.clone());
         if !bound {
             return Err(Refusal::BadReceipt);
         }

@@ -1,0 +1,250 @@
+//! Admission: what people and officers submit is checked against the clock, the account's turn and the
+//! municipality's policy, gets its bookings, and goes into the open vertex.
+
+use super::receipts::cite_entry;
+use super::seal::SETTLE_ROOM;
+use super::{Action, Now, Outcome, Replica, Ticket, stored_receipt};
+use crate::amount::{Amount, Timestamp};
+use crate::body::{Accept, Common, Grant, Kind, MAX_FUTURE_MS, OwnEntry, PersonBody, Transfer, identity};
+use crate::crypto::TAG_GRANT;
+use crate::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
+use crate::json::MAX_SIGNED_BODY;
+use crate::journal::debit_for_transfer;
+use crate::ledger::{History, Rows, Table, key};
+use crate::refusal::Refusal;
+use crate::stage::{SignedGrant, Submission, Verified};
+use crate::vertex::{Booked, Checked, Cite, Entry, EntrySignature};
+
+impl Replica {
+    pub(super) fn submit(
+        &mut self,
+        ticket: Ticket,
+        submission: Submission,
+        now: Now,
+        history: &dyn History,
+    ) {
+        if let Err(refusal) = self.admit(ticket, submission, now, history) {
+            self.after.push(Action::Reply(ticket, Err(refusal)));
+        }
+    }
+
+    fn admit(
+        &mut self,
+        ticket: Ticket,
+        submission: Submission,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        match submission {
+            Submission::Enrol(body) => {
+                let identity = body.identity();
+                if let Some(at) = self.rows_now(history).submission(&self.home.log(), &identity) {
+                    return self.repeat(ticket, identity, at, history);
+                }
+                dated(body.body().created_at, now)?;
+                let (bytes, sig) = body.into_parts();
+                let entry = signed_entry(Kind::Enrol, bytes, vec![sig], now);
+                self.book(ticket, identity, vec![(entry, vec![Checked::Good])], now, history)
+            }
+            Submission::Grant(grant) => self.admit_grant(ticket, grant, now, history),
+            Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
+            Submission::Accept(accept) => self.admit_accept(ticket, accept, now, history),
+        }
+    }
+
+    fn admit_grant(
+        &mut self,
+        ticket: Ticket,
+        grant: SignedGrant,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        let body = Grant::read(&grant.bytes)?;
+        let identity = identity(TAG_GRANT, &grant.bytes);
+        let rows = self.rows_now(history);
+        if let Some(at) = rows.submission(&self.home.log(), &identity) {
+            return self.repeat(ticket, identity, at, history);
+        }
+        self.addressed(&body.network, &body.home)?;
+        dated(body.created_at, now)?;
+        let account =
+            rows.account(&self.home.log(), &body.account).ok_or(Refusal::UnknownAccount)?;
+        let balance = account.available.plus(body.amount)?;
+        let mut signatures = grant.signatures;
+        signatures.sort_by_key(|sig| sig.key);
+        let checked = vec![Checked::Unknown; signatures.len()];
+        let mut entry = signed_entry(Kind::Grant, grant.bytes, signatures, now);
+        entry.booked.balance_after = Some(balance);
+        self.book(ticket, identity, vec![(entry, checked)], now, history)
+    }
+
+    fn admit_transfer(
+        &mut self,
+        ticket: Ticket,
+        transfer: Verified<Transfer>,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        let identity = transfer.identity();
+        let body = transfer.body().clone();
+        let home = self.home.log();
+        let rows = self.rows_now(history);
+        if let Some(row) = rows.transfer(&home, &identity) {
+            return self.repeat(ticket, identity, row.at, history);
+        }
+        let balance = self.in_turn(&rows, &body.sender, &body.common())?;
+        let by_id = [&home.0[..], body.sender.as_str().as_bytes(), &body.transfer_id.0];
+        if rows.get(&key(Table::TransferId, &by_id)).is_some() {
+            return Err(Refusal::TransferIdUsed);
+        }
+        dated(body.created_at, now)?;
+        if body.expires_at < now.time {
+            return Err(Refusal::Expired);
+        }
+        let proof = self.places.get(&body.proof_of_place).ok_or(Refusal::PlaceUnknown)?;
+        proof.binds(&self.network, &body.sender, &body.transfer_id)?;
+        proof.admit(self.home.authority.region(), &self.policy, now.time)?;
+        let balance = balance.minus(body.amount)?;
+
+        let place = Entry::home_authored(Kind::Place, proof.encode());
+        let grade = proof.grade_at(now.time);
+        let (bytes, sig) = transfer.into_parts();
+        let mut entry = signed_entry(Kind::Transfer, bytes, vec![sig], now);
+        entry.booked.balance_after = Some(balance);
+        entry.booked.debit = Some(debit_for_transfer(body.account_title));
+        entry.booked.place = Some(grade);
+        let entries = vec![(place, Vec::new()), (entry, vec![Checked::Good])];
+        self.book(ticket, identity, entries, now, history)
+    }
+
+    fn admit_accept(
+        &mut self,
+        ticket: Ticket,
+        accept: Verified<Accept>,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        let submitted = accept.identity();
+        let body = accept.body().clone();
+        let home = self.home.log();
+        let rows = self.rows_now(history);
+        if let Some(at) = rows.accepted(&home, &body.transfer) {
+            let same = self
+                .entry_now(&at, history)
+                .is_some_and(|entry| identity(Accept::TAG, &entry.body) == submitted);
+            return if same {
+                self.repeat(ticket, submitted, at, history)
+            } else {
+                Err(Refusal::AlreadyAccepted)
+            };
+        }
+        let account = AccountId::new(&body.home, &body.key);
+        let balance = self.in_turn(&rows, &account, &body.common())?.plus(body.amount)?;
+        dated(body.created_at, now)?;
+        let (cite, cited) = self.cite_transfer(&body, history)?;
+        // Within one home the settlement stands in the same vertex.
+        self.make_room(2, MAX_SIGNED_BODY + SETTLE_ROOM, now, history);
+        let (bytes, sig) = accept.into_parts();
+        let mut entry = signed_entry(Kind::Accept, bytes, vec![sig], now);
+        entry.booked.balance_after = Some(balance);
+        entry.cites = vec![cite];
+        self.book(ticket, submitted, vec![(entry, vec![Checked::Good])], now, history)?;
+        let open = self.open.as_mut().expect("book leaves the vertex open");
+        open.cites(cited);
+        if body.sender_home == home {
+            let cite = Cite::Own(open.last_position());
+            self.settle(&body.transfer, cite, None, now, history);
+        }
+        Ok(())
+    }
+
+    /// The cite of the transfer that an `accept` names, from the sender's log or the own.
+    fn cite_transfer(
+        &self,
+        body: &Accept,
+        history: &dyn History,
+    ) -> Result<(Cite, Option<BlockId>), Refusal> {
+        let rows = self.rows_now(history);
+        let own = body.sender_home == self.home.log();
+        let frozen = rows.log(&body.sender_home).is_some_and(|row| row.frozen.is_some());
+        if frozen && !own {
+            return Err(Refusal::LogFrozen);
+        }
+        let transfer = rows
+            .transfer(&body.sender_home, &body.transfer)
+            .ok_or(Refusal::UnknownTransfer)?;
+        if own {
+            return Ok((Cite::Own(transfer.at), None));
+        }
+        let (cite, vertex) = cite_entry(&rows, &body.sender_home, &transfer.at)
+            .ok_or(Refusal::UnknownTransfer)?;
+        Ok((cite, Some(vertex)))
+    }
+
+    /// The account's balance, if the key is its own and it is this number's turn.
+    fn in_turn(
+        &self,
+        rows: &impl Rows,
+        account: &AccountId,
+        common: &Common,
+    ) -> Result<Amount, Refusal> {
+        self.addressed(&common.network, &common.home)?;
+        let row = rows.account(&self.home.log(), account).ok_or(Refusal::UnknownAccount)?;
+        if row.key != common.key {
+            return Err(Refusal::WrongKey);
+        }
+        match common.sequence.cmp(&row.next_sequence) {
+            std::cmp::Ordering::Less => Err(Refusal::SequenceUsed),
+            std::cmp::Ordering::Greater => Err(Refusal::SequenceGap),
+            std::cmp::Ordering::Equal => Ok(row.available),
+        }
+    }
+
+    /// Whether a body is meant for this network and this home.
+    fn addressed(&self, network: &NetworkId, home: &LogId) -> Result<(), Refusal> {
+        if *network != self.network {
+            Err(Refusal::WrongNetwork)
+        } else if *home != self.home.log() {
+            Err(Refusal::WrongHome)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Answers with the first receipt of something that was booked before.
+    fn repeat(
+        &mut self,
+        ticket: Ticket,
+        identity: Digest,
+        at: OwnEntry,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        if let Some(open) = &mut self.open {
+            let here = open.fold.next_position();
+            if (at.epoch, at.seq) == (here.epoch, here.seq) {
+                open.wait_for(ticket, identity, at.index);
+                return Ok(());
+            }
+        }
+        let authority = self.home.authority();
+        let booked = stored_receipt(&self.layers(history), &authority, identity, at)
+            .ok_or(Refusal::NotSequencing)?;
+        self.after.push(Action::Reply(ticket, Ok(Outcome::Booked(Box::new(booked)))));
+        Ok(())
+    }
+}
+
+/// A client's clock may run ahead of the home's, but not far.
+fn dated(created_at: Timestamp, now: Now) -> Result<(), Refusal> {
+    if created_at > now.time.plus_ms(MAX_FUTURE_MS) {
+        Err(Refusal::FutureDated)
+    } else {
+        Ok(())
+    }
+}
+
+/// An entry that somebody submitted, received now.
+fn signed_entry(kind: Kind, body: Vec<u8>, sig: Vec<EntrySignature>, now: Now) -> Entry {
+    let booked = Booked { received_at: Some(now.time), ..Booked::default() };
+    Entry { kind, body, sig, booked, cites: Vec::new() }
+}

@@ -1,0 +1,75 @@
+//! Proofs out of what is stored: cites for the own log, receipts for submitters.
+
+use super::BookedEntry;
+use crate::body::{Accept, Kind, OwnEntry, PersonBody, Transfer, identity};
+use crate::crypto::TAG_GRANT;
+use crate::ids::{BlockId, Digest, LogId, sha256};
+use crate::ledger::Rows;
+use crate::vertex::{Authority, Cite, Entry, Receipt, SignedHeader, merkle_path};
+
+/// The cite of an entry that stands in another log, and its vertex.
+pub(super) fn cite_entry(rows: &impl Rows, log: &LogId, at: &OwnEntry) -> Option<(Cite, BlockId)> {
+    let vertex = rows.vertex_at(log, at.epoch, at.seq)?;
+    let row = rows.vertex(&vertex)?;
+    let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
+    let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
+    let index = usize::try_from(at.index).ok()?;
+    let cite = entries.get(index)?.to_cite(vertex, at.index, &merkle_path(&leaves, index));
+    Some((cite, vertex))
+}
+
+/// The receipt of an entry of this authority's log that is stored.
+#[must_use]
+pub fn stored_receipt(
+    rows: &impl Rows,
+    authority: &Authority,
+    identity: Digest,
+    at: OwnEntry,
+) -> Option<BookedEntry> {
+    let vertex = rows.vertex_at(&authority.log, at.epoch, at.seq)?;
+    let row = rows.vertex(&vertex)?;
+    let header = SignedHeader::read(&rows.get_block(&vertex)?).ok()?;
+    let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
+    let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
+    let index = usize::try_from(at.index).ok()?;
+    let path = merkle_path(&leaves, index);
+    let receipt = receipt(authority, &header, entries.get(index)?, at.index, &path);
+    Some(BookedEntry { identity, vertex, at, receipt, repeated: true })
+}
+
+/// The receipt of one entry.
+pub(super) fn receipt(
+    authority: &Authority,
+    header: &SignedHeader,
+    entry: &Entry,
+    index: u64,
+    path: &[[u8; 32]],
+) -> Receipt {
+    Receipt {
+        v: 1,
+        authority: vec![Entry::home_authored(Kind::Charter, authority.charter_body.clone())],
+        header: header.block.clone(),
+        entry: entry.clone(),
+        index,
+        path: path.iter().copied().map(Digest).collect(),
+    }
+}
+
+/// The identity of an entry that a person or officers submitted.
+#[must_use]
+pub fn entry_identity(entry: &Entry) -> Option<Digest> {
+    use crate::body::Enrol;
+    match entry.kind {
+        Kind::Enrol => Some(identity(Enrol::TAG, &entry.body)),
+        Kind::Grant => Some(identity(TAG_GRANT, &entry.body)),
+        Kind::Transfer => Some(identity(Transfer::TAG, &entry.body)),
+        Kind::Accept => Some(identity(Accept::TAG, &entry.body)),
+        Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => None,
+    }
+}
+
+/// H of a body, as `proof_of_place` and `charter` name it.
+#[must_use]
+pub fn body_hash(body: &[u8]) -> Digest {
+    Digest(sha256(&[body]))
+}

@@ -1,0 +1,133 @@
+//! What the home enters by itself: settlements of own transfers that were accepted, and faults.
+
+use super::receipts::cite_entry;
+use super::{Now, Replica, log_rows};
+use crate::body::{Accept, Fault, Kind, Settle, read_person_body};
+use crate::codec;
+use crate::ids::{BlockId, Digest, LogId};
+use crate::ledger::{Frozen, History, Rows, Table, TransferState, key};
+use crate::refusal::Refusal;
+use crate::vertex::{Cite, Entry};
+
+/// Own transfers looked at in one step of the sweep, and for `status`.
+const SWEEP: usize = 1024;
+
+impl Replica {
+    /// Enters the settlement of an own transfer that its receiver accepted.
+    pub(super) fn settle(
+        &mut self,
+        transfer: &Digest,
+        cite: Cite,
+        cited: Option<BlockId>,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let Some(row) = self.rows_now(history).transfer(&self.home.log(), transfer) else {
+            return;
+        };
+        if row.state != TransferState::Open {
+            return;
+        }
+        let body = Settle {
+            v: 1,
+            transfer: *transfer,
+            own: row.at,
+            amount: row.amount,
+            reason: Settle::ACCEPTED.into(),
+        };
+        let mut entry = Entry::home_authored(Kind::Settle, codec::encode(&body));
+        entry.cites = vec![cite];
+        match self.push(vec![(entry, Vec::new())], now, history) {
+            Ok(()) => self.open.as_mut().expect("push leaves the vertex open").cites(cited),
+            // The clock will be better known later; the sweep finds it then.
+            Err(Refusal::ClockUnknown) => self.sweep_from_the_beginning(),
+            Err(_) => {}
+        }
+    }
+
+    /// What was accepted elsewhere while nothing could be entered is looked for again: after a start, a
+    /// full disk or without a clock.
+    pub(super) fn sweep_from_the_beginning(&mut self) {
+        self.sweep = Some(Vec::new());
+    }
+
+    /// One step of the sweep: missed faults, then one page of own open transfers.
+    pub(super) fn sweep(&mut self, now: Now, history: &dyn History) {
+        let Some(after) = self.sweep.take() else { return };
+        if after.is_empty() {
+            self.enter_missed_faults(now, history);
+        }
+        let (page, last) = self.open_transfers(&after, history);
+        if page.len() == SWEEP {
+            self.sweep = last;
+        }
+        for (identity, home) in page {
+            let rows = self.rows_now(history);
+            let Some(at) = rows.accepted(&home, &identity) else { continue };
+            if home == self.home.log() {
+                self.settle(&identity, Cite::Own(at), None, now, history);
+            } else if let Some((cite, vertex)) = cite_entry(&rows, &home, &at) {
+                self.settle(&identity, cite, Some(vertex), now, history);
+            }
+        }
+    }
+
+    /// How many own transfers were accepted elsewhere but not settled, of the first page.
+    pub(super) fn unsettled(&self, history: &dyn History) -> usize {
+        let (page, _) = self.open_transfers(&[], history);
+        page.iter().filter(|(identity, home)| history.accepted(home, identity).is_some()).count()
+    }
+
+    /// A page of own open transfers with their receivers' homes, and the key of its last row.
+    fn open_transfers(
+        &self,
+        after: &[u8],
+        history: &dyn History,
+    ) -> (Vec<(Digest, LogId)>, Option<Vec<u8>>) {
+        let prefix = key(Table::Open, &[&self.home.log().0]);
+        let after = Some(after).filter(|after| !after.is_empty());
+        let page = history.rows(&prefix, after, SWEEP);
+        let last = page.last().map(|(key, _)| key.clone());
+        let open = |(key, _): (Vec<u8>, Vec<u8>)| {
+            let identity = Digest(key.get(prefix.len()..)?.try_into().ok()?);
+            Some((identity, history.typed(&key)?))
+        };
+        (page.into_iter().filter_map(open).collect(), last)
+    }
+
+    /// Enters a fault into the own log, once per log and epoch.
+    pub(super) fn enter_fault(&mut self, fault: &Fault, now: Now, history: &dyn History) {
+        let rows = self.rows_now(history);
+        if rows.fault_cut(&self.home.log(), &fault.log, fault.epoch).is_some() {
+            return;
+        }
+        let entry = Entry::home_authored(Kind::Fault, codec::encode(fault));
+        if self.push(vec![(entry, Vec::new())], now, history) == Err(Refusal::ClockUnknown) {
+            self.sweep_from_the_beginning();
+        }
+    }
+
+    /// Enters the faults of which this node holds proof but could not write.
+    fn enter_missed_faults(&mut self, now: Now, history: &dyn History) {
+        for (log, row) in log_rows(history) {
+            if !matches!(row.frozen, Some(Frozen::Equivocation(_))) || log == self.home.log() {
+                continue;
+            }
+            let Some(known) = history.fault(&log, row.epoch) else { continue };
+            let [Some(a), Some(b)] = known.vertices.map(|id| history.block(&id)) else { continue };
+            let fault = Fault::equivocation(log, row.epoch, known.cut, a, b);
+            self.enter_fault(&fault, now, history);
+        }
+    }
+}
+
+/// The acceptances in a vertex whose transfers come from this log, with their positions.
+pub(super) fn acceptances_of(entries: &[Entry], log: &LogId) -> Vec<(usize, Accept)> {
+    entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.kind == Kind::Accept)
+        .filter_map(|(i, entry)| Some((i, read_person_body::<Accept>(&entry.body).ok()?)))
+        .filter(|(_, accept)| accept.sender_home == *log)
+        .collect()
+}

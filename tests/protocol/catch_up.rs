@@ -1,0 +1,295 @@
+//! Catching up: late joiners, long backlogs, partitions, things that arrive in the wrong order.
+
+use std::collections::BTreeSet;
+
+use city_protocol::refusal::Refusal;
+use city_protocol::replica::{Input, MAX_AHEAD_MS};
+use city_protocol::stage::Submission;
+use city_protocol::sync::{Channel, INITIAL_CREDIT, Message};
+use city_protocol::vertex::SignedHeader;
+
+use super::world::{HAKUSAN, KANAZAWA, KOMATSU, Person, World, signed};
+
+#[test]
+fn a_late_joiner_catches_up_from_nothing() {
+    let mut world = World::connected();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "100.00");
+    let taro = world.citizen("taro", KOMATSU);
+    world.run();
+    for _ in 0..5 {
+        let sent = world.transfer(&hanako, &taro, "1.00").unwrap();
+        world.run();
+        world.accept(&taro, &sent).unwrap();
+        world.run();
+    }
+    let nomi = world.add_home("17211");
+    // It knows only 白山, which speaks for everybody.
+    world.connect(nomi, HAKUSAN);
+    world.run();
+    world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN, nomi]);
+    assert_eq!(world.homes[nomi].available(&taro), 500);
+    world.audit();
+}
+
+/// Hundreds of transfers in a few big vertices.
+fn backlog(world: &mut World, from: &Person, to: &Person, transfers: u64) {
+    let mut tickets = Vec::new();
+    for sequence in 1..=transfers {
+        let mut body = world.transfer_body(from, to, "0.01");
+        body.sequence = sequence;
+        // The proofs of place are held five minutes at most.
+        let body = signed(body, from).unwrap();
+        tickets.push(world.ask(from.home, Submission::Transfer(body)));
+    }
+    world.commit(from.home);
+    for ticket in tickets {
+        world.answer(from.home, ticket).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_backlog_beyond_the_credit_window_arrives_whole() {
+    let mut world = World::new();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
+    let jiro = world.citizen("jiro", KANAZAWA);
+    backlog(&mut world, &hanako, &jiro, 1500);
+    let size: usize = world.homes[KANAZAWA].disk.blocks.values().map(Vec::len).sum();
+    assert!(size as u64 > 2 * INITIAL_CREDIT, "{size} bytes do not exceed the window");
+    world.connect(KANAZAWA, KOMATSU);
+    world.run();
+    world.assert_in_step(&[KANAZAWA, KOMATSU]);
+    assert_eq!(world.homes[KOMATSU].available(&hanako), 100_000 - 1500);
+    // Each vertex travelled once.
+    let vertices = world.homes[KANAZAWA].row(&hanako.home_log).seq as usize;
+    assert_eq!(world.homes[KANAZAWA].vertices_sent, vertices);
+}
+
+#[test]
+fn many_small_vertices_arrive_whole_even_with_another_peer_asking() {
+    let mut world = World::new();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
+    let jiro = world.citizen("jiro", KANAZAWA);
+    for _ in 0..120 {
+        world.transfer(&hanako, &jiro, "0.01").unwrap();
+    }
+    for (a, b) in [(KANAZAWA, KOMATSU), (KOMATSU, HAKUSAN), (KANAZAWA, HAKUSAN)] {
+        world.connect(a, b);
+    }
+    world.run();
+    world.pass(1000);
+    world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
+}
+
+#[test]
+fn a_long_catch_up_is_not_given_up_while_it_moves() {
+    let mut world = World::new();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
+    let jiro = world.citizen("jiro", KANAZAWA);
+    for _ in 0..30 {
+        world.transfer(&hanako, &jiro, "0.01").unwrap();
+    }
+    world.connect(KANAZAWA, KOMATSU);
+    // Ten seconds for every message: longer than the patience with one range, but never without news.
+    while world.deliver() {
+        world.now = world.now.plus_ms(10_000);
+        world.tell(KOMATSU, Input::Tick);
+        world.commit(KOMATSU);
+    }
+    world.assert_in_step(&[KANAZAWA, KOMATSU]);
+    let vertices = world.homes[KANAZAWA].row(&hanako.home_log).seq as usize;
+    assert_eq!(world.homes[KANAZAWA].vertices_sent, vertices, "nothing was asked for twice");
+}
+
+#[test]
+fn two_halves_of_a_network_work_apart_and_heal() {
+    let mut world = World::connected();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "100.00");
+    let taro = world.citizen("taro", KOMATSU);
+    let saburo = world.citizen("saburo", HAKUSAN);
+    world.run();
+    let early = world.transfer(&hanako, &taro, "1.00").unwrap();
+    world.run();
+    world.disconnect(KANAZAWA, KOMATSU);
+    world.disconnect(KANAZAWA, HAKUSAN);
+    // 金沢 alone; 小松 and 白山 together.
+    let alone = world.transfer(&hanako, &saburo, "2.00").unwrap();
+    world.accept(&taro, &early).unwrap();
+    assert_eq!(world.accept(&saburo, &alone).unwrap_err(), Refusal::UnknownTransfer);
+    world.run();
+    world.pass(86_400_000);
+    assert!(world.in_step(&[KOMATSU, HAKUSAN]));
+    assert!(!world.in_step(&[KANAZAWA, KOMATSU]));
+    world.connect(KANAZAWA, HAKUSAN);
+    world.run();
+    world.accept(&saburo, &alone).unwrap();
+    world.run();
+    world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
+    world.audit();
+    assert_eq!(world.homes[KOMATSU].row(&hanako.home_log).totals.settled_out, 300);
+}
+
+#[test]
+fn a_vertex_whose_parent_is_unknown_waits_and_asks_for_it() {
+    let mut world = World::connected();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "100.00");
+    let taro = world.citizen("taro", KOMATSU);
+    world.run();
+    world.disconnect(KANAZAWA, HAKUSAN);
+    world.disconnect(KOMATSU, HAKUSAN);
+    let sent = world.transfer(&hanako, &taro, "1.00").unwrap();
+    world.run();
+    // 小松's acceptance rests on 金沢's vertex; 白山 is told only of the acceptance, and asks 小松 for both.
+    let taken = world.accept(&taro, &sent).unwrap();
+    let (header, body) = blocks(&world, KOMATSU, &taken.vertex);
+    world.connect(KOMATSU, HAKUSAN);
+    let frame = Message::Vertex(header.into(), body.into()).encode();
+    let input = world.receive(HAKUSAN, world.homes[KOMATSU].peer(), Channel::Live, &frame);
+    world.tell(HAKUSAN, input);
+    world.commit(HAKUSAN);
+    assert_eq!(world.homes[HAKUSAN].row(&taro.home_log).seq, 2, "the acceptance waits");
+    world.run();
+    world.assert_in_step(&[KOMATSU, HAKUSAN]);
+}
+
+/// Header and body block of a vertex.
+fn blocks(world: &World, home: usize, id: &city_protocol::ids::BlockId) -> (Vec<u8>, Vec<u8>) {
+    let disk = &world.homes[home].disk;
+    let header = disk.blocks[id].clone();
+    let body = SignedHeader::read(&header).unwrap().header.body;
+    (header, disk.blocks[&body].clone())
+}
+
+#[test]
+fn the_pen_is_bounded_and_cannot_be_filled_for_good() {
+    let mut world = World::new();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "100.00");
+    let jiro = world.citizen("jiro", KANAZAWA);
+    world.connect(KANAZAWA, KOMATSU);
+    world.run();
+    world.disconnect(KANAZAWA, KOMATSU);
+    // 1,200 vertices without the one before them: more than the pen holds.
+    let mut vertices = Vec::new();
+    for _ in 0..1_200 {
+        let sent = world.transfer(&hanako, &jiro, "0.01").unwrap();
+        vertices.push(blocks(&world, KANAZAWA, &sent.vertex));
+    }
+    let peer = world.homes[KANAZAWA].peer();
+    for (header, body) in vertices.iter().skip(1) {
+        let vertex = world.verify(KOMATSU, header, body.clone()).unwrap();
+        world.tell(KOMATSU, Input::Vertex(peer, Box::new(vertex), 0));
+        world.now = world.now.plus_ms(1);
+    }
+    let status = |world: &World| {
+        let home = &world.homes[KOMATSU];
+        home.replica.status(&home.disk).in_flight
+    };
+    assert_eq!(status(&world), 1024);
+    // The rest is asked for again, and everything arrives.
+    world.connect(KANAZAWA, KOMATSU);
+    world.run();
+    world.assert_in_step(&[KANAZAWA, KOMATSU]);
+}
+
+#[test]
+fn a_vertex_from_the_future_waits_until_its_time_has_come() {
+    let mut world = World::connected();
+    let hanako = world.rich_citizen("hanako", KANAZAWA, "100.00");
+    world.run();
+    world.homes[KANAZAWA].clock_ahead_ms = MAX_AHEAD_MS + 60_000;
+    world.citizen("jiro", KANAZAWA);
+    world.run();
+    let seq = |world: &World, home: usize| world.homes[home].row(&hanako.home_log).seq;
+    assert_eq!(seq(&world, KOMATSU) + 1, seq(&world, KANAZAWA));
+    world.pass(30_000);
+    assert_eq!(seq(&world, KOMATSU) + 1, seq(&world, KANAZAWA));
+    world.pass(30_000);
+    world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
+    // Meanwhile nobody signed what rests on the future, and nobody is frozen.
+    assert!(world.homes.iter().all(|home| home.frozen.is_empty()));
+}
+
+/// A splitmix64 generator: the seed is printed and can be given back.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a random test takes its seed back")]
+        let given = std::env::var("CITY_NODE_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or(0x5eed);
+        println!("CITY_NODE_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+#[test]
+fn whatever_happens_in_between_everybody_ends_in_step() {
+    let mut dice = Dice::new();
+    let mut world = World::connected();
+    let people: Vec<_> = ["hanako", "taro", "saburo"]
+        .iter()
+        .enumerate()
+        .map(|(home, name)| world.rich_citizen(name, home, "100.00"))
+        .collect();
+    world.run();
+    let mut sent = Vec::new();
+    let mut links: BTreeSet<(usize, usize)> = [(0, 1), (0, 2), (1, 2)].into();
+    for _ in 0..250 {
+        let (a, b) = (dice.below(3) as usize, dice.below(3) as usize);
+        match dice.below(12) {
+            0..=3 if a != b => {
+                if let Ok(booked) = world.transfer(&people[a], &people[b], "0.50") {
+                    sent.push((b, booked));
+                }
+            }
+            4..=6 if !sent.is_empty() => {
+                let pick = dice.below(sent.len() as u64) as usize;
+                let (to, booked) = &sent[pick];
+                if world.accept(&people[*to], booked).is_ok() {
+                    sent.swap_remove(pick);
+                }
+            }
+            7 if links.remove(&(a.min(b), a.max(b))) => world.disconnect(a, b),
+            8 if a != b && links.insert((a.min(b), a.max(b))) => world.connect(a, b),
+            9 => {
+                links.retain(|(x, y)| ![*x, *y].contains(&a));
+                world.restart(a);
+            }
+            10 => world.homes[a].disk_is_full = dice.below(2) == 0,
+            _ => {
+                for _ in 0..dice.below(20) {
+                    world.deliver();
+                }
+            }
+        }
+        world.now = world.now.plus_ms(dice.below(2_000));
+    }
+    for home in &mut world.homes {
+        home.disk_is_full = false;
+    }
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        if links.insert((a, b)) {
+            world.connect(a, b);
+        }
+    }
+    for _ in 0..10 {
+        world.pass(61_000);
+    }
+    for (to, booked) in sent {
+        world.accept(&people[to], &booked).unwrap();
+        world.run();
+    }
+    world.assert_in_step(&[0, 1, 2]);
+    world.audit();
+    assert!(world.homes.iter().all(|home| home.frozen.is_empty() && home.disconnected.is_empty()));
+    let open: u64 =
+        people.iter().map(|p| world.homes[0].row(&p.home_log).totals.open_out).sum();
+    assert_eq!(open, 0, "everything that was sent is settled");
+}
