@@ -17,7 +17,7 @@ use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc
 use city_node::pki::{Authority as Ca, NodeRequest, Validity, tls};
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
-use city_node::store::{OpenOutcome, Store, StoreOptions, Watermark};
+use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
 use city_protocol::crypto::{Algorithm, SecretKey, Signer};
@@ -138,7 +138,17 @@ impl Founded {
     fn store(&self) -> (Arc<Store>, OpenOutcome) {
         let network = self.genesis.network();
         let data = self.dir.path().join("data");
-        let (store, report) = Store::open(&data, network, StoreOptions::new()).unwrap();
+        // A child that another test of this process is starting holds a copy of the lock until its exec.
+        let begun = Instant::now();
+        let (store, report) = loop {
+            match Store::open(&data, network, StoreOptions::new()) {
+                Ok(opened) => break opened,
+                Err(StoreError::InUse { .. }) if begun.elapsed() < Duration::from_secs(2) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
         if report.index == OpenOutcome::Empty {
             let block = self.genesis.to_block();
             let at = store
