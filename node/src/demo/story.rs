@@ -390,7 +390,9 @@ fn node_report(
         region: city.plan.region.to_string(),
         name: city.plan.name.clone(),
         peer_id: city.report.peer_id.to_string(),
-        heads: heads.map(|head| (head.log.to_string(), head.head.clone())).collect(),
+        heads: heads
+            .filter_map(|head| Some((head.log.to_string(), head.vertex?.to_string())))
+            .collect(),
         balances: balances.map(|(account, sum)| (account.to_string(), sum.clone())).collect(),
         place: stage.places[i].clone(),
         postings: audit.postings,
