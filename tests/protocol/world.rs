@@ -25,7 +25,7 @@ use city_protocol::replica::{
 };
 use city_protocol::stage::{Draft, Signed, SignedGrant, Submission, Verified};
 use city_protocol::sync::{Channel, Message};
-use city_protocol::trust::{PeerId, TransportSigner as _};
+use city_protocol::trust::{PeerId, SignedData, TransportSigner as _};
 use city_protocol::vertex::{
     Authority, EntrySignature, KeySource, OwnCite, SignedHeader, VerifiedVertex, decode_body,
 };
@@ -117,6 +117,11 @@ impl Home {
 
     pub(crate) fn peer(&self) -> PeerId {
         self.transport.peer_id()
+    }
+
+    /// What its hello carries.
+    pub(crate) fn announcement(&self, now: Timestamp) -> SignedData {
+        self.transport.announce(&self.certificate, now)
     }
 
     pub(crate) fn row(&self, log: &LogId) -> LogRow {
@@ -299,7 +304,7 @@ impl World {
         self.links.insert((a.min(b), a.max(b)));
         for (me, other) in [(a, b), (b, a)] {
             let home = &self.homes[me];
-            let announcement = home.transport.announce(&home.certificate, self.now);
+            let announcement = home.announcement(self.now);
             let peer = self.homes[other].peer();
             self.tell(me, Input::Connected(peer, Box::new(announcement)));
             self.commit(me);

@@ -398,7 +398,7 @@ impl Fold {
         one_signature(entry, common.key)?;
         match checked {
             [Checked::Good] => {}
-            [Checked::Bad] => return Err(Refusal::BadSignature.into()),
+            // Also what the pool found bad: the reason is to be the same whoever checked it.
             _ => self.check_with_enrolled_key(ctx, entry, &row.enrolled, common.key)?,
         }
         match common.sequence.cmp(&row.next_sequence) {
