@@ -405,7 +405,7 @@ fn grants() {
         grant.signatures.push(granted_by(&body, &[foreign]).signatures.remove(0));
     });
     officers(Refusal::BadSignature, |grant, _| grant.signatures[0].sig[7] ^= 1);
-    officers(Refusal::SignatureLength, |grant, _| grant.signatures[0].sig.truncate(grant.signatures[0].sig.len() - 1));
+    officers(Refusal::SignatureLength, |grant, _| grant.signatures[0].sig.clear());
     officers(Refusal::BadSignature, |grant, s| {
         // A signature over the bare body: without algorithm and key id in front.
         let officer = &s.world.homes[KANAZAWA].officers[0];
