@@ -1,47 +1,55 @@
-//! The table of bad input: each line ends in its stable code, and nothing is stored.
+//! The table of bad input, transfers: each line ends in its stable code, and nothing is stored.
 
 use city_protocol::amount::Timestamp;
-use city_protocol::body::{Accept, Enrol, Grant, Label, MAX_FUTURE_MS, PersonBody, Transfer};
-use city_protocol::codec;
-use city_protocol::crypto::{Algorithm, SecretKey, Signer as _, TAG_ACCEPT, TAG_GRANT};
+use city_protocol::body::{MAX_FUTURE_MS, PersonBody, Transfer};
+use city_protocol::crypto::{Algorithm, SecretKey, Signer as _, TAG_ACCEPT};
 use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::json;
-use city_protocol::place::{Grade, PlaceProof, Verdict};
+use city_protocol::place::{Grade, Verdict};
 use city_protocol::refusal::Refusal;
-use city_protocol::replica::BookedEntry;
-use city_protocol::stage::{Draft, Signed, SignedGrant, Submission, Verified};
-use city_protocol::sync::Message;
-use city_protocol::vertex::{EntrySignature, Receipt};
+use city_protocol::stage::{Draft, Signed, Submission, Verified};
+use city_protocol::vertex::EntrySignature;
 use serde_json::{Value, json};
 
-use super::world::{KANAZAWA, KOMATSU, Person, World, granted_by, signed, signed_bytes};
+use super::people::{Person, signed, signed_bytes};
+use super::world::{KANAZAWA, KOMATSU, World};
 
 /// 花子 has 10.00 in 金沢, 次郎 lives there too, 太郎 in 小松.
-struct Stage {
-    world: World,
-    hanako: Person,
-    jiro: Person,
-    taro: Person,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) hanako: Person,
+    pub(crate) jiro: Person,
+    pub(crate) taro: Person,
 }
 
-fn stage() -> Stage {
+pub(crate) fn stage() -> Stage {
     let mut world = World::connected();
     let hanako = world.rich_citizen("hanako", KANAZAWA, "10.00");
     let jiro = world.citizen("jiro", KANAZAWA);
     let taro = world.citizen("taro", KOMATSU);
     world.run();
-    Stage { world, hanako, jiro, taro }
+    Stage {
+        world,
+        hanako,
+        jiro,
+        taro,
+    }
 }
 
 /// A submission is refused with this code, and no row and no block is written anywhere.
 #[track_caller]
-fn check(
+pub(crate) fn check(
     stage: &mut Stage,
     home: usize,
     input: Result<Submission, Refusal>,
     expected: Refusal,
 ) {
-    let before: Vec<_> = stage.world.homes.iter().map(|home| home.disk.clone()).collect();
+    let before: Vec<_> = stage
+        .world
+        .homes
+        .iter()
+        .map(|home| home.disk.clone())
+        .collect();
     let refused = match input {
         Ok(submission) => stage.world.submit(home, submission).err(),
         Err(refusal) => Some(refusal),
@@ -107,13 +115,19 @@ fn amounts() {
     let amount = |text: &'static str| {
         transfer_json(Refusal::BadAmount, move |body| body["amount"] = text.into());
     };
-    for text in ["1e3", "-1", "0.00", "1.234", "01.00", "1", ".5", "1,00", "+1.00", " 1.00", "", "１.00"] {
+    for text in [
+        "1e3", "-1", "0.00", "1.234", "01.00", "1", ".5", "1,00", "+1.00", " 1.00", "", "１.00",
+    ] {
         amount(text);
     }
     amount("10000000000000.00");
     transfer_json(Refusal::BadField, |body| body["amount"] = 1.into());
-    transfer(Refusal::Overdraft, |body, _| body.amount = "10.01".parse().unwrap());
-    transfer(Refusal::Overdraft, |body, _| body.amount = "9999999999999.99".parse().unwrap());
+    transfer(Refusal::Overdraft, |body, _| {
+        body.amount = "10.01".parse().unwrap();
+    });
+    transfer(Refusal::Overdraft, |body, _| {
+        body.amount = "9999999999999.99".parse().unwrap();
+    });
 }
 
 #[test]
@@ -123,53 +137,104 @@ fn json_that_is_not_canonical() {
     transfer_text(Refusal::NotCanonical, with("{ "));
     transfer_text(Refusal::NotCanonical, with("\n{"));
     transfer_text(Refusal::NotCanonical, |text| text + " ");
-    transfer_text(Refusal::NotCanonical, |text| text.replace("\"1\"", "\"\\u0031\""));
+    transfer_text(Refusal::NotCanonical, |text| {
+        text.replace("\"1\"", "\"\\u0031\"")
+    });
     transfer_text(Refusal::NotCanonical, |text| {
         // Two fields change places.
         let dimension = r#""dimension":"local","#;
-        text.replace(dimension, "").replacen('{', &format!("{{{dimension}"), 1)
+        text.replace(dimension, "")
+            .replacen('{', &format!("{{{dimension}"), 1)
     });
     transfer_text(Refusal::BadJson, |text| format!("\u{feff}{text}"));
     transfer_text(Refusal::BadJson, |text| text + "}");
     transfer_text(Refusal::BadJson, |_| "garbage".into());
     transfer_text(Refusal::BadJson, |_| String::new());
-    transfer_text(Refusal::BadJson, |text| text.replace("\"main\"", r#""\ud800""#));
+    transfer_text(Refusal::BadJson, |text| {
+        text.replace("\"main\"", r#""\ud800""#)
+    });
     transfer_text(Refusal::BadField, |_| "[]".into());
     transfer_text(Refusal::BadField, |_| "{}".into());
-    transfer_text(Refusal::BadField, |text| text.replace("\"sequence\":1", "\"sequence\":1.0"));
-    transfer_text(Refusal::BadField, |text| text.replace("\"sequence\":1", "\"sequence\":-1"));
-    transfer_text(Refusal::BadField, |text| text.replace("\"sequence\":1", "\"sequence\":1e0"));
-    transfer_text(Refusal::TooLarge, |text| text + &" ".repeat(json::MAX_SIGNED_BODY));
+    transfer_text(Refusal::BadField, |text| {
+        text.replace("\"sequence\":1", "\"sequence\":1.0")
+    });
+    transfer_text(Refusal::BadField, |text| {
+        text.replace("\"sequence\":1", "\"sequence\":-1")
+    });
+    transfer_text(Refusal::BadField, |text| {
+        text.replace("\"sequence\":1", "\"sequence\":1e0")
+    });
+    transfer_text(Refusal::TooLarge, |text| {
+        text + &" ".repeat(json::MAX_SIGNED_BODY)
+    });
 }
 
 #[test]
 fn fields() {
     let required = [
-        "version", "type", "network", "alg", "key", "home", "receiver_home", "sequence",
-        "transfer_id", "created_at", "expires_at", "sender", "receiver", "from_wallet", "to_wallet",
-        "amount", "subject", "action_level", "dimension", "organism_name", "sender_municipality",
-        "receiver_municipality", "goods_or_money", "proof_of_place", "details", "location",
+        "version",
+        "type",
+        "network",
+        "alg",
+        "key",
+        "home",
+        "receiver_home",
+        "sequence",
+        "transfer_id",
+        "created_at",
+        "expires_at",
+        "sender",
+        "receiver",
+        "from_wallet",
+        "to_wallet",
+        "amount",
+        "subject",
+        "action_level",
+        "dimension",
+        "organism_name",
+        "sender_municipality",
+        "receiver_municipality",
+        "goods_or_money",
+        "proof_of_place",
+        "details",
+        "location",
     ];
     for field in required {
-        transfer_json(Refusal::BadField, |body| drop(body.as_object_mut().unwrap().remove(field)));
+        transfer_json(Refusal::BadField, |body| {
+            drop(body.as_object_mut().unwrap().remove(field));
+        });
     }
     transfer_json(Refusal::BadField, |body| body["bonus"] = 1.into());
     transfer_json(Refusal::BadField, |body| body["Bonus"] = 1.into());
     transfer_json(Refusal::BadField, |body| body["message"] = Value::Null);
     transfer_json(Refusal::BadField, |body| body["from_wallet"] = "".into());
-    transfer_json(Refusal::BadField, |body| body["from_wallet"] = "a\u{7}".into());
-    transfer_json(Refusal::BadField, |body| body["from_wallet"] = "長".repeat(86).into());
-    transfer_json(Refusal::BadField, |body| body["dimension"] = "cosmic".into());
+    transfer_json(Refusal::BadField, |body| {
+        body["from_wallet"] = "a\u{7}".into();
+    });
+    transfer_json(Refusal::BadField, |body| {
+        body["from_wallet"] = "長".repeat(86).into();
+    });
+    transfer_json(Refusal::BadField, |body| {
+        body["dimension"] = "cosmic".into();
+    });
     transfer_json(Refusal::BadField, |body| body["type"] = "accept".into());
     transfer_json(Refusal::BadField, |body| body["subject"] = "雪かき".into());
     transfer_json(Refusal::BadField, |body| body["sequence"] = 0.into());
-    transfer_json(Refusal::BadField, |body| body["sequence"] = (1u64 << 53).into());
+    transfer_json(Refusal::BadField, |body| {
+        body["sequence"] = (1u64 << 53).into();
+    });
     transfer_json(Refusal::UnknownVersion, |body| body["version"] = 2.into());
-    transfer_json(Refusal::UnknownAlgorithm, |body| body["alg"] = "ml-dsa-87".into());
-    transfer_json(Refusal::BadRegion, |body| body["sender_municipality"] = "金沢市".into());
+    transfer_json(Refusal::UnknownAlgorithm, |body| {
+        body["alg"] = "ml-dsa-87".into();
+    });
+    transfer_json(Refusal::BadRegion, |body| {
+        body["sender_municipality"] = "金沢市".into();
+    });
     transfer_json(Refusal::BadId, |body| body["network"] = "金沢".into());
     transfer_json(Refusal::BadId, |body| body["receiver"] = "taro".into());
-    transfer_json(Refusal::BadId, |body| body["transfer_id"] = "AA".repeat(16).into());
+    transfer_json(Refusal::BadId, |body| {
+        body["transfer_id"] = "AA".repeat(16).into();
+    });
     transfer_json(Refusal::BadId, |body| {
         body["home"] = body["home"].as_str().unwrap().to_uppercase().into();
     });
@@ -180,27 +245,50 @@ fn fields() {
 #[test]
 fn signatures_and_keys() {
     transfer_signature(Refusal::BadSignature, |sig, _| sig.sig[7] ^= 1);
-    transfer_signature(Refusal::SignatureLength, |sig, _| sig.sig.truncate(sig.sig.len() - 1));
+    transfer_signature(Refusal::SignatureLength, |sig, _| {
+        sig.sig.truncate(sig.sig.len() - 1);
+    });
     transfer_signature(Refusal::SignatureLength, |sig, _| sig.sig.clear());
     transfer_signature(Refusal::SignatureLength, |sig, _| sig.sig.push(0));
-    transfer_signature(Refusal::WrongKey, |sig, s| sig.key = s.jiro.key.public().id());
+    transfer_signature(Refusal::WrongKey, |sig, s| {
+        sig.key = s.jiro.key.public().id();
+    });
     // 次郎 signs for 花子: with his key beside her name, and with her name beside his key.
     let mut s = stage();
     let (hanako, jiro, taro) = (s.hanako.clone(), s.jiro.clone(), s.taro.clone());
     let mut body = s.world.transfer_body(&hanako, &taro, "1.00");
     let forged = Draft(body.clone()).sign(&*jiro.key).map(|_| ());
-    assert_eq!(forged, Err(Refusal::WrongKey), "nobody signs with a key that is not in the body");
+    assert_eq!(
+        forged,
+        Err(Refusal::WrongKey),
+        "nobody signs with a key that is not in the body"
+    );
     body.key = jiro.key.public().id();
     let input = signed(body.clone(), &jiro).map(Submission::Transfer);
     check(&mut s, KANAZAWA, input, Refusal::WrongKey);
-    let input = Draft(body).sign(&*jiro.key).unwrap().verify(hanako.key.public());
-    check(&mut s, KANAZAWA, input.map(Submission::Transfer), Refusal::WrongKey);
+    let input = Draft(body)
+        .sign(&*jiro.key)
+        .unwrap()
+        .verify(hanako.key.public());
+    check(
+        &mut s,
+        KANAZAWA,
+        input.map(Submission::Transfer),
+        Refusal::WrongKey,
+    );
     // A signature over the same bytes for another purpose.
     let body = s.world.transfer_body(&hanako, &taro, "1.00");
     let bytes = json::canonical(&body);
     let sig = EntrySignature::new(body.key, &hanako.key.sign(TAG_ACCEPT, &bytes));
-    let input = Signed::<Transfer>::read(&bytes, sig).unwrap().verify(hanako.key.public());
-    check(&mut s, KANAZAWA, input.map(Submission::Transfer), Refusal::BadSignature);
+    let input = Signed::<Transfer>::read(&bytes, sig)
+        .unwrap()
+        .verify(hanako.key.public());
+    check(
+        &mut s,
+        KANAZAWA,
+        input.map(Submission::Transfer),
+        Refusal::BadSignature,
+    );
     // An algorithm nobody knows, in a signature as it travels.
     let sig = json!({"alg": "rsa", "key": hanako.key.public().id(), "sig": []});
     assert!(serde_json::from_value::<EntrySignature>(sig).is_err());
@@ -209,9 +297,13 @@ fn signatures_and_keys() {
 
 #[test]
 fn network_home_and_parties() {
-    transfer(Refusal::WrongNetwork, |body, _| body.network = BlockId::of(b"another"));
+    transfer(Refusal::WrongNetwork, |body, _| {
+        body.network = BlockId::of(b"another");
+    });
     transfer(Refusal::WrongHome, |body, s| body.home = s.taro.home_log);
-    transfer(Refusal::WrongReceiver, |body, _| body.receiver_home = LogId([1; 32]));
+    transfer(Refusal::WrongReceiver, |body, _| {
+        body.receiver_home = LogId([1; 32]);
+    });
     transfer(Refusal::SameAccount, |body, _| body.receiver = body.sender);
     transfer(Refusal::UnknownAccount, |body, s| {
         let nobody = city_protocol::ids::KeyId([5; 32]);
@@ -231,14 +323,18 @@ fn time_and_turn() {
     transfer(Refusal::FutureDated, |body, s| {
         body.created_at = s.world.now.plus_ms(MAX_FUTURE_MS + 1);
     });
-    transfer(Refusal::Expired, |body, s| body.expires_at = s.world.now.minus_ms(1));
+    transfer(Refusal::Expired, |body, s| {
+        body.expires_at = s.world.now.minus_ms(1);
+    });
     transfer(Refusal::Expired, |body, _| body.expires_at = Timestamp(0));
     let mut s = stage();
     let (hanako, taro) = (s.hanako.clone(), s.taro.clone());
     let mut early = s.world.transfer_body(&hanako, &taro, "1.00");
     early.created_at = s.world.now.plus_ms(MAX_FUTURE_MS);
     let first = signed(early.clone(), &hanako).unwrap();
-    s.world.submit(KANAZAWA, Submission::Transfer(first)).unwrap();
+    s.world
+        .submit(KANAZAWA, Submission::Transfer(first))
+        .unwrap();
     s.world.run();
     // Another body under a number that is used, and under a transfer id that is used.
     let mut other = s.world.transfer_body(&hanako, &taro, "1.00");
@@ -258,7 +354,10 @@ fn the_same_body_gets_the_first_receipt_also_with_another_valid_signature() {
     let (hanako, taro) = (s.hanako.clone(), s.taro.clone());
     let body = s.world.transfer_body(&hanako, &taro, "1.00");
     let first = signed(body.clone(), &hanako).unwrap();
-    let booked = s.world.submit(KANAZAWA, Submission::Transfer(first.clone())).unwrap();
+    let booked = s
+        .world
+        .submit(KANAZAWA, Submission::Transfer(first.clone()))
+        .unwrap();
     // Bytes 32 to 64 of a secret key only seed its signatures: with others it signs otherwise, as validly.
     let mut secret = hanako.key.expose_secret().to_vec();
     secret[32] ^= 1;
@@ -269,7 +368,10 @@ fn the_same_body_gets_the_first_receipt_also_with_another_valid_signature() {
     assert_ne!(one.sig, two.sig);
     s.world.run();
     let before = s.world.homes[KANAZAWA].disk.clone();
-    let repeated = s.world.submit(KANAZAWA, Submission::Transfer(again)).unwrap();
+    let repeated = s
+        .world
+        .submit(KANAZAWA, Submission::Transfer(again))
+        .unwrap();
     assert!(repeated.repeated);
     assert_eq!(repeated.receipt, booked.receipt);
     assert!(s.world.homes[KANAZAWA].disk == before);
@@ -283,7 +385,10 @@ fn place(expected: Refusal, change: impl FnOnce(&mut Verdict)) {
     let mut body = s.world.transfer_body(&hanako, &taro, "1.00");
     let mut verdict = s.world.inside(&hanako);
     change(&mut verdict);
-    body.proof_of_place = s.world.prove_place(&hanako, body.transfer_id, verdict).digest();
+    body.proof_of_place = s
+        .world
+        .prove_place(&hanako, body.transfer_id, verdict)
+        .digest();
     let input = signed(body, &hanako).map(Submission::Transfer);
     check(&mut s, KANAZAWA, input, expected);
 }
@@ -291,18 +396,31 @@ fn place(expected: Refusal, change: impl FnOnce(&mut Verdict)) {
 #[test]
 fn places() {
     place(Refusal::NoPosition, |verdict| *verdict = Verdict::default());
-    place(Refusal::PlaceInsufficient, |verdict| verdict.grade = Grade::Suspect);
-    place(Refusal::PlaceInsufficient, |verdict| verdict.grade = Grade::Claimed);
-    place(Refusal::PlaceInsufficient, |verdict| verdict.municipality = Some("17203".into()));
-    place(Refusal::PlaceInsufficient, |verdict| verdict.municipality = None);
-    transfer(Refusal::PlaceUnknown, |body, _| body.proof_of_place = Digest([1; 32]));
+    place(Refusal::PlaceInsufficient, |verdict| {
+        verdict.grade = Grade::Suspect;
+    });
+    place(Refusal::PlaceInsufficient, |verdict| {
+        verdict.grade = Grade::Claimed;
+    });
+    place(Refusal::PlaceInsufficient, |verdict| {
+        verdict.municipality = Some("17203".into());
+    });
+    place(Refusal::PlaceInsufficient, |verdict| {
+        verdict.municipality = None;
+    });
+    transfer(Refusal::PlaceUnknown, |body, _| {
+        body.proof_of_place = Digest([1; 32]);
+    });
     transfer(Refusal::PlaceMismatch, |body, _| body.transfer_id.0[0] ^= 1);
     let mut s = stage();
     let (hanako, jiro, taro) = (s.hanako.clone(), s.jiro.clone(), s.taro.clone());
     // 次郎's proof in 花子's transfer.
     let mut body = s.world.transfer_body(&hanako, &taro, "1.00");
     let verdict = s.world.inside(&jiro);
-    body.proof_of_place = s.world.prove_place(&jiro, body.transfer_id, verdict).digest();
+    body.proof_of_place = s
+        .world
+        .prove_place(&jiro, body.transfer_id, verdict)
+        .digest();
     let input = signed(body, &hanako).map(Submission::Transfer);
     check(&mut s, KANAZAWA, input, Refusal::PlaceMismatch);
     // Six minutes are too long: first it counts as a claim only, then it is forgotten.
@@ -312,259 +430,6 @@ fn places() {
     check(&mut s, KANAZAWA, input.clone(), Refusal::PlaceInsufficient);
     s.world.pass(1);
     check(&mut s, KANAZAWA, input, Refusal::PlaceUnknown);
-}
-
-/// An enrolment of 四郎 with something wrong.
-#[track_caller]
-fn enrol(expected: Refusal, change: impl FnOnce(&mut Enrol, &Stage)) {
-    let mut s = stage();
-    let shiro = s.world.person("shiro", KANAZAWA);
-    let mut body = s.world.enrol_body(&shiro);
-    change(&mut body, &s);
-    let certificate = s.world.ca.client(&shiro.account, shiro.key.public(), &shiro.kem);
-    let roots = s.world.genesis.roots.clone();
-    let certificate =
-        city_protocol::pki::verify_client(&roots, &certificate, &[], s.world.now, &shiro.region);
-    let input = Draft(body)
-        .sign(&*shiro.key)
-        .and_then(|signed| signed.verify_enrolment(&certificate.unwrap()))
-        .map(Submission::Enrol);
-    check(&mut s, KANAZAWA, input, expected);
-}
-
-#[test]
-fn enrolments() {
-    enrol(Refusal::WrongNetwork, |body, _| body.network = BlockId::of(b"another"));
-    enrol(Refusal::BadCertificate, |body, s| body.home = s.taro.home_log);
-    enrol(Refusal::BadCertificate, |body, _| body.certificate = Digest([1; 32]));
-    enrol(Refusal::BadCertificate, |body, _| body.kem_key[0] ^= 1);
-    enrol(Refusal::BadKey, |body, _| body.kem_key.truncate(body.kem_key.len() - 1));
-    enrol(Refusal::BadKey, |body, _| body.public_key.truncate(body.public_key.len() - 1));
-    enrol(Refusal::WrongKey, |body, s| {
-        body.public_key = s.jiro.key.public().as_bytes().to_vec();
-    });
-    enrol(Refusal::BadField, |body, _| body.sequence = 1);
-    enrol(Refusal::FutureDated, |body, s| {
-        body.created_at = s.world.now.plus_ms(MAX_FUTURE_MS + 1);
-    });
-    // 次郎 again, with another body.
-    let mut s = stage();
-    let jiro = s.jiro.clone();
-    let mut body = s.world.enrol_body(&jiro);
-    body.created_at = s.world.now.minus_ms(1);
-    let before = s.world.homes[KANAZAWA].disk.clone();
-    assert_eq!(s.world.enrol(&jiro, body).unwrap_err(), Refusal::AccountExists);
-    assert!(s.world.homes[KANAZAWA].disk == before);
-}
-
-/// A grant to 花子 with something wrong.
-#[track_caller]
-fn grant(expected: Refusal, change: impl FnOnce(&mut Grant, &Stage)) {
-    let mut s = stage();
-    let mut body = s.world.grant_body(&s.hanako, "1.00");
-    change(&mut body, &s);
-    let grant = granted_by(&body, &s.world.homes[KANAZAWA].officers[..2]);
-    check(&mut s, KANAZAWA, Ok(Submission::Grant(grant)), expected);
-}
-
-/// A good grant with other signatures.
-#[track_caller]
-fn officers(expected: Refusal, change: impl FnOnce(&mut SignedGrant, &Stage)) {
-    let mut s = stage();
-    let body = s.world.grant_body(&s.hanako, "1.00");
-    let mut grant = granted_by(&body, &s.world.homes[KANAZAWA].officers[..2]);
-    change(&mut grant, &s);
-    check(&mut s, KANAZAWA, Ok(Submission::Grant(grant)), expected);
-}
-
-#[test]
-fn grants() {
-    grant(Refusal::WrongNetwork, |body, _| body.network = BlockId::of(b"another"));
-    grant(Refusal::WrongHome, |body, s| body.home = s.taro.home_log);
-    grant(Refusal::UnknownAccount, |body, s| body.account = s.taro.account);
-    grant(Refusal::SequenceGap, |body, _| body.officers_sequence += 1);
-    grant(Refusal::SequenceUsed, |body, _| body.officers_sequence -= 1);
-    grant(Refusal::BadField, |body, _| body.officers_sequence = 0);
-    grant(Refusal::FutureDated, |body, s| {
-        body.created_at = s.world.now.plus_ms(MAX_FUTURE_MS + 1);
-    });
-    grant(Refusal::BadAmount, |body, _| body.amount = city_protocol::amount::Amount::ZERO);
-    // More than thirteen digits: what does not fit into a sum cannot even be written.
-    grant(Refusal::BadAmount, |body, _| {
-        body.amount = city_protocol::amount::Amount::from_hundredths(u64::MAX);
-    });
-    officers(Refusal::OfficersShort, |grant, _| grant.signatures.truncate(grant.signatures.len() - 1));
-    officers(Refusal::OfficersShort, |grant, _| grant.signatures.clear());
-    officers(Refusal::OfficersShort, |grant, _| grant.signatures[1] = grant.signatures[0].clone());
-    officers(Refusal::OfficersShort, |grant, s| {
-        grant.signatures[1].key = s.hanako.key.public().id();
-    });
-    officers(Refusal::OfficersShort, |grant, s| {
-        let foreign = s.world.homes[KOMATSU].officers[0].clone();
-        let body = Grant::read(&grant.bytes).unwrap();
-        grant.signatures.push(granted_by(&body, &[foreign]).signatures.remove(0));
-    });
-    officers(Refusal::BadSignature, |grant, _| grant.signatures[0].sig[7] ^= 1);
-    officers(Refusal::SignatureLength, |grant, _| grant.signatures[0].sig.clear());
-    officers(Refusal::BadSignature, |grant, s| {
-        // A signature over the bare body: without algorithm and key id in front.
-        let officer = &s.world.homes[KANAZAWA].officers[0];
-        let sig = officer.sign(TAG_GRANT, &grant.bytes);
-        let at = grant.signatures.iter().position(|sig| sig.key == officer.public().id()).unwrap();
-        grant.signatures[at] = EntrySignature::new(officer.public().id(), &sig);
-    });
-    officers(Refusal::NotCanonical, |grant, _| grant.bytes.push(b' '));
-    let long = "長".repeat(100);
-    assert_eq!(Label::new(&long).unwrap_err(), Refusal::BadField);
-}
-
-/// An acceptance by 太郎 of what 花子 sent him, with something wrong.
-#[track_caller]
-fn accept(expected: Refusal, change: impl FnOnce(&mut Accept, &Stage)) {
-    let mut s = stage();
-    let (hanako, taro) = (s.hanako.clone(), s.taro.clone());
-    let sent = s.world.transfer(&hanako, &taro, "1.00").unwrap();
-    s.world.run();
-    let mut body = s.world.accept_body(&taro, &sent);
-    change(&mut body, &s);
-    let input = signed(body, &taro).map(Submission::Accept);
-    check(&mut s, KOMATSU, input, expected);
-}
-
-/// 花子 sends 次郎 something, and somebody else takes it.
-fn sent_to_jiro(s: &mut Stage) -> BookedEntry {
-    let (hanako, jiro) = (s.hanako.clone(), s.jiro.clone());
-    let sent = s.world.transfer(&hanako, &jiro, "1.00").unwrap();
-    s.world.run();
-    sent
-}
-
-#[test]
-fn acceptances() {
-    accept(Refusal::WrongNetwork, |body, _| body.network = BlockId::of(b"another"));
-    accept(Refusal::WrongHome, |body, s| body.home = s.hanako.home_log);
-    accept(Refusal::TransferMismatch, |body, _| body.amount = "1.01".parse().unwrap());
-    accept(Refusal::TransferMismatch, |body, s| body.sender = s.jiro.account);
-    accept(Refusal::TransferMismatch, |body, _| body.transfer_id.0[0] ^= 1);
-    accept(Refusal::UnknownTransfer, |body, s| body.sender_home = s.taro.home_log);
-    accept(Refusal::UnknownTransfer, |body, _| body.transfer = Digest([1; 32]));
-    accept(Refusal::SequenceGap, |body, _| body.sequence = 2);
-    accept(Refusal::BadField, |body, _| body.sequence = 0);
-    accept(Refusal::BadAmount, |body, _| body.amount = city_protocol::amount::Amount::ZERO);
-    accept(Refusal::FutureDated, |body, s| {
-        body.created_at = s.world.now.plus_ms(MAX_FUTURE_MS + 1);
-    });
-    // A stranger of the same home, and one of another.
-    let mut s = stage();
-    let sent = sent_to_jiro(&mut s);
-    let (hanako, taro) = (s.hanako.clone(), s.taro.clone());
-    let body = s.world.accept_body(&hanako, &sent);
-    let input = signed(body, &hanako).map(Submission::Accept);
-    check(&mut s, KANAZAWA, input, Refusal::UnknownTransfer);
-    let body = s.world.accept_body(&taro, &sent);
-    let input = signed(body, &taro).map(Submission::Accept);
-    check(&mut s, KOMATSU, input, Refusal::UnknownTransfer);
-    // Twice, with another body.
-    let jiro = s.jiro.clone();
-    s.world.accept(&jiro, &sent).unwrap();
-    s.world.run();
-    let body = s.world.accept_body(&jiro, &sent);
-    let input = signed(body, &jiro).map(Submission::Accept);
-    check(&mut s, KANAZAWA, input, Refusal::AlreadyAccepted);
-    // 181 days later.
-    let late = sent_to_jiro(&mut s);
-    s.world.pass(181 * 86_400_000);
-    let body = s.world.accept_body(&jiro, &late);
-    let input = signed(body, &jiro).map(Submission::Accept);
-    check(&mut s, KANAZAWA, input, Refusal::DeadlinePassed);
-}
-
-/// Bytes that are to be DAG-CBOR of some form.
-#[track_caller]
-fn cbor<T: serde::de::DeserializeOwned + serde::Serialize>(bytes: &[u8], expected: Refusal) {
-    assert_eq!(codec::decode::<T>(bytes, 1 << 20).err(), Some(expected));
-}
-
-#[test]
-fn cbor_that_is_not_ours() {
-    let mut s = stage();
-    let sent = sent_to_jiro(&mut s);
-    let receipt = sent.receipt.to_bytes();
-    cbor::<Receipt>(&[receipt.as_slice(), &[0]].concat(), Refusal::BadCbor);
-    cbor::<Receipt>(&receipt[..receipt.len() - 1], Refusal::BadCbor);
-    // One more field in the outer map.
-    let mut more = receipt.clone();
-    assert_eq!(more[0], 0xa6);
-    more[0] = 0xa7;
-    more.extend_from_slice(b"\x66zzzzzz\x01");
-    cbor::<Receipt>(&more, Refusal::BadCbor);
-    // A gibibyte, in every kind of length.
-    for head in [0x5a_u8, 0x7a, 0x9a, 0xba] {
-        let lie = [&b"\xa1\x61v"[..], &[head, 0x40, 0, 0, 0]].concat();
-        cbor::<Receipt>(&lie, Refusal::BadCbor);
-        cbor::<PlaceProof>(&lie, Refusal::BadCbor);
-        assert_eq!(Message::decode(&lie), Err(Refusal::BadCbor));
-    }
-    // Deeper than any stack.
-    assert_eq!(Message::decode(&vec![0x81; 900_000]), Err(Refusal::BadCbor));
-    assert_eq!(city_protocol::vertex::decode_body(&vec![0x81; 900_000]), Err(Refusal::BadCbor));
-    let nested = [&b"\x81\xa1\x61z"[..], &[0x81; 500_000]].concat();
-    assert_eq!(city_protocol::vertex::decode_body(&nested), Err(Refusal::BadCbor));
-    // Binary noise never reads as anything.
-    for n in 0..200 {
-        let noise = super::keys::noise(&n.to_string(), n);
-        assert!(Message::decode(&noise).is_err());
-        assert!(Receipt::read(&noise).is_err());
-        assert!(json::read_object(&noise, 1000).is_err());
-    }
-}
-
-#[test]
-fn a_peer_that_talks_before_hello_or_talks_garbage_is_sent_away() {
-    use city_protocol::replica::Input;
-    use city_protocol::sync::Channel;
-    let mut world = World::new();
-    world.connect(KANAZAWA, KOMATSU);
-    let peer = world.homes[KOMATSU].peer();
-    let before = world.homes[KANAZAWA].disk.clone();
-    let beacon = Message::Beacon(Digest([0; 32]));
-    world.tell(KANAZAWA, Input::Message(peer, Channel::Sync, beacon));
-    assert_eq!(world.homes[KANAZAWA].disconnected.pop(), Some((peer, Refusal::BadCertificate)));
-    let garbage = world.receive(KANAZAWA, peer, Channel::Sync, b"\xff\x00noise");
-    world.tell(KANAZAWA, garbage);
-    assert_eq!(world.homes[KANAZAWA].disconnected.pop(), Some((peer, Refusal::BadCbor)));
-    // A hello with somebody else's announcement, for another network, or of another version.
-    let hello = |world: &World| {
-        let mut wire = Vec::new();
-        let home = &world.homes[KOMATSU];
-        let announcement = home.announcement(world.now);
-        wire.push(city_protocol::sync::Hello {
-            v: 1,
-            network: world.network(),
-            software: "test/1".into(),
-            announcement,
-            follows: Vec::new(),
-        });
-        wire.remove(0)
-    };
-    let mut cases = vec![(hello(&world), Refusal::UnknownVersion), (hello(&world), Refusal::WrongNetwork)];
-    cases[0].0.v = 2;
-    cases[1].0.network = BlockId::of(b"another");
-    let mut foreign = hello(&world);
-    foreign.announcement = world.homes[KANAZAWA].announcement(world.now);
-    cases.push((foreign, Refusal::WrongKey));
-    for (hello, expected) in cases {
-        let hello = Message::Hello(Box::new(hello));
-        world.tell(KANAZAWA, Input::Message(peer, Channel::Sync, hello));
-        assert_eq!(world.homes[KANAZAWA].disconnected.pop(), Some((peer, expected)));
-    }
-    assert!(world.homes[KANAZAWA].disk == before);
-    world.run();
-    world.assert_in_step(&[KANAZAWA, KOMATSU]);
-    // A second hello on one connection.
-    let again = Message::Hello(Box::new(hello(&world)));
-    world.tell(KANAZAWA, Input::Message(peer, Channel::Sync, again));
-    assert_eq!(world.homes[KANAZAWA].disconnected.pop(), Some((peer, Refusal::BadField)));
 }
 
 /// Every verified body is one that its own type read: nothing else can be submitted.

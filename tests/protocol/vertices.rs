@@ -11,13 +11,12 @@ use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::json;
 use city_protocol::ledger::{Frozen, Rows as _};
 use city_protocol::refusal::Refusal;
-use city_protocol::vertex::{
-    Cite, Entry, Header, OwnCite, SignedHeader, decode_body, encode_body,
-};
+use city_protocol::vertex::{Cite, Entry, Header, OwnCite, SignedHeader, decode_body, encode_body};
 use serde::Serialize;
 
 use super::liar::{Liar, Vertex, give, head, start};
-use super::world::{HAKUSAN, KANAZAWA, KOMATSU, Person, World, granted_by, signed};
+use super::people::{Person, granted_by, signed};
+use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// 金沢 with 花子 and 次郎, in step with the others; then its key lies and its replica is gone.
 struct Stage {
@@ -35,7 +34,12 @@ fn stage() -> Stage {
     world.disconnect(KANAZAWA, KOMATSU);
     world.disconnect(KANAZAWA, HAKUSAN);
     let liar = Liar::new(&world, KANAZAWA);
-    Stage { world, hanako, jiro, liar }
+    Stage {
+        world,
+        hanako,
+        jiro,
+        liar,
+    }
 }
 
 impl Stage {
@@ -75,9 +79,16 @@ fn check_invalid(world: &mut World, liar: &Liar, vertex: &Vertex, expected: Refu
     for home in [KOMATSU, HAKUSAN] {
         give(world, KANAZAWA, home, vertex);
         let h = &world.homes[home];
-        assert_eq!(h.frozen, [(liar.log, Frozen::Invalid(cut), Some(expected))], "home {home}");
+        assert_eq!(
+            h.frozen,
+            [(liar.log, Frozen::Invalid(cut), Some(expected))],
+            "home {home}"
+        );
         assert_eq!(head(world, home, &liar.log).0, cut);
-        assert!(world.homes[home].disk.blocks.contains_key(&vertex.id), "evidence is kept");
+        assert!(
+            world.homes[home].disk.blocks.contains_key(&vertex.id),
+            "evidence is kept"
+        );
     }
     world.run();
     world.assert_in_step(&[KOMATSU, HAKUSAN]);
@@ -178,7 +189,9 @@ fn lies_about_signatures() {
 
 #[test]
 fn lies_about_order_and_rest() {
-    lie(Refusal::PlaceUnknown, |s| s.transfer("4.00", 600).split_off(1));
+    lie(Refusal::PlaceUnknown, |s| {
+        s.transfer("4.00", 600).split_off(1)
+    });
     lie(Refusal::BadEntry, |s| s.transfer("4.00", 600)[..1].to_vec());
     lie(Refusal::BadEntry, |s| {
         let entries = s.transfer("4.00", 600);
@@ -194,7 +207,11 @@ fn lies_about_order_and_rest() {
     });
     lie(Refusal::BadEntry, |_| vec![start("one"), start("two")]);
     lie(Refusal::UnknownTransfer, |_| {
-        let own = OwnCite { epoch: 1, seq: 1, index: 0 };
+        let own = OwnCite {
+            epoch: 1,
+            seq: 1,
+            index: 0,
+        };
         let settle = city_protocol::body::Settle {
             v: 1,
             transfer: Digest([1; 32]),
@@ -206,7 +223,9 @@ fn lies_about_order_and_rest() {
         entry.cites = vec![Cite::Own(own)];
         vec![entry]
     });
-    lie(Refusal::BadCbor, |_| vec![Entry::home_authored(Kind::Start, vec![0xa0])]);
+    lie(Refusal::BadCbor, |_| {
+        vec![Entry::home_authored(Kind::Start, vec![0xa0])]
+    });
     lie(Refusal::BadJson, |s| {
         let mut entry = s.transfer("4.00", 600).remove(1);
         entry.body.push(b'x');
@@ -222,11 +241,18 @@ fn a_settlement_without_an_acceptance_is_a_lie() {
     for home in [KOMATSU, HAKUSAN] {
         give(&mut s.world, KANAZAWA, home, &first);
     }
-    let own = OwnCite { epoch: 1, seq: s.liar.seq, index: 1 };
+    let own = OwnCite {
+        epoch: 1,
+        seq: s.liar.seq,
+        index: 1,
+    };
     s.liar.follow(&first);
     let settle = city_protocol::body::Settle {
         v: 1,
-        transfer: city_protocol::body::identity(city_protocol::crypto::TAG_TRANSFER, &entries[1].body),
+        transfer: city_protocol::body::identity(
+            city_protocol::crypto::TAG_TRANSFER,
+            &entries[1].body,
+        ),
         own,
         amount: Amount::from_hundredths(400),
         reason: "accepted".into(),
@@ -255,19 +281,35 @@ fn lies_in_the_header() {
     bad_header(Refusal::BadVertex, |h| h.entries_root = Digest([7; 32]));
     bad_header(Refusal::BadVertex, |h| h.to = vec![LogId([7; 32])]);
     bad_header(Refusal::BadVertex, |h| h.to = vec![h.log]);
-    bad_header(Refusal::BadVertex, |h| h.time = Timestamp(h.time.0 - 1_000_000));
+    bad_header(Refusal::BadVertex, |h| {
+        h.time = Timestamp(h.time.0 - 1_000_000);
+    });
     bad_header(Refusal::BadVertex, |h| h.parents = vec![h.prev]);
-    bad_header(Refusal::BadVertex, |h| h.parents = (0..17).map(|n| BlockId::of(&[n])).collect());
-    bad_header(Refusal::BadVertex, |h| h.parents = vec![BlockId::of(b"x"), BlockId::of(b"x")]);
-    bad_header(Refusal::WrongNetwork, |h| h.network = BlockId::of(b"another"));
+    bad_header(Refusal::BadVertex, |h| {
+        h.parents = (0..17).map(|n| BlockId::of(&[n])).collect();
+    });
+    bad_header(Refusal::BadVertex, |h| {
+        h.parents = vec![BlockId::of(b"x"), BlockId::of(b"x")];
+    });
+    bad_header(Refusal::WrongNetwork, |h| {
+        h.network = BlockId::of(b"another");
+    });
 }
 
 #[test]
 fn a_body_that_is_none_is_a_lie_too() {
     let mut s = stage();
-    for body in [&b"\x9a\x40\x00\x00\x00"[..], b"garbage", b"\x81\xa0", &[0x81; 4000]] {
+    for body in [
+        &b"\x9a\x40\x00\x00\x00"[..],
+        b"garbage",
+        b"\x81\xa0",
+        &[0x81; 4000],
+    ] {
         let vertex = s.liar.sign_body(&s.world, &[], body.to_vec());
-        let verified = s.world.verify(KOMATSU, &vertex.header, vertex.body.clone()).unwrap();
+        let verified = s
+            .world
+            .verify(KOMATSU, &vertex.header, vertex.body.clone())
+            .unwrap();
         assert_eq!(verified.entries.unwrap_err(), Refusal::BadCbor);
     }
     let many = vec![start("x"); 257];
@@ -287,19 +329,33 @@ fn bytes_that_prove_nothing_are_the_senders_fault() {
     let mut forged = good.header.clone();
     *forged.last_mut().unwrap() ^= 1;
     check(&forged, &good.body, Refusal::BadSignature);
-    check(&[good.header.as_slice(), &[0]].concat(), &good.body, Refusal::BadCbor);
+    check(
+        &[good.header.as_slice(), &[0]].concat(),
+        &good.body,
+        Refusal::BadCbor,
+    );
     check(&vec![0x81; 10_000], &good.body, Refusal::BadCbor);
     check(&vec![0; 20_000], &good.body, Refusal::TooLarge);
-    check(b"\xa1\x61h\x5a\x40\x00\x00\x00", &good.body, Refusal::BadCbor);
+    check(
+        b"\xa1\x61h\x5a\x40\x00\x00\x00",
+        &good.body,
+        Refusal::BadCbor,
+    );
     let mut stranger = SignedHeader::read(&good.header).unwrap().header;
     stranger.log = LogId([9; 32]);
-    let unknown = s.liar.sign_header(&s.world, stranger.clone(), good.body.clone());
+    let unknown = s
+        .liar
+        .sign_header(&s.world, stranger.clone(), good.body.clone());
     check(&unknown.header, &good.body, Refusal::UnknownLog);
     stranger.log = s.world.homes[KOMATSU].log();
-    let foreign = s.liar.sign_header(&s.world, stranger.clone(), good.body.clone());
+    let foreign = s
+        .liar
+        .sign_header(&s.world, stranger.clone(), good.body.clone());
     check(&foreign.header, &good.body, Refusal::WrongKey);
     stranger.v = 0;
-    let formless = s.liar.sign_header(&s.world, stranger.clone(), good.body.clone());
+    let formless = s
+        .liar
+        .sign_header(&s.world, stranger.clone(), good.body.clone());
     check(&formless.header, &good.body, Refusal::BadVertex);
     stranger.v = 2;
     let later = s.liar.sign_header(&s.world, stranger, good.body.clone());
@@ -308,14 +364,21 @@ fn bytes_that_prove_nothing_are_the_senders_fault() {
     for (i, _) in good.header.iter().enumerate().step_by(11) {
         let mut changed = good.header.clone();
         changed[i] ^= 0x10;
-        assert!(s.world.verify(KOMATSU, &changed, good.body.clone()).is_err(), "byte {i}");
+        assert!(
+            s.world
+                .verify(KOMATSU, &changed, good.body.clone())
+                .is_err(),
+            "byte {i}"
+        );
     }
 }
 
 #[test]
 fn a_first_vertex_is_judged_by_its_own_charter_up_to_a_root() {
     let mut world = World::new();
-    let first = world.homes[KANAZAWA].row(&world.homes[KANAZAWA].log()).first;
+    let first = world.homes[KANAZAWA]
+        .row(&world.homes[KANAZAWA].log())
+        .first;
     let header = world.homes[KANAZAWA].disk.blocks[&first].clone();
     let signed = SignedHeader::read(&header).unwrap().header;
     let body = world.homes[KANAZAWA].disk.blocks[&signed.body].clone();
@@ -331,7 +394,11 @@ fn a_first_vertex_is_judged_by_its_own_charter_up_to_a_root() {
     let liar = Liar::new(&world, KANAZAWA);
     let vertex = liar.sign_header(&world, other, forged.clone());
     let refused = world.verify(KOMATSU, &vertex.header, forged);
-    assert_eq!(refused.unwrap_err(), Refusal::BadCertificate, "its certificate is for another region");
+    assert_eq!(
+        refused.unwrap_err(),
+        Refusal::BadCertificate,
+        "its certificate is for another region"
+    );
     let before = world.homes[KOMATSU].disk.clone();
     give(&mut world, KANAZAWA, KOMATSU, &vertex);
     assert!(world.homes[KOMATSU].disk == before);
@@ -365,7 +432,11 @@ fn what_newer_software_writes_stops_the_log_until_the_upgrade_and_is_no_fault() 
     later_body["alg"] = "dilithium5".into();
     let mut later = Entry::home_authored(Kind::Accept, json::canonical(&later_body));
     later.booked.received_at = Some(Timestamp(1));
-    let later_start = codec::encode(&[("v", 2u64), ("w", 1)].into_iter().collect::<std::collections::BTreeMap<_, _>>());
+    let later_start = codec::encode(
+        &[("v", 2u64), ("w", 1)]
+            .into_iter()
+            .collect::<std::collections::BTreeMap<_, _>>(),
+    );
     let bodies = [
         codec::encode(&[entry("birthday", None)]),
         codec::encode(&[entry("transfer", Some("ml-dsa-87"))]),
@@ -404,7 +475,11 @@ fn an_invalid_vertex_and_a_good_one_at_one_position_are_equivocation() {
     s.world.run();
     for home in [KOMATSU, HAKUSAN] {
         let frozen = s.world.homes[home].row(&s.liar.log).frozen;
-        assert_eq!(frozen, Some(Frozen::Equivocation(s.liar.seq - 1)), "home {home}");
+        assert_eq!(
+            frozen,
+            Some(Frozen::Equivocation(s.liar.seq - 1)),
+            "home {home}"
+        );
     }
     s.world.assert_in_step(&[KOMATSU, HAKUSAN]);
 }

@@ -1,11 +1,11 @@
 //! The rule of each kind of entry (DESIGN §6). Every rule first checks everything, then changes rows:
 //! an entry that is refused leaves no trace.
 
+use super::ACCEPT_DEADLINE_MS;
 use super::fold::{Fold, FoldContext, FoldError};
 use super::judge::{Missing, convicts};
 use super::rows::{AccountRow, IncomingRow, Table, TransferRow, TransferState, key};
 use super::view::Rows;
-use super::ACCEPT_DEADLINE_MS;
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
     Accept, Common, Enrol, Fault, Grant, OwnEntry, PersonBody, Settle, Start, Transfer, identity,
@@ -57,7 +57,14 @@ impl Fold {
             _ => crate::vertex::verify_entry_signature(entry, body.key, &body.signing_key()?)?,
         }
         let received_at = received_at(entry)?;
-        exactly(entry, Booked { received_at: Some(received_at), ..Booked::default() }, 0)?;
+        exactly(
+            entry,
+            Booked {
+                received_at: Some(received_at),
+                ..Booked::default()
+            },
+            0,
+        )?;
         self.datable(received_at, NEVER, Refusal::BadBooking)?;
 
         let row = AccountRow {
@@ -86,7 +93,10 @@ impl Fold {
         if body.home != self.log {
             return Err(Refusal::WrongHome.into());
         }
-        match body.officers_sequence.cmp(&(self.row.officers_sequence + 1)) {
+        match body
+            .officers_sequence
+            .cmp(&(self.row.officers_sequence + 1))
+        {
             std::cmp::Ordering::Less => return Err(Refusal::SequenceUsed.into()),
             std::cmp::Ordering::Greater => return Err(Refusal::SequenceGap.into()),
             std::cmp::Ordering::Equal => {}
@@ -181,14 +191,29 @@ impl Fold {
                 transfer_id: body.transfer_id,
             },
         );
-        let by_id = [&self.log.0[..], body.sender.as_str().as_bytes(), &body.transfer_id.0];
+        let by_id = [
+            &self.log.0[..],
+            body.sender.as_str().as_bytes(),
+            &body.transfer_id.0,
+        ];
         self.changes.put(key(Table::TransferId, &by_id), &transfer);
-        self.changes.put(key(Table::Open, &[&self.log.0, &transfer.0]), &body.receiver_home);
+        self.changes.put(
+            key(Table::Open, &[&self.log.0, &transfer.0]),
+            &body.receiver_home,
+        );
         // When a log is folded again its receivers may have accepted already.
-        if self.rows(ctx).accepted(&body.receiver_home, &transfer).is_none() {
+        if self
+            .rows(ctx)
+            .accepted(&body.receiver_home, &transfer)
+            .is_none()
+        {
             self.changes.put(
                 incoming_key(&body.receiver_home, &body.receiver, &transfer),
-                &IncomingRow { log: self.log, at, received_at },
+                &IncomingRow {
+                    log: self.log,
+                    at,
+                    received_at,
+                },
             );
         }
         self.row.totals = totals;
@@ -231,8 +256,10 @@ impl Fold {
 
         let at = self.next_position();
         self.put_account(&account, &receiver);
-        self.changes.put(key(Table::Accepted, &[&self.log.0, &body.transfer.0]), &at);
-        self.changes.delete(incoming_key(&self.log, &account, &body.transfer));
+        self.changes
+            .put(key(Table::Accepted, &[&self.log.0, &body.transfer.0]), &at);
+        self.changes
+            .delete(incoming_key(&self.log, &account, &body.transfer));
         self.row.totals = totals;
         self.dated(received_at, deadline);
         Ok(())
@@ -284,7 +311,10 @@ impl Fold {
                 // Taken in the very vertex that sent it, a transfer is never late.
                 let sent = (at.epoch, at.seq) != self.position;
                 let vertex = sent.then(|| self.rows(ctx).vertex_at(&self.log, at.epoch, at.seq));
-                let time = vertex.flatten().and_then(|id| self.rows(ctx).vertex(&id)).map(|v| v.time);
+                let time = vertex
+                    .flatten()
+                    .and_then(|id| self.rows(ctx).vertex(&id))
+                    .map(|v| v.time);
                 Ok(time.map_or(NEVER, |time| time.plus_ms(ACCEPT_DEADLINE_MS)))
             }
             _ => Err(Refusal::BadCite.into()),
@@ -294,8 +324,9 @@ impl Fold {
     pub(super) fn settle(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
         let body = Settle::read(&entry.body)?;
         let rows = self.rows(ctx);
-        let mut transfer =
-            rows.transfer(&self.log, &body.transfer).ok_or(Refusal::UnknownTransfer)?;
+        let mut transfer = rows
+            .transfer(&self.log, &body.transfer)
+            .ok_or(Refusal::UnknownTransfer)?;
         let open = transfer.state == TransferState::Open
             && transfer.at == body.own
             && transfer.amount == body.amount;
@@ -307,8 +338,9 @@ impl Fold {
             return Err(Refusal::BadEntry.into());
         }
         exactly(entry, Booked::default(), 1)?;
-        let mut sender =
-            rows.account(&self.log, &transfer.sender).ok_or(Refusal::UnknownAccount)?;
+        let mut sender = rows
+            .account(&self.log, &transfer.sender)
+            .ok_or(Refusal::UnknownAccount)?;
         sender.open_out = sender.open_out.minus(body.amount)?;
         let mut totals = self.row.totals;
         totals.open_out = subtract(totals.open_out, body.amount)?;
@@ -316,8 +348,12 @@ impl Fold {
 
         transfer.state = TransferState::Settled;
         self.put_account(&transfer.sender, &sender);
-        self.changes.put(key(Table::Transfer, &[&self.log.0, &body.transfer.0]), &transfer);
-        self.changes.delete(key(Table::Open, &[&self.log.0, &body.transfer.0]));
+        self.changes.put(
+            key(Table::Transfer, &[&self.log.0, &body.transfer.0]),
+            &transfer,
+        );
+        self.changes
+            .delete(key(Table::Open, &[&self.log.0, &body.transfer.0]));
         self.row.totals = totals;
         Ok(())
     }
@@ -347,13 +383,21 @@ impl Fold {
             }
             _ => false,
         };
-        if proven { Ok(()) } else { Err(Refusal::BadCite.into()) }
+        if proven {
+            Ok(())
+        } else {
+            Err(Refusal::BadCite.into())
+        }
     }
 
     pub(super) fn fault(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
         let body = Fault::read(&entry.body)?;
         plain(entry)?;
-        if self.rows(ctx).fault_cut(&self.log, &body.log, body.epoch).is_some() {
+        if self
+            .rows(ctx)
+            .fault_cut(&self.log, &body.log, body.epoch)
+            .is_some()
+        {
             return Err(Refusal::BadEntry.into());
         }
         let Some(accused) = ctx.keys.authority(&body.log) else {
@@ -367,7 +411,11 @@ impl Fold {
 
     /// Refuses an entry that no time of this vertex fits.
     fn datable(&self, received: Timestamp, last: Timestamp, late: Refusal) -> Result<(), Refusal> {
-        if self.can_be_dated(received, last) { Ok(()) } else { Err(late) }
+        if self.can_be_dated(received, last) {
+            Ok(())
+        } else {
+            Err(late)
+        }
     }
 
     /// Network and home of a person's body.
@@ -391,7 +439,9 @@ impl Fold {
         common: &Common,
     ) -> Result<AccountRow, FoldError> {
         let rows = self.rows(ctx);
-        let row = rows.account(&self.log, account).ok_or(Refusal::UnknownAccount)?;
+        let row = rows
+            .account(&self.log, account)
+            .ok_or(Refusal::UnknownAccount)?;
         if row.key != common.key {
             return Err(Refusal::WrongKey.into());
         }
@@ -420,7 +470,9 @@ impl Fold {
         }
         let in_this_vertex = (enrolled.epoch, enrolled.seq) == self.position;
         let enrolment = if in_this_vertex {
-            usize::try_from(enrolled.index).ok().and_then(|i| self.entries.get(i).cloned())
+            usize::try_from(enrolled.index)
+                .ok()
+                .and_then(|i| self.entries.get(i).cloned())
         } else {
             self.rows(ctx).entry(&self.log, enrolled)
         };
@@ -437,7 +489,10 @@ impl Fold {
 
 /// Key of the row that says a transfer waits for its receiver.
 fn incoming_key(home: &LogId, receiver: &AccountId, identity: &Digest) -> Vec<u8> {
-    key(Table::Incoming, &[&home.0, receiver.as_str().as_bytes(), &identity.0])
+    key(
+        Table::Incoming,
+        &[&home.0, receiver.as_str().as_bytes(), &identity.0],
+    )
 }
 
 /// The place grade as it counts for this transfer: a stale proof is only a claim.
@@ -449,13 +504,21 @@ fn grade_that_counts(
     if proof.account != body.sender || proof.transfer_id != body.transfer_id {
         return Err(Refusal::PlaceMismatch);
     }
-    Ok(if proof.fresh_at(received_at) { proof.grade } else { proof.grade.min(Grade::Claimed) })
+    Ok(if proof.fresh_at(received_at) {
+        proof.grade
+    } else {
+        proof.grade.min(Grade::Claimed)
+    })
 }
 
 /// What a home writes itself, with neither signatures, bookings nor cites.
 fn plain(entry: &Entry) -> Result<(), Refusal> {
     let bare = entry.sig.is_empty() && entry.cites.is_empty();
-    if bare && entry.booked == Booked::default() { Ok(()) } else { Err(Refusal::BadEntry) }
+    if bare && entry.booked == Booked::default() {
+        Ok(())
+    } else {
+        Err(Refusal::BadEntry)
+    }
 }
 
 fn received_at(entry: &Entry) -> Result<Timestamp, Refusal> {
@@ -506,9 +569,11 @@ fn officers_signed(
 }
 
 fn add(sum: u64, amount: Amount) -> Result<u64, Refusal> {
-    sum.checked_add(amount.hundredths()).ok_or(Refusal::OutOfRange)
+    sum.checked_add(amount.hundredths())
+        .ok_or(Refusal::OutOfRange)
 }
 
 fn subtract(sum: u64, amount: Amount) -> Result<u64, Refusal> {
-    sum.checked_sub(amount.hundredths()).ok_or(Refusal::OutOfRange)
+    sum.checked_sub(amount.hundredths())
+        .ok_or(Refusal::OutOfRange)
 }

@@ -43,8 +43,7 @@ impl Home {
     }
 
     pub(super) fn sequences(&self, rows: &(impl Rows + ?Sized)) -> bool {
-        rows.log(&self.log())
-            .is_none_or(|row| row.frozen.is_none())
+        rows.log(&self.log()).is_none_or(|row| row.frozen.is_none())
     }
 
     /// Whether the vertex at this position has to carry `start`: no earlier one of this run does.

@@ -25,7 +25,9 @@ use crate::body::{OwnEntry, Start};
 use crate::crypto::{PublicKey, Signer};
 use crate::genesis::Genesis;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
-use crate::ledger::{self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key};
+use crate::ledger::{
+    self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key,
+};
 use crate::place::{self, PlacePolicy, PlaceProof, Subject};
 use crate::refusal::Refusal;
 use crate::stage::Submission;
@@ -34,11 +36,11 @@ use crate::trust::{PeerId, SignedData};
 use crate::vertex::{Authority, KeySource, Receipt, VerifiedVertex};
 
 use home::Home;
-use seal::OpenVertex;
-pub use receipts::{body_hash, entry_identity, stored_receipt};
 use peers::InFlight;
 use pen::Pen;
 use places::HeldPlaces;
+pub use receipts::{body_hash, entry_identity, stored_receipt};
+use seal::OpenVertex;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
 pub const MAX_AHEAD_MS: u64 = 10 * 60 * 1000;
@@ -102,6 +104,10 @@ pub struct PlaceRequest {
 
 /// What the replica is told.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is handled; queues box it"
+)]
 pub enum Input {
     /// The node started: the first input.
     Started,
@@ -315,7 +321,11 @@ impl Replica {
     /// Whether a [`Input::Seal`] would give something to write.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.batch.is_empty() || self.open.as_ref().is_some_and(|open| open.is_worth_sealing())
+        !self.batch.is_empty()
+            || self
+                .open
+                .as_ref()
+                .is_some_and(|open| open.is_worth_sealing())
     }
 
     /// Bytes that wait for the next append: the commit thread seals before this grows large.
@@ -350,7 +360,9 @@ impl Replica {
 
     fn started(&mut self, now: Now, history: &dyn History) {
         self.order = order(history);
-        self.authorities.0.insert(self.home.log(), self.home.authority());
+        self.authorities
+            .0
+            .insert(self.home.log(), self.home.authority());
         for (log, row) in log_rows(history) {
             self.unfreeze_after_upgrade(&log, &row);
             if log == self.home.log() {
@@ -369,7 +381,10 @@ impl Replica {
     /// A log that stopped at a vertex of a newer version is tried again by newer software.
     fn unfreeze_after_upgrade(&mut self, log: &LogId, row: &LogRow) {
         if matches!(row.frozen, Some(Frozen::Unsupported(_))) {
-            let thawed = LogRow { frozen: None, ..row.clone() };
+            let thawed = LogRow {
+                frozen: None,
+                ..row.clone()
+            };
             self.batch.put(key(Table::Log, &[&log.0]), &thawed);
         }
     }
@@ -381,7 +396,11 @@ impl Replica {
     }
 
     fn layers<'a>(&'a self, history: &'a dyn History) -> Layers<'a> {
-        Layers { history, batch: &self.batch, vertex: None }
+        Layers {
+            history,
+            batch: &self.batch,
+            vertex: None,
+        }
     }
 
     fn context<'a>(
@@ -424,11 +443,19 @@ impl Replica {
         self.moved.clear();
         self.order = order(history);
         let own = self.home.log();
-        self.authorities.0.retain(|log, _| *log == own || history.log(log).is_some());
+        self.authorities
+            .0
+            .retain(|log, _| *log == own || history.log(log).is_some());
         self.in_flight.clear();
         self.fetching.clear();
         // Which heads were acknowledged in the lost vertices is not remembered: all may be, again.
-        self.unacknowledged = self.authorities.0.keys().copied().filter(|log| *log != own).collect();
+        self.unacknowledged = self
+            .authorities
+            .0
+            .keys()
+            .copied()
+            .filter(|log| *log != own)
+            .collect();
         self.sweep_from_the_beginning();
         for action in self.after.drain(..) {
             match action {

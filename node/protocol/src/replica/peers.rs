@@ -55,7 +55,11 @@ impl Replica {
             announcement,
             follows: Vec::new(),
         };
-        out.push(Action::Send(peer, Channel::Sync, Message::Hello(Box::new(hello))));
+        out.push(Action::Send(
+            peer,
+            Channel::Sync,
+            Message::Hello(Box::new(hello)),
+        ));
     }
 
     pub(super) fn disconnected(
@@ -81,7 +85,9 @@ impl Replica {
         history: &dyn History,
         out: &mut Vec<Action>,
     ) {
-        let Some(session) = self.sessions.get_mut(&from) else { return };
+        let Some(session) = self.sessions.get_mut(&from) else {
+            return;
+        };
         if let Message::Hello(hello) = message {
             if session.established() {
                 out.push(Action::Disconnect(from, Refusal::BadField));
@@ -160,13 +166,19 @@ impl Replica {
         }
         let announced = KeyAnnouncement::open(&hello.announcement, &from, now.time)?;
         let chain: Vec<Vec<u8>> = announced.chain.iter().map(|der| der.to_vec()).collect();
-        let certificate =
-            pki::verify_node(&self.genesis.roots, &announced.certificate, &chain, now.time)
-                .map_err(|_| Refusal::BadCertificate)?;
+        let certificate = pki::verify_node(
+            &self.genesis.roots,
+            &announced.certificate,
+            &chain,
+            now.time,
+        )
+        .map_err(|_| Refusal::BadCertificate)?;
         if certificate.peer_id != from.to_string() {
             return Err(Refusal::BadCertificate);
         }
-        let Some(session) = self.sessions.get_mut(&from) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(&from) else {
+            return Ok(());
+        };
         session.region = Some(certificate.region);
         session.next_beacon = now.time.plus_ms(BEACON_MS);
         session.beacon_interval = BEACON_MS;
@@ -207,19 +219,35 @@ impl Replica {
             }
             // What counts at most; beyond a cut nothing is asked for.
             let most = frozen.map_or(u64::MAX, |frozen| frozen.cut());
-            let head = mine.as_ref().map(|row| FrontierEntry::of(&entry.log, row).head);
+            let head = mine
+                .as_ref()
+                .map(|row| FrontierEntry::of(&entry.log, row).head);
             if entry.seq > seq && seq < most {
-                let Some(session) = self.sessions.get_mut(&from) else { return };
+                let Some(session) = self.sessions.get_mut(&from) else {
+                    return;
+                };
                 if session.claims.len() < MAX_RANGES || session.claims.contains_key(&entry.log) {
                     let (epoch, seq) = (entry.epoch, entry.seq.min(most));
-                    session.claims.insert(entry.log, Claim { epoch, seq, forked: entry.forked });
+                    session.claims.insert(
+                        entry.log,
+                        Claim {
+                            epoch,
+                            seq,
+                            forked: entry.forked,
+                        },
+                    );
                 }
                 self.request(&entry.log, now, history, out);
             } else if entry.seq == seq && seq > 0 {
                 let forked = matches!(frozen, Some(Frozen::Equivocation(_)));
                 if entry.forked == forked && head != Some(entry.head.clone()) {
                     // Another vertex at my height: it convicts, or lowers the cut by one more step.
-                    let want = Want { log: entry.log, epoch, from: seq, to: seq };
+                    let want = Want {
+                        log: entry.log,
+                        epoch,
+                        from: seq,
+                        to: seq,
+                    };
                     out.push(Action::Send(from, Channel::Live, Message::Want(want)));
                 } else if entry.forked && frozen.is_none() {
                     self.ask_for_proof(from, &entry.log, history, out);
@@ -237,7 +265,9 @@ impl Replica {
         history: &dyn History,
         out: &mut Vec<Action>,
     ) {
-        let Some(row) = history.log(log).filter(|row| row.frozen.is_none()) else { return };
+        let Some(row) = history.log(log).filter(|row| row.frozen.is_none()) else {
+            return;
+        };
         let news = vec![FrontierEntry::of(log, &row)];
         out.push(Action::Send(peer, Channel::Live, Message::Announce(news)));
     }
@@ -248,35 +278,65 @@ impl Replica {
             return;
         }
         let row = self.layers(history).log(log);
-        let most = row.as_ref().and_then(|row| row.frozen).map_or(u64::MAX, |frozen| frozen.cut());
+        let most = row
+            .as_ref()
+            .and_then(|row| row.frozen)
+            .map_or(u64::MAX, |frozen| frozen.cut());
         let have = row.map_or(0, |row| row.seq);
         if have >= most {
             return;
         }
         let asked = self.sessions.iter().find_map(|(peer, session)| {
-            session.claims.get(log).filter(|claim| claim.seq > have).map(|claim| (*peer, *claim))
+            session
+                .claims
+                .get(log)
+                .filter(|claim| claim.seq > have)
+                .map(|claim| (*peer, *claim))
         });
         let Some((peer, claim)) = asked else { return };
         let deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
-        self.in_flight.insert(*log, InFlight { peer, to: claim.seq, deadline });
+        self.in_flight.insert(
+            *log,
+            InFlight {
+                peer,
+                to: claim.seq,
+                deadline,
+            },
+        );
         let live = have > 0 && claim.seq - have <= LIVE_RANGE;
         let channel = if live { Channel::Live } else { Channel::Sync };
-        let want = Want { log: *log, epoch: claim.epoch, from: have + 1, to: claim.seq };
+        let want = Want {
+            log: *log,
+            epoch: claim.epoch,
+            from: have + 1,
+            to: claim.seq,
+        };
         out.push(Action::Send(peer, channel, Message::Want(want)));
     }
 
     /// Asks again for everything that is claimed and not here.
     pub(super) fn request_all(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
-        let logs: std::collections::BTreeSet<LogId> =
-            self.sessions.values().flat_map(|s| s.claims.keys().copied()).collect();
+        let logs: std::collections::BTreeSet<LogId> = self
+            .sessions
+            .values()
+            .flat_map(|s| s.claims.keys().copied())
+            .collect();
         for log in logs {
             let row = history.log(&log);
             let have = row.as_ref().map_or(0, |row| row.seq);
-            let stands = row.and_then(|row| row.frozen).is_some_and(|frozen| have >= frozen.cut());
+            let stands = row
+                .and_then(|row| row.frozen)
+                .is_some_and(|frozen| have >= frozen.cut());
             let mut forked = Vec::new();
             for (peer, session) in &mut self.sessions {
-                if session.claims.get(&log).is_some_and(|claim| stands || claim.seq <= have)
-                    && session.claims.remove(&log).is_some_and(|claim| claim.forked)
+                if session
+                    .claims
+                    .get(&log)
+                    .is_some_and(|claim| stands || claim.seq <= have)
+                    && session
+                        .claims
+                        .remove(&log)
+                        .is_some_and(|claim| claim.forked)
                 {
                     forked.push(*peer);
                 }
@@ -289,12 +349,7 @@ impl Replica {
     }
 
     /// Notes that a range brought a vertex.
-    pub(super) fn progress(
-        &mut self,
-        vertex: &VerifiedVertex,
-        now: Now,
-        history: &dyn History,
-    ) {
+    pub(super) fn progress(&mut self, vertex: &VerifiedVertex, now: Now, history: &dyn History) {
         let h = &vertex.header.header;
         self.fetching.remove(&vertex.id());
         let have = self.layers(history).log(&h.log).map_or(0, |row| row.seq);
@@ -321,7 +376,11 @@ impl Replica {
     /// Asks for everything that vertices in the pen wait for: whoever sent them, or else anybody.
     fn fetch_missing(&mut self, now: Now, out: &mut Vec<Action>) {
         let missing = self.pen.missing();
-        let anybody = self.sessions.iter().find(|(_, s)| s.established()).map(|(peer, _)| *peer);
+        let anybody = self
+            .sessions
+            .iter()
+            .find(|(_, s)| s.established())
+            .map(|(peer, _)| *peer);
         for (id, from) in missing {
             let connected = |peer: &PeerId| self.sessions.contains_key(peer);
             if let Some(peer) = from.filter(connected).or(anybody) {
@@ -343,9 +402,7 @@ impl Replica {
         let moved: BTreeMap<LogId, Option<PeerId>> = std::mem::take(&mut self.moved);
         let heads: Vec<_> = moved
             .iter()
-            .filter_map(|(log, from)| {
-                Some((FrontierEntry::of(log, &history.log(log)?), *from))
-            })
+            .filter_map(|(log, from)| Some((FrontierEntry::of(log, &history.log(log)?), *from)))
             .collect();
         for (peer, session) in &self.sessions {
             let news: Vec<_> = heads
@@ -370,20 +427,28 @@ impl Replica {
 
     /// Sends a peer what it asked for, in this node's own order of arrival, as far as its credit goes.
     fn serve(&mut self, peer: PeerId, history: &dyn History, out: &mut Vec<Action>) {
-        let Some(session) = self.sessions.get_mut(&peer) else { return };
+        let Some(session) = self.sessions.get_mut(&peer) else {
+            return;
+        };
         while session.credit > 0 {
-            session.ranges.retain(|log, range| look_up(log, range, history));
+            session
+                .ranges
+                .retain(|log, range| look_up(log, range, history));
             let next = session
                 .ranges
                 .iter()
                 .min_by_key(|(_, range)| (!range.live, range.head.map(|(order, ..)| order)))
                 .map(|(log, range)| (*log, range.live, range.head));
-            let Some((log, live, Some((_, id, body)))) = next else { return };
+            let Some((log, live, Some((_, id, body)))) = next else {
+                return;
+            };
             let (Some(header), Some(body)) = (history.block(&id), history.block(&body)) else {
                 session.ranges.remove(&log);
                 continue;
             };
-            session.credit = session.credit.saturating_sub((header.len() + body.len()) as u64);
+            session.credit = session
+                .credit
+                .saturating_sub((header.len() + body.len()) as u64);
             let channel = if live { Channel::Live } else { Channel::Sync };
             let message = Message::Vertex(header.into(), body.into());
             out.push(Action::Send(peer, channel, message));
@@ -441,10 +506,12 @@ impl Replica {
 /// Looks up the next vertex of a range; says whether there is one.
 fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
     if range.head.is_none() {
-        range.head = history.vertex_at(log, range.epoch, range.next).and_then(|id| {
-            let vertex = history.vertex(&id)?;
-            Some((vertex.order, id, vertex.body))
-        });
+        range.head = history
+            .vertex_at(log, range.epoch, range.next)
+            .and_then(|id| {
+                let vertex = history.vertex(&id)?;
+                Some((vertex.order, id, vertex.body))
+            });
     }
     range.head.is_some()
 }
@@ -461,7 +528,9 @@ fn serve_single(
             .vertex(id)
             .and_then(|vertex| Some((history.block(id)?, history.block(&vertex.body)?)));
         if let Some((header, body)) = blocks.filter(|_| session.credit > 0) {
-            session.credit = session.credit.saturating_sub((header.len() + body.len()) as u64);
+            session.credit = session
+                .credit
+                .saturating_sub((header.len() + body.len()) as u64);
             found.push((header, body));
         }
     }
@@ -476,22 +545,25 @@ fn send_invalid(
     history: &dyn History,
     out: &mut Vec<Action>,
 ) {
-    let Some(header) = history.invalid(log, epoch).and_then(|id| history.block(&id)) else { return };
-    let body = SignedHeader::read(&header).ok().and_then(|h| history.block(&h.header.body));
+    let Some(header) = history
+        .invalid(log, epoch)
+        .and_then(|id| history.block(&id))
+    else {
+        return;
+    };
+    let body = SignedHeader::read(&header)
+        .ok()
+        .and_then(|h| history.block(&h.header.body));
     if let Some(body) = body {
         let message = Message::Vertex(header.into(), body.into());
         out.push(Action::Send(peer, Channel::Live, message));
     }
 }
 
-fn send_proof(
-    peer: PeerId,
-    log: &LogId,
-    epoch: u64,
-    history: &dyn History,
-    out: &mut Vec<Action>,
-) {
-    let Some(fault) = history.fault(log, epoch) else { return };
+fn send_proof(peer: PeerId, log: &LogId, epoch: u64, history: &dyn History, out: &mut Vec<Action>) {
+    let Some(fault) = history.fault(log, epoch) else {
+        return;
+    };
     let [a, b] = fault.vertices.map(|id| history.block(&id));
     if let (Some(a), Some(b)) = (a, b) {
         let message = Message::Proof(a.into(), b.into());

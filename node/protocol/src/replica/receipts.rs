@@ -14,7 +14,9 @@ pub(super) fn cite_entry(rows: &impl Rows, log: &LogId, at: &OwnEntry) -> Option
     let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
     let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
     let index = usize::try_from(at.index).ok()?;
-    let cite = entries.get(index)?.to_cite(vertex, at.index, &merkle_path(&leaves, index));
+    let cite = entries
+        .get(index)?
+        .to_cite(vertex, at.index, &merkle_path(&leaves, index));
     Some((cite, vertex))
 }
 
@@ -34,7 +36,13 @@ pub fn stored_receipt(
     let index = usize::try_from(at.index).ok()?;
     let path = merkle_path(&leaves, index);
     let receipt = receipt(authority, &header, entries.get(index)?, at.index, &path);
-    Some(BookedEntry { identity, vertex, at, receipt, repeated: true })
+    Some(BookedEntry {
+        identity,
+        vertex,
+        at,
+        receipt,
+        repeated: true,
+    })
 }
 
 /// The receipt of one entry.
@@ -47,7 +55,10 @@ pub(super) fn receipt(
 ) -> Receipt {
     Receipt {
         v: 1,
-        authority: vec![Entry::home_authored(Kind::Charter, authority.charter_body.clone())],
+        authority: vec![Entry::home_authored(
+            Kind::Charter,
+            authority.charter_body.clone(),
+        )],
         header: header.block.clone(),
         entry: entry.clone(),
         index,
