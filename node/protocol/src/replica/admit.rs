@@ -1,7 +1,7 @@
 //! Admission: what people and officers submit is checked against the clock, the account's turn and the
 //! municipality's policy, gets its bookings, and goes into the open vertex.
 
-use super::receipts::cite_entry;
+use super::receipts::VertexBody;
 use super::seal::SETTLE_ROOM;
 use super::{Action, Now, Outcome, Replica, Ticket, stored_receipt};
 use crate::amount::{Amount, Timestamp};
@@ -187,7 +187,7 @@ impl Replica {
 
     /// The cite of the transfer that an `accept` names, from the sender's log or the own.
     fn cite_transfer(
-        &self,
+        &mut self,
         body: &Accept,
         history: &dyn History,
     ) -> Result<(Cite, Option<BlockId>), Refusal> {
@@ -205,9 +205,17 @@ impl Replica {
         if own {
             return Ok((Cite::Own(transfer.at), None));
         }
-        let (cite, vertex) =
-            cite_entry(&rows, &body.sender_home, &transfer.at).ok_or(Refusal::UnknownTransfer)?;
-        Ok((cite, Some(vertex)))
+        let vertex = rows
+            .vertex_at(&body.sender_home, transfer.at.epoch, transfer.at.seq)
+            .ok_or(Refusal::UnknownTransfer)?;
+        // Who sends to many sends to them in one vertex: it is read once for all their acceptances.
+        if self.cited.as_ref().is_none_or(|cited| cited.id != vertex) {
+            let read = VertexBody::read(&rows, vertex);
+            self.cited = read;
+        }
+        let cited = self.cited.as_ref();
+        let cite = cited.and_then(|cited| cited.cite(transfer.at.index));
+        Ok((cite.ok_or(Refusal::UnknownTransfer)?, Some(vertex)))
     }
 
     /// The account's balance, if the key is its own and it is this number's turn.

@@ -66,7 +66,7 @@ impl Replica {
     ) -> bool {
         match self.place_of(&vertex, from.is_some().then_some(now), history) {
             Place::Known => {
-                self.progress(&vertex, now, history);
+                self.progress(&vertex, false, now, history);
                 false
             }
             Place::Beyond => {
@@ -180,7 +180,7 @@ impl Replica {
                 if log != self.home.log() {
                     self.unacknowledged.insert(log);
                 }
-                self.progress(&vertex, now, history);
+                self.progress(&vertex, true, now, history);
                 if log == self.home.log() {
                     // Written by an earlier run whose disk was lost: what is open rests on less.
                     self.abandon_open(Refusal::Busy);

@@ -1,6 +1,6 @@
 //! What the home enters by itself: settlements of own transfers that were accepted, and faults.
 
-use super::receipts::cite_entry;
+use super::receipts::VertexBody;
 use super::{Now, Replica, log_rows};
 use crate::body::{Accept, Fault, Kind, Settle, read_person_body};
 use crate::codec;
@@ -74,7 +74,10 @@ impl Replica {
             };
             if home == self.home.log() {
                 self.settle(&identity, Cite::Own(at), None, now, history);
-            } else if let Some((cite, vertex)) = cite_entry(&rows, &home, &at) {
+            } else if let Some(vertex) = rows.vertex_at(&home, at.epoch, at.seq)
+                && let Some(body) = VertexBody::read(&rows, vertex)
+                && let Some(cite) = body.cite(at.index)
+            {
                 self.settle(&identity, cite, Some(vertex), now, history);
             }
         }
