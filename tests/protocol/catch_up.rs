@@ -8,7 +8,8 @@ use city_protocol::stage::Submission;
 use city_protocol::sync::{Channel, INITIAL_CREDIT, Message};
 use city_protocol::vertex::SignedHeader;
 
-use super::world::{HAKUSAN, KANAZAWA, KOMATSU, Person, World, signed};
+use super::people::{Person, signed};
+use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 #[test]
 fn a_late_joiner_catches_up_from_nothing() {
@@ -53,8 +54,16 @@ fn a_backlog_beyond_the_credit_window_arrives_whole() {
     let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
     let jiro = world.citizen("jiro", KANAZAWA);
     backlog(&mut world, &hanako, &jiro, 1500);
-    let size: usize = world.homes[KANAZAWA].disk.blocks.values().map(Vec::len).sum();
-    assert!(size as u64 > 2 * INITIAL_CREDIT, "{size} bytes do not exceed the window");
+    let size: usize = world.homes[KANAZAWA]
+        .disk
+        .blocks
+        .values()
+        .map(Vec::len)
+        .sum();
+    assert!(
+        size as u64 > 2 * INITIAL_CREDIT,
+        "{size} bytes do not exceed the window"
+    );
     world.connect(KANAZAWA, KOMATSU);
     world.run();
     world.assert_in_step(&[KANAZAWA, KOMATSU]);
@@ -97,7 +106,10 @@ fn a_long_catch_up_is_not_given_up_while_it_moves() {
     }
     world.assert_in_step(&[KANAZAWA, KOMATSU]);
     let vertices = world.homes[KANAZAWA].row(&hanako.home_log).seq as usize;
-    assert_eq!(world.homes[KANAZAWA].vertices_sent, vertices, "nothing was asked for twice");
+    assert_eq!(
+        world.homes[KANAZAWA].vertices_sent, vertices,
+        "nothing was asked for twice"
+    );
 }
 
 #[test]
@@ -114,7 +126,10 @@ fn two_halves_of_a_network_work_apart_and_heal() {
     // 金沢 alone; 小松 and 白山 together.
     let alone = world.transfer(&hanako, &saburo, "2.00").unwrap();
     world.accept(&taro, &early).unwrap();
-    assert_eq!(world.accept(&saburo, &alone).unwrap_err(), Refusal::UnknownTransfer);
+    assert_eq!(
+        world.accept(&saburo, &alone).unwrap_err(),
+        Refusal::UnknownTransfer
+    );
     world.run();
     world.pass(86_400_000);
     assert!(world.in_step(&[KOMATSU, HAKUSAN]));
@@ -125,7 +140,13 @@ fn two_halves_of_a_network_work_apart_and_heal() {
     world.run();
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
     world.audit();
-    assert_eq!(world.homes[KOMATSU].row(&hanako.home_log).totals.settled_out, 300);
+    assert_eq!(
+        world.homes[KOMATSU]
+            .row(&hanako.home_log)
+            .totals
+            .settled_out,
+        300
+    );
 }
 
 #[test]
@@ -146,7 +167,11 @@ fn a_vertex_whose_parent_is_unknown_waits_and_asks_for_it() {
     let input = world.receive(HAKUSAN, world.homes[KOMATSU].peer(), Channel::Live, &frame);
     world.tell(HAKUSAN, input);
     world.commit(HAKUSAN);
-    assert_eq!(world.homes[HAKUSAN].row(&taro.home_log).seq, 2, "the acceptance waits");
+    assert_eq!(
+        world.homes[HAKUSAN].row(&taro.home_log).seq,
+        2,
+        "the acceptance waits"
+    );
     world.run();
     world.assert_in_step(&[KOMATSU, HAKUSAN]);
 }
@@ -213,8 +238,13 @@ struct Dice(u64);
 
 impl Dice {
     fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a random test takes its seed back")]
-        let given = std::env::var("CITY_NODE_SEED").ok().and_then(|seed| seed.parse().ok());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a random test takes its seed back"
+        )]
+        let given = std::env::var("CITY_NODE_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or(0x5eed);
         println!("CITY_NODE_SEED={seed}");
         Self(seed)
@@ -288,8 +318,15 @@ fn whatever_happens_in_between_everybody_ends_in_step() {
     }
     world.assert_in_step(&[0, 1, 2]);
     world.audit();
-    assert!(world.homes.iter().all(|home| home.frozen.is_empty() && home.disconnected.is_empty()));
-    let open: u64 =
-        people.iter().map(|p| world.homes[0].row(&p.home_log).totals.open_out).sum();
+    assert!(
+        world
+            .homes
+            .iter()
+            .all(|home| home.frozen.is_empty() && home.disconnected.is_empty())
+    );
+    let open: u64 = people
+        .iter()
+        .map(|p| world.homes[0].row(&p.home_log).totals.open_out)
+        .sum();
     assert_eq!(open, 0, "everything that was sent is settled");
 }

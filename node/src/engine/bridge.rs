@@ -33,7 +33,11 @@ impl TransportKey {
     /// Wraps a keypair; `None` unless it is Ed25519.
     #[must_use]
     pub fn new(keypair: Keypair) -> Option<Self> {
-        keypair.clone().try_into_ed25519().ok().map(|_| Self(keypair))
+        keypair
+            .clone()
+            .try_into_ed25519()
+            .ok()
+            .map(|_| Self(keypair))
     }
 }
 
@@ -44,7 +48,9 @@ impl TransportSigner for TransportKey {
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.0.sign(message).expect("Ed25519 signs every message");
-        signature.try_into().expect("an Ed25519 signature has 64 bytes")
+        signature
+            .try_into()
+            .expect("an Ed25519 signature has 64 bytes")
     }
 }
 
@@ -89,7 +95,9 @@ impl Bridge {
     async fn event(&self, event: NetEvent, peers: &mut HashMap<PeerId, Peer>) {
         match event {
             NetEvent::Connected { peer, address, .. } => {
-                let Some(id) = protocol_peer(&peer) else { return };
+                let Some(id) = protocol_peer(&peer) else {
+                    return;
+                };
                 tracing::info!(%peer, %address, "peer connected");
                 peers.insert(id, self.begin(id));
                 let mut nonce = [0; 16];
@@ -98,19 +106,28 @@ impl Bridge {
                 self.tell(Input::Connected(id, Box::new(signed))).await;
             }
             NetEvent::Disconnected { peer } => {
-                let Some(id) = protocol_peer(&peer) else { return };
+                let Some(id) = protocol_peer(&peer) else {
+                    return;
+                };
                 tracing::info!(%peer, "peer disconnected");
                 peers.remove(&id);
                 self.tell(Input::Disconnected(id)).await;
             }
-            NetEvent::Frame { peer, channel, bytes } => {
-                let Some(id) = protocol_peer(&peer) else { return };
+            NetEvent::Frame {
+                peer,
+                channel,
+                bytes,
+            } => {
+                let Some(id) = protocol_peer(&peer) else {
+                    return;
+                };
                 let Some(known) = peers.get(&id) else { return };
                 let waiting = known.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
                 let full = waiting > PEER_BYTES
                     || known.frames.try_send((from_net(channel), bytes)).is_err();
                 if full {
-                    self.close(id, "it sends more than it was given credit for").await;
+                    self.close(id, "it sends more than it was given credit for")
+                        .await;
                 }
             }
             NetEvent::Listening { address } => tracing::info!(%address, "listening for peers"),
@@ -123,7 +140,9 @@ impl Bridge {
     async fn outgoing(&self, message: Outgoing, peers: &HashMap<PeerId, Peer>) {
         match message {
             Outgoing::Send(peer, channel, message) => {
-                let Some(known) = peers.get(&peer) else { return };
+                let Some(known) = peers.get(&peer) else {
+                    return;
+                };
                 if known.outbox.try_send((channel, message.encode())).is_err() {
                     self.close(peer, "it does not take what it asked for").await;
                 }
@@ -136,14 +155,21 @@ impl Bridge {
     }
 
     async fn close(&self, peer: PeerId, reason: &str) {
-        let close = NetCommand::Close { peer: libp2p_peer(&peer), reason: reason.into() };
+        let close = NetCommand::Close {
+            peer: libp2p_peer(&peer),
+            reason: reason.into(),
+        };
         // The network stops only together with this bridge.
         let _stopping = self.net.command(close).await;
     }
 
     async fn tell(&self, input: Input) {
         // The engine's own end is reported by the daemon.
-        let _stopping = self.engine.requests.send(Request::Input(Box::new(input))).await;
+        let _stopping = self
+            .engine
+            .requests
+            .send(Request::Input(Box::new(input)))
+            .await;
     }
 
     /// Starts the tasks of one peer; they end when its channels are dropped.
@@ -153,9 +179,18 @@ impl Bridge {
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let waiting = Arc::new(AtomicUsize::new(0));
         tokio::spawn(decode(peer, self.engine.clone(), inbox, turns));
-        tokio::spawn(forward(peer, self.engine.clone(), in_turn, Arc::clone(&waiting)));
+        tokio::spawn(forward(
+            peer,
+            self.engine.clone(),
+            in_turn,
+            Arc::clone(&waiting),
+        ));
         tokio::spawn(send(libp2p_peer(&peer), self.net.clone(), to_send));
-        Peer { frames, waiting, outbox }
+        Peer {
+            frames,
+            waiting,
+            outbox,
+        }
     }
 }
 
@@ -238,7 +273,9 @@ async fn forward(
         let (input, size) = match turn {
             Turn::Ready(input, size) => (input, size),
             Turn::Verifying(verified, size) => {
-                let Ok((verdict, header, body)) = verified.await else { return };
+                let Ok((verdict, header, body)) = verified.await else {
+                    return;
+                };
                 let verdict = match verdict {
                     // Its log's first vertex stood right before it and is known by now.
                     Err(Refusal::UnknownLog) => verify(&engine, header, body).0,
@@ -252,7 +289,12 @@ async fn forward(
             }
         };
         waiting.fetch_sub(size, Ordering::Relaxed);
-        if engine.requests.send(Request::Input(Box::new(input))).await.is_err() {
+        if engine
+            .requests
+            .send(Request::Input(Box::new(input)))
+            .await
+            .is_err()
+        {
             return;
         }
     }

@@ -72,11 +72,15 @@ impl Directory {
         log: &LogId,
         account: &AccountId,
     ) -> Result<Arc<PublicKey>, Refusal> {
-        let row = history.account(log, account).ok_or(Refusal::UnknownAccount)?;
+        let row = history
+            .account(log, account)
+            .ok_or(Refusal::UnknownAccount)?;
         if let Some(key) = self.public_key(&row.key) {
             return Ok(key);
         }
-        let entry = history.entry(log, &row.enrolled).ok_or(Refusal::UnknownAccount)?;
+        let entry = history
+            .entry(log, &row.enrolled)
+            .ok_or(Refusal::UnknownAccount)?;
         self.learn_enrolments(std::slice::from_ref(&entry));
         self.public_key(&row.key).ok_or(Refusal::UnknownAccount)
     }

@@ -56,7 +56,10 @@ pub fn bring_up_to_date(
         OpenOutcome::Rebuild(_) => (Position::START, 0),
     };
     let history = StoreHistory::new(Arc::clone(store));
-    let now = Now { time: utc(), quality: ClockQuality::Floor };
+    let now = Now {
+        time: utc(),
+        quality: ClockQuality::Floor,
+    };
     let directory = Directory::default();
     // With this clock the replica learns what is stored and enters nothing of its own.
     drop(replica.handle(Input::Started, now, &history));
@@ -136,8 +139,18 @@ fn stored_vertex(
             let charter = &entries.as_ref().ok()?.first()?.body;
             Authority::from_charter(genesis, charter).ok().map(Arc::new)
         })?;
-    let checked = entries.iter().flatten().map(|e| vec![Checked::Good; e.sig.len()]).collect();
-    Some(VerifiedVertex { header, body_block, entries, checked, authority })
+    let checked = entries
+        .iter()
+        .flatten()
+        .map(|e| vec![Checked::Good; e.sig.len()])
+        .collect();
+    Some(VerifiedVertex {
+        header,
+        body_block,
+        entries,
+        checked,
+        authority,
+    })
 }
 
 /// What a full check of the store found.
@@ -184,7 +197,10 @@ pub fn verify_store(
         let block = match block {
             Ok(block) => block,
             Err(ReadError::Damaged(at)) => {
-                report.problem(format!("segment {} is damaged at byte {}", at.segment, at.offset));
+                report.problem(format!(
+                    "segment {} is damaged at byte {}",
+                    at.segment, at.offset
+                ));
                 continue;
             }
             Err(error) => return Err(error),
@@ -195,12 +211,18 @@ pub fn verify_store(
             continue;
         };
         let h = header.header.clone();
-        let Some(body) = body.take().filter(|body| body.id == h.body) else { continue };
+        let Some(body) = body.take().filter(|body| body.id == h.body) else {
+            continue;
+        };
         let vertex = VerifiedVertex::verify(genesis, &directory, &block.bytes, body.bytes);
         let vertex = match vertex {
             Ok(vertex) => vertex,
             Err(refusal) => {
-                report.problem(format!("vertex {}: {refusal} ({})", header.id, refusal.code()));
+                report.problem(format!(
+                    "vertex {}: {refusal} ({})",
+                    header.id,
+                    refusal.code()
+                ));
                 continue;
             }
         };
@@ -225,13 +247,20 @@ fn check_links(
     report: &mut VerifyReport,
 ) {
     let h = &vertex.header.header;
-    let expected =
-        heads.get(&(h.log, h.epoch)).map_or((1, genesis.network()), |(seq, id)| (seq + 1, *id));
+    let expected = heads
+        .get(&(h.log, h.epoch))
+        .map_or((1, genesis.network()), |(seq, id)| (seq + 1, *id));
     if (h.seq, h.prev) != expected {
-        report.problem(format!("vertex {} does not follow the head of its log", vertex.id()));
+        report.problem(format!(
+            "vertex {} does not follow the head of its log",
+            vertex.id()
+        ));
     }
     if let Some(parent) = h.parents.iter().find(|parent| !known.contains(parent)) {
-        report.problem(format!("vertex {}: parent {parent} is not stored before it", vertex.id()));
+        report.problem(format!(
+            "vertex {}: parent {parent} is not stored before it",
+            vertex.id()
+        ));
     }
 }
 
@@ -239,7 +268,11 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
     let entries = match &vertex.entries {
         Ok(entries) => entries,
         Err(refusal) => {
-            report.problem(format!("vertex {}: {} ", vertex.id(), Refusal::code(*refusal)));
+            report.problem(format!(
+                "vertex {}: {} ",
+                vertex.id(),
+                Refusal::code(*refusal)
+            ));
             return;
         }
     };
@@ -251,7 +284,9 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
                 Checked::Good => Ok(()),
                 Checked::Bad => Err(Refusal::BadSignature),
                 Checked::Unknown => match directory.public_key(&sig.key) {
-                    Some(key) => city_protocol::vertex::verify_entry_signature(entry, sig.key, &key),
+                    Some(key) => {
+                        city_protocol::vertex::verify_entry_signature(entry, sig.key, &key)
+                    }
                     None => Err(Refusal::UnknownAccount),
                 },
             };

@@ -48,8 +48,14 @@ pub fn audit(store: &Store, history: &dyn History) -> Result<Audit, RebuiltError
     for (log, row) in &heads {
         audit_log(*log, row, &shown, history, &mut audit);
     }
-    let granted: i128 = heads.iter().map(|(_, row)| i128::from(row.totals.granted)).sum();
-    let available: i128 = heads.iter().map(|(_, row)| i128::from(row.totals.available)).sum();
+    let granted: i128 = heads
+        .iter()
+        .map(|(_, row)| i128::from(row.totals.granted))
+        .sum();
+    let available: i128 = heads
+        .iter()
+        .map(|(_, row)| i128::from(row.totals.available))
+        .sum();
     audit.in_transit = heads
         .iter()
         .map(|(_, row)| {
@@ -64,13 +70,7 @@ pub fn audit(store: &Store, history: &dyn History) -> Result<Audit, RebuiltError
 }
 
 /// Compares a log's accounts with its postings and its sum.
-fn audit_log(
-    log: LogId,
-    row: &LogRow,
-    shown: &Journal,
-    history: &dyn History,
-    audit: &mut Audit,
-) {
+fn audit_log(log: LogId, row: &LogRow, shown: &Journal, history: &dyn History, audit: &mut Audit) {
     let lines = shown.get(&log).map_or(&[][..], Vec::as_slice);
     let balances = balances(lines);
     let debits_and_credits: i128 = balances.values().sum();
@@ -96,8 +96,10 @@ fn accounts(log: LogId, history: &dyn History) -> Vec<(AccountId, AccountRow)> {
         let done = page.len() < PAGE;
         after = page.last().map(|(name, _)| name.clone());
         all.extend(page.into_iter().filter_map(|(name, _)| {
-            let account: AccountId =
-                std::str::from_utf8(&name[prefix.len()..]).ok()?.parse().ok()?;
+            let account: AccountId = std::str::from_utf8(&name[prefix.len()..])
+                .ok()?
+                .parse()
+                .ok()?;
             Some((account, history.account(&log, &account)?))
         }));
         if done {

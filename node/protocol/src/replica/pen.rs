@@ -48,8 +48,14 @@ impl Pen {
         }
         self.bytes += bytes;
         while self.waiting.len() > MAX_VERTICES || self.bytes > MAX_BYTES {
-            let oldest = self.waiting.iter().min_by_key(|(_, w)| w.since).map(|(id, _)| *id);
-            let Some(old) = oldest.and_then(|id| self.waiting.remove(&id)) else { return };
+            let oldest = self
+                .waiting
+                .iter()
+                .min_by_key(|(_, w)| w.since)
+                .map(|(id, _)| *id);
+            let Some(old) = oldest.and_then(|id| self.waiting.remove(&id)) else {
+                return;
+            };
             self.bytes -= old.vertex.body_block.len();
         }
     }
@@ -65,7 +71,9 @@ impl Pen {
 
     /// Whether a vertex waits for this one.
     pub(super) fn awaits(&self, id: &BlockId) -> bool {
-        self.waiting.values().any(|w| w.missing == Missing::Vertex(*id))
+        self.waiting
+            .values()
+            .any(|w| w.missing == Missing::Vertex(*id))
     }
 
     /// Another vertex of the same position, if one waits.
@@ -93,10 +101,20 @@ impl Pen {
     }
 
     fn take(&mut self, wanted: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
-        let ids: Vec<_> =
-            self.waiting.iter().filter(|(_, w)| wanted(w)).map(|(id, _)| *id).collect();
-        let taken: Vec<_> = ids.iter().filter_map(|id| self.waiting.remove(id)).collect();
-        self.bytes -= taken.iter().map(|w| w.vertex.body_block.len()).sum::<usize>();
+        let ids: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| wanted(w))
+            .map(|(id, _)| *id)
+            .collect();
+        let taken: Vec<_> = ids
+            .iter()
+            .filter_map(|id| self.waiting.remove(id))
+            .collect();
+        self.bytes -= taken
+            .iter()
+            .map(|w| w.vertex.body_block.len())
+            .sum::<usize>();
         taken
     }
 }
