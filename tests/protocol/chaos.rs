@@ -62,7 +62,8 @@ fn peace(world: &mut World, links: &mut BTreeSet<(usize, usize)>) {
             world.connect(a, b);
         }
     }
-    for _ in 0..10 {
+    // Longer than anything waits in the pen.
+    for _ in 0..12 {
         world.pass(61_000);
     }
 }
