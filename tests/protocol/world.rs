@@ -278,6 +278,7 @@ impl World {
                 clock: "ntp".into(),
                 trust: None,
             },
+            may_sequence: true,
         })
     }
 

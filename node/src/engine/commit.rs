@@ -131,8 +131,11 @@ impl Engine {
         thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
+                let end = thread.run(&runtime, inbox);
+                // Whoever waits for the end may close the store: nothing here holds it any more.
+                drop(thread);
                 // The receiver may be gone when the daemon is stopping; then nobody asks.
-                let _unheard = ended.send(thread.run(&runtime, inbox));
+                let _unheard = ended.send(end);
             })
             .map_err(EngineError::Thread)?;
         Ok(Self { handle, thread: end })
@@ -202,6 +205,8 @@ impl CommitThread {
     ) -> Result<(), EngineError> {
         self.tell(Input::Started);
         self.commit()?;
+        // Also when nothing was written: peers' vertices are verified with what earlier runs stored.
+        self.learn();
         while let Some(request) = inbox.blocking_recv() {
             self.handled = 0;
             self.take(request);

@@ -71,6 +71,12 @@ pub struct TlsIdentity {
     pub key: PrivateKeyDer<'static>,
 }
 
+impl Clone for TlsIdentity {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
 /// The classical side of a municipal CA.
 pub struct TlsAuthority {
     certificate: CertificateDer<'static>,

@@ -13,6 +13,8 @@ pub(super) struct Home {
     pub(super) authority: Arc<Authority>,
     pub(super) signer: Box<dyn Signer>,
     pub(super) start: Start,
+    /// Whether the log may be extended in this run.
+    may_sequence: bool,
     /// Whether this run's `start` is durable.
     start_written: bool,
     /// The vertex that carries this run's `start`, once one was opened.
@@ -20,11 +22,17 @@ pub(super) struct Home {
 }
 
 impl Home {
-    pub(super) fn new(authority: Arc<Authority>, signer: Box<dyn Signer>, start: Start) -> Self {
+    pub(super) fn new(
+        authority: Arc<Authority>,
+        signer: Box<dyn Signer>,
+        start: Start,
+        may_sequence: bool,
+    ) -> Self {
         Self {
             authority,
             signer,
             start,
+            may_sequence,
             start_written: false,
             start_at: None,
         }
@@ -43,7 +51,7 @@ impl Home {
     }
 
     pub(super) fn sequences(&self, rows: &(impl Rows + ?Sized)) -> bool {
-        rows.log(&self.log()).is_none_or(|row| row.frozen.is_none())
+        self.may_sequence && rows.log(&self.log()).is_none_or(|row| row.frozen.is_none())
     }
 
     /// Whether the vertex at this position has to carry `start`: no earlier one of this run does.

@@ -63,6 +63,9 @@ pub struct ReplicaConfig {
     pub policy: PlacePolicy,
     /// The `start` entry of this run.
     pub start: Start,
+    /// Whether the own log may be extended: not where acknowledged blocks may be lost, because a position must
+    /// never be signed twice.
+    pub may_sequence: bool,
 }
 
 /// What `status` shows of the replica.
@@ -143,7 +146,12 @@ impl Replica {
             network,
             genesis: config.genesis,
             policy: config.policy,
-            home: Home::new(config.authority, config.signer, config.start),
+            home: Home::new(
+                config.authority,
+                config.signer,
+                config.start,
+                config.may_sequence,
+            ),
             authorities: Authorities::default(),
             batch: Changes::default(),
             after: Vec::new(),

@@ -163,8 +163,9 @@ impl Replica {
             return Err(Refusal::ClockUnknown);
         }
         let log = self.home.log();
-        let row = self.layers(history).log(&log);
-        if row.as_ref().is_some_and(|row| row.frozen.is_some()) {
+        let rows = self.layers(history);
+        let row = rows.log(&log);
+        if !self.home.sequences(&rows) {
             return Err(Refusal::NotSequencing);
         }
         let mut first = Vec::new();

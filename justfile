@@ -1,0 +1,15 @@
+# Developer commands. `just --list`
+
+# Format, lint and test, as CI does.
+check:
+    cargo fmt --all -- --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test --workspace
+
+# The main job: three nodes, one transfer.
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# Everything that CI runs.
+ci:
+    bash .ci/run

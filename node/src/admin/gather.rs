@@ -1,0 +1,279 @@
+//! Reads the running node for the admin socket. Long readings run away from the threads that wait.
+
+use std::collections::BTreeMap;
+
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::ids::{AccountId, LogId};
+use city_protocol::ledger::{AccountRow, History, Rows as _, Table, key};
+use city_protocol::place::{Point, Verdict};
+use city_protocol::region::Region;
+use city_protocol::sync::FrontierEntry;
+use city_protocol::vertex::KeySource as _;
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+
+use super::AdminState;
+use super::pages::{
+    AuditPage, Balances, ClockPage, Fault, Head, Peer, Place, Receiver, Status, StorePage,
+    VerifyPage,
+};
+use crate::api::Problem;
+use crate::api::wire::SCHEMA;
+use crate::engine::{protocol_peer, verify_store};
+use crate::journal::{audit, log_rows};
+use crate::net::PeerStats;
+
+/// Most accounts in one listing: a small town; 10,000 lines are 700 KB.
+const MAX_ACCOUNTS: usize = 10_000;
+
+impl AdminState {
+    pub(super) async fn status(&self) -> Result<Status, Problem> {
+        let replica = self.engine.status().await?;
+        let genesis = self.engine.genesis();
+        let region = self.engine.authority().region();
+        let now = self.clock.now();
+        let stats = self.net.as_ref().map(crate::net::NetHandle::stats);
+        let stats = stats.unwrap_or_default();
+        let regions: BTreeMap<_, _> = replica.peers.iter().cloned().collect();
+        let peer = |peer: &PeerStats| {
+            let region = protocol_peer(&peer.peer).and_then(|id| regions.get(&id).cloned());
+            Peer {
+                peer_id: peer.peer.to_string(),
+                name: region.as_deref().and_then(|region| self.name_of(region)),
+                region,
+                address: peer.address.to_string(),
+                since: Timestamp(peer.since_ms),
+            }
+        };
+        Ok(Status {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            network: genesis.network(),
+            network_name: genesis.name.clone(),
+            purpose: genesis.purpose,
+            region: region.to_string(),
+            region_name: self.name_of(region.as_str()),
+            log: replica.log,
+            peer_id: self.peer_id.to_string(),
+            clock: ClockPage {
+                time: now.time,
+                quality: now.quality.as_str().into(),
+            },
+            uptime_s: self.started.elapsed().as_secs(),
+            sequencing: replica.sequencing,
+            frontier: replica.frontier.iter().map(|e| self.head(e)).collect(),
+            frontier_hash: replica.frontier_hash,
+            in_flight: replica.in_flight as u64,
+            peers: stats.peers.iter().map(peer).collect(),
+            denied_strangers: stats.denied_strangers,
+            receiver: self.receiver(),
+            place: self.place_summary(&self.antenna.verdict(now.time)),
+            store: self.store()?,
+            faults: self.faults(),
+        })
+    }
+
+    fn head(&self, entry: &FrontierEntry) -> Head {
+        let region = self.region_of(&entry.log);
+        Head {
+            log: entry.log,
+            name: region.as_deref().and_then(|region| self.name_of(region)),
+            region,
+            epoch: entry.epoch,
+            seq: entry.seq,
+            head: HEXLOWER.encode(&entry.head),
+            vertex: (self.engine.history() as &dyn History).log(&entry.log).map(|row| row.head),
+            forked: entry.forked,
+        }
+    }
+
+    fn region_of(&self, log: &LogId) -> Option<String> {
+        let authority = self.engine.directory().authority(log)?;
+        Some(authority.region().to_string())
+    }
+
+    fn name_of(&self, region: &str) -> Option<String> {
+        let region: Region = region.parse().ok()?;
+        self.names.get(region.municipality()).cloned()
+    }
+
+    fn receiver(&self) -> Receiver {
+        let status = self.antenna.status();
+        Receiver {
+            device: status.device,
+            connected: status.connected,
+            fixes: status.fixes,
+            noise_bytes: status.noise_bytes,
+            bad_checksums: status.bad_checksums,
+            problem: status.problem,
+        }
+    }
+
+    fn place_summary(&self, verdict: &Verdict) -> Place {
+        let home = self.engine.authority().region();
+        let code = verdict.municipality.as_ref();
+        let degrees = |axis: fn(Point) -> i32| {
+            let e7 = verdict.point.map(axis)?;
+            Some(f64::from(e7) / f64::from(city_protocol::place::point::DEGREE_E7))
+        };
+        Place {
+            grade: verdict.grade,
+            municipality: code.cloned(),
+            name: code.and_then(|code| self.names.get(code).cloned()),
+            lat: degrees(Point::lat_e7),
+            lon: degrees(Point::lon_e7),
+            satellites_used: verdict.satellites_used,
+            reasons: verdict.reasons.iter().map(|r| r.code().into()).collect(),
+            satisfies_policy: verdict.admit(home, self.antenna.policy()).is_ok(),
+        }
+    }
+
+    fn store(&self) -> Result<StorePage, Problem> {
+        let store = self.engine.history().store();
+        let mark = store.watermark().map_err(|error| {
+            tracing::error!(%error, "the index cannot be read");
+            Problem::internal()
+        })?;
+        let end = store.ledger().end();
+        Ok(StorePage {
+            blocks: mark.map_or(0, |mark| mark.count),
+            segment: end.segment,
+            segment_bytes: end.offset,
+            failed: store.ledger().is_poisoned(),
+        })
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let frozen = log_rows(self.engine.history())
+            .into_iter()
+            .filter_map(|(log, row)| Some((log, row.frozen?)));
+        frozen
+            .map(|(log, frozen)| Fault {
+                log,
+                region: self.region_of(&log),
+                reason: frozen.as_str().into(),
+                cut: frozen.cut(),
+            })
+            .collect()
+    }
+
+    pub(super) async fn balances(&self) -> Result<Balances, Problem> {
+        let history = self.engine.history().clone();
+        blocking(move || Ok(read_balances(&history))).await
+    }
+
+    pub(super) async fn audit(&self) -> Result<AuditPage, Problem> {
+        let history = self.engine.history().clone();
+        let job = move || {
+            audit(history.store(), &history).map_err(|error| {
+                tracing::error!(%error, "the audit could not be made");
+                Problem::internal().with_detail(error.to_string())
+            })
+        };
+        let found = blocking(job).await?;
+        Ok(AuditPage {
+            schema: SCHEMA,
+            conserved: found.conserved,
+            journal_matches: found.journal_matches,
+            postings: found.postings,
+            granted: amount_text(found.granted.into()),
+            available_sum: amount_text(found.available_sum.into()),
+            in_transit: amount_text(found.in_transit),
+            available: found
+                .available
+                .iter()
+                .map(|(account, sum)| (*account, amount_text((*sum).into())))
+                .collect(),
+        })
+    }
+
+    pub(super) async fn verify(&self) -> Result<VerifyPage, Problem> {
+        let history = self.engine.history().clone();
+        let genesis = self.engine.genesis().clone();
+        let job = move || {
+            verify_store(history.store(), &genesis, |_| ()).map_err(|error| {
+                tracing::error!(%error, "the store could not be verified");
+                Problem::internal().with_detail(error.to_string())
+            })
+        };
+        let found = blocking(job).await?;
+        Ok(VerifyPage {
+            schema: SCHEMA,
+            ok: found.problems.is_empty(),
+            blocks: found.blocks,
+            vertices: found.vertices,
+            entries: found.entries,
+            signatures: found.signatures,
+            problems: found.problems,
+        })
+    }
+
+    /// The verdict in full, with the policy it was judged by.
+    pub(super) fn place(&self) -> Result<Value, Problem> {
+        let verdict = self.antenna.verdict(self.clock.now().time);
+        let policy = self.antenna.policy();
+        let summary = self.place_summary(&verdict);
+        Ok(json!({
+            "schema": SCHEMA,
+            "summary": summary,
+            "verdict": verdict,
+            "policy": policy,
+            "receiver": self.receiver(),
+        }))
+    }
+}
+
+/// What is available to every account of every log, up to a limit.
+fn read_balances(history: &dyn History) -> Balances {
+    let mut balances = BTreeMap::new();
+    let mut left = MAX_ACCOUNTS;
+    let mut truncated = false;
+    for (log, _) in log_rows(history) {
+        let prefix = key(Table::Account, &[&log.0]);
+        // One more than fits, to know whether there is more.
+        let rows = history.rows(&prefix, None, left + 1);
+        truncated |= rows.len() > left;
+        for (name, _) in rows.iter().take(left) {
+            let id: Option<AccountId> = name
+                .get(prefix.len()..)
+                .and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+            let row: Option<AccountRow> = history.typed(name);
+            if let (Some(id), Some(row)) = (id, row) {
+                balances.insert(id, row.available.to_string());
+            }
+        }
+        left = left.saturating_sub(rows.len());
+    }
+    Balances {
+        schema: SCHEMA,
+        balances,
+        truncated,
+    }
+}
+
+/// Hundredths as text, with a sign if they are negative.
+fn amount_text(hundredths: i128) -> String {
+    let sign = if hundredths < 0 { "-" } else { "" };
+    let magnitude = u64::try_from(hundredths.unsigned_abs()).unwrap_or(u64::MAX);
+    format!("{sign}{}", Amount::from_hundredths(magnitude))
+}
+
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(job)
+        .await
+        .unwrap_or_else(|_| Err(Problem::internal()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_written_like_amounts() {
+        assert_eq!(amount_text(12_345), "123.45");
+        assert_eq!(amount_text(-5), "-0.05");
+        assert_eq!(amount_text(0), "0.00");
+    }
+}

@@ -1,0 +1,126 @@
+//! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
+//!
+//! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
+//! `show` the same for people. Root and the user that runs the node may ask everything, others the status only.
+
+mod gather;
+pub mod pages;
+pub mod show;
+mod socket;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use libp2p::PeerId;
+
+pub(crate) use socket::check_path;
+pub use socket::{AdminSocket, MAX_SOCKET_PATH, SocketError};
+
+use crate::api::Problem;
+use crate::engine::{EngineHandle, SystemClock};
+use crate::net::NetHandle;
+use crate::place::antenna::Antenna;
+
+/// What the admin socket shows; cheap to clone.
+#[derive(Clone)]
+pub struct AdminState {
+    /// The engine.
+    pub engine: EngineHandle,
+    /// The antenna.
+    pub antenna: Antenna,
+    /// The network; none while it is not started.
+    pub net: Option<NetHandle>,
+    /// The clock.
+    pub clock: SystemClock,
+    /// When the node started.
+    pub started: Instant,
+    /// The node's peer id.
+    pub peer_id: PeerId,
+    /// Names of municipalities by code, as far as the boundary index knows them.
+    pub names: Arc<BTreeMap<String, String>>,
+}
+
+/// Who asks, by SO_PEERCRED.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    operator: bool,
+}
+
+/// All routes.
+pub fn router(state: AdminState) -> Router {
+    let operators = Router::new()
+        .route("/v1/balances", get(balances))
+        .route("/v1/audit", get(audit))
+        .route("/v1/verify", get(verify))
+        .route("/v1/place", get(place))
+        .route_layer(from_fn(operators_only));
+    Router::new()
+        .route("/v1/status", get(status))
+        .merge(operators)
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .with_state(state)
+}
+
+async fn operators_only(request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.operator) {
+        next.run(request).await
+    } else {
+        Problem::operators_only().into_response()
+    }
+}
+
+async fn status(State(admin): State<AdminState>) -> Result<Json<pages::Status>, Problem> {
+    Ok(Json(admin.status().await?))
+}
+
+async fn balances(State(admin): State<AdminState>) -> Result<Json<pages::Balances>, Problem> {
+    Ok(Json(admin.balances().await?))
+}
+
+async fn audit(State(admin): State<AdminState>) -> Result<Json<pages::AuditPage>, Problem> {
+    Ok(Json(admin.audit().await?))
+}
+
+async fn verify(State(admin): State<AdminState>) -> Result<Json<pages::VerifyPage>, Problem> {
+    Ok(Json(admin.verify().await?))
+}
+
+async fn place(State(admin): State<AdminState>) -> Result<Json<serde_json::Value>, Problem> {
+    Ok(Json(admin.place()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn only_operators_pass_the_gate() {
+        let app = Router::new()
+            .route("/v1/audit", get(async || "sums"))
+            .route_layer(from_fn(operators_only));
+        let ask = |caller: Option<Caller>| {
+            let mut request = Request::get("/v1/audit").body(Body::empty()).unwrap();
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            app.clone().oneshot(request)
+        };
+        let status = |answer: Result<Response, _>| answer.unwrap().status();
+        assert_eq!(status(ask(None).await), StatusCode::FORBIDDEN);
+        let guest = ask(Some(Caller { operator: false })).await;
+        assert_eq!(status(guest), StatusCode::FORBIDDEN);
+        let operator = ask(Some(Caller { operator: true })).await;
+        assert_eq!(status(operator), StatusCode::OK);
+    }
+}

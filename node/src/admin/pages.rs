@@ -1,0 +1,224 @@
+//! The JSON of the admin socket's answers, shared with the client library. Moments are milliseconds since the
+//! Unix epoch, amounts text; every object has `schema`.
+
+use std::collections::BTreeMap;
+
+use city_protocol::amount::Timestamp;
+use city_protocol::genesis::Purpose;
+use city_protocol::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
+use city_protocol::place::Grade;
+use serde::{Deserialize, Serialize};
+
+pub use crate::api::wire::ClockPage;
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// 1.
+    pub schema: u64,
+    /// Version of the software.
+    pub version: String,
+    /// Network.
+    pub network: NetworkId,
+    /// Its name.
+    pub network_name: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The municipality.
+    pub region: String,
+    /// Its name, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_name: Option<String>,
+    /// Own log.
+    pub log: LogId,
+    /// The node's peer id.
+    pub peer_id: String,
+    /// Clock.
+    pub clock: ClockPage,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// Whether the node sequences.
+    pub sequencing: bool,
+    /// Heads of all logs, in order of their ids.
+    pub frontier: Vec<Head>,
+    /// What peers compare.
+    pub frontier_hash: Digest,
+    /// Ranges asked for, vertices that wait, acceptances not settled yet.
+    pub in_flight: u64,
+    /// Connected peers.
+    pub peers: Vec<Peer>,
+    /// Callers that were not on the whitelist, since the start.
+    pub denied_strangers: u64,
+    /// The receiver.
+    pub receiver: Receiver,
+    /// What place checking says.
+    pub place: Place,
+    /// The store.
+    pub store: StorePage,
+    /// Logs that stopped counting.
+    pub faults: Vec<Fault>,
+}
+
+/// A log's head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Log.
+    pub log: LogId,
+    /// Its municipality, if its charter is at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Name of the municipality, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Epoch.
+    pub epoch: u64,
+    /// Position.
+    pub seq: u64,
+    /// First 16 bytes of the head's digest, hexadecimal, as peers compare it.
+    pub head: String,
+    /// The head itself; for a forked log the last vertex that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vertex: Option<BlockId>,
+    /// Whether it is forked.
+    pub forked: bool,
+}
+
+/// A connected peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Peer id.
+    pub peer_id: String,
+    /// Its municipality, once its hello was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Name of the municipality, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its address.
+    pub address: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The receiver.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// The device, if one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Whether it is open.
+    pub connected: bool,
+    /// Fixes since the start.
+    pub fixes: u64,
+    /// Bytes that belonged to no sentence or message.
+    pub noise_bytes: u64,
+    /// Sentences and messages with a wrong checksum.
+    pub bad_checksums: u64,
+    /// Why it is not open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What place checking says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Strength of the evidence.
+    pub grade: Grade,
+    /// Code of the municipality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub municipality: Option<String>,
+    /// Its name, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Latitude, decimal degrees, not rounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lat: Option<f64>,
+    /// Longitude, decimal degrees, not rounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lon: Option<f64>,
+    /// Satellites used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub satellites_used: Option<u8>,
+    /// Why the grade is not higher, as codes.
+    pub reasons: Vec<String>,
+    /// Whether transfers are taken here with this evidence.
+    pub satisfies_policy: bool,
+}
+
+/// The store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorePage {
+    /// Blocks that are indexed.
+    pub blocks: u64,
+    /// The segment that is being written.
+    pub segment: u32,
+    /// Bytes in it.
+    pub segment_bytes: u64,
+    /// Whether writing failed: the node restarts and recovers.
+    pub failed: bool,
+}
+
+/// A log that stopped counting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Log.
+    pub log: LogId,
+    /// Its municipality, if its charter is at hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// `equivocation`, `invalid` or `unsupported`.
+    pub reason: String,
+    /// The last position that counts.
+    pub cut: u64,
+}
+
+/// `GET /v1/balances`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balances {
+    /// 1.
+    pub schema: u64,
+    /// What is available to each account of every log here, as text such as `876.55`.
+    pub balances: BTreeMap<AccountId, String>,
+    /// Whether there are more accounts than are listed.
+    pub truncated: bool,
+}
+
+/// `GET /v1/audit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// 1.
+    pub schema: u64,
+    /// Whether all sums hold.
+    pub conserved: bool,
+    /// Whether the journal rebuilt from the log is the one shown.
+    pub journal_matches: bool,
+    /// Postings compared.
+    pub postings: u64,
+    /// Σ grants.
+    pub granted: String,
+    /// Σ available.
+    pub available_sum: String,
+    /// Sent and not yet accepted, as far as the logs here say.
+    pub in_transit: String,
+    /// What is available to each account.
+    pub available: BTreeMap<AccountId, String>,
+}
+
+/// `GET /v1/verify`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyPage {
+    /// 1.
+    pub schema: u64,
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// Blocks whose hash was checked.
+    pub blocks: u64,
+    /// Vertices whose signature, body and links were checked.
+    pub vertices: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// Signatures of people and officers that were checked.
+    pub signatures: u64,
+    /// What is wrong; at most 100.
+    pub problems: Vec<String>,
+}

@@ -1,0 +1,247 @@
+//! What is only read: the node, accounts, what waits for them, and how far a transfer has come.
+//!
+//! Until login exists, the 43-character account id (130 bits of a hash) and a transfer's identity are what one
+//! must know to ask; nothing lists them.
+
+use axum::Json;
+use axum::extract::State;
+use city_protocol::Refusal;
+use city_protocol::body::{Transfer, read_person_body};
+use city_protocol::ids::{AccountId, Digest, LogId};
+use city_protocol::ledger::{
+    Changes, History, IncomingRow, Layers, Rows, Table, TransferRow, TransferState, key,
+};
+use city_protocol::replica::stored_receipt;
+
+use super::extract::{Id, Page};
+use super::wire::{
+    AccountPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficersPage, SCHEMA,
+    StatePage, TransferPage,
+};
+use super::{ApiState, Problem};
+use crate::engine::StoreHistory;
+use crate::journal::log_rows;
+
+/// Most transfers on one page: each reads the vertex that it stands in, up to 1 MiB.
+const MAX_PAGE: usize = 50;
+
+/// `GET /send/api/node`.
+pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
+    let genesis = api.engine.genesis();
+    let charter = &api.engine.authority().charter;
+    let row = rows(api.engine.history()).log(&api.engine.log());
+    let now = api.clock.now();
+    Json(NodePage {
+        schema: SCHEMA,
+        network: genesis.network(),
+        network_name: genesis.name.clone(),
+        purpose: genesis.purpose,
+        log: api.engine.log(),
+        region: charter.region.clone(),
+        suite: charter.suite.clone(),
+        officers: OfficersPage {
+            k: charter.officers.k,
+            n: charter.officers.keys.len() as u64,
+            officers_sequence: row.map_or(0, |row| row.officers_sequence) + 1,
+        },
+        clock: ClockPage {
+            time: now.time,
+            quality: now.quality.as_str().into(),
+        },
+        place_required: api.antenna.policy().required,
+        boundary_credit: api.credit.as_deref().map(Into::into),
+    })
+}
+
+/// `GET /send/api/accounts/{id}`.
+pub(super) async fn account(
+    State(api): State<ApiState>,
+    Id(account): Id<AccountId>,
+) -> Result<Json<AccountPage>, Problem> {
+    let row = rows(api.engine.history()).account(&api.engine.log(), &account);
+    let row = row.ok_or(Refusal::UnknownAccount)?;
+    Ok(Json(AccountPage {
+        schema: SCHEMA,
+        account,
+        key: row.key,
+        available: row.available,
+        open_out: row.open_out,
+        next_sequence: row.next_sequence,
+    }))
+}
+
+/// `GET /send/api/accounts/{id}/incoming`.
+pub(super) async fn incoming(
+    State(api): State<ApiState>,
+    Id(account): Id<AccountId>,
+    page: Page<Digest>,
+) -> Result<Json<IncomingPage>, Problem> {
+    let home = api.engine.log();
+    if rows(api.engine.history())
+        .account(&home, &account)
+        .is_none()
+    {
+        return Err(Refusal::UnknownAccount.into());
+    }
+    let limit = page.limit.unwrap_or(MAX_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let detail = format!("limit is 1 to {MAX_PAGE}");
+        return Err(Problem::from(Refusal::BadField).with_detail(detail));
+    }
+    let page = api
+        .reading(move |history| read_incoming(history, &home, &account, page.after, limit))
+        .await?;
+    Ok(Json(page))
+}
+
+fn read_incoming(
+    history: &StoreHistory,
+    home: &LogId,
+    account: &AccountId,
+    after: Option<Digest>,
+    limit: usize,
+) -> IncomingPage {
+    let prefix = key(Table::Incoming, &[&home.0, account.as_str().as_bytes()]);
+    let after = after.map(|id| [&prefix[..], &id.0].concat());
+    let found = history.rows(&prefix, after.as_deref(), limit);
+    let ids: Vec<Digest> = found
+        .iter()
+        .filter_map(|(name, _)| Some(Digest(name.get(prefix.len()..)?.try_into().ok()?)))
+        .collect();
+    let next = ids.last().copied().filter(|_| found.len() == limit);
+    let transfers = ids
+        .iter()
+        .zip(&found)
+        .filter_map(|(id, (name, _))| incoming_item(rows(history), *id, name))
+        .collect();
+    IncomingPage {
+        schema: SCHEMA,
+        account: *account,
+        transfers,
+        next,
+    }
+}
+
+/// A row whose transfer went away in between is left out.
+fn incoming_item(rows: &dyn History, transfer: Digest, name: &[u8]) -> Option<IncomingItem> {
+    let waiting: IncomingRow = rows.typed(name)?;
+    let row = rows.transfer(&waiting.log, &transfer)?;
+    let entry = rows.entry(&waiting.log, &waiting.at)?;
+    let body: Transfer = read_person_body(&entry.body).ok()?;
+    Some(IncomingItem {
+        transfer,
+        transfer_id: row.transfer_id,
+        sender: row.sender,
+        sender_home: waiting.log,
+        amount: row.amount,
+        received_at: waiting.received_at,
+        transaction_hash: body.transaction_hash(),
+    })
+}
+
+/// `GET /send/api/transfers/{identity}`.
+pub(super) async fn transfer(
+    State(api): State<ApiState>,
+    Id(transfer): Id<Digest>,
+) -> Result<Json<TransferPage>, Problem> {
+    let home = api.engine.log();
+    let authority = api.engine.authority().clone();
+    let page = api
+        .reading(move |history| {
+            let (log, row) = find_transfer(history, &home, &transfer)?;
+            let receipt = (log == home).then(|| {
+                let nothing = Changes::default();
+                let rows = Layers {
+                    history,
+                    batch: &nothing,
+                    vertex: None,
+                };
+                stored_receipt(&rows, &authority, transfer, row.at)
+            });
+            let receipt = receipt.flatten().map(|entry| Der(entry.receipt.to_bytes()));
+            Some(transfer_page(history, transfer, log, row, receipt))
+        })
+        .await?;
+    Ok(Json(page.ok_or(Refusal::UnknownTransfer)?))
+}
+
+/// The transfer in its sender's log: the own log first, then those of the peers.
+fn find_transfer(
+    history: &StoreHistory,
+    home: &LogId,
+    transfer: &Digest,
+) -> Option<(LogId, TransferRow)> {
+    let of = |log: LogId| Some((log, rows(history).transfer(&log, transfer)?));
+    of(*home).or_else(|| log_rows(history).into_iter().find_map(|(log, _)| of(log)))
+}
+
+fn transfer_page(
+    history: &StoreHistory,
+    transfer: Digest,
+    sender_home: LogId,
+    row: TransferRow,
+    receipt: Option<Der>,
+) -> TransferPage {
+    let accepted = rows(history)
+        .accepted(&row.receiver_home, &transfer)
+        .is_some();
+    let settled = row.state == TransferState::Settled;
+    let finality = if settled { "settled" } else { "sequenced" };
+    TransferPage {
+        schema: SCHEMA,
+        transfer,
+        state: state(settled, accepted),
+        finality: finality.into(),
+        transfer_id: row.transfer_id,
+        sender: row.sender,
+        sender_home,
+        receiver: row.receiver,
+        receiver_home: row.receiver_home,
+        amount: row.amount,
+        received_at: row.received_at,
+        receipt,
+    }
+}
+
+fn state(settled: bool, accepted: bool) -> StatePage {
+    let (code, ja, en) = match (settled, accepted) {
+        (true, _) => ("complete", "完了", "complete"),
+        (false, true) => ("received", "受取済み", "received"),
+        (false, false) => ("pending", "受取待ち", "waiting for its receiver"),
+    };
+    StatePage {
+        code: code.into(),
+        ja: ja.into(),
+        en: en.into(),
+    }
+}
+
+/// The store with the typed questions.
+fn rows(history: &StoreHistory) -> &dyn History {
+    history
+}
+
+impl ApiState {
+    /// Reads blocks away from the threads that wait for sockets.
+    async fn reading<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&StoreHistory) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let history = self.engine.history().clone();
+        tokio::task::spawn_blocking(move || job(&history))
+            .await
+            .map_err(|_| Problem::internal())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_is_pending_then_received_then_complete() {
+        let codes = [(false, false), (false, true), (true, true), (true, false)]
+            .map(|(settled, accepted)| state(settled, accepted).code);
+        assert_eq!(codes, ["pending", "received", "complete", "complete"]);
+    }
+}

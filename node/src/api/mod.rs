@@ -1,0 +1,124 @@
+//! The HTTPS API: how apps, the kiosk screen and officers reach a home.
+//!
+//! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
+//! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `ask` what
+//! is only read · `place` proofs of place. Nothing is decided here that the engine decides.
+
+mod ask;
+mod extract;
+mod place;
+pub mod problem;
+mod rate;
+pub(crate) mod serve;
+mod submit;
+pub mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+
+pub use extract::MAX_BODY;
+pub use problem::Problem;
+pub use rate::{Limits, RateLimiter};
+pub use serve::serve;
+
+use crate::engine::{EngineHandle, SystemClock};
+use crate::place::antenna::Antenna;
+use serve::Source;
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    engine: EngineHandle,
+    antenna: Antenna,
+    clock: SystemClock,
+    credit: Option<Arc<str>>,
+    rate: Arc<RateLimiter>,
+}
+
+impl ApiState {
+    /// The API of this engine and antenna.
+    #[must_use]
+    pub fn new(engine: EngineHandle, antenna: Antenna, clock: SystemClock) -> Self {
+        let rate = Arc::new(RateLimiter::new(Limits::default()));
+        Self {
+            engine,
+            antenna,
+            clock,
+            credit: None,
+            rate,
+        }
+    }
+
+    /// Names the source of the boundary data, as its licence asks.
+    #[must_use]
+    pub fn with_boundary_credit(mut self, credit: &str) -> Self {
+        self.credit = (!credit.is_empty()).then(|| credit.into());
+        self
+    }
+
+    /// Other limits than the default ones.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.rate = Arc::new(RateLimiter::new(limits));
+        self
+    }
+}
+
+/// All routes, with limits and headers around them.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/send/api/node", get(ask::node))
+        .route("/send/api/enrol", post(submit::enrol))
+        .route("/send/api/grants", post(submit::grant))
+        .route("/send/api/place", post(place::prove))
+        .route("/send/api/transfers", post(submit::transfer))
+        .route("/send/api/transfers/{identity}", get(ask::transfer))
+        .route("/send/api/accepts", post(submit::accept))
+        .route("/send/api/accounts/{account}", get(ask::account))
+        .route("/send/api/accounts/{account}/incoming", get(ask::incoming))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(from_fn_with_state(state.clone(), guard))
+        .with_state(state)
+}
+
+/// What stands on every answer. No HSTS: it would bind every port of the host name, also the plain ones of
+/// loopback, and nothing here is served without TLS.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// The rate limit before, a deadline around and the headers behind every handler.
+async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let source = request
+        .extensions()
+        .get::<Source>()
+        .copied()
+        .unwrap_or_default();
+    let mut response = match state.rate.take(source.0) {
+        Ok(()) => {
+            let answer = tokio::time::timeout(serve::REQUEST_TIMEOUT, next.run(request));
+            answer
+                .await
+                .unwrap_or_else(|_| Problem::from(city_protocol::Refusal::Busy).into_response())
+        }
+        Err(wait) => Problem::too_many_requests(wait).into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

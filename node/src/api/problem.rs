@@ -1,0 +1,303 @@
+//! Refusals as HTTP: RFC 9457 problem JSON with the refusal's stable code. The table of statuses is here,
+//! once. A problem tells the caller what is wrong with what it sent, and nothing of the inside.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use city_protocol::Refusal;
+use serde::{Deserialize, Serialize};
+
+/// Where a problem's type begins; the code follows.
+const TYPE: &str = "urn:city-node:problem:";
+/// Media type of problem JSON (RFC 9457 section 3).
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// What a client is told to wait when the node is busy, in seconds.
+const BUSY_RETRY_S: u64 = 1;
+
+/// The body of a problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemBody {
+    /// Form of the object: 1.
+    pub schema: u64,
+    /// Type, a URI that ends with the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the code means, for people.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: String,
+    /// More about this one occurrence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A refusal on its way out.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    title: String,
+    detail: Option<String>,
+    retry_after: Option<u64>,
+}
+
+/// The status of a refusal.
+#[must_use]
+pub const fn status(refusal: Refusal) -> StatusCode {
+    use Refusal as R;
+    match refusal {
+        // The form is wrong.
+        R::BadId
+        | R::BadCbor
+        | R::BadJson
+        | R::NotCanonical
+        | R::BadField
+        | R::BadAmount
+        | R::BadRegion
+        | R::UnknownVersion
+        | R::UnknownAlgorithm
+        | R::BadKey
+        | R::SignatureLength
+        | R::BadReceipt => StatusCode::BAD_REQUEST,
+        // Whoever signed may not.
+        R::WrongAlgorithm
+        | R::BadSignature
+        | R::WrongKey
+        | R::OfficersShort
+        | R::BadCertificate => StatusCode::FORBIDDEN,
+        // It is not here.
+        R::UnknownAccount | R::UnknownLog | R::UnknownTransfer => StatusCode::NOT_FOUND,
+        // Something else has its place already.
+        R::AccountExists | R::SequenceUsed | R::TransferIdUsed | R::AlreadyAccepted => {
+            StatusCode::CONFLICT
+        }
+        R::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        // The node cannot at the moment.
+        R::Busy | R::ClockUnknown | R::NotSequencing => StatusCode::SERVICE_UNAVAILABLE,
+        R::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        // Well formed and well signed, but no rule allows it: wrong-network, overdraft, expired and so on.
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = status(refusal);
+        let busy = status == StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            status,
+            code: refusal.code(),
+            title: refusal.to_string(),
+            detail: None,
+            retry_after: busy.then_some(BUSY_RETRY_S),
+        }
+    }
+}
+
+impl Problem {
+    fn plain(status: StatusCode, code: &'static str, title: &str) -> Self {
+        let title = title.into();
+        Self {
+            status,
+            code,
+            title,
+            detail: None,
+            retry_after: None,
+        }
+    }
+
+    /// No such route.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::plain(StatusCode::NOT_FOUND, "not-found", "there is nothing here")
+    }
+
+    /// The route exists, the method does not.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        let title = "this address does not answer to this method";
+        Self::plain(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
+    }
+
+    /// The body is not declared as JSON.
+    #[must_use]
+    pub fn not_json() -> Self {
+        let title = "send application/json";
+        Self::plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-declared-json",
+            title,
+        )
+    }
+
+    /// The body did not come in time.
+    #[must_use]
+    pub fn timeout() -> Self {
+        let title = "the request did not arrive in time";
+        Self::plain(StatusCode::REQUEST_TIMEOUT, "timeout", title)
+    }
+
+    /// Too many requests; the caller is told how long to wait.
+    #[must_use]
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let title = "too many requests; wait and try again";
+        let problem = Self::plain(StatusCode::TOO_MANY_REQUESTS, "rate-limited", title);
+        let retry_after = Some(
+            wait.as_millis()
+                .div_ceil(1000)
+                .try_into()
+                .unwrap_or(u64::MAX),
+        );
+        Self {
+            retry_after,
+            ..problem
+        }
+    }
+
+    /// Only the operator may ask this (admin socket).
+    #[must_use]
+    pub fn operators_only() -> Self {
+        let title = "only root and the user that runs the node may ask this";
+        Self::plain(StatusCode::FORBIDDEN, "operators-only", title)
+    }
+
+    /// Something of this node's own could not be read. What it was stands in the node's log.
+    #[must_use]
+    pub fn internal() -> Self {
+        let title = "the node could not answer; its log says why";
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", title)
+    }
+
+    /// Says more about this one occurrence.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> ProblemBody {
+        ProblemBody {
+            schema: 1,
+            kind: format!("{TYPE}{}", self.code),
+            title: self.title.clone(),
+            status: self.status.as_u16(),
+            code: self.code.into(),
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        use Refusal as R;
+        let table: [(u16, &[Refusal]); 8] = [
+            (
+                400,
+                &[
+                    R::BadId,
+                    R::BadCbor,
+                    R::BadJson,
+                    R::NotCanonical,
+                    R::BadField,
+                    R::BadAmount,
+                    R::BadRegion,
+                    R::UnknownVersion,
+                    R::UnknownAlgorithm,
+                    R::BadKey,
+                    R::SignatureLength,
+                    R::BadReceipt,
+                ],
+            ),
+            (
+                403,
+                &[
+                    R::WrongAlgorithm,
+                    R::BadSignature,
+                    R::WrongKey,
+                    R::OfficersShort,
+                    R::BadCertificate,
+                ],
+            ),
+            (404, &[R::UnknownAccount, R::UnknownLog, R::UnknownTransfer]),
+            (
+                409,
+                &[
+                    R::AccountExists,
+                    R::SequenceUsed,
+                    R::TransferIdUsed,
+                    R::AlreadyAccepted,
+                ],
+            ),
+            (413, &[R::TooLarge]),
+            (
+                422,
+                &[
+                    R::WrongNetwork,
+                    R::WrongHome,
+                    R::SameAccount,
+                    R::WrongReceiver,
+                    R::SequenceGap,
+                    R::Expired,
+                    R::FutureDated,
+                    R::Overdraft,
+                    R::OutOfRange,
+                    R::TransferMismatch,
+                    R::DeadlinePassed,
+                    R::LogFrozen,
+                    R::PlaceUnknown,
+                    R::PlaceMismatch,
+                    R::PlaceInsufficient,
+                    R::NoPosition,
+                    R::BadVertex,
+                    R::BadEntry,
+                    R::BadCite,
+                    R::BadBooking,
+                ],
+            ),
+            (503, &[R::Busy, R::ClockUnknown, R::NotSequencing]),
+            (507, &[R::StorageFull]),
+        ];
+        for (expected, refusals) in table {
+            for refusal in refusals {
+                let problem = Problem::from(*refusal);
+                assert_eq!(problem.status.as_u16(), expected, "{}", refusal.code());
+                let body = problem.body();
+                assert_eq!((body.status, &*body.code), (expected, refusal.code()));
+                assert!(body.kind.ends_with(refusal.code()));
+            }
+        }
+        let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
+        assert_eq!(all, 49, "a refusal was added: give it its place here");
+    }
+
+    #[test]
+    fn who_is_too_fast_is_told_full_seconds() {
+        let response = Problem::too_many_requests(Duration::from_millis(1200)).into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! The JSON of requests and replies, shared by the server and the client library.
+//!
+//! Requests refuse unknown fields; replies may grow, so clients ignore what they do not know. Every reply has
+//! `schema`. Moments are milliseconds since the Unix epoch, amounts text, bytes standard base64.
+
+use city_protocol::Refusal;
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::body::OwnEntry;
+use city_protocol::genesis::Purpose;
+use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
+use city_protocol::json::base64_bytes;
+use city_protocol::place::Grade;
+use city_protocol::region::Region;
+use city_protocol::replica::BookedEntry;
+use city_protocol::vertex::{Booked, EntrySignature};
+use serde::{Deserialize, Serialize};
+
+/// Form of every reply of this version.
+pub const SCHEMA: u64 = 1;
+
+/// A signature beside the body that it covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureForm {
+    /// Algorithm id.
+    pub alg: String,
+    /// Key id.
+    pub key: String,
+    /// Signature, base64.
+    #[serde(with = "base64_bytes")]
+    pub sig: Vec<u8>,
+}
+
+impl SignatureForm {
+    /// The signature as entries carry it.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAlgorithm`] or [`Refusal::BadId`].
+    pub fn read(self) -> Result<EntrySignature, Refusal> {
+        Ok(EntrySignature {
+            alg: self.alg.parse()?,
+            key: self.key.parse()?,
+            sig: self.sig,
+        })
+    }
+}
+
+impl From<&EntrySignature> for SignatureForm {
+    fn from(signature: &EntrySignature) -> Self {
+        Self {
+            alg: signature.alg.to_string(),
+            key: signature.key.to_string(),
+            sig: signature.sig.clone(),
+        }
+    }
+}
+
+/// `POST /send/api/transfers` and `/send/api/accepts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signature.
+    pub signature: SignatureForm,
+}
+
+/// DER in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Der(#[serde(with = "base64_bytes")] pub Vec<u8>);
+
+/// `POST /send/api/enrol`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signature.
+    pub signature: SignatureForm,
+    /// The client certificate.
+    pub certificate: Der,
+    /// Its intermediates towards a genesis root.
+    #[serde(default)]
+    pub chain: Vec<Der>,
+}
+
+/// `POST /send/api/grants`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantForm {
+    /// The exact JSON text that the officers signed.
+    pub body: String,
+    /// Their signatures.
+    pub signatures: Vec<SignatureForm>,
+}
+
+/// `POST /send/api/place`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceForm {
+    /// The account that is going to send.
+    pub account: String,
+    /// The transfer it is for.
+    pub transfer_id: String,
+    /// 16 fresh random bytes, 32 lower-case hexadecimal digits.
+    pub nonce: String,
+}
+
+/// How many officers there are, how many must sign, and their next number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfficersPage {
+    /// How many must sign.
+    pub k: u64,
+    /// How many there are.
+    pub n: u64,
+    /// The next `officers_sequence`.
+    pub officers_sequence: u64,
+}
+
+/// The node's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockPage {
+    /// The time.
+    pub time: Timestamp,
+    /// `gnss`, `ntp`, `rtc` or `floor`.
+    pub quality: String,
+}
+
+/// `GET /send/api/node`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePage {
+    /// 1.
+    pub schema: u64,
+    /// Network.
+    pub network: NetworkId,
+    /// Its name.
+    pub network_name: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// This home's log.
+    pub log: LogId,
+    /// The municipality.
+    pub region: Region,
+    /// Suite of the node's keys.
+    pub suite: String,
+    /// Officers.
+    pub officers: OfficersPage,
+    /// Clock.
+    pub clock: ClockPage,
+    /// Weakest grade of place evidence that a transfer needs here.
+    pub place_required: Grade,
+    /// Where the outlines of municipalities come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary_credit: Option<String>,
+}
+
+/// The answer to whatever was booked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmittedPage {
+    /// 1.
+    pub schema: u64,
+    /// Identity of the submission.
+    pub identity: Digest,
+    /// Vertex.
+    pub vertex: BlockId,
+    /// Where it stands in this home's log.
+    pub at: OwnEntry,
+    /// The receipt's DAG-CBOR, base64.
+    #[serde(with = "base64_bytes")]
+    pub receipt: Vec<u8>,
+    /// Whether it had been booked before; this is the first receipt then.
+    pub repeated: bool,
+    /// `sequenced`.
+    pub finality: String,
+    /// What the home decided.
+    pub booked: Booked,
+}
+
+impl From<BookedEntry> for SubmittedPage {
+    fn from(entry: BookedEntry) -> Self {
+        Self {
+            schema: SCHEMA,
+            identity: entry.identity,
+            vertex: entry.vertex,
+            at: entry.at,
+            receipt: entry.receipt.to_bytes(),
+            repeated: entry.repeated,
+            finality: "sequenced".into(),
+            booked: entry.receipt.entry.booked,
+        }
+    }
+}
+
+/// The answer to `POST /send/api/place`. Coordinates are rounded by the municipality's policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlacePage {
+    /// 1.
+    pub schema: u64,
+    /// The proof's DAG-CBOR, base64.
+    #[serde(with = "base64_bytes")]
+    pub proof: Vec<u8>,
+    /// What the transfer names as `proof_of_place`.
+    pub digest: Digest,
+    /// Strength of the evidence.
+    pub grade: Grade,
+    /// Why it is not stronger, as codes.
+    pub reasons: Vec<String>,
+    /// Code of the municipality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub municipality: Option<String>,
+    /// Latitude, decimal degrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lat: Option<f64>,
+    /// Longitude, decimal degrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lon: Option<f64>,
+    /// Satellites used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub satellites_used: Option<u8>,
+    /// When it was made; it is held and fresh for five minutes.
+    pub time: Timestamp,
+    /// Whether a transfer with it would be admitted now.
+    pub satisfies_policy: bool,
+    /// If not, the code of the refusal that would follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// `GET /send/api/accounts/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountPage {
+    /// 1.
+    pub schema: u64,
+    /// The account.
+    pub account: AccountId,
+    /// Its active signing key.
+    pub key: KeyId,
+    /// What it may send.
+    pub available: Amount,
+    /// Sent and not yet settled.
+    pub open_out: Amount,
+    /// The number of its next transfer or acceptance.
+    pub next_sequence: u64,
+}
+
+/// One transfer that waits for its receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomingItem {
+    /// Identity of the transfer.
+    pub transfer: Digest,
+    /// Its own id.
+    pub transfer_id: TransferId,
+    /// Sender.
+    pub sender: AccountId,
+    /// The sender's home.
+    pub sender_home: LogId,
+    /// Amount.
+    pub amount: Amount,
+    /// When the sender's home received it.
+    pub received_at: Timestamp,
+    /// Digest of its immutable fields.
+    pub transaction_hash: Digest,
+}
+
+/// `GET /send/api/accounts/{id}/incoming?after=…&limit=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomingPage {
+    /// 1.
+    pub schema: u64,
+    /// The account.
+    pub account: AccountId,
+    /// In order of their identities.
+    pub transfers: Vec<IncomingItem>,
+    /// If there may be more: `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Digest>,
+}
+
+/// A state for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePage {
+    /// `pending`, `received` or `complete`.
+    pub code: String,
+    /// In Japanese.
+    pub ja: String,
+    /// In English.
+    pub en: String,
+}
+
+/// `GET /send/api/transfers/{identity}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferPage {
+    /// 1.
+    pub schema: u64,
+    /// Identity of the transfer.
+    pub transfer: Digest,
+    /// How far it has come.
+    pub state: StatePage,
+    /// `sequenced` or `settled`.
+    pub finality: String,
+    /// Its own id.
+    pub transfer_id: TransferId,
+    /// Sender.
+    pub sender: AccountId,
+    /// The sender's home.
+    pub sender_home: LogId,
+    /// Receiver.
+    pub receiver: AccountId,
+    /// The receiver's home.
+    pub receiver_home: LogId,
+    /// Amount.
+    pub amount: Amount,
+    /// When the sender's home received it.
+    pub received_at: Timestamp,
+    /// The receipt's DAG-CBOR in base64, at the sender's home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Der>,
+}

@@ -1,0 +1,251 @@
+//! `init`: from arguments to a data directory.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use city_protocol::amount::Timestamp;
+use city_protocol::genesis::Purpose;
+use city_protocol::ids::LogId;
+use city_protocol::region::{Region, RegionPrefix};
+use clap::{Args, ValueEnum};
+use libp2p::Multiaddr;
+use serde_json::json;
+
+use super::exit::{Exit, Outcome};
+use super::output;
+use crate::config::{Config, Overrides};
+use crate::keys;
+use crate::setup::{Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init};
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  A new network for a trial, whose CA stands in data/ca:
+    city-node init --data-dir data --region Asia/JP/17/17201 --new-network trial --purpose test \\
+        --officer a.pub --officer b.pub --officer c.pub --officers-needed 2 --boundaries N03-21_17_210101.geojson
+  A second municipality of the same network on this machine:
+    city-node init --data-dir komatsu --region Asia/JP/17/17203 --network data/ca \\
+        --officer k.pub --officers-needed 1 --boundaries N03-21_17_210101.geojson
+
+Officers make their keys themselves (city-node key generate officer.key) and hand over the .pub file.
+A failed init leaves nothing behind; an existing directory is never written to.")]
+pub struct InitArgs {
+    /// The data directory to make; it must not exist yet, or be empty.
+    #[arg(long, value_name = "DIR", env = "CITY_NODE_DATA_DIR")]
+    data_dir: PathBuf,
+    /// The municipality: Continent/Country/Prefecture/Municipality in codes.
+    #[arg(long, value_name = "REGION")]
+    region: Region,
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// What a new root may speak for [default: the region's prefecture].
+    #[arg(long, value_name = "PREFIX", requires = "new_network")]
+    prefix: Option<RegionPrefix>,
+    /// Where the new network's CA is to stand [default: ca/ in the data directory].
+    #[arg(long, value_name = "DIR", requires = "new_network")]
+    ca: Option<PathBuf>,
+    /// What the new network is for; only demo and test take simulated and recorded receivers.
+    #[arg(long, value_enum, requires = "new_network")]
+    purpose: Option<PurposeArg>,
+    /// An officer's public key (.pub file); repeat for each officer, at most 9.
+    #[arg(long = "officer", value_name = "FILE", required = true)]
+    officers: Vec<PathBuf>,
+    /// How many of the officers must sign a grant.
+    #[arg(long, value_name = "K")]
+    officers_needed: u64,
+    /// A log id that is asked to witness this municipality's log; repeat for each, at most 7.
+    #[arg(long = "witness", value_name = "LOG")]
+    witnesses: Vec<LogId>,
+    #[command(flatten)]
+    boundary: BoundaryArgs,
+    /// A further host name or address of the API, for its TLS certificate; may be repeated.
+    #[arg(long = "api-name", value_name = "NAME")]
+    api_names: Vec<String>,
+    /// Where the API listens [default: 127.0.0.1:8443].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    api_listen: Option<SocketAddr>,
+    /// Where other nodes reach this one [default: /ip4/0.0.0.0/tcp/7420]; may be repeated.
+    #[arg(long = "listen", value_name = "MULTIADDR")]
+    listen: Vec<Multiaddr>,
+    /// The GNSS receiver's serial device.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// New network or existing one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct NetworkArgs {
+    /// Found a new network of this name.
+    #[arg(long, value_name = "NAME", requires = "purpose")]
+    new_network: Option<String>,
+    /// Join the network of the CA in this directory, with its genesis.cbor beside it.
+    #[arg(long, value_name = "CA_DIR")]
+    network: Option<PathBuf>,
+}
+
+/// Where boundaries come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct BoundaryArgs {
+    /// Municipal boundaries: a GeoJSON file or a directory of them; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    boundaries: Vec<PathBuf>,
+    /// Hand-drawn outlines of three cities of 石川県: for trying things out, not official.
+    #[arg(long)]
+    coarse_demo_boundaries: bool,
+}
+
+/// A network's purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PurposeArg {
+    /// A demonstration.
+    Demo,
+    /// A test.
+    Test,
+    /// The real thing: not possible before `city-node ca` protects the CA's keys.
+    Live,
+}
+
+impl From<PurposeArg> for Purpose {
+    fn from(purpose: PurposeArg) -> Self {
+        match purpose {
+            PurposeArg::Demo => Self::Demo,
+            PurposeArg::Test => Self::Test,
+            PurposeArg::Live => Self::Live,
+        }
+    }
+}
+
+pub(super) fn run(args: InitArgs) -> Outcome {
+    let json = args.json;
+    let request = request(args)?;
+    let trust_system = request.config.clock.trust_system;
+    let progress = output::spinner("making keys and certificates, reading boundaries");
+    let report = init(request);
+    progress.finish_and_clear();
+    let report = report?;
+    if json {
+        output::object(json!({
+            "data_dir": report.data.path(),
+            "config": report.data.config(),
+            "network": report.network,
+            "purpose": report.purpose,
+            "region": report.region,
+            "log": report.log,
+            "peer_id": report.peer_id.to_string(),
+            "ca": report.ca,
+            "tls_root": report.data.tls_root(),
+            "trust_system": trust_system,
+            "boundary": report.boundary,
+        }))?;
+    } else {
+        output::text(&told(&report))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
+    let mut config = Config::for_region(args.region);
+    config.clock.trust_system = host::is_virtual();
+    if let Some(listen) = args.api_listen {
+        config.api.listen = listen;
+    }
+    if !args.listen.is_empty() {
+        config.network.listen = args.listen;
+    }
+    config.gnss.device = args.device;
+    // Arguments go through the same checks as a file, so that what is written can be read.
+    let data = DataDir::new(args.data_dir);
+    let config = Config::from_text(&data.config(), &config.to_toml(), &Overrides::none())
+        .context("the arguments would make a configuration with mistakes")?;
+
+    let network = match (args.network.new_network, args.network.network) {
+        (Some(name), _) => NetworkChoice::New {
+            name,
+            purpose: args
+                .purpose
+                .context("--purpose is needed with --new-network")?
+                .into(),
+            prefix: args.prefix,
+            ca: args.ca,
+        },
+        (None, Some(ca)) => NetworkChoice::Join { ca },
+        (None, None) => anyhow::bail!("give --new-network NAME or --network CA_DIR"),
+    };
+    let officers = args
+        .officers
+        .iter()
+        .map(|file| keys::load_signing_public(file));
+    let boundary = if args.boundary.coarse_demo_boundaries {
+        Boundary::CoarseDemo
+    } else {
+        Boundary::Import(args.boundary.boundaries)
+    };
+    Ok(InitRequest {
+        data,
+        config,
+        network,
+        officers: officers.collect::<Result<_, _>>()?,
+        officers_needed: args.officers_needed,
+        witnesses: args.witnesses,
+        boundary,
+        api_names: args.api_names,
+        now: now()?,
+    })
+}
+
+fn told(report: &InitReport) -> String {
+    let InitReport {
+        data,
+        network,
+        region,
+        log,
+        peer_id,
+        ca,
+        ..
+    } = report;
+    let directory = data.path().display();
+    let skipped = report.boundary.as_ref().map_or(0, |report| {
+        report.skipped.len()
+            + report.more_skipped
+            + report.build.problems.len()
+            + report.build.more_problems
+    });
+    let boundaries = match skipped {
+        0 => String::new(),
+        some => format!(
+            "boundaries: {some} features or parts were skipped; city-node place import names them\n"
+        ),
+    };
+    format!(
+        "{directory} is ready.\n\
+         region   {region}\n\
+         network  {network}\n\
+         log      {log}\n\
+         peer id  {peer_id}\n\
+         CA       {ca}  (its keys can make any node of this network: keep them away from others)\n\
+         {boundaries}\n\
+         Next:\n  \
+         1. read and edit {config}\n  \
+         2. city-node config check {config}\n  \
+         3. city-node run --data-dir {directory}\n\
+         Other nodes whitelist this one by its peer id; apps trust {tls_root}.\n",
+        ca = ca.display(),
+        config = data.config().display(),
+        tls_root = data.tls_root().display(),
+    )
+}
+
+fn now() -> anyhow::Result<Timestamp> {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("this machine's clock is before 1970; set it first")?;
+    Ok(Timestamp(u64::try_from(since.as_millis())?))
+}

@@ -1,0 +1,183 @@
+//! `key generate` and `key show`: key files of officers and people. Secrets are never printed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, SecretKey};
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::exit::{Exit, Outcome};
+use super::output;
+use crate::keys::{self, KeyFileError, public_path};
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key pair: FILE with the secret (mode 0600) and FILE.pub, which may be passed on.
+    #[command(after_help = "\
+Examples:
+  city-node key generate officer.key
+  city-node key generate --kind kem person-kem.key
+
+Keep FILE where nobody else reads it and back it up: nothing replaces a lost key.")]
+    Generate {
+        /// The file to make; it is never overwritten.
+        file: PathBuf,
+        /// What the key is for.
+        #[arg(long, value_enum, default_value_t = Kind::Signing)]
+        kind: Kind,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show kind, algorithm and id of a key file, secret or .pub; of a transport key, the peer id.
+    #[command(after_help = "\
+Examples:
+  city-node key show officer.key.pub
+  city-node key show data/keys/transport.key")]
+    Show {
+        /// The key file.
+        file: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Dilithium5: signs, for officers and people.
+    Signing,
+    /// NTRU-HPS-4096-821: opens what is sealed for a person.
+    Kem,
+}
+
+pub(super) fn run(command: &KeyCommand) -> Outcome {
+    match command {
+        KeyCommand::Generate { file, kind, json } => generate(file, *kind, *json),
+        KeyCommand::Show { file, json } => show(file, *json),
+    }
+}
+
+/// What may be shown of a key.
+struct Shown {
+    kind: &'static str,
+    alg: &'static str,
+    id: String,
+}
+
+impl Shown {
+    fn signing(key: &city_protocol::crypto::PublicKey) -> Self {
+        Self {
+            kind: "signing",
+            alg: key.algorithm().id(),
+            id: key.id().to_string(),
+        }
+    }
+
+    fn kem(key: &city_protocol::crypto::KemPublicKey) -> Self {
+        Self {
+            kind: "kem",
+            alg: key.algorithm().id(),
+            id: key.id().to_string(),
+        }
+    }
+}
+
+fn generate(file: &Path, kind: Kind, json: bool) -> Outcome {
+    let public = public_path(file);
+    // The secret file is never replaced; neither is somebody else's public half.
+    if public.symlink_metadata().is_ok() {
+        bail_exists(&public)?;
+    }
+    let shown = match kind {
+        Kind::Signing => {
+            let key = SecretKey::generate(Algorithm::Dilithium5);
+            keys::save_signing(file, &key)?;
+            Shown::signing(key.public())
+        }
+        Kind::Kem => {
+            let key = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+            keys::save_kem(file, &key)?;
+            Shown::kem(key.public())
+        }
+    };
+    if json {
+        output::object(json!({
+            "kind": shown.kind, "alg": shown.alg, "id": shown.id, "secret": file, "public": public,
+        }))?;
+    } else {
+        output::text(&format!(
+            "{kind} key ({alg}), id {id}\n  secret: {secret} (keep it to yourself, back it up)\n  public: {public}\n",
+            kind = shown.kind,
+            alg = shown.alg,
+            id = shown.id,
+            secret = file.display(),
+            public = public.display(),
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn bail_exists(path: &Path) -> Result<(), KeyFileError> {
+    Err(KeyFileError::Exists { path: path.into() })
+}
+
+fn show(file: &Path, json: bool) -> Outcome {
+    let shown = read(file)?;
+    if json {
+        output::object(
+            json!({ "kind": shown.kind, "alg": shown.alg, "id": shown.id, "file": file }),
+        )?;
+    } else {
+        let name = if shown.kind == "transport" {
+            "peer id"
+        } else {
+            "id"
+        };
+        output::text(&format!(
+            "{} key ({}), {name} {}\n",
+            shown.kind, shown.alg, shown.id
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn read(file: &Path) -> anyhow::Result<Shown> {
+    let other_kind = |error: &KeyFileError| matches!(error, KeyFileError::Content { .. });
+    let public = file.extension().is_some_and(|extension| extension == "pub");
+    let signing = if public {
+        keys::load_signing_public(file).map(|key| Shown::signing(&key))
+    } else {
+        keys::load_signing(file).map(|key| Shown::signing(key.public()))
+    };
+    match signing {
+        Err(error) if other_kind(&error) => {}
+        other => return Ok(other?),
+    }
+    let kem = if public {
+        keys::load_kem_public(file).map(|key| Shown::kem(&key))
+    } else {
+        keys::load_kem(file).map(|key| Shown::kem(key.public()))
+    };
+    match kem {
+        Err(error) if other_kind(&error) => {}
+        other => return Ok(other?),
+    }
+    match keys::load_transport(file) {
+        Ok(key) => {
+            let id = key.public().to_peer_id().to_string();
+            Ok(Shown {
+                kind: "transport",
+                alg: "ed25519",
+                id,
+            })
+        }
+        Err(_) => bail!(
+            "{}: neither a signing, KEM nor transport key file; name a .key or .pub file of city-node",
+            file.display()
+        ),
+    }
+}

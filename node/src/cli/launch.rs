@@ -1,0 +1,189 @@
+//! The commands that need the daemon's rooms: `run`, `demo`, `status`, `store`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Exit, Failure, Outcome};
+use super::run::{DemoArgs, Located, PlaceArgs, RunArgs, StatusArgs};
+use super::store::{StoreArgs, StoreVerb};
+use crate::admin::show;
+use crate::client::ClientError;
+use crate::config::Config;
+use crate::daemon::{self, Opened};
+use crate::demo::{self, DemoOptions};
+use crate::engine::verify_store;
+use crate::setup::{Identity, load_identity};
+
+/// Version of the JSON objects that these commands print.
+const SCHEMA: u32 = 1;
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime could not be started")
+}
+
+pub(super) fn run(
+    args: &RunArgs,
+    config: Config,
+    located: Located,
+    identity: Identity,
+) -> Outcome {
+    let watch_stdin = args.stop_on_stdin_end;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signals = stop.clone();
+        tokio::spawn(async move {
+            match daemon::stop_signal(watch_stdin).await {
+                Ok(signal) => tracing::info!(signal, "asked to stop"),
+                Err(error) => tracing::error!(%error, "stopping"),
+            }
+            signals.cancel();
+        });
+        daemon::serve(located.data, config, identity, stop).await
+    });
+    // Reading standard input blocks a thread that nothing can wake.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn demo(args: &DemoArgs) -> Outcome {
+    super::logging::start("warn");
+    let options = DemoOptions {
+        json: args.json,
+        keep: args.keep.clone(),
+        replay: args.replay.clone(),
+        boundaries: args.boundaries.clone(),
+        assume_recorded: args.assume_recorded,
+    };
+    let runtime = runtime()?;
+    let held = runtime.block_on(demo::run(options));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    Ok(if held? { Exit::Ok } else { Exit::CheckFailed })
+}
+
+pub(super) fn status(args: &StatusArgs) -> Outcome {
+    let located = args.place.locate();
+    let socket = located.data.admin_socket();
+    match runtime()?.block_on(show::status(&socket, args.json)) {
+        Ok(text) => {
+            println!("{text}");
+            Ok(Exit::Ok)
+        }
+        Err(error @ ClientError::NotRunning { .. }) => Err(Failure::new(Exit::NotRunning, error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn store(args: &StoreArgs) -> Outcome {
+    super::logging::start("warn");
+    match &args.verb {
+        StoreVerb::Verify { place, json } => verify(place, *json),
+        StoreVerb::Rebuild { place, json } => rebuild(place, *json),
+    }
+}
+
+/// What `store verify --json` prints.
+#[derive(Serialize)]
+struct Verified {
+    schema: u32,
+    ok: bool,
+    blocks: u64,
+    vertices: u64,
+    entries: u64,
+    signatures: u64,
+    problems: Vec<String>,
+}
+
+fn verify(place: &PlaceArgs, json: bool) -> Outcome {
+    let (data, _, identity) = read(place)?;
+    let bar = counter("vertices verified");
+    let store = daemon::open_for_reading(&data, &identity)?;
+    let found = verify_store(&store, &identity.genesis, |done| bar.set_position(done))?;
+    bar.finish_and_clear();
+    store.close()?;
+    let page = Verified {
+        schema: SCHEMA,
+        ok: found.problems.is_empty(),
+        blocks: found.blocks,
+        vertices: found.vertices,
+        entries: found.entries,
+        signatures: found.signatures,
+        problems: found.problems,
+    };
+    if json {
+        println!("{}", serde_json::to_string(&page)?);
+    } else {
+        println!(
+            "{} blocks, {} vertices, {} entries, {} signatures checked",
+            page.blocks, page.vertices, page.entries, page.signatures
+        );
+        for problem in &page.problems {
+            println!("  {problem}");
+        }
+        println!("{}", if page.ok { "every hash, signature and link holds" } else { "NOT all of it holds" });
+    }
+    Ok(if page.ok { Exit::Ok } else { Exit::CheckFailed })
+}
+
+/// What `store rebuild --json` prints.
+#[derive(Serialize)]
+struct Rebuilt {
+    schema: u32,
+    vertices: u64,
+    conserved: bool,
+    journal_matches: bool,
+}
+
+fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
+    let (data, config, identity) = read(place)?;
+    let bar = counter("vertices folded");
+    daemon::set_index_aside(&data, &identity)?;
+    let Opened { store, folded, .. } =
+        daemon::open(&data, &config, &identity, &mut |done| bar.set_position(done))?;
+    bar.finish_and_clear();
+    let store = Arc::new(store);
+    let history = crate::engine::StoreHistory::new(Arc::clone(&store));
+    let audit = crate::journal::audit(&store, &history)?;
+    drop(history);
+    let store = Arc::into_inner(store).context("the store is still in use")?;
+    store.close()?;
+    let page = Rebuilt {
+        schema: SCHEMA,
+        vertices: folded.vertices,
+        conserved: audit.conserved,
+        journal_matches: audit.journal_matches,
+    };
+    let holds = page.conserved && page.journal_matches;
+    if json {
+        println!("{}", serde_json::to_string(&page)?);
+    } else {
+        println!("index made again from {} vertices", page.vertices);
+        println!("{}", if holds { "sums and journal hold" } else { "sums or journal do NOT hold" });
+    }
+    Ok(if holds { Exit::Ok } else { Exit::CheckFailed })
+}
+
+/// Reads configuration and identity of a node that is not running.
+fn read(place: &PlaceArgs) -> Result<(crate::setup::DataDir, Config, Identity), Failure> {
+    let located = place.locate();
+    let config = Config::load(&located.config)?;
+    let identity = load_identity(&located.data)?;
+    identity.admits(&config, &located.config, &located.data)?;
+    Ok((located.data, config, identity))
+}
+
+/// A counter on stderr; indicatif hides it when that is no terminal.
+fn counter(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {pos} {msg} ({elapsed})")
+        .expect("a well-formed template");
+    ProgressBar::no_length().with_style(style).with_message(what)
+}

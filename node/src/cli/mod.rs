@@ -1,0 +1,127 @@
+//! The command line: noun–verb, data on standard output, logs and errors on standard error. Index card:
+//!
+//! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
+//! SSLKEYLOGFILE · `logging` · `shell` completions and manual · `launch` what needs the daemon's rooms ·
+//! and one file for each noun.
+
+mod config;
+mod exit;
+mod init;
+mod key;
+mod keylog;
+mod launch;
+mod logging;
+mod output;
+mod place;
+mod run;
+mod shell;
+mod store;
+mod tx;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure, Outcome};
+pub use keylog::{KEYLOG_GUARD, KeyLogError, leave_key_logging};
+pub use output::SCHEMA;
+pub use run::{DemoArgs, Located, PlaceArgs, RunArgs, StatusArgs};
+pub use store::{StoreArgs, StoreVerb};
+
+/// What `--help` ends with.
+const AFTER_HELP: &str = "\
+Begin here:
+  city-node key generate officer.key
+  city-node init --data-dir data --region Asia/JP/17/17201 --new-network trial --purpose demo \\
+      --officer officer.key.pub --officers-needed 1 --coarse-demo-boundaries
+  city-node run --data-dir data
+
+Exit codes: 0 ok · 1 failed · 2 wrong usage · 3 the daemon is not running · 4 a check failed ·
+78 `run` refused the configuration or the data directory.
+Answers go to standard output, logs and errors to standard error; --json prints one object with a `schema` field.";
+
+/// A municipality's own node: place proofs, a signed ledger, sync with whitelisted municipalities.
+#[derive(Debug, Parser)]
+#[command(
+    name = "city-node",
+    version,
+    after_help = AFTER_HELP,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the node until SIGTERM or Ctrl-C.
+    Run(RunArgs),
+    /// Show three municipalities working together on this machine, from the keys to the last check.
+    Demo(DemoArgs),
+    /// Make a data directory: keys, certificates, charter and a commented configuration.
+    Init(Box<init::InitArgs>),
+    /// Ask the running node how it is.
+    Status(StatusArgs),
+    /// Check or show a configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Make or look at keys of officers and people.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Verify the ledger on disk, or rebuild its index.
+    Store(StoreArgs),
+    /// Import boundaries, or ask them where a point lies.
+    #[command(subcommand)]
+    Place(place::PlaceCommand),
+    /// Look at transactions.
+    #[command(subcommand)]
+    Tx(tx::TxCommand),
+    /// Print completions for a shell.
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write all of them into a directory.
+    Man(shell::ManArgs),
+}
+
+/// Parses the command line, does what it says, and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is usage; clap knows which stream.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("city-node: {failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run(args) => {
+            let (config, located, identity) = run::prepare(&args)?;
+            logging::start(config.log.level.as_str());
+            launch::run(&args, config, located, identity)
+        }
+        Command::Demo(args) => launch::demo(&args),
+        Command::Status(args) => launch::status(&args),
+        Command::Store(args) => launch::store(&args),
+        Command::Init(args) => init::run(*args),
+        Command::Config(command) => config::run(&command),
+        Command::Key(command) => key::run(&command),
+        Command::Place(command) => place::run(&command),
+        Command::Tx(command) => tx::run(&command),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
+    }
+}

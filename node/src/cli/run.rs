@@ -1,0 +1,127 @@
+//! `run`, `demo`, `status`: their arguments, and what stands before the daemon: configuration and
+//! identity.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::exit::{Exit, Failure};
+use crate::config::Config;
+use crate::setup::{DataDir, Identity, load_identity};
+
+/// Which node on this machine.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct PlaceArgs {
+    /// The configuration; alone, the directory it stands in is the data directory.
+    #[arg(long, value_name = "FILE", env = "CITY_NODE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The data directory; alone, the config.toml in it is the configuration.
+    #[arg(long, value_name = "DIR", env = "CITY_NODE_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Where a node's files stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The data directory.
+    pub data: DataDir,
+}
+
+impl PlaceArgs {
+    /// Where configuration and data directory are.
+    #[must_use]
+    pub fn locate(&self) -> Located {
+        let beside = |config: &Path| match config.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let directory = match (&self.data_dir, &self.config) {
+            (Some(directory), _) => directory.clone(),
+            (None, Some(config)) => beside(config),
+            (None, None) => PathBuf::from("."),
+        };
+        let data = DataDir::new(directory);
+        let config = self.config.clone().unwrap_or_else(|| data.config());
+        Located { config, data }
+    }
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  city-node run --data-dir data
+  city-node run --config /etc/city-node/config.toml --data-dir /var/lib/city-node
+  CITY_NODE_LOG_LEVEL=debug city-node run --data-dir data
+
+SIGTERM and Ctrl-C drain and stop it. Exit code 78: the configuration or the data directory was refused.")]
+pub struct RunArgs {
+    /// Which node.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Stop when standard input ends too: for a program that starts the node and may die.
+    #[arg(long)]
+    pub stop_on_stdin_end: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  city-node demo
+  city-node demo --json
+  city-node demo --keep /tmp/demo
+  city-node demo --replay capture.ubx --boundaries N03-21_19_210101.json --assume-recorded
+
+Nothing outside a temporary directory is written, and no process is left behind.")]
+pub struct DemoArgs {
+    /// Print one JSON object instead of the story.
+    #[arg(long)]
+    pub json: bool,
+    /// Keep the nodes' data directories here; it must not exist yet, or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Play a receiver's recording (NMEA or UBX) to the first node instead of the simulator.
+    #[arg(long, value_name = "FILE", requires = "boundaries")]
+    pub replay: Option<PathBuf>,
+    /// Boundaries (GeoJSON file or directory) instead of the coarse outlines.
+    #[arg(long, value_name = "PATH")]
+    pub boundaries: Option<PathBuf>,
+    /// Judge the recording by its own clock: possible because the demo's network is not live.
+    #[arg(long, requires = "replay")]
+    pub assume_recorded: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  city-node status --data-dir data
+  city-node status --data-dir data --json
+
+Exit code 3: the node is not running.")]
+pub struct StatusArgs {
+    /// Which node.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads what `run` needs; every mistake in it ends with [`Exit::Config`].
+pub(super) fn prepare(args: &RunArgs) -> Result<(Config, Located, Identity), Failure> {
+    fn refused(error: impl Into<anyhow::Error>) -> Failure {
+        Failure::new(Exit::Config, error)
+    }
+    let located = args.place.locate();
+    let config = Config::load(&located.config).map_err(refused)?;
+    let identity = load_identity(&located.data).map_err(refused)?;
+    identity
+        .admits(&config, &located.config, &located.data)
+        .map_err(refused)?;
+    Ok((config, located, identity))
+}

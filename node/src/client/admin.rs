@@ -1,0 +1,66 @@
+//! Calls of the admin socket.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::ClientError;
+use super::http::{Link, Target};
+use crate::admin::check_path;
+use crate::admin::pages::{AuditPage, Balances, Status, VerifyPage};
+
+/// A running node on this machine.
+pub struct AdminClient(Link);
+
+impl AdminClient {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// [`ClientError::NotRunning`] if nobody listens there, others as they come.
+    pub async fn connect(path: &Path) -> Result<Self, ClientError> {
+        check_path(path)?;
+        let link = Link::new(Target::Socket(path.to_owned()));
+        link.connect().await?;
+        Ok(Self(link))
+    }
+
+    /// How the node is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.0.get("/v1/status").await
+    }
+
+    /// What is available to each account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn balances(&self) -> Result<Balances, ClientError> {
+        self.0.get("/v1/balances").await
+    }
+
+    /// Sums, and the journal both ways.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn audit(&self) -> Result<AuditPage, ClientError> {
+        self.0.get("/v1/audit").await
+    }
+
+    /// Every hash, signature and link of the store.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn verify(&self) -> Result<VerifyPage, ClientError> {
+        self.0.get("/v1/verify").await
+    }
+
+    /// What place checking says, in full.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn place(&self) -> Result<Value, ClientError> {
+        self.0.get("/v1/place").await
+    }
+}

@@ -1,0 +1,190 @@
+//! Calls of the HTTPS API.
+
+use std::sync::Arc;
+
+use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
+use city_protocol::ids::{AccountId, Digest, TransferId};
+use city_protocol::place::PlaceProof;
+use city_protocol::stage::{Signed, SignedGrant};
+use data_encoding::HEXLOWER;
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode, Uri};
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::ClientError;
+use super::http::{Link, Target};
+use crate::api::wire::{
+    AccountPage, Der, EnrolForm, GrantForm, IncomingPage, NodePage, PlaceForm, PlacePage,
+    SignedForm, SubmittedPage, TransferPage,
+};
+use crate::pki::tls::client_config;
+
+/// The port of an address that names none.
+const DEFAULT_PORT: u16 = 443;
+
+/// A home's HTTPS API.
+pub struct ApiClient(Link);
+
+impl ApiClient {
+    /// The API at this address (`https://host:port`); only these roots are trusted. Connects when it is asked.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`] or [`ClientError::Tls`].
+    pub fn new(url: &str, roots: &[CertificateDer<'static>]) -> Result<Self, ClientError> {
+        let bad = || ClientError::Address(url.into());
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        let plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/");
+        let host = uri.host().filter(|_| plain && uri.query().is_none());
+        let host = host.ok_or_else(bad)?;
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
+        Ok(Self(Link::new(Target::Tls {
+            host,
+            port: uri.port_u16().unwrap_or(DEFAULT_PORT),
+            name,
+            config: Arc::new(client_config(roots)?),
+        })))
+    }
+
+    /// Who this home is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn node(&self) -> Result<NodePage, ClientError> {
+        self.0.get("/send/api/node").await
+    }
+
+    /// Opens an account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn enrol(
+        &self,
+        signed: &Signed<Enrol>,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let SignedForm { body, signature } = signed_form(signed);
+        let form = EnrolForm {
+            body,
+            signature,
+            certificate: Der(certificate.to_vec()),
+            chain: chain.iter().cloned().map(Der).collect(),
+        };
+        self.0.post("/send/api/enrol", &form).await
+    }
+
+    /// Hands in a grant that officers signed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn grant(&self, grant: &SignedGrant) -> Result<SubmittedPage, ClientError> {
+        let form = GrantForm {
+            body: text(&grant.bytes),
+            signatures: grant.signatures.iter().map(Into::into).collect(),
+        };
+        self.0.post("/send/api/grants", &form).await
+    }
+
+    /// Asks for a proof of place for a transfer, and checks that it is the one that the answer names and that
+    /// it binds this account, transfer and nonce.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Draft`] for a proof that does not hold.
+    pub async fn place(
+        &self,
+        account: &AccountId,
+        transfer_id: &TransferId,
+        nonce: &[u8; 16],
+    ) -> Result<PlacePage, ClientError> {
+        let form = PlaceForm {
+            account: account.to_string(),
+            transfer_id: transfer_id.to_string(),
+            nonce: HEXLOWER.encode(nonce),
+        };
+        let page: PlacePage = self.0.post("/send/api/place", &form).await?;
+        let proof = PlaceProof::decode(&page.proof)?;
+        proof.binds(&proof.network, account, transfer_id)?;
+        if proof.nonce == *nonce && proof.digest() == page.digest {
+            Ok(page)
+        } else {
+            Err(city_protocol::Refusal::PlaceMismatch.into())
+        }
+    }
+
+    /// Submits a transfer to the sender's home.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transfer(&self, signed: &Signed<Transfer>) -> Result<SubmittedPage, ClientError> {
+        self.0
+            .post("/send/api/transfers", &signed_form(signed))
+            .await
+    }
+
+    /// Submits an acceptance to the receiver's home.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
+        self.0.post("/send/api/accepts", &signed_form(signed)).await
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn account(&self, account: &AccountId) -> Result<AccountPage, ClientError> {
+        self.0.get(&format!("/send/api/accounts/{account}")).await
+    }
+
+    /// Transfers that wait for this account, from the first or after one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn incoming(
+        &self,
+        account: &AccountId,
+        after: Option<&Digest>,
+    ) -> Result<IncomingPage, ClientError> {
+        let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
+        let path = format!("/send/api/accounts/{account}/incoming{query}");
+        self.0.get(&path).await
+    }
+
+    /// How far a transfer has come.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transfer_state(&self, transfer: &Digest) -> Result<TransferPage, ClientError> {
+        self.0.get(&format!("/send/api/transfers/{transfer}")).await
+    }
+
+    /// Asks anything and gives status and bytes as they came.
+    ///
+    /// # Errors
+    /// [`ClientError`] when there is no answer.
+    pub async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        self.0.raw(method, path, body.into()).await
+    }
+}
+
+fn signed_form<B: PersonBody>(signed: &Signed<B>) -> SignedForm {
+    SignedForm {
+        body: text(signed.bytes()),
+        signature: signed.signature().into(),
+    }
+}
+
+/// Bodies are JSON that was read, so they are text.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

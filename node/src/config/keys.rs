@@ -1,0 +1,327 @@
+//! Every key of the configuration with its words, once: the commented file, the remedies, the list of
+//! known keys and the names of environment variables all come from this table.
+
+/// How a value is written, in the file and in the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A string.
+    Text,
+    /// A whole number.
+    Whole,
+    /// `true` or `false`.
+    Switch,
+    /// A list of strings; in the environment separated by commas.
+    List,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its path, such as `network.listen`.
+    pub path: &'static str,
+    /// How its value is written.
+    pub shape: Shape,
+    /// What it means, with unit and reason, for the commented file.
+    pub about: &'static str,
+    /// What to write: the remedy of every mistake, such as `write an address like …`.
+    pub remedy: &'static str,
+    /// A value to show where none is set.
+    pub example: &'static str,
+}
+
+impl Key {
+    /// The section it stands in, such as `place.policy`.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
+    }
+
+    /// Its name within the section.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that overrides it: `CITY_NODE_` and the path in capitals with `_` for `.`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!(
+            "{VARIABLE_PREFIX}{}",
+            self.path.replace('.', "_").to_ascii_uppercase()
+        )
+    }
+}
+
+/// What every variable of the node begins with.
+pub const VARIABLE_PREFIX: &str = "CITY_NODE_";
+
+/// The sections in the order of the file, each with what it is for.
+pub const SECTIONS: [(&str, &str); 9] = [
+    ("node", "Which municipality this node belongs to."),
+    (
+        "network",
+        "Connections with other municipalities: libp2p over TCP, mutual TLS 1.3.",
+    ),
+    ("api", "HTTPS for apps and the kiosk's screen."),
+    (
+        "gnss",
+        "The GNSS (GPS) receiver. Without `device` there is no receiver, and no place proof.",
+    ),
+    ("place", "How a place is proven."),
+    (
+        "place.policy",
+        "What this municipality asks of place evidence. What is commented out has its default; count `version` up with each change.",
+    ),
+    ("clock", "The node's clock."),
+    ("store", "The ledger's disk and memory."),
+    ("log", "The log, on standard error."),
+];
+
+/// The table of a whitelisted peer, `[[network.peer]]`.
+pub const PEER: &str = "network.peer";
+
+const fn key(
+    path: &'static str,
+    shape: Shape,
+    about: &'static str,
+    remedy: &'static str,
+    example: &'static str,
+) -> Key {
+    Key {
+        path,
+        shape,
+        about,
+        remedy,
+        example,
+    }
+}
+
+use Shape::{List, Switch, Text, Whole};
+
+/// Every key but those of peers, in the order of the file.
+pub const KEYS: [Key; 25] = [
+    key(
+        "node.region",
+        Text,
+        "Continent/Country/Prefecture/Municipality in codes; in Japan JIS X 0402, five digits. It must be the region\nin the charter: a node cannot move by editing this.",
+        "write the municipality as Continent/Country/Prefecture/Municipality in codes, such as \"Asia/JP/17/17201\"",
+        "Asia/JP/17/17201",
+    ),
+    key(
+        "network.listen",
+        List,
+        "Where to listen: /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT. Empty: only call others. Port 0 takes a free one.",
+        "write addresses like [\"/ip4/0.0.0.0/tcp/7420\"]; QUIC and names are not listened on",
+        "/ip4/0.0.0.0/tcp/7420",
+    ),
+    key(
+        "network.mdns",
+        Switch,
+        "Look for whitelisted peers on the local network. This announces the node's peer id there, so it is off.",
+        "write true or false",
+        "false",
+    ),
+    key(
+        "api.listen",
+        Text,
+        "ADDRESS:PORT. Loopback by default: open it to the network on purpose. Port 0 takes a free one.",
+        "write an address and port such as \"127.0.0.1:8443\" or \"[::1]:8443\"; names are not looked up here",
+        "127.0.0.1:8443",
+    ),
+    key(
+        "gnss.device",
+        Text,
+        "The receiver's serial device. A name under /dev/serial/by-id/ stays the same after replugging.",
+        "write the serial device's absolute path, such as \"/dev/ttyACM0\", or leave the key out",
+        "/dev/ttyACM0",
+    ),
+    key(
+        "gnss.baud",
+        Whole,
+        "Bits per second. 9600 is what most receivers start with; USB receivers take any.",
+        "write one of 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600",
+        "9600",
+    ),
+    key(
+        "gnss.recorded",
+        Switch,
+        "The device plays a recording or is simulated: judged by its own clock, graded at most plausible. Possible only where\nthe genesis record does not say \"live\".",
+        "write true or false",
+        "false",
+    ),
+    key(
+        "place.boundary",
+        Text,
+        "The boundary index that `city-node place import` or `init` made; relative to the data directory.",
+        "write the path of a boundary index, such as \"boundary.cbor\"",
+        "boundary.cbor",
+    ),
+    key(
+        "place.policy.version",
+        Whole,
+        "Number of this policy; stands in every proof. Count it up with each change.",
+        "write a whole number from 1",
+        "1",
+    ),
+    key(
+        "place.policy.required",
+        Text,
+        "Weakest grade that a transfer needs: claimed, plausible or attested.",
+        "write \"claimed\", \"plausible\" or \"attested\"",
+        "plausible",
+    ),
+    key(
+        "place.policy.max_fix_age_ms",
+        Whole,
+        "Oldest fix, milliseconds, at most 3600000.",
+        "write milliseconds from 1 to 3600000",
+        "10000",
+    ),
+    key(
+        "place.policy.min_satellites",
+        Whole,
+        "Fewest satellites used.",
+        "write a whole number from 0 to 255",
+        "4",
+    ),
+    key(
+        "place.policy.max_hdop_centi",
+        Whole,
+        "Highest horizontal dilution of precision, hundredths (500 is 5.00).",
+        "write hundredths from 1 to 65535",
+        "500",
+    ),
+    key(
+        "place.policy.max_accuracy_mm",
+        Whole,
+        "Worst accuracy that the receiver itself reports, millimetres.",
+        "write millimetres from 1 to 4294967295",
+        "50000",
+    ),
+    key(
+        "place.policy.range_error_mm",
+        Whole,
+        "Accuracy assumed where the receiver reports none, millimetres per unit of HDOP.",
+        "write millimetres from 0 to 4294967295",
+        "5000",
+    ),
+    key(
+        "place.policy.max_clock_difference_ms",
+        Whole,
+        "Largest difference between the receiver's time and the node's, milliseconds, at most 3600000.",
+        "write milliseconds from 0 to 3600000",
+        "30000",
+    ),
+    key(
+        "place.policy.start_up_grace_ms",
+        Whole,
+        "How long after connecting the grade stays at most plausible, milliseconds, at most 3600000.",
+        "write milliseconds from 0 to 3600000",
+        "60000",
+    ),
+    key(
+        "place.policy.window_ms",
+        Whole,
+        "How far back epochs are compared, milliseconds, at most 3600000.",
+        "write milliseconds from 1 to 3600000",
+        "60000",
+    ),
+    key(
+        "place.policy.max_speed_mm_s",
+        Whole,
+        "Highest speed, millimetres per second.",
+        "write millimetres per second from 1 to 4294967295",
+        "100000",
+    ),
+    key(
+        "place.policy.jump_allowance_mm",
+        Whole,
+        "Movement between two epochs that is put down to noise, millimetres.",
+        "write millimetres from 0 to 4294967295",
+        "100000",
+    ),
+    key(
+        "place.policy.position_step_e7",
+        Whole,
+        "Step to which a proof rounds the position, 1e-7 degrees: 1000 is 11 m.",
+        "write 1e-7 degrees from 1 to 100000",
+        "1000",
+    ),
+    key(
+        "clock.trust_system",
+        Switch,
+        "Take the system's time although the machine has no clock that runs while it is off: true on virtual machines and\nin containers, whose host keeps the time.",
+        "write true or false",
+        "false",
+    ),
+    key(
+        "store.reserve_mib",
+        Whole,
+        "Disk space that is kept free, MiB: below it submissions are refused, so that the log can always be finished.",
+        "write MiB from 1 to 1048576",
+        "64",
+    ),
+    key(
+        "store.cache_mib",
+        Whole,
+        "Memory for the index's cache, MiB.",
+        "write MiB from 1 to 4096",
+        "32",
+    ),
+    key(
+        "log.level",
+        Text,
+        "error, warn, info, debug, trace or off; more for one part after a comma, such as \"info,city_node::net=debug\".",
+        "write a level (error, warn, info, debug, trace, off), and after commas target=level",
+        "info",
+    ),
+];
+
+/// Every key of a whitelisted peer, without the `network.peer[n].` before it.
+pub const PEER_KEYS: [Key; 5] = [
+    key(
+        "peer_id",
+        Text,
+        "Its peer id, as `city-node init` or `city-node key show` printed it.",
+        "write the peer's id as its `city-node key show keys/transport.key` prints it, such as \"12D3KooW…\"",
+        "12D3KooW…",
+    ),
+    key(
+        "name",
+        Text,
+        "Its name, for people.",
+        "write a name of 1 to 64 characters, such as \"小松市\"",
+        "小松市",
+    ),
+    key(
+        "region",
+        Text,
+        "Its municipality.",
+        "write the peer's municipality in codes, such as \"Asia/JP/17/17203\"",
+        "Asia/JP/17/17203",
+    ),
+    key(
+        "addresses",
+        List,
+        "Where to call it. May be left out: then it calls, or mDNS finds it.",
+        "write addresses like [\"/dns/node.example/tcp/7420\"] or [\"/ip4/192.0.2.1/tcp/7420\"]",
+        "/ip4/192.0.2.1/tcp/7420",
+    ),
+    key(
+        "expires_at",
+        Text,
+        "When the permission ends, RFC 3339. May be left out: then it does not end.",
+        "write a time like \"2027-03-31T15:00:00Z\", or leave the key out",
+        "2027-03-31T15:00:00Z",
+    ),
+];
+
+/// The key of this path.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}

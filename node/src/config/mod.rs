@@ -1,0 +1,23 @@
+//! The node's configuration: one TOML file, overridden by `CITY_NODE_*`, read once into a type that
+//! cannot be wrong. Index card:
+//!
+//! `keys` every key with its words · `model` the typed configuration · `read` file and environment → model, with
+//! every mistake at once · `document` where each value stood · `values` how single values are read ·
+//! `overrides` the environment · `render` model → commented file · `mistake` what can be wrong.
+
+mod document;
+pub mod keys;
+mod mistake;
+mod model;
+mod overrides;
+mod read;
+mod render;
+mod values;
+
+pub use mistake::{ConfigError, Mistake, Origin};
+pub use model::{
+    Api, Clock, Config, Gnss, Log, LogLevel, MAX_PEERS, Network, Node, Peer, Place, Store,
+};
+pub use overrides::Overrides;
+pub use read::MAX_CONFIG_BYTES;
+pub(crate) use values::rfc3339;

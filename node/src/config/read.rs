@@ -1,0 +1,287 @@
+//! File and environment → [`Config`], or every mistake that can be found.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use city_protocol::place::PlacePolicy;
+use libp2p::{Multiaddr, PeerId};
+use serde::Deserialize as _;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::document::{Document, Leaf};
+use super::keys::{self, KEYS, PEER, PEER_KEYS};
+use super::mistake::{ConfigError, Mistake, Origin};
+use super::model::{Config, MAX_PEERS, Peer};
+use super::overrides::Overrides;
+use super::values::{self, Read};
+
+/// Largest file, bytes: [`MAX_PEERS`] peers with two addresses each.
+pub const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
+/// The section that the protocol's policy reads itself.
+const POLICY: &str = "place.policy";
+
+impl Config {
+    /// Reads a file, and this process's environment over it.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names file, key and remedy of every mistake.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, &Overrides::from_env())
+    }
+
+    /// Reads a file with these overrides.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names file, key and remedy of every mistake.
+    pub fn load_with(file: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Read {
+            file: file.into(),
+            source,
+        };
+        let not_text = |what| ConfigError::NotAConfiguration {
+            file: file.into(),
+            what,
+        };
+        let mut bytes = Vec::new();
+        let opened = File::open(file).map_err(failed)?;
+        opened
+            .take(MAX_CONFIG_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 > MAX_CONFIG_BYTES {
+            return Err(not_text("larger than 4 MiB"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| not_text("not UTF-8 text"))?;
+        Self::from_text(file, &text, overrides)
+    }
+
+    /// Reads a file's text; `file` stands in the errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Mistakes`].
+    pub fn from_text(file: &Path, text: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
+        read(text, overrides).map_err(|mistakes| ConfigError::Mistakes {
+            file: file.into(),
+            mistakes,
+        })
+    }
+}
+
+fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
+    let mut reader = Reader {
+        document: Document::read(text, overrides),
+    };
+    let region = reader.value("node.region", values::parsed);
+    if region.is_none() && !reader.noted("node.region") {
+        reader.refuse("node.region", Origin::Absent, "is missing".into());
+    }
+    // Something must stand in its place while the other keys are looked at; it is never returned.
+    let stand_in = "x/x/x/x".parse().expect("four plain codes");
+    let mut config = Config::for_region(region.unwrap_or(stand_in));
+
+    if let Some(listen) = reader.list("network.listen", values::listen_address) {
+        config.network.listen = listen;
+    }
+    reader.put("network.mdns", values::switch, &mut config.network.mdns);
+    config.network.peers = reader.peers();
+    reader.put("api.listen", values::parsed, &mut config.api.listen);
+    config.gnss.device = reader.value("gnss.device", values::device);
+    reader.put("gnss.baud", values::baud, &mut config.gnss.baud);
+    reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);
+    reader.put("place.boundary", values::path, &mut config.place.boundary);
+    config.place.policy = reader.policy();
+    reader.put(
+        "clock.trust_system",
+        values::switch,
+        &mut config.clock.trust_system,
+    );
+    let store = &mut config.store;
+    reader.put(
+        "store.reserve_mib",
+        |v| values::whole(v, 1..=1 << 20),
+        &mut store.reserve_mib,
+    );
+    reader.put(
+        "store.cache_mib",
+        |v| values::whole(v, 1..=4096),
+        &mut store.cache_mib,
+    );
+    reader.put("log.level", values::log_level, &mut config.log.level);
+
+    let mistakes = reader.document.finish();
+    if mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes)
+    }
+}
+
+struct Reader<'a> {
+    document: Document<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn put<T>(&mut self, path: &str, read: impl Fn(&DeValue<'_>) -> Read<T>, into: &mut T) {
+        if let Some(value) = self.value(path, read) {
+            *into = value;
+        }
+    }
+
+    /// Takes and reads a value; a mistake is noted.
+    fn value<T>(&mut self, path: &str, read: impl Fn(&DeValue<'_>) -> Read<T>) -> Option<T> {
+        let Leaf { value, origin } = self.document.take(path)?;
+        match read(&value) {
+            Ok(value) => Some(value),
+            Err(what) => {
+                self.refuse(path, origin, what);
+                None
+            }
+        }
+    }
+
+    /// Takes and reads a list; each bad item is a mistake of its own.
+    fn list<T>(&mut self, path: &str, read: impl Fn(&DeValue<'_>) -> Read<T>) -> Option<Vec<T>> {
+        let Leaf { value, origin } = self.document.take(path)?;
+        let DeValue::Array(items) = value else {
+            let what = format!("has the type {}, not a list of strings", value.type_str());
+            self.refuse(path, origin, what);
+            return None;
+        };
+        let mut list = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            match read(item.get_ref()) {
+                Ok(item) => list.push(item),
+                Err(what) => self.refuse(&format!("{path}[{number}]"), origin.clone(), what),
+            }
+        }
+        Some(list)
+    }
+
+    fn noted(&self, path: &str) -> bool {
+        self.document
+            .mistakes
+            .iter()
+            .any(|mistake| mistake.key == path)
+    }
+
+    /// Notes a mistake with the remedy of its key.
+    fn refuse(&mut self, path: &str, origin: Origin, what: String) {
+        let without_item = path.rsplit_once('[').map_or(path, |(list, _)| list);
+        let remedy = match path.strip_prefix("network.peer[") {
+            Some(rest) => {
+                let name = rest.split_once("].").map_or(rest, |(_, name)| name);
+                let name = name.rsplit_once('[').map_or(name, |(list, _)| list);
+                PEER_KEYS.iter().find(|key| key.path == name)
+            }
+            None => keys::find(path).or_else(|| keys::find(without_item)),
+        };
+        let remedy = remedy.map_or("correct it", |key| key.remedy);
+        self.document.note(path, origin, what, remedy);
+    }
+
+    fn peers(&mut self) -> Vec<Peer> {
+        let lines = self.document.peers.clone();
+        if let Some(line) = lines.get(MAX_PEERS) {
+            let what = format!("there are {} peers, more than {MAX_PEERS}", lines.len());
+            self.document
+                .note(PEER, Origin::Line(*line), what, "remove some");
+        }
+        let mut seen = BTreeSet::new();
+        let mut peers = Vec::new();
+        for (number, line) in lines.into_iter().enumerate() {
+            let peer = self.peer(number, line);
+            if let Some(peer) = &peer
+                && !seen.insert(peer.peer_id)
+            {
+                let key = format!("{PEER}[{number}].peer_id");
+                let what = format!("{} stands here a second time", peer.peer_id);
+                let remedy = "keep one [[network.peer]] of each peer id";
+                self.document.note(&key, Origin::Line(line), what, remedy);
+            }
+            peers.extend(peer);
+        }
+        peers
+    }
+
+    fn peer(&mut self, number: usize, line: usize) -> Option<Peer> {
+        let path = |name: &str| format!("{PEER}[{number}].{name}");
+        let peer_id: Option<PeerId> = self.needed(&path("peer_id"), line, values::parsed);
+        let name = self.needed(&path("name"), line, values::name);
+        let region = self.needed(&path("region"), line, values::parsed);
+        let read = |value: &DeValue<'_>| values::peer_address(value, peer_id);
+        let addresses: Vec<Multiaddr> = self.list(&path("addresses"), read).unwrap_or_default();
+        let expires_at = self.value(&path("expires_at"), values::time);
+        Some(Peer {
+            peer_id: peer_id?,
+            name: name?,
+            region: region?,
+            addresses,
+            expires_at,
+        })
+    }
+
+    fn needed<T>(
+        &mut self,
+        path: &str,
+        line: usize,
+        read: impl Fn(&DeValue<'_>) -> Read<T>,
+    ) -> Option<T> {
+        let value = self.value(path, read);
+        if value.is_none() && !self.noted(path) {
+            self.refuse(path, Origin::Line(line), "is missing".into());
+        }
+        value
+    }
+
+    /// The policy: each key is tried alone, so that every mistake is named; then all together.
+    fn policy(&mut self) -> PlacePolicy {
+        let mut good = DeTable::new();
+        let mut origins = Vec::new();
+        for key in KEYS.iter().filter(|key| key.section() == POLICY) {
+            let Some(Leaf { value, origin }) = self.document.take(key.path) else {
+                continue;
+            };
+            let mut alone = DeTable::new();
+            insert(&mut alone, key.name(), value.clone());
+            match deserialize(alone) {
+                Ok(_) => {
+                    insert(&mut good, key.name(), value);
+                    origins.push((key.name(), origin));
+                }
+                Err(what) => self.refuse(key.path, origin, what),
+            }
+        }
+        let policy = match deserialize(good) {
+            Ok(policy) => policy,
+            // Each key alone was readable, so this is not reached; the default is never returned then.
+            Err(what) => {
+                self.refuse(POLICY, Origin::Absent, what);
+                PlacePolicy::default()
+            }
+        };
+        if let Err((_, field)) = policy.check() {
+            let origin = origins.into_iter().find(|(name, _)| *name == field);
+            let origin = origin.map_or(Origin::Absent, |(_, origin)| origin);
+            self.refuse(
+                &format!("{POLICY}.{field}"),
+                origin,
+                "makes no sense".into(),
+            );
+        }
+        policy
+    }
+}
+
+fn insert<'a>(table: &mut DeTable<'a>, name: &'static str, value: DeValue<'a>) {
+    table.insert(Spanned::new(0..0, name.into()), Spanned::new(0..0, value));
+}
+
+fn deserialize(table: DeTable<'_>) -> Result<PlacePolicy, String> {
+    let value = Spanned::new(0..0, DeValue::Table(table));
+    PlacePolicy::deserialize(ValueDeserializer::from(value))
+        .map_err(|error| format!("is refused: {}", error.message()))
+}

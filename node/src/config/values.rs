@@ -1,0 +1,175 @@
+//! How single values are read: TOML value → type, or what is wrong with it.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use city_protocol::amount::Timestamp;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use toml::de::DeValue;
+
+use super::model::LogLevel;
+
+/// Longest name of a peer, in characters: one line of a list.
+const MAX_NAME: usize = 64;
+/// Rates that serial drivers know (Linux termios, the usual ones of receivers).
+const BAUDS: [u64; 9] = [
+    4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600,
+];
+/// Words that a log level can be.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// A value or what is wrong with it, as the second half of a sentence.
+pub(super) type Read<T> = Result<T, String>;
+
+pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Read<&'v str> {
+    value.as_str().ok_or_else(|| other_type(value, "a string"))
+}
+
+/// A string that has a type of its own.
+pub(super) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Read<T> {
+    let text = text(value)?;
+    text.parse()
+        .map_err(|error| format!("{text:?} is refused: {error}"))
+}
+
+pub(super) fn switch(value: &DeValue<'_>) -> Read<bool> {
+    value
+        .as_bool()
+        .ok_or_else(|| other_type(value, "true or false"))
+}
+
+pub(super) fn whole(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Read<u64> {
+    let integer = value
+        .as_integer()
+        .ok_or_else(|| other_type(value, "a whole number"))?;
+    u64::from_str_radix(integer.as_str(), integer.radix())
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("{integer} is not from {} to {}", range.start(), range.end()))
+}
+
+pub(super) fn baud(value: &DeValue<'_>) -> Read<u32> {
+    let rate = whole(value, 1..=u64::from(u32::MAX))?;
+    let known = BAUDS
+        .contains(&rate)
+        .then_some(rate)
+        .and_then(|rate| u32::try_from(rate).ok());
+    known.ok_or_else(|| format!("{rate} is not a usual rate"))
+}
+
+pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
+    let text = text(value)?;
+    if text.trim().is_empty() || text.contains('\0') {
+        return Err("is empty or not a path".into());
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn device(value: &DeValue<'_>) -> Read<PathBuf> {
+    let path = path(value)?;
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("is not an absolute path".into())
+    }
+}
+
+pub(super) fn name(value: &DeValue<'_>) -> Read<String> {
+    let text = text(value)?;
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > MAX_NAME || text.chars().any(char::is_control) {
+        return Err(format!(
+            "has {length} characters, or blanks or control characters only"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn time(value: &DeValue<'_>) -> Read<Timestamp> {
+    let text = match value.as_datetime() {
+        Some(datetime) => datetime.to_string(),
+        None => text(value)?.to_owned(),
+    };
+    let moment: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not an RFC 3339 time with its offset"))?;
+    let millisecond = u64::try_from(moment.as_millisecond());
+    millisecond
+        .map(Timestamp)
+        .map_err(|_| format!("{text:?} is before 1970"))
+}
+
+/// A moment as RFC 3339 in UTC, as [`time`] reads it.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    let millisecond = i64::try_from(at.0).unwrap_or(i64::MAX);
+    // Beyond the year 9999 there is no RFC 3339: the last moment stands for it.
+    jiff::Timestamp::from_millisecond(millisecond)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
+}
+
+pub(super) fn log_level(value: &DeValue<'_>) -> Read<LogLevel> {
+    let text = text(value)?;
+    let mut parts = text.split(',').map(str::trim);
+    let is_level = |word: &str| LEVELS.contains(&word);
+    let plain = |target: &str| {
+        !target.is_empty()
+            && target
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b))
+    };
+    let first = parts.next().is_some_and(is_level);
+    let rest = parts.all(|part| {
+        part.split_once('=')
+            .is_some_and(|(target, level)| plain(target) && is_level(level))
+    });
+    if first && rest {
+        Ok(LogLevel(
+            text.split(',').map(str::trim).collect::<Vec<_>>().join(","),
+        ))
+    } else {
+        Err(format!("{text:?} is not a level"))
+    }
+}
+
+/// An address to listen on: an IP address and a TCP port, nothing behind it.
+pub(super) fn listen_address(value: &DeValue<'_>) -> Read<Multiaddr> {
+    let address: Multiaddr = parsed(value)?;
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    match parts.as_slice() {
+        [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(_)] => Ok(address),
+        _ => Err(format!("\"{address}\" is not /ip4|ip6/ADDRESS/tcp/PORT")),
+    }
+}
+
+/// An address to call: host and TCP port; its peer id may stand behind it and is taken off.
+pub(super) fn peer_address(value: &DeValue<'_>, peer: Option<PeerId>) -> Read<Multiaddr> {
+    let mut address: Multiaddr = parsed(value)?;
+    if let Some(Protocol::P2p(id)) = address.iter().last() {
+        if peer.is_some_and(|peer| peer != id) {
+            return Err(format!(
+                "\"{address}\" names another peer id than this peer's"
+            ));
+        }
+        address.pop();
+    }
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    match parts.as_slice() {
+        [
+            Protocol::Ip4(_)
+            | Protocol::Ip6(_)
+            | Protocol::Dns(_)
+            | Protocol::Dns4(_)
+            | Protocol::Dns6(_),
+            Protocol::Tcp(1..),
+        ] => Ok(address),
+        _ => Err(format!("\"{address}\" is not /ip4|ip6|dns/HOST/tcp/PORT")),
+    }
+}
+
+fn other_type(value: &DeValue<'_>, expected: &str) -> String {
+    format!("has the type {}, not {expected}", value.type_str())
+}

@@ -1,0 +1,203 @@
+//! The daemon: opens the store, brings the index up to date, starts the tasks, and stops in order.
+
+mod open;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use city_protocol::place::BoundaryIndex;
+use city_protocol::trust::KeyAnnouncement;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{AdminSocket, AdminState, SocketError};
+use crate::api::{self, ApiState};
+use crate::config::Config;
+use crate::engine::{Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey};
+use crate::net::{self, NetConfig, NetError};
+use crate::pki::{TlsError, tls};
+use crate::place::antenna::Antenna;
+use crate::setup::{DataDir, Identity};
+use crate::store::StoreError;
+
+pub use open::{OpenError, Opened, open, open_for_reading, set_index_aside};
+
+/// Frames and events of the network that wait: with 1.1 MB frames this bounds memory.
+const NET_EVENTS: usize = 16;
+/// Everything that stops has this long; systemd would wait longer.
+const STOP_WITHIN: Duration = Duration::from_millis(4500);
+
+/// Why the daemon did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The store, identity or index.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The network.
+    #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
+    Net(#[from] NetError),
+    /// The certificate of the API.
+    #[error("the API's certificate could not be used (certs/tls.pem, certs/tls.key)")]
+    Tls(#[from] TlsError),
+    /// The API's address.
+    #[error("the API cannot listen on {address} (api.listen in config.toml): {source}")]
+    ApiListen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The admin socket.
+    #[error("the admin socket could not be opened")]
+    Admin(#[from] SocketError),
+    /// Signals could not be waited for.
+    #[error("signals cannot be waited for")]
+    Signals(#[source] std::io::Error),
+    /// The engine stopped by a fault.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Closing failed.
+    #[error(transparent)]
+    Close(#[from] StoreError),
+}
+
+/// Runs the node until `stop` or a fault, then closes everything in order.
+///
+/// # Errors
+/// [`DaemonError`].
+pub async fn serve(
+    dir: DataDir,
+    config: Config,
+    identity: Identity,
+    stop: CancellationToken,
+) -> Result<(), DaemonError> {
+    let started = Instant::now();
+    let mut progress = |vertices| tracing::info!(vertices, "folded");
+    let Opened { store, replica, whitelist, boundary, .. } =
+        open(&dir, &config, &identity, &mut progress)?;
+    let names = boundary.as_ref().map(names_of).unwrap_or_default();
+    let credit = boundary.as_ref().map(|index| index.credit().to_owned()).unwrap_or_default();
+    let store = Arc::new(store);
+    let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
+    let antenna = Antenna::new(open::antenna_config(&dir, &config, &identity, boundary));
+    let (outgoing, to_send) = mpsc::unbounded_channel();
+    let mut engine = Engine::start(EngineConfig {
+        genesis: Arc::clone(&identity.genesis),
+        authority: Arc::clone(&identity.authority),
+        replica,
+        store: Arc::clone(&store),
+        clock,
+        outgoing,
+    })?;
+
+    let (net_events, events) = mpsc::channel(NET_EVENTS);
+    let net_config = NetConfig {
+        listen: config.network.listen.clone(),
+        bootstrap: config.bootstrap().collect(),
+        mdns: config.network.mdns,
+        ..NetConfig::default()
+    };
+    let (net, net_task) =
+        net::start(net_config, identity.transport.clone(), whitelist, net_events)?;
+    let key = TransportKey::new(identity.transport.clone()).expect("transport keys are Ed25519");
+    let announcement = KeyAnnouncement {
+        certificate: identity.node_certificate.clone(),
+        chain: identity.chain.iter().cloned().map(Into::into).collect(),
+    };
+    let bridge =
+        Bridge { engine: engine.handle().clone(), net: net.clone(), key, announcement };
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(bridge.run(events, to_send));
+    let antenna_task = tokio::spawn(antenna.clone().run());
+    let address = config.api.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| DaemonError::ApiListen { address, source })?;
+    let tls = Arc::new(tls::server_config(identity.tls.clone())?);
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+        .with_boundary_credit(&credit);
+    tasks.spawn(api::serve(listener, tls, api_state, stop.clone()));
+    let admin = AdminSocket::bind(&dir.admin_socket()).await?;
+    let admin_state = AdminState {
+        engine: engine.handle().clone(),
+        antenna,
+        net: Some(net.clone()),
+        clock,
+        started,
+        peer_id: identity.transport.public().to_peer_id(),
+        names: Arc::new(names),
+    };
+    tasks.spawn(admin.serve(admin_state, stop.clone()));
+    tasks.close();
+    tracing::info!(
+        region = %identity.authority.region(),
+        log = %identity.authority.log,
+        api = %address,
+        "ready"
+    );
+
+    let fault = tokio::select! {
+        () = stop.cancelled() => None,
+        fault = engine.fault() => Some(fault),
+    };
+    stop.cancel();
+    tracing::info!("stopping: no new requests, then everything that waits is written");
+    antenna_task.abort();
+    let orderly = async {
+        net.shutdown().await;
+        drop(net);
+        // A network task that panicked has nothing left to stop.
+        let _ended = net_task.await;
+        tasks.wait().await;
+        engine.stopped().await
+    };
+    let stopped = tokio::time::timeout(STOP_WITHIN, orderly).await;
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
+    match stopped {
+        Ok(ended) => ended?,
+        Err(_) => tracing::warn!("not everything stopped in time; what is durable is safe"),
+    }
+    match Arc::into_inner(store) {
+        Some(store) => Ok(store.close()?),
+        // The next start catches up.
+        None => Ok(()),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; with `stdin` also for the end of standard input, so that a node started
+/// by another program does not outlive it.
+///
+/// # Errors
+/// [`DaemonError::Signals`].
+pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let closed = async {
+        if !stdin {
+            return std::future::pending().await;
+        }
+        let mut input = tokio::io::stdin();
+        let mut byte = [0];
+        // An error ends the wait as the end does: nobody is there any more.
+        while input.read(&mut byte).await.is_ok_and(|n| n > 0) {}
+    };
+    Ok(tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+        () = closed => "end of standard input",
+    })
+}
+
+/// Names of municipalities by code.
+fn names_of(index: &BoundaryIndex) -> BTreeMap<String, String> {
+    let municipalities = index.municipalities().iter();
+    municipalities.map(|city| (city.code.clone(), city.name.clone())).collect()
+}

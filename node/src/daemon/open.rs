@@ -1,0 +1,250 @@
+//! Opening: the store, the genesis block, the whitelist, the replica and an index that is up to date.
+
+use std::sync::Arc;
+
+use city_drivers::gnss::ReceiverConfig;
+use city_protocol::amount::Timestamp;
+use city_protocol::body::Start;
+use city_protocol::genesis::Purpose;
+use city_protocol::ids::BlockId;
+use city_protocol::place::BoundaryIndex;
+use city_protocol::replica::{Replica, ReplicaConfig};
+
+use crate::config::Config;
+use crate::engine::{RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc};
+use crate::journal::log_rows;
+use crate::net::Whitelist;
+use crate::place::antenna::AntennaConfig;
+use crate::setup::{DataDir, Identity};
+use crate::store::{
+    AppendError, IndexError, OpenOutcome, RebuildReason, Store, StoreError, StoreOptions, Watermark,
+};
+use crate::trust::{self, TrustError};
+
+/// Name and version that stand in `start` entries and hellos.
+const SOFTWARE: &str = concat!("city-node ", env!("CARGO_PKG_VERSION"));
+
+/// What opening gives.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// The replica, its index up to date.
+    pub replica: Replica,
+    /// Who may connect.
+    pub whitelist: Whitelist,
+    /// The outlines, if there are any.
+    pub boundary: Option<BoundaryIndex>,
+    /// What was folded to bring the index up to date.
+    pub folded: RebuildReport,
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The genesis block could not be written.
+    #[error("the genesis block could not be written")]
+    Genesis(#[from] AppendError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The index could not be made again.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    /// The trust log.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The whitelist is too long.
+    #[error("the whitelist is longer than {} peers", crate::net::MAX_WHITELIST)]
+    WhitelistFull,
+    /// The boundary index cannot be read.
+    #[error("{path}: the boundary index cannot be read ({why}); make it again with `city-node place import`")]
+    Boundary {
+        /// The file.
+        path: String,
+        /// Why.
+        why: String,
+    },
+    /// The index could not be set aside.
+    #[error("{path}: the index could not be set aside ({source}); look at the directory's rights")]
+    Aside {
+        /// The index directory.
+        path: String,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+/// Opens everything that a node stands on.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Opened, OpenError> {
+    let boundary = read_boundary(dir, config)?;
+    let (store, outcome, damaged) = open_store(dir, config, identity)?;
+    let changed = trust::reconcile(store.trust(), &wanted_whitelist(config), utc())?;
+    if changed > 0 {
+        tracing::info!(changed, "whitelist changed; recorded in the trust log");
+    }
+    let whitelist = Whitelist::default();
+    for (peer, expires) in config.whitelist() {
+        whitelist.insert(peer, expires).map_err(|_| OpenError::WhitelistFull)?;
+    }
+    let clock = SystemClock::new(config.clock.trust_system, Timestamp(0)).now().quality;
+    let mut replica = Replica::new(ReplicaConfig {
+        genesis: Arc::clone(&identity.genesis),
+        authority: Arc::clone(&identity.authority),
+        signer: Box::new(Arc::clone(&identity.signer)),
+        policy: config.place.policy.clone(),
+        start: Start {
+            v: 1,
+            software: SOFTWARE.into(),
+            clock: clock.as_str().into(),
+            trust: store.trust().head(),
+        },
+        may_sequence: !damaged,
+    });
+    let store = Arc::new(store);
+    let folded = fold(&store, identity, &mut replica, outcome, progress)?;
+    let store = Arc::into_inner(store).expect("folding keeps no reference");
+    Ok(Opened { store, replica, whitelist, boundary, folded })
+}
+
+/// Opens the store; a new one gets its genesis block. Says whether acknowledged blocks may be lost.
+fn open_store(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+) -> Result<(Store, OpenOutcome, bool), OpenError> {
+    let mut options = StoreOptions::new();
+    options.limits.space_reserve = config.store.reserve_mib << 20;
+    let (store, report) = Store::open(dir.path(), identity.genesis.network(), options)?;
+    if report.index == OpenOutcome::Empty {
+        let block = identity.genesis.to_block();
+        let id = BlockId::of(&block);
+        let at = store.append_group(&[(id, &block)])?;
+        let last = at.last().expect("one block was appended");
+        store.commit_rows(Vec::new(), &Watermark::after(last, id, 1))?;
+    }
+    let lost = matches!(report.index, OpenOutcome::Rebuild(RebuildReason::NotOfThisLog(_)));
+    let damage = report.ledger.damage;
+    if let Some(damage) = damage {
+        tracing::error!(
+            segment = damage.at.segment,
+            offset = damage.at.offset,
+            "the ledger is damaged: this node signs nothing until its log was fetched from peers"
+        );
+    }
+    if lost {
+        tracing::error!("the index knew more than the ledger holds: this node signs nothing");
+    }
+    Ok((store, report.index, damage.is_some() || lost))
+}
+
+/// Folds what the index does not know, and tells how far it is.
+fn fold(
+    store: &Arc<Store>,
+    identity: &Identity,
+    replica: &mut Replica,
+    outcome: OpenOutcome,
+    progress: &mut dyn FnMut(u64),
+) -> Result<RebuildReport, OpenError> {
+    match outcome {
+        OpenOutcome::Rebuild(reason) => tracing::warn!(?reason, "making the index again"),
+        OpenOutcome::CatchUp(_) => tracing::info!("catching up the index"),
+        OpenOutcome::Empty | OpenOutcome::Current(_) => {}
+    }
+    Ok(bring_up_to_date(store, &identity.genesis, replica, outcome, progress)?)
+}
+
+/// Opens the store of a node that is not running, for looking at it.
+///
+/// # Errors
+/// [`OpenError::Store`].
+pub fn open_for_reading(dir: &DataDir, identity: &Identity) -> Result<Store, OpenError> {
+    let mut options = StoreOptions::new();
+    // Nothing is appended; a full disk is no reason not to look.
+    options.limits.space_reserve = 0;
+    Ok(Store::open(dir.path(), identity.genesis.network(), options)?.0)
+}
+
+/// Sets the index aside, so that the next opening makes it again. Refused while the node runs.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn set_index_aside(dir: &DataDir, identity: &Identity) -> Result<(), OpenError> {
+    open_for_reading(dir, identity)?.close()?;
+    let index = dir.index();
+    match std::fs::remove_dir_all(&index) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::Aside { path: index.display().to_string(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wanted_whitelist(config: &Config) -> trust::Whitelist {
+    config
+        .network
+        .peers
+        .iter()
+        .map(|peer| {
+            let entry = trust::Entry {
+                name: peer.name.clone(),
+                region: peer.region.clone(),
+                expires_at: peer.expires_at,
+            };
+            (peer.peer_id.to_string(), entry)
+        })
+        .collect()
+}
+
+fn read_boundary(dir: &DataDir, config: &Config) -> Result<Option<BoundaryIndex>, OpenError> {
+    let path = dir.resolve(&config.place.boundary);
+    let failed =
+        |why: String| OpenError::Boundary { path: path.display().to_string(), why };
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            BoundaryIndex::decode(&bytes).map(Some).map_err(|refusal| failed(refusal.to_string()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), "no boundary index: place proofs say `no-boundary`");
+            Ok(None)
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// The time of the newest vertex here: the clock is not believed below it.
+pub(super) fn last_vertex(store: &Arc<Store>) -> Timestamp {
+    let history = StoreHistory::new(Arc::clone(store));
+    log_rows(&history).iter().map(|(_, row)| row.time).max().unwrap_or(Timestamp(0))
+}
+
+/// What the antenna rests on.
+pub(super) fn antenna_config(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+    boundary: Option<BoundaryIndex>,
+) -> AntennaConfig {
+    let receiver = config.gnss.device.as_ref().map(|device| ReceiverConfig {
+        device: dir.resolve(device),
+        baud: config.gnss.baud,
+    });
+    AntennaConfig {
+        receiver,
+        recorded: config.gnss.recorded,
+        purpose_allows_recorded: identity.genesis.purpose != Purpose::Live,
+        boundary,
+        home: identity.authority.region().clone(),
+        policy: config.place.policy.clone(),
+    }
+}

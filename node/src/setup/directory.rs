@@ -1,0 +1,304 @@
+//! Where everything stands in a data directory and beside a CA, and how a directory is built aside and
+//! then named: a failed `init` leaves nothing behind.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::error::InitError;
+
+/// Mode of the data directory and what is in it: the ledger is the node's own, keys are nobody else's.
+const PRIVATE_MODE: u32 = 0o700;
+
+/// A node's data directory. The methods name paths; nothing is opened or made by them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The data directory at this path.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path from the configuration: relative ones are relative to this directory.
+    #[must_use]
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.0.join(path)
+    }
+
+    /// `config.toml`, the configuration of a portable run.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
+    /// `network/genesis.cbor`, the genesis record.
+    #[must_use]
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("network").join(CaDir::GENESIS)
+    }
+
+    /// `network/tls-root.pem`, the classical root that TLS clients trust.
+    #[must_use]
+    pub fn tls_root(&self) -> PathBuf {
+        self.0.join("network").join(CaDir::TLS_ROOT)
+    }
+
+    /// `keys/`.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// `keys/ledger.key`, which signs vertices.
+    #[must_use]
+    pub fn ledger_key(&self) -> PathBuf {
+        self.keys().join("ledger.key")
+    }
+
+    /// `keys/kem.key`, which opens what is sealed for the node.
+    #[must_use]
+    pub fn kem_key(&self) -> PathBuf {
+        self.keys().join("kem.key")
+    }
+
+    /// `keys/transport.key`, libp2p's Ed25519 key.
+    #[must_use]
+    pub fn transport_key(&self) -> PathBuf {
+        self.keys().join("transport.key")
+    }
+
+    /// `certs/node.pem`, the node certificate and its chain, leaf first, without the root.
+    #[must_use]
+    pub fn node_certificate(&self) -> PathBuf {
+        self.0.join("certs").join("node.pem")
+    }
+
+    /// `certs/tls.pem`, the TLS server certificate, leaf first.
+    #[must_use]
+    pub fn tls_certificate(&self) -> PathBuf {
+        self.0.join("certs").join("tls.pem")
+    }
+
+    /// `certs/tls.key`, its key: PKCS#8 in PEM, 0600.
+    #[must_use]
+    pub fn tls_key(&self) -> PathBuf {
+        self.0.join("certs").join("tls.key")
+    }
+
+    /// `charter.json`, the exact bytes of the first entry's body.
+    #[must_use]
+    pub fn charter(&self) -> PathBuf {
+        self.0.join("charter.json")
+    }
+
+    /// `boundary.cbor`, the boundary index that `init` wrote.
+    #[must_use]
+    pub fn boundary(&self) -> PathBuf {
+        self.0.join("boundary.cbor")
+    }
+
+    /// `ledger/`, the segments of the log. The store makes it.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("ledger")
+    }
+
+    /// `index/`, which can be rebuilt from the log. The store makes it.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.0.join("index")
+    }
+
+    /// `trust/`, the trust log. The store makes it.
+    #[must_use]
+    pub fn trust(&self) -> PathBuf {
+        self.0.join("trust")
+    }
+
+    /// `admin.sock`, the admin socket of a portable run.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+
+    /// `ca/`, where a new network's CA stands unless another place is named.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.0.join("ca")
+    }
+}
+
+/// A CA's directory, as far as a joining node looks into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaDir(PathBuf);
+
+impl CaDir {
+    const GENESIS: &str = "genesis.cbor";
+    const TLS_ROOT: &str = "tls-root.pem";
+
+    /// The CA at this path.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `genesis.cbor` of the network that rests on this CA.
+    #[must_use]
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join(Self::GENESIS)
+    }
+
+    /// `tls-root.pem`.
+    #[must_use]
+    pub fn tls_root(&self) -> PathBuf {
+        self.0.join(Self::TLS_ROOT)
+    }
+}
+
+/// A directory that is being built beside its future place. Dropped without [`Staged::name`], it is
+/// removed with all that is in it.
+pub(super) struct Staged {
+    aside: PathBuf,
+    target: PathBuf,
+    done: bool,
+}
+
+impl Staged {
+    /// Begins a directory that will be called `target`, which must not be there or be empty.
+    pub(super) fn begin(target: &Path) -> Result<Self, InitError> {
+        let failed = |source| InitError::Directory {
+            path: target.into(),
+            source,
+        };
+        match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(InitError::NotEmpty {
+                    path: target.into(),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(InitError::NotEmpty {
+                    path: target.into(),
+                });
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // `data/.` and `data/..` have no name; the directory behind them has.
+        let target = match target.file_name() {
+            Some(_) => target.to_path_buf(),
+            None => target.canonicalize().map_err(failed)?,
+        };
+        let parent = match target.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if !parent.is_dir() {
+            return Err(InitError::NoParent {
+                path: target.clone(),
+                parent: parent.into(),
+            });
+        }
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).expect("the operating system gives randomness");
+        let mut name = std::ffi::OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
+        let aside = parent.join(name);
+        make_private(&aside)?;
+        Ok(Self {
+            aside,
+            target,
+            done: false,
+        })
+    }
+
+    /// Where the files are written for now.
+    pub(super) fn path(&self) -> &Path {
+        &self.aside
+    }
+
+    /// Gives the directory its name; from then on it stays. An empty directory of that name is replaced,
+    /// one that was filled in the meantime is not.
+    pub(super) fn name(mut self) -> Result<Named, InitError> {
+        fs::rename(&self.aside, &self.target).map_err(|source| match source.kind() {
+            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => {
+                InitError::NotEmpty {
+                    path: self.target.clone(),
+                }
+            }
+            _ => InitError::Name {
+                path: self.target.clone(),
+                source,
+            },
+        })?;
+        self.done = true;
+        let named = Named(Some(self.target.clone()));
+        // The name must survive a power cut.
+        let parent = self
+            .target
+            .parent()
+            .filter(|parent| *parent != Path::new(""));
+        fs::File::open(parent.unwrap_or(Path::new(".")))
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| InitError::Directory {
+                path: self.target.clone(),
+                source,
+            })?;
+        Ok(named)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.done {
+            // Nothing better can be done with an error here; the name says that it is unfinished.
+            let _ = fs::remove_dir_all(&self.aside);
+        }
+    }
+}
+
+/// A directory that has its name but is taken back if what belongs to it fails.
+pub(super) struct Named(Option<PathBuf>);
+
+impl Named {
+    /// Everything worked: the directory stays.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// Makes a directory with mode 0700, whatever the umask allows.
+pub(super) fn make_private(path: &Path) -> Result<(), InitError> {
+    DirBuilder::new()
+        .mode(PRIVATE_MODE)
+        .create(path)
+        .map_err(|source| InitError::Directory {
+            path: path.into(),
+            source,
+        })
+}

@@ -1,0 +1,260 @@
+//! What can go wrong with a data directory: every text names the file and what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use city_protocol::Refusal;
+
+use crate::config::ConfigError;
+use crate::keys::KeyFileError;
+use crate::pki::{AuthorityError, IssueError, TlsError};
+use crate::place::import::ImportError;
+
+/// A data directory could not be made. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// Something stands there already.
+    #[error(
+        "{}: exists and is not an empty directory; init overwrites nothing: choose another directory or move this one away",
+        path.display()
+    )]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory above is not there.
+    #[error("{}: the directory {} does not exist; make it first: mkdir -p {}", path.display(), parent.display(), parent.display())]
+    NoParent {
+        /// The directory that was to be made.
+        path: PathBuf,
+        /// The one above.
+        parent: PathBuf,
+    },
+    /// The system refused.
+    #[error("{}: {source}; check the path, its permissions and the free space", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The finished directory could not get its name.
+    #[error(
+        "{}: the finished directory cannot be put there ({source}); if this is a mount point, choose a directory inside it",
+        path.display()
+    )]
+    Name {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A live network needs a CA whose keys are protected.
+    #[error(
+        "--purpose live: refused, because the CA's keys would lie on this disk without a passphrase; \
+         live networks come with `city-node ca`: use --purpose demo or test until then"
+    )]
+    LiveNotYet,
+    /// Outlines drawn for the demo are not for a live network.
+    #[error(
+        "--coarse-demo-boundaries: the network's purpose is live, and these outlines are not official; give --boundaries"
+    )]
+    CoarseForLive,
+    /// The boundaries do not hold the municipality.
+    #[error(
+        "the boundaries do not hold the municipality {code}; give the file of its prefecture with --boundaries, or correct --region"
+    )]
+    NotInBoundaries {
+        /// Its code.
+        code: String,
+    },
+    /// The number of officers does not make sense.
+    #[error(
+        "{given} officers, of whom {needed} must sign: give 1 to {max} different --officer files and --officers-needed from 1 to their number; \
+         an officer makes a key with: city-node key generate officer.key",
+        max = super::init::MAX_OFFICERS
+    )]
+    Officers {
+        /// How many different ones were given.
+        given: usize,
+        /// How many must sign.
+        needed: u64,
+    },
+    /// The network's name is empty or too long.
+    #[error("--new-network: a name has 1 to 40 characters, such as \"石川県 demo\"")]
+    NetworkName,
+    /// The root's prefix does not cover the region.
+    #[error(
+        "--prefix {prefix}: does not cover the region {region}; leave it out for the region's prefecture"
+    )]
+    Prefix {
+        /// The prefix.
+        prefix: String,
+        /// The region.
+        region: String,
+    },
+    /// The genesis record beside the CA cannot be used.
+    #[error(
+        "{}: not a genesis record ({refusal}); name the CA directory of an existing network with --network", path.display()
+    )]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The genesis record does not rest on this CA.
+    #[error(
+        "{}: does not list the root of the CA beside it; restore the directory from a backup", path.display()
+    )]
+    OtherCa {
+        /// The genesis record.
+        path: PathBuf,
+    },
+    /// What was made would not be admitted by other nodes.
+    #[error(
+        "the new charter would be refused ({refusal}); check that the network's roots cover the region and that this machine's clock is right"
+    )]
+    Charter {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// The CA cannot be made or opened.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A certificate could not be issued.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// A TLS certificate could not be issued.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The boundaries could not be imported.
+    #[error(transparent)]
+    Boundary(#[from] ImportError),
+    /// The configuration that was given would be refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The finished directory does not hold together.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// A data directory does not hold a usable identity.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// A file that is not a key cannot be read.
+    #[error("{}: cannot be read ({source}); make a data directory with: city-node init, or restore the file from a backup", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file is longer than its kind can be.
+    #[error("{}: longer than {limit} bytes; restore the file from a backup", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The genesis record is not one.
+    #[error("{}: not a genesis record ({refusal}); copy it again from the network's CA", path.display())]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The charter was written for another network.
+    #[error(
+        "{}: is the charter of another network than {}; put the genesis record back that this directory was made with",
+        charter.display(), genesis.display()
+    )]
+    OtherNetwork {
+        /// The charter.
+        charter: PathBuf,
+        /// The genesis record.
+        genesis: PathBuf,
+    },
+    /// The charter does not hold.
+    #[error("{}: refused ({refusal}); its bytes are the log's identity and cannot be edited: restore it from a backup", path.display())]
+    Charter {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A certificate file does not hold PEM certificates.
+    #[error("{}: does not hold PEM certificates; restore it from a backup", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificate file is not the charter's certificate.
+    #[error("{}: is not the certificate that stands in {}; restore both from one backup", certificate.display(), charter.display())]
+    OtherCertificate {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The charter.
+        charter: PathBuf,
+    },
+    /// A key file does not belong to the certificate.
+    #[error("{}: is not the {what} in {}; restore both from one backup", key.display(), certificate.display())]
+    OtherKey {
+        /// The key file.
+        key: PathBuf,
+        /// What the certificate names, such as "ledger key".
+        what: &'static str,
+        /// The certificate file.
+        certificate: PathBuf,
+    },
+    /// The TLS certificate and its key do not belong together.
+    #[error("{} and {} do not belong together ({source}); restore both from one backup", certificate.display(), key.display())]
+    TlsPair {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// rustls's reason.
+        source: TlsError,
+    },
+    /// The TLS key is not PKCS#8 in PEM.
+    #[error("{}: not a PKCS#8 key in PEM; restore it from a backup", path.display())]
+    TlsKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The configuration names another municipality than the charter.
+    #[error(
+        "{}: node.region is {configured}, but {} is the charter of {chartered}; set node.region back, or name the right data directory",
+        config.display(), charter.display()
+    )]
+    OtherRegion {
+        /// The configuration.
+        config: PathBuf,
+        /// Its region.
+        configured: String,
+        /// The charter.
+        charter: PathBuf,
+        /// Its region.
+        chartered: String,
+    },
+    /// Recorded data in a live network.
+    #[error(
+        "{}: gnss.recorded is true, but the network's purpose is live; set it to false and connect a receiver",
+        config.display()
+    )]
+    RecordedInLive {
+        /// The configuration.
+        config: PathBuf,
+    },
+    /// A key file cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+}

@@ -1,0 +1,215 @@
+//! Reads who this node is: genesis, charter, keys and certificates, each checked against the others
+//! before any of them is used.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use city_protocol::Refusal;
+use city_protocol::crypto::{KemSecretKey, SecretKey};
+use city_protocol::genesis::{Genesis, MAX_GENESIS, Purpose};
+use city_protocol::ids::NetworkId;
+use city_protocol::json::MAX_CHARTER_BODY;
+use city_protocol::pki::{MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, verify_node};
+use city_protocol::vertex::Authority;
+use libp2p::identity::Keypair;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::directory::DataDir;
+use super::error::IdentityError;
+use crate::config::Config;
+use crate::keys;
+use crate::keys::file::read_secret;
+use crate::pki::TlsIdentity;
+use crate::pki::tls::server_config;
+
+/// Longest certificate file in bytes: a leaf and its intermediates in PEM, a third longer than DER.
+const MAX_PEM: usize = (1 + MAX_INTERMEDIATES) * MAX_CERTIFICATE_DER * 3 / 2;
+
+/// Who this node is. Its parts belong together: [`load_identity`] made sure.
+#[derive(Debug)]
+pub struct Identity {
+    /// The genesis record.
+    pub genesis: Arc<Genesis>,
+    /// Its id.
+    pub network: NetworkId,
+    /// The municipality's log and who signs it; holds the charter's exact bytes.
+    pub authority: Arc<Authority>,
+    /// The key that signs vertices.
+    pub signer: Arc<SecretKey>,
+    /// The key that opens what is sealed for the node.
+    pub kem: KemSecretKey,
+    /// The transport key.
+    pub transport: Keypair,
+    /// The node certificate in DER.
+    pub node_certificate: Vec<u8>,
+    /// Its intermediates towards a genesis root, in DER.
+    pub chain: Vec<Vec<u8>>,
+    /// The API's certificate and key.
+    pub tls: TlsIdentity,
+    /// The classical root, which TLS clients trust.
+    pub tls_root: CertificateDer<'static>,
+}
+
+/// Reads the identity of a data directory.
+///
+/// # Errors
+/// An [`IdentityError`] that names the file and what to do.
+pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
+    let genesis = read_genesis(&data.genesis())?;
+    let authority = read_charter(data, &genesis)?;
+
+    let mut chain = read_chain(&data.node_certificate())?;
+    let node_certificate = chain.remove(0).to_vec();
+    let node_chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+    let charter = &authority.charter;
+    let chartered: Vec<&[u8]> = charter.chain.iter().map(|der| der.0.as_slice()).collect();
+    if charter.node_certificate.0 != node_certificate || chartered != node_chain {
+        return Err(IdentityError::OtherCertificate {
+            certificate: data.node_certificate(),
+            charter: data.charter(),
+        });
+    }
+    let refused = |_| IdentityError::Charter {
+        path: data.charter(),
+        refusal: Refusal::BadCertificate,
+    };
+    let certificate = verify_node(
+        &genesis.roots,
+        &node_certificate,
+        &node_chain,
+        charter.created_at,
+    )
+    .map_err(refused)?;
+
+    let other_key = |key, what| IdentityError::OtherKey {
+        key,
+        what,
+        certificate: data.node_certificate(),
+    };
+    let signer = keys::load_signing(&data.ledger_key())?;
+    if *signer.public() != certificate.key {
+        return Err(other_key(data.ledger_key(), "ledger key"));
+    }
+    let kem = keys::load_kem(&data.kem_key())?;
+    if certificate.kem.as_ref() != Some(kem.public()) {
+        return Err(other_key(data.kem_key(), "KEM key"));
+    }
+    let transport = keys::load_transport(&data.transport_key())?;
+    if transport.public().to_peer_id().to_string() != certificate.peer_id {
+        return Err(other_key(data.transport_key(), "transport key (peer id)"));
+    }
+
+    let mut roots = read_chain(&data.tls_root())?;
+    Ok(Identity {
+        network: genesis.network(),
+        tls: read_tls(data)?,
+        tls_root: roots.remove(0),
+        genesis: Arc::new(genesis),
+        authority: Arc::new(authority),
+        signer: Arc::new(signer),
+        kem,
+        transport,
+        node_certificate,
+        chain: node_chain,
+    })
+}
+
+impl Identity {
+    /// Checks that a configuration is this node's: its municipality, and no recordings in a live network.
+    ///
+    /// # Errors
+    /// [`IdentityError::OtherRegion`] or [`IdentityError::RecordedInLive`]; `file` stands in them.
+    pub fn admits(
+        &self,
+        config: &Config,
+        file: &Path,
+        data: &DataDir,
+    ) -> Result<(), IdentityError> {
+        if config.node.region != *self.authority.region() {
+            return Err(IdentityError::OtherRegion {
+                config: file.into(),
+                configured: config.node.region.to_string(),
+                charter: data.charter(),
+                chartered: self.authority.region().to_string(),
+            });
+        }
+        if config.gnss.recorded && self.genesis.purpose == Purpose::Live {
+            return Err(IdentityError::RecordedInLive {
+                config: file.into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Reads a genesis record.
+pub(super) fn read_genesis(path: &Path) -> Result<Genesis, IdentityError> {
+    Genesis::read(&read(path, MAX_GENESIS)?).map_err(|refusal| IdentityError::Genesis {
+        path: path.into(),
+        refusal,
+    })
+}
+
+/// Reads the certificates of a PEM file, at least one.
+pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let bad = || IdentityError::Pem { path: path.into() };
+    let pem = read(path, MAX_PEM)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(bad)
+}
+
+fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, IdentityError> {
+    let body = read(&data.charter(), MAX_CHARTER_BODY)?;
+    Authority::from_charter(genesis, &body).map_err(|refusal| match refusal {
+        Refusal::WrongNetwork => IdentityError::OtherNetwork {
+            charter: data.charter(),
+            genesis: data.genesis(),
+        },
+        refusal => IdentityError::Charter {
+            path: data.charter(),
+            refusal,
+        },
+    })
+}
+
+fn read_tls(data: &DataDir) -> Result<TlsIdentity, IdentityError> {
+    let chain = read_chain(&data.tls_certificate())?;
+    let pem = read_secret(&data.tls_key())?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::TlsKey {
+        path: data.tls_key(),
+    })?;
+    // rustls compares the halves when it makes a configuration; this one is thrown away.
+    let trial = TlsIdentity {
+        chain: chain.clone(),
+        key: key.clone_key(),
+    };
+    server_config(trial).map_err(|source| IdentityError::TlsPair {
+        certificate: data.tls_certificate(),
+        key: data.tls_key(),
+        source,
+    })?;
+    Ok(TlsIdentity { chain, key })
+}
+
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>, IdentityError> {
+    let failed = |source| IdentityError::Read {
+        path: path.into(),
+        source,
+    };
+    let limit = limit as u64;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(IdentityError::TooLarge {
+            path: path.into(),
+            limit,
+        });
+    }
+    Ok(bytes)
+}

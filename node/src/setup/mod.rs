@@ -1,0 +1,22 @@
+//! The data directory: how it is laid out, how it is born, and how the node's identity is read from it.
+//! Index card:
+//!
+//! `directory` the layout, and building a directory aside · `init` the order of birth · `network`
+//! the network that a node is born into · `identity` keys,
+//! certificates and charter, checked against each other · `host` what the machine says about itself ·
+//! `error` what can go wrong.
+
+mod directory;
+mod error;
+pub mod host;
+mod identity;
+mod init;
+mod network;
+
+pub use directory::{CaDir, DataDir};
+pub use error::{IdentityError, InitError};
+pub use identity::{Identity, load_identity};
+pub use init::{
+    Boundary, InitReport, InitRequest, NODE_DAYS, ROOT_DAYS, TLS_DAYS, init, write_config,
+};
+pub use network::NetworkChoice;

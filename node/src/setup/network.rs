@@ -1,0 +1,166 @@
+//! The network that a new node belongs to: founded with a CA and a genesis record of its own, or opened
+//! beside a CA on this machine.
+
+use std::path::{Path, PathBuf};
+
+use city_protocol::amount::Timestamp;
+use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::region::{Region, RegionPrefix};
+
+use super::directory::{CaDir, DataDir, Staged};
+use super::error::InitError;
+use super::identity::read_genesis;
+use super::init::{ROOT_DAYS, validity};
+use crate::keys::file::write_public;
+use crate::pki::Authority;
+
+/// Longest network name in characters: with " CA TLS" behind it, it must fit a common name of 64.
+const MAX_NETWORK_NAME: usize = 40;
+/// The same in bytes, as a genesis record takes it.
+const MAX_NETWORK_NAME_BYTES: usize = 128;
+
+/// The network of a new node.
+#[derive(Clone, Debug)]
+pub enum NetworkChoice {
+    /// A new network with a CA of its own.
+    New {
+        /// Its name.
+        name: String,
+        /// What it is for; `live` is refused.
+        purpose: Purpose,
+        /// What its root may speak for; the region's prefecture if `None`.
+        prefix: Option<RegionPrefix>,
+        /// Where the CA will stand; `ca/` in the data directory if `None`.
+        ca: Option<PathBuf>,
+    },
+    /// The network of a CA on this machine, with its `genesis.cbor` beside it.
+    Join {
+        /// The CA's directory.
+        ca: PathBuf,
+    },
+}
+
+/// The network, open for issuing.
+pub(super) struct Network {
+    pub(super) genesis: Genesis,
+    pub(super) authority: Authority,
+    pub(super) ca: PathBuf,
+    /// A new CA outside the data directory, not yet named.
+    pub(super) staged: Option<Staged>,
+}
+
+/// Founds the chosen network, or opens it.
+pub(super) fn open_network(
+    choice: NetworkChoice,
+    data: &DataDir,
+    draft: &DataDir,
+    region: &Region,
+    now: Timestamp,
+) -> Result<Network, InitError> {
+    match choice {
+        NetworkChoice::Join { ca } => join(&ca),
+        NetworkChoice::New {
+            purpose: Purpose::Live,
+            ..
+        } => Err(InitError::LiveNotYet),
+        NetworkChoice::New {
+            name,
+            purpose,
+            prefix,
+            ca,
+        } => {
+            let prefix = prefix_for(prefix.as_ref(), region)?;
+            let ca = ca.unwrap_or(data.ca());
+            let outside = Some(&ca).filter(|ca| **ca != data.ca());
+            let staged = outside.map(|ca| Staged::begin(ca)).transpose()?;
+            let directory = staged
+                .as_ref()
+                .map_or(draft.ca(), |staged| staged.path().into());
+            let (genesis, authority) = found(&directory, &name, purpose, prefix, now)?;
+            Ok(Network {
+                genesis,
+                authority,
+                ca,
+                staged,
+            })
+        }
+    }
+}
+
+fn join(directory: &Path) -> Result<Network, InitError> {
+    let path = CaDir::new(directory).genesis();
+    let authority = Authority::open(directory)?;
+    let genesis = read_genesis(&path).map_err(|error| match error {
+        super::IdentityError::Genesis { path, refusal } => InitError::Genesis { path, refusal },
+        other => other.into(),
+    })?;
+    if !genesis
+        .roots
+        .iter()
+        .any(|root| root.der == authority.root_der())
+    {
+        return Err(InitError::OtherCa { path });
+    }
+    Ok(Network {
+        genesis,
+        authority,
+        ca: directory.into(),
+        staged: None,
+    })
+}
+
+/// Makes the CA and the genesis record that rests on it.
+fn found(
+    directory: &Path,
+    name: &str,
+    purpose: Purpose,
+    prefix: RegionPrefix,
+    now: Timestamp,
+) -> Result<(Genesis, Authority), InitError> {
+    let length = name.chars().count();
+    let fits = (1..=MAX_NETWORK_NAME).contains(&length) && name.len() <= MAX_NETWORK_NAME_BYTES;
+    if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
+        return Err(InitError::NetworkName);
+    }
+    let authority = Authority::create(directory, &format!("{name} CA"), validity(now, ROOT_DAYS))?;
+    let path = CaDir::new(directory).genesis();
+    let root = authority
+        .root(prefix)
+        .map_err(crate::pki::IssueError::from)?;
+    let genesis = Genesis {
+        v: 1,
+        name: name.into(),
+        purpose,
+        created_at: now,
+        roots: vec![root],
+        suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+    };
+    let block = genesis.to_block();
+    // Read back, so that no record is written that no node would take.
+    let genesis = Genesis::read(&block).map_err(|refusal| InitError::Genesis {
+        path: path.clone(),
+        refusal,
+    })?;
+    write_public(&path, &block)?;
+    Ok((genesis, authority))
+}
+
+fn prefix_for(prefix: Option<&RegionPrefix>, region: &Region) -> Result<RegionPrefix, InitError> {
+    let Some(prefix) = prefix else {
+        let prefecture = region
+            .as_str()
+            .rsplit_once('/')
+            .map_or("", |(prefecture, _)| prefecture);
+        return Ok(prefecture
+            .parse()
+            .expect("a region without its last level is a prefix"));
+    };
+    if prefix.covers(region) {
+        Ok(prefix.clone())
+    } else {
+        Err(InitError::Prefix {
+            prefix: prefix.to_string(),
+            region: region.to_string(),
+        })
+    }
+}

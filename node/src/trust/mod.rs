@@ -1,0 +1,176 @@
+//! The trust log: what operators decided about peers, for ever. The whitelist is its fold.
+//!
+//! Records are deterministic DAG-CBOR in a side log of the store; each names the one before it, so the head
+//! that stands in every `start` entry commits to them all. In this version the decisions come from
+//! `config.toml`: at each start what changed there is recorded.
+
+use std::collections::BTreeMap;
+
+use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
+use city_protocol::codec;
+use city_protocol::ids::BlockId;
+use city_protocol::region::Region;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{ReadError, SideError, SideLog};
+
+/// Longest record in bytes.
+const MAX_RECORD: usize = 4096;
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// A peer may connect.
+    WhitelistAdd,
+    /// It may not any more.
+    WhitelistRemove,
+}
+
+/// One record of the trust log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Form: 1.
+    pub v: u64,
+    /// The record before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<BlockId>,
+    /// What was decided.
+    pub decision: Decision,
+    /// About whom: a peer id.
+    pub peer: String,
+    /// The peer's name, for people.
+    pub name: String,
+    /// Its municipality.
+    pub region: Region,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// By whom: `config`.
+    pub by: String,
+}
+
+/// One whitelisted peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its municipality.
+    pub region: Region,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Peers by their ids.
+pub type Whitelist = BTreeMap<String, Entry>;
+
+/// Why the trust log could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A record is not one of ours.
+    #[error("record {id} of the trust log is not readable ({refusal}); restore the trust directory from a backup")]
+    Record {
+        /// Its id.
+        id: BlockId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The log is damaged.
+    #[error("the trust log cannot be read; look at the disk")]
+    Read(#[from] ReadError),
+    /// It cannot be written.
+    #[error("the trust log cannot be written; look at the disk")]
+    Write(#[from] SideError),
+}
+
+/// The whitelist as the trust log has it.
+///
+/// # Errors
+/// [`TrustError`].
+pub fn whitelist(log: &SideLog) -> Result<Whitelist, TrustError> {
+    let mut whitelist = Whitelist::new();
+    for block in log.iter() {
+        let block = block?;
+        let record: Record = codec::decode(&block.bytes, MAX_RECORD)
+            .map_err(|refusal| TrustError::Record { id: block.id, refusal })?;
+        match record.decision {
+            Decision::WhitelistAdd => {
+                let entry = Entry {
+                    name: record.name,
+                    region: record.region,
+                    expires_at: record.expires_at,
+                };
+                whitelist.insert(record.peer, entry);
+            }
+            Decision::WhitelistRemove => drop(whitelist.remove(&record.peer)),
+        }
+    }
+    Ok(whitelist)
+}
+
+/// Records what changed between the trust log and what is wanted; gives how many records that took.
+///
+/// # Errors
+/// [`TrustError`].
+pub fn reconcile(log: &SideLog, wanted: &Whitelist, now: Timestamp) -> Result<usize, TrustError> {
+    let present = whitelist(log)?;
+    let removed = present.iter().filter(|(peer, _)| !wanted.contains_key(*peer));
+    let added = wanted.iter().filter(|(peer, entry)| present.get(*peer) != Some(entry));
+    let changes = removed
+        .map(|change| (Decision::WhitelistRemove, change))
+        .chain(added.map(|change| (Decision::WhitelistAdd, change)));
+    let mut count = 0;
+    for (decision, (peer, entry)) in changes {
+        let record = Record {
+            v: 1,
+            prev: log.head(),
+            decision,
+            peer: peer.clone(),
+            name: entry.name.clone(),
+            region: entry.region.clone(),
+            expires_at: entry.expires_at,
+            at: now,
+            by: "config".into(),
+        };
+        log.append(&codec::encode(&record))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OsFiles;
+    use std::sync::Arc;
+
+    fn entry(name: &str) -> Entry {
+        Entry { name: name.into(), region: "Asia/JP/17/17203".parse().unwrap(), expires_at: None }
+    }
+
+    #[test]
+    fn the_whitelist_is_the_fold_of_what_was_decided() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = BlockId::of(b"genesis");
+        let open = || SideLog::open(Arc::new(OsFiles), dir.path(), root, 0).unwrap().0;
+        let log = open();
+        let both = Whitelist::from([("p1".into(), entry("小松市")), ("p2".into(), entry("白山市"))]);
+        assert_eq!(reconcile(&log, &both, Timestamp(1)).unwrap(), 2);
+        let head = log.head();
+        assert_eq!(reconcile(&log, &both, Timestamp(2)).unwrap(), 0);
+        assert_eq!(log.head(), head);
+        let one = Whitelist::from([("p2".into(), entry("白山市"))]);
+        assert_eq!(reconcile(&log, &one, Timestamp(3)).unwrap(), 1);
+        drop(log);
+        let log = open();
+        assert_eq!(whitelist(&log).unwrap(), one);
+        assert_ne!(log.head(), head);
+        // Put back: a new record, although the same was said before.
+        assert_eq!(reconcile(&log, &both, Timestamp(4)).unwrap(), 1);
+        assert_eq!(whitelist(&log).unwrap(), both);
+    }
+}

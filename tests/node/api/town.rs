@@ -1,0 +1,357 @@
+//! A whole municipality in one process: CA, genesis, charter, store, engine, a simulated receiver behind a real
+//! pseudo-terminal, the HTTPS listener and the admin socket.
+
+#![allow(unreachable_pub, reason = "for the tests beside it")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use city_drivers::gnss::{Pty, ReceiverConfig, Simulator, SimulatorConfig};
+use city_node::admin::{AdminSocket, AdminState};
+use city_node::api::{ApiState, Limits, serve};
+use city_node::client::person::{Order, Person};
+use city_node::client::{ApiClient, officer};
+use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
+use city_node::pki::{Authority as Ca, NodeRequest, Validity, tls};
+use city_node::place::antenna::{Antenna, AntennaConfig};
+use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
+use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
+use city_protocol::amount::Timestamp;
+use city_protocol::body::{Charter, Kind, Start};
+use city_protocol::crypto::{Algorithm, SecretKey, Signer};
+use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::ids::{AccountId, BlockId};
+use city_protocol::json;
+use city_protocol::pki::Role;
+use city_protocol::place::{Grade, PlacePolicy};
+use city_protocol::region::Region;
+use city_protocol::replica::{Replica, ReplicaConfig};
+use city_protocol::vertex::Authority;
+use libp2p::identity::Keypair;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What of a town lasts over restarts.
+pub struct Founded {
+    pub dir: tempfile::TempDir,
+    pub ca: Ca,
+    pub genesis: Arc<Genesis>,
+    pub authority: Arc<Authority>,
+    pub officers: Vec<SecretKey>,
+    node_key: Arc<SecretKey>,
+    peer: Keypair,
+    region: Region,
+}
+
+/// How a town is opened.
+pub struct Plan {
+    /// Whether it has a receiver.
+    pub receiver: bool,
+    pub limits: Limits,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            receiver: true,
+            limits: Limits {
+                total_burst: 10_000,
+                source_burst: 10_000,
+                ..Limits::default()
+            },
+        }
+    }
+}
+
+/// A running town.
+pub struct Town {
+    pub founded: Founded,
+    pub url: String,
+    pub admin: PathBuf,
+    pub api: ApiClient,
+    engine: Engine,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    feeding: Vec<JoinHandle<()>>,
+}
+
+fn validity() -> Validity {
+    Validity::days(utc().minus_ms(3_600_000), 30)
+}
+
+impl Founded {
+    /// 金沢市.
+    pub fn kanazawa() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let region: Region = DEMO_CITIES[0].region.parse().unwrap();
+        let ca = Ca::create(&dir.path().join("ca"), "石川県 CA", validity()).unwrap();
+        let genesis = Genesis {
+            v: 1,
+            name: "石川の試験".into(),
+            purpose: Purpose::Test,
+            created_at: utc(),
+            roots: vec![ca.root("Asia/JP/17".parse().unwrap()).unwrap()],
+            suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+        };
+        let node_key = SecretKey::generate(Algorithm::Dilithium5);
+        let peer = Keypair::generate_ed25519();
+        let request = NodeRequest {
+            region: &region,
+            role: Role::Home,
+            key: node_key.public(),
+            peer_id: &peer.public().to_peer_id().to_string(),
+            kem: None,
+        };
+        let certificate = ca.issue_node(&request, validity()).unwrap();
+        let officers: Vec<SecretKey> = (0..3)
+            .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+            .collect();
+        let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+        let keys: Vec<_> = officers
+            .iter()
+            .map(|o| json!({"alg": "dilithium5", "key": base64(o.public().as_bytes())}))
+            .collect();
+        let charter: Charter = serde_json::from_value(json!({
+            "version": 1, "type": Kind::Charter, "network": genesis.network(), "region": region,
+            "created_at": utc(), "suite": SUITE_DILITHIUM5_NTRU,
+            "node_certificate": base64(&certificate), "chain": [],
+            "officers": {"k": 2, "keys": keys}, "witnesses": [],
+        }))
+        .unwrap();
+        let authority = Authority::from_charter(&genesis, &json::canonical(&charter)).unwrap();
+        Self {
+            dir,
+            ca,
+            genesis: Arc::new(genesis),
+            authority: Arc::new(authority),
+            officers,
+            node_key: Arc::new(node_key),
+            peer,
+            region,
+        }
+    }
+
+    fn store(&self) -> (Arc<Store>, OpenOutcome) {
+        let network = self.genesis.network();
+        let data = self.dir.path().join("data");
+        // A child that another test of this process is starting holds a copy of the lock until its exec.
+        let begun = Instant::now();
+        let (store, report) = loop {
+            match Store::open(&data, network, StoreOptions::new()) {
+                Ok(opened) => break opened,
+                Err(StoreError::InUse { .. }) if begun.elapsed() < Duration::from_secs(2) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        if report.index == OpenOutcome::Empty {
+            let block = self.genesis.to_block();
+            let at = store
+                .append_group(&[(BlockId::of(&block), &block)])
+                .unwrap();
+            store
+                .commit_rows(Vec::new(), &Watermark::after(&at[0], network, 1))
+                .unwrap();
+        }
+        (Arc::new(store), report.index)
+    }
+
+    fn antenna(&self, device: Option<PathBuf>) -> Antenna {
+        Antenna::new(AntennaConfig {
+            receiver: device.map(|device| ReceiverConfig { device, baud: 9600 }),
+            recorded: false,
+            purpose_allows_recorded: true,
+            boundary: Some(demo_boundary()),
+            home: self.region.clone(),
+            policy: PlacePolicy::default(),
+        })
+    }
+
+    /// Starts everything and waits for the first good fix.
+    pub async fn open(self, plan: Plan) -> Town {
+        let (store, outcome) = self.store();
+        let clock = SystemClock::new(true, Timestamp(0));
+        let mut replica = Replica::new(ReplicaConfig {
+            genesis: Arc::clone(&self.genesis),
+            authority: Arc::clone(&self.authority),
+            signer: Box::new(Arc::clone(&self.node_key)),
+            policy: PlacePolicy::default(),
+            may_sequence: true,
+            start: Start {
+                v: 1,
+                software: "city-node test".into(),
+                clock: clock.now().quality.as_str().into(),
+                trust: None,
+            },
+        });
+        bring_up_to_date(&store, &self.genesis, &mut replica, outcome, |_| ()).unwrap();
+        let (outgoing, mut nobody) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move { while nobody.recv().await.is_some() {} });
+        let engine = Engine::start(EngineConfig {
+            genesis: Arc::clone(&self.genesis),
+            authority: Arc::clone(&self.authority),
+            replica,
+            store,
+            clock,
+            outgoing,
+        })
+        .unwrap();
+
+        let mut feeding = Vec::new();
+        let mut device = None;
+        if plan.receiver {
+            let mut pty = Pty::open().unwrap();
+            device = Some(pty.path().to_owned());
+            let point = DEMO_CITIES[0].point();
+            let mut simulator = Simulator::new(SimulatorConfig {
+                lat_e7: point.lat_e7(),
+                lon_e7: point.lon_e7(),
+                altitude_mm: 30_000,
+                seed: 7,
+            });
+            let interval = Duration::from_millis(200);
+            feeding.push(tokio::spawn(async move {
+                simulator
+                    .feed(&mut pty, interval, || utc().0)
+                    .await
+                    .expect_err("ends with the pty");
+            }));
+        }
+        let antenna = self.antenna(device);
+        feeding.push(tokio::spawn(antenna.clone().run()));
+        if plan.receiver {
+            until("a plausible place", || {
+                antenna.verdict(utc()).grade == Grade::Plausible
+            })
+            .await;
+        }
+
+        let stop = CancellationToken::new();
+        let identity = self
+            .ca
+            .issue_tls_server(&["localhost".into()], &[[127, 0, 0, 1].into()], validity())
+            .unwrap();
+        let tls = Arc::new(tls::server_config(identity).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+            .with_boundary_credit(demo_boundary().credit())
+            .with_limits(plan.limits);
+        let admin = self.dir.path().join("admin.sock");
+        let socket = AdminSocket::bind(&admin).await.unwrap();
+        let admin_state = AdminState {
+            engine: engine.handle().clone(),
+            antenna,
+            net: None,
+            clock,
+            started: Instant::now(),
+            peer_id: self.peer.public().to_peer_id(),
+            names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
+        };
+        let tasks = vec![
+            tokio::spawn(serve(listener, tls, state, stop.clone())),
+            tokio::spawn(socket.serve(admin_state, stop.clone())),
+        ];
+        let api = ApiClient::new(&url, &[self.ca.tls_root().clone()]).unwrap();
+        Town {
+            founded: self,
+            url,
+            admin,
+            api,
+            engine,
+            stop,
+            tasks,
+            feeding,
+        }
+    }
+}
+
+impl Town {
+    /// A town with a receiver.
+    pub async fn kanazawa() -> Self {
+        Founded::kanazawa().open(Plan::default()).await
+    }
+
+    /// Drains and stops everything; what lasts is left.
+    pub async fn close(self) -> Founded {
+        self.stop.cancel();
+        for task in self.tasks {
+            tokio::time::timeout(Duration::from_secs(5), task)
+                .await
+                .expect("drains")
+                .unwrap();
+        }
+        for task in self.feeding {
+            task.abort();
+            drop(task.await);
+        }
+        drop(self.api);
+        self.engine.stopped().await.unwrap();
+        self.founded
+    }
+
+    /// A fresh person of this home, not enrolled.
+    pub async fn stranger(&self) -> Person {
+        Person::generate(&self.api.node().await.unwrap())
+    }
+
+    pub fn certificate(&self, person: &Person) -> Vec<u8> {
+        person.request_certificate(|request| {
+            self.founded.ca.issue_client(request, validity()).unwrap()
+        })
+    }
+
+    /// A person with an account.
+    pub async fn citizen(&self) -> Person {
+        let person = self.stranger().await;
+        let certificate = self.certificate(&person);
+        let signed = person.enrol(&certificate, utc()).unwrap();
+        let page = self.api.enrol(&signed, &certificate, &[]).await.unwrap();
+        assert!(!page.repeated);
+        person
+    }
+
+    /// Two of the three officers grant an amount.
+    pub async fn grant(&self, account: AccountId, amount: &str) {
+        let node = self.api.node().await.unwrap();
+        let body = officer::grant(&node, account, amount.parse().unwrap(), "始め", utc()).unwrap();
+        let officers: [&dyn Signer; 2] = [&self.founded.officers[0], &self.founded.officers[2]];
+        let signed = officer::sign_grant(&body, &officers).unwrap();
+        self.api.grant(&signed).await.unwrap();
+    }
+
+    /// A complete order with its own proof of place.
+    pub async fn order(&self, sender: &Person, receiver: &Person, amount: &str) -> Order {
+        let node = self.api.node().await.unwrap();
+        let account = self.api.account(&sender.account()).await.unwrap();
+        let mut order = Order::new(receiver.account(), &node, amount.parse().unwrap());
+        order.sequence = account.next_sequence;
+        order.subject = "野菜".into();
+        order.created_at = utc();
+        let nonce = city_node::client::person::random();
+        let place = self
+            .api
+            .place(&sender.account(), &order.transfer_id, &nonce)
+            .await
+            .unwrap();
+        order.proof_of_place = place.digest;
+        order
+    }
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{what} did not come"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
