@@ -9,6 +9,7 @@
 mod audit;
 mod ca;
 mod catch_up;
+mod chaos;
 mod faults;
 mod formats;
 mod garbage;

@@ -43,7 +43,8 @@ impl Replica {
                 continue;
             }
             match frozen {
-                Some(Frozen::Equivocation(_)) if !entry.forked => {
+                // Also to who knows only of a later fork: the lowest cut wins.
+                Some(Frozen::Equivocation(cut)) if !entry.forked || entry.seq > cut => {
                     send_proof(from, &entry.log, epoch, history, out);
                 }
                 Some(Frozen::Invalid(cut)) if entry.seq > cut && !entry.forked => {

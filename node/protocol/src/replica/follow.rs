@@ -347,6 +347,7 @@ impl Replica {
 
     /// Lets vertices go whose time has come.
     pub(super) fn release_due(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        self.pen.forget_old(now.time);
         for waiting in self.pen.release_due(now.time) {
             self.ingest(waiting.from, waiting.vertex, now, history, out);
         }

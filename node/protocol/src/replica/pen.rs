@@ -14,6 +14,10 @@ const MAX_VERTICES: usize = 1024;
 /// Most bytes of bodies that wait: a small box has little memory.
 const MAX_BYTES: usize = 32 << 20;
 
+/// How long a vertex waits for another one, in milliseconds: ten minutes. A liar may keep that back for ever;
+/// where a peer really has it, its frontier brings both again.
+const PATIENCE_MS: u64 = 10 * 60 * 1000;
+
 /// A vertex with what it waits for.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -93,6 +97,11 @@ impl Pen {
     /// Takes out what waited for a moment that has come.
     pub(super) fn release_due(&mut self, now: Timestamp) -> Vec<Waiting> {
         self.take(|w| matches!(w.missing, Missing::Time(at) if at <= now))
+    }
+
+    /// Drops what has waited in vain.
+    pub(super) fn forget_old(&mut self, now: Timestamp) {
+        self.take(|w| !matches!(w.missing, Missing::Time(_)) && now.since(w.since) > PATIENCE_MS);
     }
 
     /// Drops what waits of a log beyond a position: it is frozen there.
