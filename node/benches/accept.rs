@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use city_node::config::Config;
 use city_node::daemon::{Opened, open};
 use city_node::engine::{Engine, EngineConfig, EngineHandle, SystemClock, utc};
-use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::pki::{Authority, ClientRequest, Validity};
+use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{Boundary, DataDir, InitRequest, NetworkChoice, init, load_identity};
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{
@@ -79,7 +79,10 @@ fn main() {
     let mut times = runtime.block_on(bench.one_at_a_time(work));
     let p50 = median(&mut times);
     let limit = limit_of_one(&bench);
-    println!("acknowledgement, one client at a time: p50 {:.0} µs", p50 * 1e6);
+    println!(
+        "acknowledgement, one client at a time: p50 {:.0} µs",
+        p50 * 1e6
+    );
     println!(
         "  one verification + one vertex signature + one fdatasync: {:.0} µs, ratio {:.2}  (bar 2)",
         limit * 1e6,
@@ -133,10 +136,20 @@ impl Bench {
             let key = Arc::new(SecretKey::generate(Algorithm::Dilithium5));
             let account = enrol(&handle, &ca, &key).await;
             grant(&handle, &officer, account, n as u64 + 1).await;
-            senders.push(Sender { key, account, next: 1 });
+            senders.push(Sender {
+                key,
+                account,
+                next: 1,
+            });
         }
         let receiver = senders.pop().expect("one more than the senders").account;
-        Self { engine, senders, receiver, verdict: verdict(city.point()), _dir: dir }
+        Self {
+            engine,
+            senders,
+            receiver,
+            verdict: verdict(city.point()),
+            _dir: dir,
+        }
     }
 
     /// Signs `each` transfers for every sender, on all cores; proofs of place are held by the engine.
@@ -158,7 +171,13 @@ impl Bench {
                     raw: None,
                 };
                 let proof = handle.place(request).await.expect("a proof");
-                bodies.push(transfer(&handle, sender, self.receiver, TransferId(id), proof.digest()));
+                bodies.push(transfer(
+                    &handle,
+                    sender,
+                    self.receiver,
+                    TransferId(id),
+                    proof.digest(),
+                ));
                 sender.next += 1;
             }
             jobs.push((sender.account, Arc::clone(&sender.key), bodies));
@@ -189,7 +208,10 @@ impl Bench {
                     })
                 })
                 .collect();
-            workers.into_iter().flat_map(|w| w.join().expect("signing")).collect()
+            workers
+                .into_iter()
+                .flat_map(|w| w.join().expect("signing"))
+                .collect()
         })
     }
 
@@ -231,7 +253,10 @@ async fn submit(handle: &EngineHandle, (account, bytes, signature): Encoded) {
     let key = handle.account_key(&account).expect("an account");
     let verified = handle.pool().run(move || signed.verify(&key)).await;
     let verified = verified.expect("the pool runs").expect("a good signature");
-    handle.submit(Submission::Transfer(verified)).await.expect("accepted");
+    handle
+        .submit(Submission::Transfer(verified))
+        .await
+        .expect("accepted");
 }
 
 fn transfer(
@@ -282,9 +307,14 @@ fn transfer(
 async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> AccountId {
     let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
     let account = AccountId::new(&handle.log(), &key.public().id());
-    let request = ClientRequest { account: &account, key: key.public(), kem: Some(kem.public()) };
-    let certificate =
-        ca.issue_client(&request, Validity::days(utc().minus_ms(60_000), 1)).expect("a certificate");
+    let request = ClientRequest {
+        account: &account,
+        key: key.public(),
+        kem: Some(kem.public()),
+    };
+    let certificate = ca
+        .issue_client(&request, Validity::days(utc().minus_ms(60_000), 1))
+        .expect("a certificate");
     let body = Enrol {
         version: BODY_VERSION,
         kind: Kind::Enrol,
@@ -304,7 +334,10 @@ async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> Accoun
     let checked = verify_client(&handle.genesis().roots, &certificate, &[], utc(), region)
         .expect("a good certificate");
     let verified = signed.verify_enrolment(&checked).expect("a good enrolment");
-    handle.submit(Submission::Enrol(verified)).await.expect("enrolled");
+    handle
+        .submit(Submission::Enrol(verified))
+        .await
+        .expect("enrolled");
     account
 }
 
@@ -324,8 +357,14 @@ async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, s
     let key = officer.public();
     let message = Grant::officer_message(key.algorithm(), &key.id(), &bytes);
     let signature = EntrySignature::new(key.id(), &officer.sign(TAG_GRANT, &message));
-    let grant = SignedGrant { bytes, signatures: vec![signature] };
-    handle.submit(Submission::Grant(grant)).await.expect("granted");
+    let grant = SignedGrant {
+        bytes,
+        signatures: vec![signature],
+    };
+    handle
+        .submit(Submission::Grant(grant))
+        .await
+        .expect("granted");
 }
 
 /// The verdict on a minute of good fixes at this point.
@@ -346,14 +385,28 @@ fn verdict(point: place::Point) -> place::Verdict {
     }
     let region = DEMO_CITIES[0].region.parse().expect("a region");
     let boundary = demo_boundary();
-    place::judge(&seen, Some(&boundary), &region, &PlacePolicy::default(), now, true)
+    place::judge(
+        &seen,
+        Some(&boundary),
+        &region,
+        &PlacePolicy::default(),
+        now,
+        true,
+    )
 }
 
 /// Verifications a second with every core, of the same transfers.
 fn raw_verifications_per_s(bench: &Bench, work: &[Vec<Encoded>]) -> f64 {
-    let keys: Vec<&PublicKey> = bench.senders.iter().map(|sender| sender.key.public()).collect();
+    let keys: Vec<&PublicKey> = bench
+        .senders
+        .iter()
+        .map(|sender| sender.key.public())
+        .collect();
     let key_of = |account: &AccountId| {
-        let at = bench.senders.iter().position(|sender| sender.account == *account);
+        let at = bench
+            .senders
+            .iter()
+            .position(|sender| sender.account == *account);
         keys[at.expect("one of the senders")]
     };
     let jobs: Vec<_> = work
@@ -367,7 +420,8 @@ fn raw_verifications_per_s(bench: &Bench, work: &[Vec<Encoded>]) -> f64 {
         for part in jobs.chunks(jobs.len().div_ceil(cores)) {
             scope.spawn(move || {
                 for (key, bytes, signature) in part {
-                    key.verify(Transfer::TAG, bytes, signature).expect("a good signature");
+                    key.verify(Transfer::TAG, bytes, signature)
+                        .expect("a good signature");
                 }
             });
         }
@@ -380,7 +434,11 @@ fn limit_of_one(bench: &Bench) -> f64 {
     let key = SecretKey::generate(Algorithm::Dilithium5);
     let message = vec![7; 1500];
     let signature = key.sign(TAG_VERTEX, &message);
-    let mut verify = time(50, || key.public().verify(TAG_VERTEX, &message, &signature).expect("good"));
+    let mut verify = time(50, || {
+        key.public()
+            .verify(TAG_VERTEX, &message, &signature)
+            .expect("good")
+    });
     let mut sign = time(50, || drop(key.sign(TAG_VERTEX, &message)));
     let path: &Path = bench._dir.path();
     let mut file = File::create(path.join("limit")).expect("a file");

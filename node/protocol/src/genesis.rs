@@ -67,7 +67,8 @@ impl Genesis {
             return Err(Refusal::BadField);
         }
         for root in &genesis.roots {
-            Root::new(root.der.clone(), root.prefix.clone()).map_err(|_| Refusal::BadCertificate)?;
+            Root::new(root.der.clone(), root.prefix.clone())
+                .map_err(|_| Refusal::BadCertificate)?;
         }
         Ok(genesis)
     }

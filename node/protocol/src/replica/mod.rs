@@ -176,7 +176,9 @@ impl Replica {
         match input {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
-            Input::Place(ticket, request) => self.hold_place(ticket, request, now, history, &mut out),
+            Input::Place(ticket, request) => {
+                self.hold_place(ticket, request, now, history, &mut out)
+            }
             Input::Vertex(from, vertex, bytes) => {
                 self.received_bytes(&from, bytes);
                 self.ingest(Some(from), *vertex, now, history, &mut out);

@@ -46,13 +46,17 @@ impl HeldPlaces {
         for held in self.0.values() {
             *counts.entry(held.account).or_default() += 1;
         }
-        let (most, count) =
-            counts.into_iter().max_by_key(|(_, count)| *count).ok_or(Refusal::Busy)?;
+        let (most, count) = counts
+            .into_iter()
+            .max_by_key(|(_, count)| *count)
+            .ok_or(Refusal::Busy)?;
         if count == 1 {
             return Err(Refusal::Busy);
         }
         let theirs = self.0.iter().filter(|(_, held)| held.account == most);
-        let oldest = theirs.min_by_key(|(_, held)| held.time).map(|(digest, _)| *digest);
+        let oldest = theirs
+            .min_by_key(|(_, held)| held.time)
+            .map(|(digest, _)| *digest);
         oldest.and_then(|digest| self.0.remove(&digest));
         Ok(())
     }
@@ -67,7 +71,9 @@ impl Replica {
         history: &dyn History,
         out: &mut Vec<Action>,
     ) {
-        let known = self.rows_now(history).account(&self.home.log(), &request.account);
+        let known = self
+            .rows_now(history)
+            .account(&self.home.log(), &request.account);
         if known.is_none() {
             out.push(Action::Reply(ticket, Err(Refusal::UnknownAccount)));
             return;
