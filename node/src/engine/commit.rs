@@ -71,7 +71,8 @@ pub struct EngineConfig {
     pub store: Arc<Store>,
     /// The clock.
     pub clock: SystemClock,
-    /// Where outgoing messages go.
+    /// Where outgoing messages go. Without a bound, so that this thread never waits for the network, which
+    /// waits for it; the bridge empties it at once into outboxes that have one.
     pub outgoing: mpsc::UnboundedSender<Outgoing>,
 }
 
@@ -87,12 +88,16 @@ pub enum EngineError {
     /// The thread could not be started.
     #[error("the commit thread could not be started")]
     Thread(#[source] std::io::Error),
+    /// The thread panicked (where a panic does not end the process).
+    #[error("the commit thread ended by a bug; its report stands above; the node stops")]
+    Died,
 }
 
 /// The running engine.
 pub struct Engine {
     handle: EngineHandle,
-    thread: oneshot::Receiver<Result<(), EngineError>>,
+    /// How the commit thread ends; none once that was told.
+    thread: Option<oneshot::Receiver<Result<(), EngineError>>>,
 }
 
 impl Engine {
@@ -138,7 +143,7 @@ impl Engine {
                 let _unheard = ended.send(end);
             })
             .map_err(EngineError::Thread)?;
-        Ok(Self { handle, thread: end })
+        Ok(Self { handle, thread: Some(end) })
     }
 
     /// The handle.
@@ -147,21 +152,29 @@ impl Engine {
         &self.handle
     }
 
-    /// Waits until the engine stops: after the last handle is gone, or by a fault.
+    /// Waits until the engine stops: after the last handle is gone, or by a fault. When it has ended, neither
+    /// the thread nor any handle holds the store.
     ///
     /// # Errors
-    /// The fault.
+    /// The fault, unless [`Self::fault`] told it.
     pub async fn stopped(self) -> Result<(), EngineError> {
         let Self { handle, thread } = self;
         drop(handle);
-        thread.await.unwrap_or(Ok(()))
+        match thread {
+            Some(thread) => thread.await.unwrap_or(Err(EngineError::Died)),
+            None => Ok(()),
+        }
     }
 
     /// Waits for a fault without giving up the handle; pends for ever while all is well.
     pub async fn fault(&mut self) -> EngineError {
-        match (&mut self.thread).await {
+        let Some(thread) = &mut self.thread else { return std::future::pending().await };
+        let ended = thread.await;
+        self.thread = None;
+        match ended {
             Ok(Err(error)) => error,
-            Ok(Ok(())) | Err(_) => std::future::pending().await,
+            // It ends by itself only when every handle is gone, and here is one.
+            Ok(Ok(())) | Err(_) => EngineError::Died,
         }
     }
 }
@@ -329,9 +342,7 @@ impl CommitThread {
     }
 
     fn learn(&self) {
-        for authority in self.replica.authorities().iter() {
-            self.directory.learn_authority(authority);
-        }
+        self.directory.learn_authorities(self.replica.authorities().iter());
     }
 
     fn apply(&mut self, action: Action) {

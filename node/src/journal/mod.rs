@@ -39,15 +39,12 @@ pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
         .collect()
 }
 
-/// The journal by way of the index, as the API shows it.
+/// The journal by way of the index, as the API shows it, up to the given heads.
 ///
 /// # Errors
 /// The refusal of an entry that a valid log cannot hold: the index or the log is damaged.
-pub fn shown(history: &dyn History) -> Result<Journal, Refusal> {
-    log_rows(history)
-        .into_iter()
-        .map(|(log, row)| Ok((log, shown_log(history, log, &row)?)))
-        .collect()
+pub fn shown(history: &dyn History, heads: &[(LogId, LogRow)]) -> Result<Journal, Refusal> {
+    heads.iter().map(|(log, row)| Ok((*log, shown_log(history, *log, row)?))).collect()
 }
 
 fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Posting>, Refusal> {
@@ -71,8 +68,7 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
 pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, RebuiltError> {
     let heads: HashMap<LogId, &LogRow> = heads.iter().map(|(log, row)| (*log, row)).collect();
     let mut senders: HashMap<(LogId, Digest), AccountId> = HashMap::new();
-    let mut lines: HashMap<(LogId, u64), (BlockId, Vec<Posting>)> = HashMap::new();
-    let mut prev: HashMap<BlockId, (LogId, u64, BlockId)> = HashMap::new();
+    let mut lines: HashMap<(LogId, u64), Vec<Posting>> = HashMap::new();
     let mut body: Option<(BlockId, Vec<u8>)> = None;
     for block in store.blocks_from(Position::START) {
         let block = block?;
@@ -93,14 +89,14 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
         place.post(&entries, &mut vertex_lines, |transfer| {
             senders.get(&(h.log, *transfer)).copied()
         })?;
-        prev.insert(header.id, (h.log, h.seq, h.prev));
-        lines.entry((h.log, h.seq)).or_insert((header.id, vertex_lines));
+        // Of two at one position the first counts as far as any does: the log is cut before it.
+        lines.entry((h.log, h.seq)).or_insert(vertex_lines);
     }
     let mut journal = Journal::new();
     for (log, row) in heads {
         let mut all = Vec::new();
         for seq in 1..=row.seq {
-            let (_, mut postings) = lines.remove(&(log, seq)).ok_or(Refusal::BadVertex)?;
+            let mut postings = lines.remove(&(log, seq)).ok_or(Refusal::BadVertex)?;
             all.append(&mut postings);
         }
         journal.insert(log, all);
