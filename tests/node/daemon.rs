@@ -9,4 +9,5 @@ mod kill;
 mod liar;
 mod life;
 mod peers;
+mod rebuild;
 mod receiver;

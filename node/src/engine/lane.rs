@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use city_protocol::Refusal;
 use city_protocol::replica::Input;
-use city_protocol::sync::{Channel, INITIAL_CREDIT, Message};
+use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{PeerId, SignedData};
 use city_protocol::vertex::VerifiedVertex;
 use tokio::sync::{mpsc, oneshot};
@@ -24,9 +24,9 @@ const PEER_BYTES: usize = 10 << 20;
 const VERIFYING: usize = 32;
 /// Messages that wait for one peer. With credit and one message a change this is far from full.
 const OUTBOX: usize = 8192;
-/// Bytes that wait for one peer: all the credit it can have, and as much again for frontiers and proofs,
-/// which need none. This, and not credit alone, is what bounds a peer that asks and does not read.
-const OUTBOX_BYTES: usize = 4 * INITIAL_CREDIT as usize;
+/// Bytes that wait for one peer: twice the credit that it can have (8 MiB), because frontiers and proofs need
+/// none. This, and not credit alone, is what bounds a peer that asks and does not read.
+const OUTBOX_BYTES: usize = 16 << 20;
 
 type Frame = (Channel, Vec<u8>);
 

@@ -45,9 +45,13 @@ async fn a_node_that_was_down_catches_up() {
     let before = a.status().await.store.segment_bytes;
     let person = kanazawa.citizen(&api).await;
     let mut grants = 0;
+    let mut page = api.node().await.unwrap();
     while a.status().await.store.segment_bytes < before + (5 << 20) {
-        match kanazawa.grant(&api, &person, 100).await {
-            Ok(_) => grants += 1,
+        match kanazawa.grant_by(&page, &api, &person, 100).await {
+            Ok(_) => {
+                grants += 1;
+                page.officers.officers_sequence += 1;
+            }
             Err(error) if error.status() == Some(429) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
