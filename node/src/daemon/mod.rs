@@ -21,7 +21,7 @@ use crate::net::{self, NetConfig, NetError};
 use crate::pki::{TlsError, tls};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 pub use open::{OpenError, Opened, open, open_for_reading, set_index_aside};
 
@@ -30,12 +30,20 @@ const NET_EVENTS: usize = 16;
 /// Everything that stops has this long; systemd would wait longer.
 const STOP_WITHIN: Duration = Duration::from_millis(4500);
 
+/// How often a long rebuild says how far it is.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// Pause between two looks whether the store is free.
+const STORE_POLL: Duration = Duration::from_millis(10);
+
 /// Why the daemon did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The store, identity or index.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Opening panicked (where a panic does not end the process).
+    #[error("opening the data directory ended by a bug; its report stands above")]
+    OpenDied,
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -75,22 +83,41 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), DaemonError> {
     let started = Instant::now();
-    let mut progress = |vertices| tracing::info!(vertices, "folded");
-    let Opened {
-        store,
-        replica,
-        whitelist,
-        boundary,
-        ..
-    } = open(&dir, &config, &identity, &mut progress)?;
+    let node = Arc::new((dir, config, identity));
+    let opening = Arc::clone(&node);
+    let opening = tokio::task::spawn_blocking(move || {
+        let (dir, config, identity) = &*opening;
+        let mut told = Instant::now();
+        let mut progress = |vertices| {
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                tracing::info!(vertices, "folded");
+            }
+        };
+        open(dir, config, identity, &mut progress)
+    });
+    let opened = tokio::select! {
+        opened = opening => opened.map_err(|_| DaemonError::OpenDied)??,
+        () = stop.cancelled() => {
+            tracing::info!("stopped while opening; the next start goes on from there");
+            return Ok(());
+        }
+    };
+    let (dir, config, identity) = &*node;
+    let Opened { store, replica, whitelist, boundary, .. } = opened;
+    // Before the engine starts, because a start that fails here should not write to the log.
+    let address = config.api.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| DaemonError::ApiListen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    let tls = Arc::new(tls::server_config(identity.tls.clone())?);
+    let admin = AdminSocket::bind(&dir.admin_socket()).await?;
     let names = boundary.as_ref().map(names_of).unwrap_or_default();
-    let credit = boundary
-        .as_ref()
-        .map(|index| index.credit().to_owned())
-        .unwrap_or_default();
+    let credit = boundary.as_ref().map(|index| index.credit().to_owned()).unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let antenna = Antenna::new(open::antenna_config(&dir, &config, &identity, boundary));
+    let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
     let mut engine = Engine::start(EngineConfig {
         genesis: Arc::clone(&identity.genesis),
@@ -108,36 +135,22 @@ pub async fn serve(
         mdns: config.network.mdns,
         ..NetConfig::default()
     };
-    let (net, net_task) = net::start(
-        net_config,
-        identity.transport.clone(),
-        whitelist,
-        net_events,
-    )?;
+    let (net, net_task) =
+        net::start(net_config, identity.transport.clone(), whitelist, net_events)?;
     let key = TransportKey::new(identity.transport.clone()).expect("transport keys are Ed25519");
     let announcement = KeyAnnouncement {
         certificate: identity.node_certificate.clone(),
         chain: identity.chain.iter().cloned().map(Into::into).collect(),
     };
-    let bridge = Bridge {
-        engine: engine.handle().clone(),
-        net: net.clone(),
-        key,
-        announcement,
-    };
+    let bridge =
+        Bridge { engine: engine.handle().clone(), net: net.clone(), key, announcement };
 
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let address = config.api.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| DaemonError::ApiListen { address, source })?;
-    let tls = Arc::new(tls::server_config(identity.tls.clone())?);
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
         .with_boundary_credit(&credit);
     tasks.spawn(api::serve(listener, tls, api_state, stop.clone()));
-    let admin = AdminSocket::bind(&dir.admin_socket()).await?;
     let admin_state = AdminState {
         engine: engine.handle().clone(),
         antenna,
@@ -171,7 +184,8 @@ pub async fn serve(
         tasks.wait().await;
         engine.stopped().await
     };
-    let stopped = tokio::time::timeout(STOP_WITHIN, orderly).await;
+    let deadline = tokio::time::Instant::now() + STOP_WITHIN;
+    let stopped = tokio::time::timeout_at(deadline, orderly).await;
     if let Some(fault) = fault {
         return Err(fault.into());
     }
@@ -179,10 +193,24 @@ pub async fn serve(
         Ok(ended) => ended?,
         Err(_) => tracing::warn!("not everything stopped in time; what is durable is safe"),
     }
-    match Arc::into_inner(store) {
+    match alone(store, deadline).await {
         Some(store) => Ok(store.close()?),
-        // The next start catches up.
-        None => Ok(()),
+        None => {
+            tracing::warn!("the store is still being read; the next start catches up the index");
+            Ok(())
+        }
+    }
+}
+
+/// The store, once nobody else holds it: an audit or a verification that was asked for may still read.
+async fn alone(mut store: Arc<Store>, deadline: tokio::time::Instant) -> Option<Store> {
+    loop {
+        store = match Arc::try_unwrap(store) {
+            Ok(store) => return Some(store),
+            Err(held) if tokio::time::Instant::now() < deadline => held,
+            Err(_) => return None,
+        };
+        tokio::time::sleep(STORE_POLL).await;
     }
 }
 
@@ -215,7 +243,5 @@ pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
 /// Names of municipalities by code.
 fn names_of(index: &BoundaryIndex) -> BTreeMap<String, String> {
     let municipalities = index.municipalities().iter();
-    municipalities
-        .map(|city| (city.code.clone(), city.name.clone()))
-        .collect()
+    municipalities.map(|city| (city.code.clone(), city.name.clone())).collect()
 }

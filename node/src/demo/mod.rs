@@ -55,12 +55,15 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         (None, None) => unreachable!("one of the two is set above"),
     };
     prepare(&root)?;
+    // A task of its own, so that a signal counts from here on, also while keys are made.
+    let mut signal = tokio::spawn(crate::daemon::stop_signal(false));
     let mut teller = Teller::new(options.json);
     let mut stage = Stage::empty();
     let told = tokio::select! {
         told = story::tell(&root, &options, &mut teller, &mut stage) => told,
-        signal = crate::daemon::stop_signal(false) => {
-            Err(anyhow::anyhow!("stopped by {}", signal.unwrap_or("a signal")))
+        signal = &mut signal => {
+            let name = signal.ok().and_then(Result::ok).unwrap_or("a signal");
+            Err(anyhow::anyhow!("stopped by {name}"))
         }
     };
     let cleared = stage.clear().await;

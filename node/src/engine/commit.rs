@@ -71,7 +71,8 @@ pub struct EngineConfig {
     pub store: Arc<Store>,
     /// The clock.
     pub clock: SystemClock,
-    /// Where outgoing messages go.
+    /// Where outgoing messages go. Without a bound, so that this thread never waits for the network, which
+    /// waits for it; the bridge empties it at once into outboxes that have one.
     pub outgoing: mpsc::UnboundedSender<Outgoing>,
 }
 
@@ -87,12 +88,16 @@ pub enum EngineError {
     /// The thread could not be started.
     #[error("the commit thread could not be started")]
     Thread(#[source] std::io::Error),
+    /// The thread panicked (where a panic does not end the process).
+    #[error("the commit thread ended by a bug; its report stands above; the node stops")]
+    Died,
 }
 
 /// The running engine.
 pub struct Engine {
     handle: EngineHandle,
-    thread: oneshot::Receiver<Result<(), EngineError>>,
+    /// How the commit thread ends; none once that was told.
+    thread: Option<oneshot::Receiver<Result<(), EngineError>>>,
 }
 
 impl Engine {
@@ -138,10 +143,7 @@ impl Engine {
                 let _unheard = ended.send(end);
             })
             .map_err(EngineError::Thread)?;
-        Ok(Self {
-            handle,
-            thread: end,
-        })
+        Ok(Self { handle, thread: Some(end) })
     }
 
     /// The handle.
@@ -150,21 +152,29 @@ impl Engine {
         &self.handle
     }
 
-    /// Waits until the engine stops: after the last handle is gone, or by a fault.
+    /// Waits until the engine stops: after the last handle is gone, or by a fault. When it has ended, neither
+    /// the thread nor any handle holds the store.
     ///
     /// # Errors
-    /// The fault.
+    /// The fault, unless [`Self::fault`] told it.
     pub async fn stopped(self) -> Result<(), EngineError> {
         let Self { handle, thread } = self;
         drop(handle);
-        thread.await.unwrap_or(Ok(()))
+        match thread {
+            Some(thread) => thread.await.unwrap_or(Err(EngineError::Died)),
+            None => Ok(()),
+        }
     }
 
     /// Waits for a fault without giving up the handle; pends for ever while all is well.
     pub async fn fault(&mut self) -> EngineError {
-        match (&mut self.thread).await {
+        let Some(thread) = &mut self.thread else { return std::future::pending().await };
+        let ended = thread.await;
+        self.thread = None;
+        match ended {
             Ok(Err(error)) => error,
-            Ok(Ok(())) | Err(_) => std::future::pending().await,
+            // It ends by itself only when every handle is gone, and here is one.
+            Ok(Ok(())) | Err(_) => EngineError::Died,
         }
     }
 }
@@ -175,14 +185,8 @@ async fn ticks(requests: mpsc::WeakSender<Request>) {
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticker.tick().await;
-        let Some(requests) = requests.upgrade() else {
-            return;
-        };
-        if requests
-            .send(Request::Input(Box::new(Input::Tick)))
-            .await
-            .is_err()
-        {
+        let Some(requests) = requests.upgrade() else { return };
+        if requests.send(Request::Input(Box::new(Input::Tick))).await.is_err() {
             return;
         }
     }
@@ -280,9 +284,7 @@ impl CommitThread {
     /// Writes until nothing waits: entering a settlement may follow from what was just written.
     fn commit(&mut self) -> Result<(), EngineError> {
         while self.replica.has_work() {
-            let actions = self
-                .replica
-                .handle(Input::Seal, self.clock.now(), &self.history);
+            let actions = self.replica.handle(Input::Seal, self.clock.now(), &self.history);
             let mut changes = None;
             for action in actions {
                 match action {
@@ -290,9 +292,7 @@ impl CommitThread {
                     other => self.apply(other),
                 }
             }
-            let Some(changes) = changes else {
-                return Ok(());
-            };
+            let Some(changes) = changes else { return Ok(()) };
             match self.write(changes)? {
                 Ok(()) => {
                     self.learn();
@@ -309,11 +309,8 @@ impl CommitThread {
 
     /// Appends, fsyncs and indexes. The inner error is a refusal after which the node goes on.
     fn write(&self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
-        let blocks: Vec<(BlockId, &[u8])> = changes
-            .blocks
-            .iter()
-            .map(|(id, bytes)| (*id, bytes.as_slice()))
-            .collect();
+        let blocks: Vec<(BlockId, &[u8])> =
+            changes.blocks.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
         let locations = match self.store.append_group(&blocks) {
             Ok(locations) => locations,
             Err(AppendError::Full { needed }) => {
@@ -345,9 +342,7 @@ impl CommitThread {
     }
 
     fn learn(&self) {
-        for authority in self.replica.authorities().iter() {
-            self.directory.learn_authority(authority);
-        }
+        self.directory.learn_authorities(self.replica.authorities().iter());
     }
 
     fn apply(&mut self, action: Action) {

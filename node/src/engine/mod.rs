@@ -1,8 +1,8 @@
 //! The engine: the replica with everything that waits around it.
 //!
 //! `commit` the one thread that owns the replica and writes · `history` reading the store · `rebuild` folding
-//! the log again · `directory` keys that are at hand · `pool` verification on every core · `bridge` frames
-//! from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
+//! the log again · `verify` the full check · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
+//! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
 
 mod bridge;
@@ -10,8 +10,10 @@ mod clock;
 mod commit;
 mod directory;
 mod history;
+mod lane;
 mod pool;
 mod rebuild;
+mod verify;
 
 use std::sync::Arc;
 
@@ -31,19 +33,21 @@ pub use commit::{Engine, EngineConfig, EngineError, Outgoing};
 pub use directory::Directory;
 pub use history::StoreHistory;
 pub use pool::Pool;
-pub use rebuild::{RebuildError, RebuildReport, VerifyReport, bring_up_to_date, verify_store};
+pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
+pub use verify::{VerifyReport, verify_store};
 
 use commit::Request;
 
 /// A handle to the engine; cheap to clone.
 #[derive(Clone)]
 pub struct EngineHandle {
-    requests: mpsc::Sender<Request>,
     history: StoreHistory,
     directory: Arc<Directory>,
     pool: Pool,
     genesis: Arc<Genesis>,
     authority: Arc<Authority>,
+    // Last: when the commit thread sees the last of these gone, no handle holds the store any more.
+    requests: mpsc::Sender<Request>,
 }
 
 impl EngineHandle {

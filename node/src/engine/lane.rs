@@ -1,0 +1,217 @@
+//! The lane of one connection: decodes its frames, has vertices verified on every core, and hands everything
+//! to the engine in the order in which it came, from Connected to Disconnected; and sends what waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use city_protocol::Refusal;
+use city_protocol::replica::Input;
+use city_protocol::sync::{Channel, Message};
+use city_protocol::trust::{PeerId, SignedData};
+use city_protocol::vertex::VerifiedVertex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::commit::Request;
+use super::{EngineHandle, libp2p_peer};
+use crate::net::{self, NetHandle};
+
+/// Frames of one peer that wait to be decoded. With credit an honest peer stays far below.
+const PEER_FRAMES: usize = 2048;
+/// Bytes of one peer that wait to be verified: twice what credit allows.
+const PEER_BYTES: usize = 10 << 20;
+/// Vertices of one peer that are verified at once or wait for their turn.
+const VERIFYING: usize = 32;
+/// Messages that wait for one peer. With credit and one message a change this is far from full.
+const OUTBOX: usize = 8192;
+/// Bytes that wait for one peer: twice the credit that it can have (8 MiB), because frontiers and proofs need
+/// none. This, and not credit alone, is what bounds a peer that asks and does not read.
+const OUTBOX_BYTES: usize = 16 << 20;
+
+type Frame = (Channel, Vec<u8>);
+
+/// One connection, as the bridge holds it.
+pub(super) struct Lane {
+    frames: mpsc::Sender<Frame>,
+    waiting: Arc<AtomicUsize>,
+    outbox: mpsc::Sender<Frame>,
+    unsent: Arc<AtomicUsize>,
+    told: JoinHandle<()>,
+}
+
+impl Lane {
+    /// Starts the tasks of a connection; they end when this is dropped. What the engine is told of it comes
+    /// after everything that it was told of the peer's connection before: `earlier`.
+    pub(super) fn begin(
+        peer: PeerId,
+        engine: EngineHandle,
+        net: NetHandle,
+        announcement: SignedData,
+        earlier: Option<JoinHandle<()>>,
+    ) -> Self {
+        let (frames, inbox) = mpsc::channel(PEER_FRAMES);
+        let (outbox, to_send) = mpsc::channel(OUTBOX);
+        let (turns, in_turn) = mpsc::channel(VERIFYING);
+        let (waiting, unsent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        tokio::spawn(decode(peer, engine.clone(), inbox, turns));
+        tokio::spawn(send(libp2p_peer(&peer), net, to_send, Arc::clone(&unsent)));
+        let counted = Arc::clone(&waiting);
+        let told = tokio::spawn(async move {
+            if let Some(earlier) = earlier {
+                // If it panicked there is nothing to wait for any more.
+                let _over = earlier.await;
+            }
+            tell(&engine, Input::Connected(peer, Box::new(announcement))).await;
+            forward(peer, &engine, in_turn, counted).await;
+            tell(&engine, Input::Disconnected(peer)).await;
+        });
+        Self { frames, waiting, outbox, unsent, told }
+    }
+
+    /// Takes a frame; says whether there was room.
+    pub(super) fn take(&self, channel: net::Channel, frame: Vec<u8>) -> bool {
+        let waiting = self.waiting.fetch_add(frame.len(), Ordering::Relaxed);
+        waiting <= PEER_BYTES && self.frames.try_send((from_net(channel), frame)).is_ok()
+    }
+
+    /// Queues a message; says whether there was room.
+    pub(super) fn send(&self, channel: Channel, message: &Message) -> bool {
+        let frame = message.encode();
+        let unsent = self.unsent.fetch_add(frame.len(), Ordering::Relaxed);
+        unsent <= OUTBOX_BYTES && self.outbox.try_send((channel, frame)).is_ok()
+    }
+
+    /// Ends the lane; the handle ends when the engine was told everything.
+    pub(super) fn end(self) -> JoinHandle<()> {
+        self.told
+    }
+}
+
+async fn tell(engine: &EngineHandle, input: Input) {
+    // The engine's own end is reported by the daemon.
+    let _stopping = engine.requests.send(Request::Input(Box::new(input))).await;
+}
+
+const fn from_net(channel: net::Channel) -> Channel {
+    match channel {
+        net::Channel::Sync => Channel::Sync,
+        net::Channel::Live => Channel::Live,
+    }
+}
+
+const fn to_net(channel: Channel) -> net::Channel {
+    match channel {
+        Channel::Sync => net::Channel::Sync,
+        Channel::Live => net::Channel::Live,
+    }
+}
+
+/// What is handed on in turn: a decoded frame and its size.
+enum Turn {
+    Ready(Box<Input>, usize),
+    Verifying(oneshot::Receiver<Verification>, usize),
+}
+
+/// The verdict on two blocks, and the blocks, in case they have to be looked at again.
+type Verification = (Result<Box<VerifiedVertex>, Refusal>, Vec<u8>, Vec<u8>);
+
+/// Decodes a peer's frames and sends vertices to the pool.
+async fn decode(
+    peer: PeerId,
+    engine: EngineHandle,
+    mut frames: mpsc::Receiver<(Channel, Vec<u8>)>,
+    turns: mpsc::Sender<Turn>,
+) {
+    while let Some((channel, frame)) = frames.recv().await {
+        let size = frame.len();
+        let turn = match Message::decode(&frame) {
+            Err(refusal) => Turn::Ready(Box::new(Input::Garbage(peer, refusal)), size),
+            Ok(Message::Vertex(header, body)) => {
+                let (done, verified) = oneshot::channel();
+                let (header, body) = (header.into_vec(), body.into_vec());
+                let engine = engine.clone();
+                tokio::spawn(async move {
+                    let pool = engine.pool().clone();
+                    let verified = pool.run(move || verify(&engine, header, body)).await;
+                    if let Some(verified) = verified {
+                        // The peer may have gone meanwhile.
+                        let _gone = done.send(verified);
+                    }
+                });
+                Turn::Verifying(verified, size)
+            }
+            Ok(message) => Turn::Ready(Box::new(Input::Message(peer, channel, message)), size),
+        };
+        if turns.send(turn).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification {
+    let directory = engine.directory();
+    let verified = VerifiedVertex::verify(engine.genesis(), &**directory, &header, body.clone());
+    if let Ok(vertex) = &verified {
+        directory.learn_authority(&vertex.authority);
+        if let Ok(entries) = &vertex.entries {
+            directory.learn_enrolments(entries);
+        }
+    }
+    (verified.map(Box::new), header, body)
+}
+
+/// Hands a peer's messages to the engine, in the order in which they came.
+async fn forward(
+    peer: PeerId,
+    engine: &EngineHandle,
+    mut turns: mpsc::Receiver<Turn>,
+    waiting: Arc<AtomicUsize>,
+) {
+    while let Some(turn) = turns.recv().await {
+        let (input, size) = match turn {
+            Turn::Ready(input, size) => (input, size),
+            Turn::Verifying(verified, size) => {
+                let Some(verdict) = verdict(engine, verified).await else { return };
+                let input = match verdict {
+                    Ok(vertex) => Input::Vertex(peer, vertex, size as u64),
+                    Err(refusal) => Input::Garbage(peer, refusal),
+                };
+                (Box::new(input), size)
+            }
+        };
+        waiting.fetch_sub(size, Ordering::Relaxed);
+        if engine.requests.send(Request::Input(input)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for a verification. `None` when the runtime is stopping.
+async fn verdict(
+    engine: &EngineHandle,
+    verified: oneshot::Receiver<Verification>,
+) -> Option<Result<Box<VerifiedVertex>, Refusal>> {
+    match verified.await.ok()? {
+        // Its log's first vertex stood right before it and is known by now.
+        (Err(Refusal::UnknownLog), header, body) => {
+            let knowing = engine.clone();
+            Some(engine.pool().run(move || verify(&knowing, header, body)).await?.0)
+        }
+        (verdict, ..) => Some(verdict),
+    }
+}
+
+/// Sends what waits for a peer, as fast as it takes it.
+async fn send(
+    peer: libp2p::PeerId,
+    net: NetHandle,
+    mut outbox: mpsc::Receiver<Frame>,
+    unsent: Arc<AtomicUsize>,
+) {
+    while let Some((channel, frame)) = outbox.recv().await {
+        unsent.fetch_sub(frame.len(), Ordering::Relaxed);
+        if net.send(&peer, to_net(channel), frame).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The daemon with the real binary: starting and stopping, being killed, a receiver that is pulled, a disk that
+//! is full, peers, strangers and liars.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod city;
+mod disk;
+mod kill;
+mod liar;
+mod life;
+mod peers;
+mod rebuild;
+mod receiver;

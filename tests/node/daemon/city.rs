@@ -1,0 +1,391 @@
+//! Cities on this machine: a network made by `setup::init`, a node of each as a process, a receiver on a
+//! pseudo-terminal behind a link, and people who submit.
+
+#![allow(unreachable_pub, reason = "for the tests beside it")]
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use city_drivers::gnss::{Pty, Simulator, SimulatorConfig};
+use city_node::admin::pages::Status;
+use city_node::api::wire::NodePage;
+use city_node::client::person::{Order, Person, random};
+use city_node::client::{AdminClient, ApiClient, ClientError, officer};
+use city_node::config::{Config, Peer};
+use city_node::engine::utc;
+use city_node::pki::{Authority, Validity};
+use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
+use city_node::setup::{
+    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity, write_config,
+};
+use city_protocol::amount::Amount;
+use city_protocol::crypto::{Algorithm, SecretKey, Signer};
+use city_protocol::genesis::Purpose;
+use city_protocol::ids::Digest;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on a machine that does other things too.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A city that has a data directory.
+pub struct City {
+    pub data: DataDir,
+    pub config: Config,
+    pub report: InitReport,
+    pub officers: Vec<SecretKey>,
+    pub ca: PathBuf,
+    which: usize,
+}
+
+/// Founds a network of the first so many cities; each has the others on its whitelist.
+pub fn found(root: &Path, count: usize) -> Vec<City> {
+    let mut cities: Vec<City> = Vec::new();
+    for which in 0..count {
+        let data = root.join(format!("city{which}"));
+        cities.push(settle(root, which, data, cities.is_empty()));
+    }
+    let peers: Vec<Peer> = cities.iter().map(City::as_peer).collect();
+    for (i, city) in cities.iter_mut().enumerate() {
+        city.config.network.peers = peers.clone();
+        city.config.network.peers.remove(i);
+        city.configure();
+    }
+    cities
+}
+
+/// One city alone, with its data in this directory.
+pub fn alone(root: &Path, data: PathBuf) -> City {
+    settle(root, 0, data, true)
+}
+
+fn settle(root: &Path, which: usize, data: PathBuf, first: bool) -> City {
+    let ca = root.join("ca");
+    let network = if first {
+        NetworkChoice::New {
+            name: "試験".into(),
+            purpose: Purpose::Test,
+            prefix: Some("Asia/JP".parse().unwrap()),
+            ca: Some(ca.clone()),
+        }
+    } else {
+        NetworkChoice::Join { ca: ca.clone() }
+    };
+    let officers: Vec<_> = (0..2).map(|_| SecretKey::generate(Algorithm::Dilithium5)).collect();
+    let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
+    config.clock.trust_system = true;
+    config.api.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    // Peers have to know it beforehand, so this one is chosen here.
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = probe.local_addr().unwrap().port();
+    config.network.listen = vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()];
+    let data = DataDir::new(data);
+    let report = init(InitRequest {
+        data: data.clone(),
+        config: config.clone(),
+        network,
+        officers: officers.iter().map(|key| key.public().clone()).collect(),
+        officers_needed: 1,
+        witnesses: Vec::new(),
+        boundary: Boundary::Index(demo_boundary()),
+        api_names: Vec::new(),
+        now: utc(),
+    })
+    .unwrap();
+    City { data, config, report, officers, ca, which }
+}
+
+impl City {
+    pub fn as_peer(&self) -> Peer {
+        Peer {
+            peer_id: self.report.peer_id,
+            name: DEMO_CITIES[self.which].name.into(),
+            region: self.config.node.region.clone(),
+            addresses: self.config.network.listen.clone(),
+            expires_at: None,
+        }
+    }
+
+    pub fn configure(&self) {
+        write_config(&self.data, &self.config).unwrap();
+    }
+
+    /// Where the receiver is linked to.
+    pub fn link(&self) -> PathBuf {
+        self.data.path().join("gnss")
+    }
+
+    /// Plugs in a receiver that is simulated, with whatever else is on the line before each epoch.
+    pub fn plug_in(&mut self, mut noise: impl FnMut() -> Vec<u8> + Send + 'static) -> Line {
+        let mut pty = Pty::open().unwrap();
+        let _none = std::fs::remove_file(self.link());
+        symlink(pty.path(), self.link()).unwrap();
+        self.config.gnss.device = Some(self.link());
+        self.configure();
+        let point = DEMO_CITIES[self.which].point();
+        let mut simulator = Simulator::new(SimulatorConfig {
+            lat_e7: point.lat_e7(),
+            lon_e7: point.lon_e7(),
+            altitude_mm: 30_000,
+            seed: 5,
+        });
+        Line(tokio::spawn(async move {
+            loop {
+                let epoch = simulator.epoch(utc().0);
+                let bytes = [noise(), epoch.into_bytes()].concat();
+                if pty.write_all(&bytes).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }))
+    }
+
+    /// Starts its node.
+    pub fn start(&self) -> Node {
+        let log = self.data.path().join("node.log");
+        let child = run(&self.data, &[]).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        Node { child, data: self.data.clone(), log }
+    }
+
+    /// Starts its node and waits until it answers.
+    pub async fn ready(&self) -> Node {
+        let mut node = self.start();
+        node.answers().await;
+        node
+    }
+
+    /// A client of its API.
+    pub fn api(&self, node: &Node) -> ApiClient {
+        let root = load_identity(&self.data).unwrap().tls_root;
+        ApiClient::new(&format!("https://{}", node.address()), &[root]).unwrap()
+    }
+
+    /// A person with an account.
+    pub async fn citizen(&self, api: &ApiClient) -> Person {
+        let person = Person::generate(&api.node().await.unwrap());
+        let authority = Authority::open(&self.ca).unwrap();
+        let validity = Validity::days(utc().minus_ms(60_000), 2);
+        let certificate =
+            person.request_certificate(|request| authority.issue_client(request, validity).unwrap());
+        let signed = person.enrol(&certificate, utc()).unwrap();
+        api.enrol(&signed, &certificate, &[]).await.unwrap();
+        person
+    }
+
+    /// A person with an account and so much in it.
+    pub async fn rich(&self, api: &ApiClient, hundredths: u64) -> Person {
+        let person = self.citizen(api).await;
+        self.grant(api, &person, hundredths).await.unwrap();
+        person
+    }
+
+    pub async fn grant(
+        &self,
+        api: &ApiClient,
+        person: &Person,
+        hundredths: u64,
+    ) -> Result<Digest, ClientError> {
+        self.grant_by(&api.node().await?, api, person, hundredths).await
+    }
+
+    /// The same by officers who know the node's page.
+    pub async fn grant_by(
+        &self,
+        page: &NodePage,
+        api: &ApiClient,
+        person: &Person,
+        hundredths: u64,
+    ) -> Result<Digest, ClientError> {
+        let amount = Amount::from_hundredths(hundredths);
+        let grant = officer::grant(page, person.account(), amount, "始め", utc())?;
+        let officers: [&dyn Signer; 1] = [&self.officers[0]];
+        Ok(api.grant(&officer::sign_grant(&grant, &officers)?).await?.identity)
+    }
+}
+
+/// A receiver's line; dropping it pulls the plug.
+pub struct Line(JoinHandle<()>);
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// `city-node run` on a data directory, quiet, with the environment of nobody.
+pub fn run(data: &DataDir, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CITY_NODE_") {
+            command.env_remove(name);
+        }
+    }
+    command.arg("run").arg("--data-dir").arg(data.path()).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// A node's process; it is killed when the test gives up.
+pub struct Node {
+    pub child: Child,
+    pub data: DataDir,
+    log: PathBuf,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _over = self.child.kill();
+        let _over = self.child.wait();
+    }
+}
+
+impl Node {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The API's address, as the log says.
+    pub fn address(&self) -> String {
+        let log = self.log();
+        let ready = log.lines().find(|line| line.contains(" ready ")).expect(&log);
+        let address = ready.split("api=").nth(1).expect(ready);
+        address.split_whitespace().next().unwrap().to_owned()
+    }
+
+    async fn answers(&mut self) {
+        let begun = Instant::now();
+        while !self.log().contains(" ready ") || self.ask().await.is_none() {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                panic!("the node ended with {ended}:\n{}", self.log());
+            }
+            assert!(begun.elapsed() < PATIENCE, "the node does not answer:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn ask(&self) -> Option<Status> {
+        self.admin().await?.status().await.ok()
+    }
+
+    async fn admin(&self) -> Option<AdminClient> {
+        AdminClient::connect(&self.data.admin_socket()).await.ok()
+    }
+
+    pub async fn status(&self) -> Status {
+        let status = self.ask().await;
+        status.unwrap_or_else(|| panic!("no status:\n{}", self.log()))
+    }
+
+    /// Waits until the status is as it should be.
+    pub async fn until(&self, what: &str, mut holds: impl FnMut(&Status) -> bool) -> Status {
+        let begun = Instant::now();
+        loop {
+            let status = self.status().await;
+            if holds(&status) {
+                return status;
+            }
+            let waited = begun.elapsed();
+            assert!(waited < PATIENCE, "{what} did not come: {status:#?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Everything that can be checked holds.
+    pub async fn check(&self) {
+        let admin = self.admin().await.unwrap();
+        let audit = admin.audit().await.unwrap();
+        assert!(audit.conserved && audit.journal_matches, "{audit:#?}");
+        let checked = admin.verify().await.unwrap();
+        assert!(checked.ok, "{checked:#?}");
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// The same, if it has not ended by itself.
+    pub fn signal_if_running(&mut self, signal: &str) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(signal);
+        }
+    }
+
+    /// Waits for the end; gives how it ended and how long that took.
+    pub async fn end(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return (ended, begun.elapsed());
+            }
+            assert!(begun.elapsed() < PATIENCE, "the node does not end:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Stops it as systemd does.
+    pub async fn stop(mut self) {
+        self.signal("-TERM");
+        let (ended, took) = self.end().await;
+        assert!(ended.success(), "{ended}:\n{}", self.log());
+        assert!(took < Duration::from_secs(5), "{took:?}:\n{}", self.log());
+    }
+}
+
+/// Somebody who sends one hundredth after another until the node goes away.
+pub struct Sender {
+    pub person: Person,
+    /// What was acknowledged: identities of transfers.
+    pub booked: Vec<Digest>,
+}
+
+impl Sender {
+    /// Sends until the node goes away; gives itself back with what was acknowledged.
+    pub async fn send_until_gone(mut self, api: Arc<ApiClient>) -> Self {
+        loop {
+            match self.send(&api).await {
+                Ok(identity) => self.booked.push(identity),
+                Err(error) if error.status() == Some(429) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) if error.code() == Some("not-sequencing") => return self,
+                Err(error) if error.code().is_some() => panic!("refused: {error:?}"),
+                Err(_) => return self,
+            }
+        }
+    }
+
+    async fn send(&self, api: &ApiClient) -> Result<Digest, ClientError> {
+        send(api, &self.person, 1).await
+    }
+}
+
+/// One transfer to oneself's neighbour: the account that follows from a key that nobody has.
+pub async fn send(
+    api: &ApiClient,
+    person: &Person,
+    hundredths: u64,
+) -> Result<Digest, ClientError> {
+    let home = api.node().await?;
+    let nobody = Person::generate(&home).account();
+    let mut order = Order::new(nobody, &home, Amount::from_hundredths(hundredths));
+    order.sequence = api.account(&person.account()).await?.next_sequence;
+    order.created_at = utc();
+    (order.subject, order.details, order.location) = ("野菜".into(), "葱".into(), "市場".into());
+    let place = api.place(&person.account(), &order.transfer_id, &random()).await?;
+    order.proof_of_place = place.digest;
+    let (signed, _private) = person.transfer(&order)?;
+    Ok(api.transfer(&signed).await?.identity)
+}
+
+pub fn directory() -> TempDir {
+    // Short, because a Unix socket stands in it.
+    tempfile::Builder::new().prefix("cn").tempdir().unwrap()
+}

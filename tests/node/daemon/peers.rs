@@ -1,0 +1,118 @@
+//! Two and three nodes: sync, catching up, strangers, and permissions that ended.
+
+use std::time::Duration;
+
+use city_node::net::{self, NetConfig, NetEvent, Whitelist};
+use city_protocol::amount::Timestamp;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use tokio::sync::mpsc;
+
+use super::city::{City, Node, directory, found};
+
+/// Waits until both have the same frontier, and nothing is on its way.
+async fn agree(a: &Node, b: &Node) {
+    b.until("the other's frontier", |_| true).await;
+    let begun = std::time::Instant::now();
+    loop {
+        let (x, y) = (a.status().await, b.status().await);
+        if x.frontier_hash == y.frontier_hash && x.in_flight == 0 && y.in_flight == 0 {
+            return;
+        }
+        let waited = begun.elapsed();
+        assert!(waited < super::city::PATIENCE, "{x:#?}\n{y:#?}\n{}\n{}", a.log(), b.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn of<'a>(node: &'a City, others: &[&'a City]) -> Vec<city_node::config::Peer> {
+    let others = others.iter().filter(|other| other.report.peer_id != node.report.peer_id);
+    others.map(|other| other.as_peer()).collect()
+}
+
+/// One books more than one credit window while the other is down, and both book while they are apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_down_catches_up() {
+    let root = directory();
+    let cities = found(root.path(), 2);
+    let [kanazawa, komatsu] = &cities[..] else { unreachable!() };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    a.until("the peer", |status| status.peers.len() == 1).await;
+    agree(&a, &b).await;
+    b.stop().await;
+    a.until("the peer's end", |status| status.peers.is_empty()).await;
+    let api = kanazawa.api(&a);
+    let before = a.status().await.store.segment_bytes;
+    let person = kanazawa.citizen(&api).await;
+    let mut grants = 0;
+    let mut page = api.node().await.unwrap();
+    while a.status().await.store.segment_bytes < before + (5 << 20) {
+        match kanazawa.grant_by(&page, &api, &person, 100).await {
+            Ok(_) => {
+                grants += 1;
+                page.officers.officers_sequence += 1;
+            }
+            Err(error) if error.status() == Some(429) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let b = komatsu.ready().await;
+    komatsu.citizen(&komatsu.api(&b)).await;
+    agree(&a, &b).await;
+    let status = b.status().await;
+    assert_eq!(status.frontier.len(), 2, "{status:#?}");
+    let head = status.frontier.iter().find(|head| head.log == kanazawa.report.log).unwrap();
+    assert!(head.seq > grants / 256 && grants > 100, "{head:?} after {grants} grants");
+    for node in [&a, &b] {
+        node.check().await;
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_get_nothing_and_permissions_end() {
+    let root = directory();
+    let mut cities = found(root.path(), 3);
+    // 白山's permission at 金沢 has ended; 小松 does not know 白山 at all.
+    let ended = Timestamp(1_600_000_000_000);
+    let mut peers = of(&cities[0], &[&cities[1], &cities[2]]);
+    peers[1].expires_at = Some(ended);
+    cities[0].config.network.peers = peers;
+    cities[1].config.network.peers = of(&cities[1], &[&cities[0]]);
+    for city in &cities {
+        city.configure();
+    }
+    let (a, b, c) = (cities[0].ready().await, cities[1].ready().await, cities[2].ready().await);
+    agree(&a, &b).await;
+
+    let keypair = Keypair::generate_ed25519();
+    let whitelist = Whitelist::default();
+    whitelist.insert(cities[0].report.peer_id, None).unwrap();
+    let address = cities[0].config.network.listen[0].clone();
+    let config = NetConfig {
+        bootstrap: vec![address.with(Protocol::P2p(cities[0].report.peer_id))],
+        ..NetConfig::default()
+    };
+    let (sender, mut events) = mpsc::channel(16);
+    let (net, task) = net::start(config, keypair, whitelist, sender).unwrap();
+    a.until("the stranger to be counted", |status| status.denied_strangers > 0).await;
+    let status = c.until("its calls to fail", |status| status.uptime_s >= 2).await;
+    assert!(status.peers.is_empty(), "{status:#?}");
+    for node in [&a, &b] {
+        let status = node.status().await;
+        assert_eq!(status.peers.len(), 1, "{status:#?}");
+        assert_eq!(status.frontier.len(), 2, "{status:#?}");
+    }
+    net.shutdown().await;
+    task.await.unwrap();
+    while let Some(event) = events.recv().await {
+        let nothing = !matches!(event, NetEvent::Connected { .. } | NetEvent::Frame { .. });
+        assert!(nothing, "a stranger got something: {event:?}");
+    }
+    for node in [a, b, c] {
+        node.stop().await;
+    }
+}
