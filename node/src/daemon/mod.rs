@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{AdminSocket, AdminState, SocketError};
 use crate::api::{self, ApiState};
 use crate::config::Config;
-use crate::engine::{Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey};
+use crate::engine::{
+    Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey, protocol_peer,
+};
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::{TlsError, tls};
 use crate::place::antenna::Antenna;
@@ -104,7 +106,13 @@ pub async fn serve(
         }
     };
     let (dir, config, identity) = &*node;
-    let Opened { store, replica, whitelist, boundary, .. } = opened;
+    let Opened {
+        store,
+        replica,
+        whitelist,
+        boundary,
+        ..
+    } = opened;
     // Before the engine starts, because a start that fails here should not write to the log.
     let address = config.api.listen;
     let listener = TcpListener::bind(address)
@@ -114,7 +122,10 @@ pub async fn serve(
     let tls = Arc::new(tls::server_config(identity.tls.clone())?);
     let admin = AdminSocket::bind(&dir.admin_socket()).await?;
     let names = boundary.as_ref().map(names_of).unwrap_or_default();
-    let credit = boundary.as_ref().map(|index| index.credit().to_owned()).unwrap_or_default();
+    let credit = boundary
+        .as_ref()
+        .map(|index| index.credit().to_owned())
+        .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
@@ -135,15 +146,27 @@ pub async fn serve(
         mdns: config.network.mdns,
         ..NetConfig::default()
     };
-    let (net, net_task) =
-        net::start(net_config, identity.transport.clone(), whitelist, net_events)?;
+    let (net, net_task) = net::start(
+        net_config,
+        identity.transport.clone(),
+        whitelist,
+        net_events,
+    )?;
     let key = TransportKey::new(identity.transport.clone()).expect("transport keys are Ed25519");
     let announcement = KeyAnnouncement {
         certificate: identity.node_certificate.clone(),
         chain: identity.chain.iter().cloned().map(Into::into).collect(),
     };
-    let bridge =
-        Bridge { engine: engine.handle().clone(), net: net.clone(), key, announcement };
+    let regions = config.network.peers.iter();
+    let regions =
+        regions.filter_map(|peer| Some((protocol_peer(&peer.peer_id)?, peer.region.clone())));
+    let bridge = Bridge {
+        engine: engine.handle().clone(),
+        net: net.clone(),
+        key,
+        announcement,
+        regions: regions.collect(),
+    };
 
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
@@ -243,5 +266,7 @@ pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
 /// Names of municipalities by code.
 fn names_of(index: &BoundaryIndex) -> BTreeMap<String, String> {
     let municipalities = index.municipalities().iter();
-    municipalities.map(|city| (city.code.clone(), city.name.clone())).collect()
+    municipalities
+        .map(|city| (city.code.clone(), city.name.clone()))
+        .collect()
 }

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use city_protocol::region::Region;
 use city_protocol::sync::Message;
 use city_protocol::trust::{KeyAnnouncement, PeerId, TransportSigner};
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::Lane;
+use super::lane::{Greeting, Lane};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{NetCommand, NetEvent, NetHandle};
 
@@ -22,7 +23,11 @@ impl TransportKey {
     /// Wraps a keypair; `None` unless it is Ed25519.
     #[must_use]
     pub fn new(keypair: Keypair) -> Option<Self> {
-        keypair.clone().try_into_ed25519().ok().map(|_| Self(keypair))
+        keypair
+            .clone()
+            .try_into_ed25519()
+            .ok()
+            .map(|_| Self(keypair))
     }
 }
 
@@ -33,7 +38,9 @@ impl TransportSigner for TransportKey {
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.0.sign(message).expect("Ed25519 signs every message");
-        signature.try_into().expect("an Ed25519 signature has 64 bytes")
+        signature
+            .try_into()
+            .expect("an Ed25519 signature has 64 bytes")
     }
 }
 
@@ -47,6 +54,8 @@ pub struct Bridge {
     pub key: TransportKey,
     /// The node certificate and its chain.
     pub announcement: KeyAnnouncement,
+    /// The regions for which the whitelist names its peers.
+    pub regions: HashMap<PeerId, Region>,
 }
 
 /// A whitelisted peer, connected or with something of an earlier connection still under way.
@@ -88,7 +97,10 @@ impl Bridge {
             };
             if let Some((peer, reason)) = close {
                 let reason = reason.into();
-                let close = NetCommand::Close { peer: libp2p_peer(&peer), reason };
+                let close = NetCommand::Close {
+                    peer: libp2p_peer(&peer),
+                    reason,
+                };
                 // The network stops only together with this bridge.
                 let _stopping = self.net.command(close).await;
             }
@@ -111,8 +123,12 @@ impl Bridge {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
                 let signed = self.announcement.sign(&self.key, nonce, utc());
-                let lane =
-                    Lane::begin(id, self.engine.clone(), self.net.clone(), signed, before);
+                let region = self.regions.get(&id).cloned();
+                let greeting = Greeting {
+                    announcement: signed,
+                    region,
+                };
+                let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
                 known.lane = Some(lane);
                 known.ungreeted += 1;
                 known.closing = false;
@@ -124,7 +140,11 @@ impl Bridge {
                 known.earlier = known.lane.take().map(Lane::end).or(known.earlier.take());
                 None
             }
-            NetEvent::Frame { peer, channel, bytes } => {
+            NetEvent::Frame {
+                peer,
+                channel,
+                bytes,
+            } => {
                 let id = protocol_peer(&peer)?;
                 let known = peers.get_mut(&id)?;
                 let room = known.closing || known.lane.as_ref()?.take(channel, bytes);
@@ -143,10 +163,7 @@ impl Bridge {
 }
 
 /// Takes what the engine wants; gives the peer that is to be closed, and why.
-fn outgo(
-    message: Outgoing,
-    peers: &mut HashMap<PeerId, Peer>,
-) -> Option<(PeerId, &'static str)> {
+fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId, &'static str)> {
     match message {
         Outgoing::Send(peer, channel, message) => {
             let known = peers.get_mut(&peer)?;

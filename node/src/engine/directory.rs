@@ -54,7 +54,9 @@ impl Directory {
     /// Learns those of these authorities that are new; after each commit, so it is cheap when none is.
     pub fn learn_authorities<'a>(&self, all: impl Iterator<Item = &'a Arc<Authority>>) {
         let known = self.authorities.read().expect(HELD);
-        let new: Vec<_> = all.filter(|authority| !known.contains_key(&authority.log)).collect();
+        let new: Vec<_> = all
+            .filter(|authority| !known.contains_key(&authority.log))
+            .collect();
         drop(known);
         for authority in new {
             self.learn_authority(authority);

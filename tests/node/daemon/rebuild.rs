@@ -26,8 +26,12 @@ fn grow(city: &City, count: u64) -> u64 {
     let headers = blocks.filter_map(|block| SignedHeader::read(&block.unwrap().bytes).ok());
     let mut last = headers.last().expect("it has a vertex");
     for i in 0..count {
-        let body =
-            Start { v: 1, software: format!("run {i}"), clock: "ntp".into(), trust: None };
+        let body = Start {
+            v: 1,
+            software: format!("run {i}"),
+            clock: "ntp".into(),
+            trust: None,
+        };
         let entries = [Entry::home_authored(Kind::Start, codec::encode(&body))];
         let body = encode_body(&entries);
         let mut header = last.header.clone();
@@ -35,7 +39,9 @@ fn grow(city: &City, count: u64) -> u64 {
         (header.parents, header.to, header.body) = (Vec::new(), Vec::new(), BlockId::of(&body));
         header.entries_root = Digest(merkle_root(&[entries[0].leaf()]));
         last = SignedHeader::sign(header, &*identity.signer);
-        store.append_group(&[(last.header.body, &body), (last.id, &last.block)]).unwrap();
+        store
+            .append_group(&[(last.header.body, &body), (last.id, &last.block)])
+            .unwrap();
     }
     store.close().unwrap();
     last.header.seq
@@ -52,7 +58,10 @@ async fn a_long_log_is_folded_again_in_time() {
 
     let begun = Instant::now();
     let node = city.ready().await;
-    println!("caught up {VERTICES} vertices and started in {:?}", begun.elapsed());
+    println!(
+        "caught up {VERTICES} vertices and started in {:?}",
+        begun.elapsed()
+    );
     assert!(node.log().contains("catching up"), "{}", node.log());
     assert!(begun.elapsed() < WITHIN, "{:?}", begun.elapsed());
     let status = node.status().await;
@@ -62,7 +71,10 @@ async fn a_long_log_is_folded_again_in_time() {
 
     let begun = Instant::now();
     let mut rebuild = Command::new(env!("CARGO_BIN_EXE_city-node"));
-    let ran = rebuild.args(["store", "rebuild", "--data-dir"]).arg(city.data.path()).output();
+    let ran = rebuild
+        .args(["store", "rebuild", "--data-dir"])
+        .arg(city.data.path())
+        .output();
     assert!(ran.unwrap().status.success());
     println!("made the index again in {:?}", begun.elapsed());
     assert!(begun.elapsed() < WITHIN, "{:?}", begun.elapsed());
