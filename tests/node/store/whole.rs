@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use city_node::store::{
     AppendError, FileHandle, Files, IndexError, Limits, OpenOutcome, OpenReport, OsFiles, Position,
@@ -27,8 +28,22 @@ fn options(files: Arc<dyn Files>, boot: &str) -> StoreOptions {
     }
 }
 
+/// Opens a store. A child that another test of this process is starting holds a copy of every lock from its
+/// fork to its exec, so a lock that seems to be held is asked for again for a while.
+fn patient(dir: &Path, options: &StoreOptions) -> Result<(Store, OpenReport), StoreError> {
+    let begun = Instant::now();
+    loop {
+        match Store::open(dir, genesis(), options.clone()) {
+            Err(StoreError::InUse { .. }) if begun.elapsed() < Duration::from_secs(5) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+}
+
 fn open_as(dir: &Path, boot: &str) -> (Store, OpenReport) {
-    Store::open(dir, genesis(), options(Arc::new(OsFiles), boot)).unwrap()
+    patient(dir, &options(Arc::new(OsFiles), boot)).unwrap()
 }
 
 fn open(dir: &Path) -> (Store, OpenReport) {
@@ -388,7 +403,7 @@ impl Files for Nth {
 
 /// Opens, commits four groups and closes; says how many were acknowledged before something failed.
 fn short_life(dir: &Path, files: Arc<dyn Files>) -> Result<(), u64> {
-    let (store, _) = Store::open(dir, genesis(), options(files, "this boot")).map_err(|_| 0_u64)?;
+    let (store, _) = patient(dir, &options(files, "this boot")).map_err(|_| 0_u64)?;
     for n in 0..4 {
         let mark = append(&store, n).map_err(|_| n)?;
         let rows = vec![(row(n), Some(vec![]))];
@@ -503,7 +518,7 @@ fn the_reserve_keeps_the_index_alive_on_a_full_disk() {
         segment_target: 4 << 20,
         space_reserve: 16 << 20,
     };
-    let (store, _) = Store::open(dir.path(), genesis(), options.clone()).unwrap();
+    let (store, _) = patient(dir.path(), &options).unwrap();
     let mut count = 0;
     loop {
         let body = block(count, 200_000);
@@ -518,7 +533,7 @@ fn the_reserve_keeps_the_index_alive_on_a_full_disk() {
     }
     assert!(count > 10, "{count}");
     store.close().unwrap();
-    let (store, report) = Store::open(dir.path(), genesis(), options).unwrap();
+    let (store, report) = patient(dir.path(), &options).unwrap();
     assert!(matches!(report.index, OpenOutcome::Current(mark) if mark.count == count));
     assert_eq!(rows_of(&store) as u64, count);
 }
