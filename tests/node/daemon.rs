@@ -11,3 +11,4 @@ mod life;
 mod peers;
 mod rebuild;
 mod receiver;
+mod speaker;
