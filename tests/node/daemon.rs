@@ -5,6 +5,7 @@
 
 mod city;
 mod disk;
+mod fault;
 mod kill;
 mod liar;
 mod life;
