@@ -96,11 +96,18 @@ async fn after_a_failed_fsync_the_engine_ends_and_says_why() {
     let city = alone(root.path(), root.path().join("d"));
     let identity = load_identity(&city.data).unwrap();
     let disk = Disk::default();
-    let options = StoreOptions { files: Arc::new(disk.clone()), ..StoreOptions::new() };
+    let options = StoreOptions {
+        files: Arc::new(disk.clone()),
+        ..StoreOptions::new()
+    };
     let (store, _) = Store::open(city.data.path(), identity.network, options).unwrap();
     let genesis = identity.genesis.to_block();
-    let at = store.append_group(&[(BlockId::of(&genesis), &genesis)]).unwrap();
-    store.commit_rows(Vec::new(), &Watermark::after(&at[0], identity.network, 1)).unwrap();
+    let at = store
+        .append_group(&[(BlockId::of(&genesis), &genesis)])
+        .unwrap();
+    store
+        .commit_rows(Vec::new(), &Watermark::after(&at[0], identity.network, 1))
+        .unwrap();
     let store = Arc::new(store);
 
     disk.0.store(true, Ordering::SeqCst);
@@ -114,7 +121,12 @@ async fn after_a_failed_fsync_the_engine_ends_and_says_why() {
             authority: Arc::clone(&identity.authority),
             signer: Box::new(Arc::clone(&identity.signer)),
             policy: PlacePolicy::default(),
-            start: Start { v: 1, software: "test".into(), clock: "rtc".into(), trust: None },
+            start: Start {
+                v: 1,
+                software: "test".into(),
+                clock: "rtc".into(),
+                trust: None,
+            },
             may_sequence: true,
         }),
         store: Arc::clone(&store),
@@ -124,10 +136,21 @@ async fn after_a_failed_fsync_the_engine_ends_and_says_why() {
     .unwrap();
     // Its first vertex, with the charter, is what cannot be made durable.
     let patience = Duration::from_secs(10);
-    let fault = tokio::time::timeout(patience, engine.fault()).await.expect("a fault");
+    let fault = tokio::time::timeout(patience, engine.fault())
+        .await
+        .expect("a fault");
     let failed = matches!(fault, EngineError::Append(AppendError::SyncFailed(_)));
     assert!(failed, "{fault:?}");
-    assert!(engine.handle().status().await.is_err(), "nobody is left to answer");
-    tokio::time::timeout(patience, engine.stopped()).await.expect("an end").unwrap();
-    assert!(Arc::into_inner(store).is_some(), "nothing holds the store any more");
+    assert!(
+        engine.handle().status().await.is_err(),
+        "nobody is left to answer"
+    );
+    tokio::time::timeout(patience, engine.stopped())
+        .await
+        .expect("an end")
+        .unwrap();
+    assert!(
+        Arc::into_inner(store).is_some(),
+        "nothing holds the store any more"
+    );
 }

@@ -21,13 +21,20 @@ async fn agree(a: &Node, b: &Node) {
             return;
         }
         let waited = begun.elapsed();
-        assert!(waited < super::city::PATIENCE, "{x:#?}\n{y:#?}\n{}\n{}", a.log(), b.log());
+        assert!(
+            waited < super::city::PATIENCE,
+            "{x:#?}\n{y:#?}\n{}\n{}",
+            a.log(),
+            b.log()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 fn of<'a>(node: &'a City, others: &[&'a City]) -> Vec<city_node::config::Peer> {
-    let others = others.iter().filter(|other| other.report.peer_id != node.report.peer_id);
+    let others = others
+        .iter()
+        .filter(|other| other.report.peer_id != node.report.peer_id);
     others.map(|other| other.as_peer()).collect()
 }
 
@@ -36,12 +43,15 @@ fn of<'a>(node: &'a City, others: &[&'a City]) -> Vec<city_node::config::Peer> {
 async fn a_node_that_was_down_catches_up() {
     let root = directory();
     let cities = found(root.path(), 2);
-    let [kanazawa, komatsu] = &cities[..] else { unreachable!() };
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
     let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
     a.until("the peer", |status| status.peers.len() == 1).await;
     agree(&a, &b).await;
     b.stop().await;
-    a.until("the peer's end", |status| status.peers.is_empty()).await;
+    a.until("the peer's end", |status| status.peers.is_empty())
+        .await;
     let api = kanazawa.api(&a);
     let before = a.status().await.store.segment_bytes;
     let person = kanazawa.citizen(&api).await;
@@ -64,8 +74,15 @@ async fn a_node_that_was_down_catches_up() {
     agree(&a, &b).await;
     let status = b.status().await;
     assert_eq!(status.frontier.len(), 2, "{status:#?}");
-    let head = status.frontier.iter().find(|head| head.log == kanazawa.report.log).unwrap();
-    assert!(head.seq > grants / 256 && grants > 100, "{head:?} after {grants} grants");
+    let head = status
+        .frontier
+        .iter()
+        .find(|head| head.log == kanazawa.report.log)
+        .unwrap();
+    assert!(
+        head.seq > grants / 256 && grants > 100,
+        "{head:?} after {grants} grants"
+    );
     for node in [&a, &b] {
         node.check().await;
     }
@@ -86,12 +103,21 @@ async fn strangers_get_nothing_and_permissions_end() {
     for city in &cities {
         city.configure();
     }
-    let (a, b, c) = (cities[0].ready().await, cities[1].ready().await, cities[2].ready().await);
+    let (a, b, c) = (
+        cities[0].ready().await,
+        cities[1].ready().await,
+        cities[2].ready().await,
+    );
     agree(&a, &b).await;
 
     let stranger = Speaker::call(&cities[0], Keypair::generate_ed25519());
-    a.until("the stranger to be counted", |status| status.denied_strangers > 0).await;
-    let status = c.until("its calls to fail", |status| status.uptime_s >= 2).await;
+    a.until("the stranger to be counted", |status| {
+        status.denied_strangers > 0
+    })
+    .await;
+    let status = c
+        .until("its calls to fail", |status| status.uptime_s >= 2)
+        .await;
     assert!(status.peers.is_empty(), "{status:#?}");
     for node in [&a, &b] {
         let status = node.status().await;
@@ -113,7 +139,9 @@ async fn strangers_get_nothing_and_permissions_end() {
 async fn a_peer_that_comes_and_goes_is_greeted_each_time() {
     let root = directory();
     let cities = found(root.path(), 2);
-    let [kanazawa, komatsu] = &cities[..] else { unreachable!() };
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
     let b = komatsu.ready().await;
     let identity = load_identity(&kanazawa.data).unwrap();
     let api = komatsu.api(&b);
@@ -129,15 +157,23 @@ async fn a_peer_that_comes_and_goes_is_greeted_each_time() {
             let mut speaker = Speaker::instead_of(kanazawa, komatsu);
             speaker.connected().await;
             let first = speaker.hears().await;
-            assert!(matches!(first, Message::Hello(_)), "round {round}: {first:?}");
+            assert!(
+                matches!(first, Message::Hello(_)),
+                "round {round}: {first:?}"
+            );
             speaker.says(&hello(&identity)).await;
             // Many questions whose answers may come too late.
             for _ in 0..round * 4 {
-                speaker.says(&Message::Beacon(city_protocol::ids::Digest([9; 32]))).await;
+                speaker
+                    .says(&Message::Beacon(city_protocol::ids::Digest([9; 32])))
+                    .await;
             }
             for _ in 0..3 {
                 let next = speaker.hears().await;
-                assert!(!matches!(next, Message::Hello(_)), "round {round}: greeted twice");
+                assert!(
+                    !matches!(next, Message::Hello(_)),
+                    "round {round}: greeted twice"
+                );
             }
             speaker.hang_up().await;
         }

@@ -27,8 +27,12 @@ fn grow(city: &City, count: u64) -> u64 {
     let mut last = headers.last().expect("it has a vertex");
     let mut blocks: Vec<(BlockId, Vec<u8>)> = Vec::new();
     for i in 0..count {
-        let body =
-            Start { v: 1, software: format!("run {i}"), clock: "ntp".into(), trust: None };
+        let body = Start {
+            v: 1,
+            software: format!("run {i}"),
+            clock: "ntp".into(),
+            trust: None,
+        };
         let entries = [Entry::home_authored(Kind::Start, codec::encode(&body))];
         let body = encode_body(&entries);
         let mut header = last.header.clone();
@@ -40,7 +44,10 @@ fn grow(city: &City, count: u64) -> u64 {
         blocks.push((last.id, last.block.clone()));
     }
     for group in blocks.chunks(200) {
-        let group: Vec<_> = group.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
+        let group: Vec<_> = group
+            .iter()
+            .map(|(id, bytes)| (*id, bytes.as_slice()))
+            .collect();
         store.append_group(&group).unwrap();
     }
     store.close().unwrap();
@@ -58,7 +65,10 @@ async fn a_long_log_is_folded_again_in_time() {
 
     let begun = Instant::now();
     let node = city.ready().await;
-    println!("caught up {VERTICES} vertices and started in {:?}", begun.elapsed());
+    println!(
+        "caught up {VERTICES} vertices and started in {:?}",
+        begun.elapsed()
+    );
     assert!(node.log().contains("catching up"), "{}", node.log());
     assert!(begun.elapsed() < WITHIN, "{:?}", begun.elapsed());
     let status = node.status().await;
@@ -68,7 +78,10 @@ async fn a_long_log_is_folded_again_in_time() {
 
     let begun = Instant::now();
     let mut rebuild = Command::new(env!("CARGO_BIN_EXE_city-node"));
-    let ran = rebuild.args(["store", "rebuild", "--data-dir"]).arg(city.data.path()).output();
+    let ran = rebuild
+        .args(["store", "rebuild", "--data-dir"])
+        .arg(city.data.path())
+        .output();
     assert!(ran.unwrap().status.success());
     println!("made the index again in {:?}", begun.elapsed());
     assert!(begun.elapsed() < WITHIN, "{:?}", begun.elapsed());

@@ -47,11 +47,21 @@ impl Speaker {
         let peer = city.report.peer_id;
         let whitelist = Whitelist::default();
         whitelist.insert(peer, None).unwrap();
-        let address = city.config.network.listen[0].clone().with(Protocol::P2p(peer));
-        let config = NetConfig { bootstrap: vec![address], ..NetConfig::default() };
+        let address = city.config.network.listen[0]
+            .clone()
+            .with(Protocol::P2p(peer));
+        let config = NetConfig {
+            bootstrap: vec![address],
+            ..NetConfig::default()
+        };
         let (sender, events) = mpsc::channel(16);
         let (net, task) = net::start(config, keypair, whitelist, sender).unwrap();
-        Self { net, task, events, peer }
+        Self {
+            net,
+            task,
+            events,
+            peer,
+        }
     }
 
     /// Calls it as the (stopped) node of another city.
@@ -80,7 +90,10 @@ impl Speaker {
     }
 
     pub async fn says(&self, message: &Message) {
-        self.net.send(&self.peer, Channel::Sync, message.encode()).await.unwrap();
+        self.net
+            .send(&self.peer, Channel::Sync, message.encode())
+            .await
+            .unwrap();
     }
 
     /// Hangs up; gives what else was heard.
@@ -90,7 +103,10 @@ impl Speaker {
         while let Some(event) = self.events.recv().await {
             heard.push(event);
         }
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.task)
+            .await
+            .unwrap()
+            .unwrap();
         heard
     }
 }
