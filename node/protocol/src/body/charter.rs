@@ -7,13 +7,12 @@ use crate::amount::Timestamp;
 use crate::crypto::{Algorithm, PublicKey, TAG_CHARTER};
 use crate::ids::{LogId, NetworkId, sha256};
 use crate::json;
+use crate::pki::MAX_INTERMEDIATES;
 use crate::refusal::Refusal;
 use crate::region::Region;
 
 /// Most officers of a municipality: their raw keys stand in the charter.
 pub(super) const MAX_OFFICERS: usize = 9;
-/// Most intermediate certificates between a node certificate and a root.
-pub(super) const MAX_CHAIN: usize = 3;
 /// Most witnesses that a charter names (DESIGN §5).
 pub(super) const MAX_WITNESSES: usize = 7;
 
@@ -85,7 +84,7 @@ impl Charter {
             && charter.suite == crate::genesis::SUITE_DILITHIUM5_NTRU
             && officers.keys.len() <= MAX_OFFICERS
             && (1..=known).contains(&officers.k)
-            && charter.chain.len() <= MAX_CHAIN
+            && charter.chain.len() <= MAX_INTERMEDIATES
             && charter.witnesses.len() <= MAX_WITNESSES;
         if !plausible {
             return Err(Refusal::BadField);
@@ -94,7 +93,11 @@ impl Charter {
         let mut ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
         ids.sort_unstable();
         ids.dedup();
-        if ids.len() == keys.len() { Ok(charter) } else { Err(Refusal::BadField) }
+        if ids.len() == keys.len() {
+            Ok(charter)
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 
     /// The officers' keys.
@@ -102,7 +105,11 @@ impl Charter {
     /// # Errors
     /// [`Refusal::BadKey`].
     pub fn officer_keys(&self) -> Result<Vec<PublicKey>, Refusal> {
-        self.officers.keys.iter().map(|o| PublicKey::new(o.alg, &o.key)).collect()
+        self.officers
+            .keys
+            .iter()
+            .map(|o| PublicKey::new(o.alg, &o.key))
+            .collect()
     }
 
     /// The log that these charter bytes found: SHA-256(tag ‖ body).
