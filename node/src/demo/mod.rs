@@ -2,11 +2,13 @@
 //! transfer from the first municipality to the second, told as a story.
 //!
 //! `cast` who takes part · `receivers` the serial lines · `nodes` the processes · `story` what happens ·
-//! `report` what is printed. Nothing in it is a stand-in: it uses the daemon, the API and the client
-//! library that everybody uses.
+//! `payment` its middle, `agreement` its end · `report` what is printed. Nothing in it is a stand-in: it
+//! uses the daemon, the API and the client library that everybody uses.
 
+mod agreement;
 mod cast;
 mod nodes;
+mod payment;
 mod receivers;
 mod report;
 mod story;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,6 +132,8 @@ impl Engine {
             waiting: HashMap::new(),
             next_ticket: 0,
             handled: 0,
+            settled: true,
+            settling: Arc::default(),
         };
         let (ended, end) = oneshot::channel();
         thread::Builder::new()
@@ -219,6 +222,9 @@ struct CommitThread {
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
     handled: usize,
+    /// Whether nothing was indexed since the index was last told to write.
+    settled: bool,
+    settling: Arc<AtomicBool>,
 }
 
 impl CommitThread {
@@ -236,8 +242,28 @@ impl CommitThread {
             self.take(request);
             self.collect(runtime, &mut inbox);
             self.commit()?;
+            if inbox.is_empty() {
+                self.settle(runtime);
+            }
         }
         Ok(())
+    }
+
+    /// While nothing else waits the index writes what it holds back, on a thread of its own.
+    fn settle(&mut self, runtime: &Handle) {
+        if self.settled || self.settling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.settled = true;
+        let (store, settling) = (Arc::clone(&self.store), Arc::clone(&self.settling));
+        runtime.spawn_blocking(move || {
+            if let Err(error) = store.settle() {
+                // The next commit fails with it, and that ends the process.
+                tracing::error!(%error, "the index could not be written");
+            }
+            drop(store);
+            settling.store(false, Ordering::Release);
+        });
     }
 
     /// Takes what waits; lingers for more while something is being verified.
@@ -323,7 +349,7 @@ impl CommitThread {
     }
 
     /// Appends, fsyncs and indexes. The inner error is a refusal after which the node goes on.
-    fn write(&self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
+    fn write(&mut self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
         let blocks: Vec<(BlockId, &[u8])> = changes
             .blocks
             .iter()
@@ -356,6 +382,7 @@ impl CommitThread {
             .collect();
         rows.extend(changes.rows);
         self.store.commit_rows(rows, &watermark)?;
+        self.settled = false;
         Ok(Ok(()))
     }
 

@@ -64,7 +64,8 @@ async fn a_full_disk_refuses_and_recovers() {
             node.log()
         );
         std::fs::remove_file(&filler).unwrap();
-        booked.push(send(&api, &person, 1).await.unwrap());
+        let sent = send(&api, &person, 1).await;
+        booked.push(sent.unwrap_or_else(|error| panic!("{error}\n{}", node.log())));
     }
     for identity in &booked {
         api.transfer_state(identity).await.unwrap();

@@ -25,6 +25,7 @@ fn grow(city: &City, count: u64) -> u64 {
     let blocks = store.blocks_from(Position::START);
     let headers = blocks.filter_map(|block| SignedHeader::read(&block.unwrap().bytes).ok());
     let mut last = headers.last().expect("it has a vertex");
+    let mut blocks: Vec<(BlockId, Vec<u8>)> = Vec::new();
     for i in 0..count {
         let body = Start {
             v: 1,
@@ -39,9 +40,15 @@ fn grow(city: &City, count: u64) -> u64 {
         (header.parents, header.to, header.body) = (Vec::new(), Vec::new(), BlockId::of(&body));
         header.entries_root = Digest(merkle_root(&[entries[0].leaf()]));
         last = SignedHeader::sign(header, &*identity.signer);
-        store
-            .append_group(&[(last.header.body, &body), (last.id, &last.block)])
-            .unwrap();
+        blocks.push((last.header.body, body));
+        blocks.push((last.id, last.block.clone()));
+    }
+    for group in blocks.chunks(200) {
+        let group: Vec<_> = group
+            .iter()
+            .map(|(id, bytes)| (*id, bytes.as_slice()))
+            .collect();
+        store.append_group(&group).unwrap();
     }
     store.close().unwrap();
     last.header.seq

@@ -546,7 +546,7 @@ fn a_rebuild_stays_within_512_mb() {
     let (store, _) = open(dir.path());
     let mut dice = Dice::new();
     let start = Watermark::start(genesis(), 0);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     for _ in 0..3_000 {
         let mut row = || {
             let mut key = vec![b't'];
