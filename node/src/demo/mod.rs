@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use report::Teller;
+use report::{Report, Teller};
 use story::Stage;
 
 /// What the command line asks of the demo.
@@ -69,7 +69,15 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         }
     };
     let cleared = stage.clear().await;
-    let (report, people) = told?;
+    let (report, people) = match told {
+        Ok(told) => told,
+        Err(error) => {
+            if options.json {
+                println!("{}", Report::failed(&error, &teller));
+            }
+            return Err(error);
+        }
+    };
     cleared.context("a node did not stop as it should")?;
     if options.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -78,9 +86,9 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         println!("told in {:.1} s", teller.elapsed().as_secs_f64());
         if let Some(keep) = &options.keep {
             println!(
-                "data kept in {} — try: city-node store verify --data-dir {}/17201",
+                "data kept in {} — try: city-node store verify --data-dir {}",
                 keep.display(),
-                keep.display()
+                keep.join(stage.first_directory()).display()
             );
         }
     }

@@ -239,6 +239,13 @@ impl Stage {
         }
     }
 
+    /// Name of the first municipality's data directory.
+    pub(super) fn first_directory(&self) -> &str {
+        self.cast
+            .first()
+            .map_or("", |city| city.plan.region.municipality())
+    }
+
     /// Stops what was started, in order; the first failure is told after all were tried.
     pub(super) async fn clear(&mut self) -> Result<()> {
         let stops = self.nodes.drain(..).map(Node::stop);
@@ -252,6 +259,12 @@ impl Stage {
             first = first.and(stopped);
         }
         self.receivers.clear();
+        for city in &mut self.cast {
+            // Its pseudo-terminal is gone; the name may soon be somebody else's terminal.
+            if city.config.gnss.device.take().is_some() {
+                first = first.and(write_config(&city.data, &city.config).map_err(Into::into));
+            }
+        }
         first
     }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use city_protocol::region::Region;
 use city_protocol::sync::Message;
 use city_protocol::trust::{KeyAnnouncement, PeerId, TransportSigner};
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::Lane;
+use super::lane::{Greeting, Lane};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{NetCommand, NetEvent, NetHandle};
 
@@ -53,6 +54,8 @@ pub struct Bridge {
     pub key: TransportKey,
     /// The node certificate and its chain.
     pub announcement: KeyAnnouncement,
+    /// The regions for which the whitelist names its peers.
+    pub regions: HashMap<PeerId, Region>,
 }
 
 /// A whitelisted peer, connected or with something of an earlier connection still under way.
@@ -120,7 +123,12 @@ impl Bridge {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
                 let signed = self.announcement.sign(&self.key, nonce, utc());
-                let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), signed, before);
+                let region = self.regions.get(&id).cloned();
+                let greeting = Greeting {
+                    announcement: signed,
+                    region,
+                };
+                let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
                 known.lane = Some(lane);
                 known.ungreeted += 1;
                 known.closing = false;

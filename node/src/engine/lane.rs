@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use city_protocol::Refusal;
+use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{PeerId, SignedData};
@@ -30,6 +31,14 @@ const OUTBOX_BYTES: usize = 16 << 20;
 
 type Frame = (Channel, Vec<u8>);
 
+/// What the engine needs for a new connection's hello.
+pub(super) struct Greeting {
+    /// Our announcement.
+    pub(super) announcement: SignedData,
+    /// The region for which the whitelist names the peer.
+    pub(super) region: Option<Region>,
+}
+
 /// One connection, as the bridge holds it.
 pub(super) struct Lane {
     frames: mpsc::Sender<Frame>,
@@ -46,7 +55,7 @@ impl Lane {
         peer: PeerId,
         engine: EngineHandle,
         net: NetHandle,
-        announcement: SignedData,
+        greeting: Greeting,
         earlier: Option<JoinHandle<()>>,
     ) -> Self {
         let (frames, inbox) = mpsc::channel(PEER_FRAMES);
@@ -61,7 +70,15 @@ impl Lane {
                 // If it panicked there is nothing to wait for any more.
                 let _over = earlier.await;
             }
-            tell(&engine, Input::Connected(peer, Box::new(announcement))).await;
+            let Greeting {
+                announcement,
+                region,
+            } = greeting;
+            tell(
+                &engine,
+                Input::Connected(peer, Box::new(announcement), region),
+            )
+            .await;
             forward(peer, &engine, in_turn, counted).await;
             tell(&engine, Input::Disconnected(peer)).await;
         });
