@@ -437,7 +437,7 @@ fn limit_of_one(bench: &Bench) -> f64 {
     let mut verify = time(50, || {
         key.public()
             .verify(TAG_VERTEX, &message, &signature)
-            .expect("good")
+            .expect("good");
     });
     let mut sign = time(50, || drop(key.sign(TAG_VERTEX, &message)));
     let path: &Path = bench._dir.path();

@@ -177,7 +177,7 @@ impl Replica {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
             Input::Place(ticket, request) => {
-                self.hold_place(ticket, request, now, history, &mut out)
+                self.hold_place(ticket, request, now, history, &mut out);
             }
             Input::Vertex(from, vertex, bytes) => {
                 self.received_bytes(&from, bytes);
