@@ -17,8 +17,9 @@ use super::watermark::{RebuildReason, WATERMARK_LEN, Watermark};
 /// The longest key or value in bytes. With bigger rows sled moves pages into files that it never fsyncs,
 /// and its memory grows.
 pub const MAX_ROW: usize = 256;
-/// The most rows of one commit: 256 entries of a vertex with a few rows each, several vertices a group.
-pub const MAX_ROWS: usize = 1 << 16;
+/// The most rows of one commit. A group of vertices has some thousands; a log that convicts itself is folded
+/// again in one commit, and 100,000 accounts and transfers must fit. About 150 MB, for that moment only.
+pub const MAX_ROWS: usize = 1 << 19;
 /// Memory for sled's page cache. A hint: it takes several times as much.
 const CACHE: u64 = 32 << 20;
 /// How often sled writes its buffers out. After a kill at most this much is indexed again from the log;
@@ -176,7 +177,7 @@ impl Index {
         mark: &Watermark,
     ) -> Result<(), IndexError> {
         if rows.len() > MAX_ROWS {
-            return Err(IndexError::BadRow("more than 65,536 rows in one commit"));
+            return Err(IndexError::BadRow("more rows than MAX_ROWS in one commit"));
         }
         let count = rows.len();
         let mut batch = sled::Batch::default();
