@@ -13,8 +13,8 @@ fn city_node() -> Command {
 /// The recorded data, or `None` with a word about it.
 fn data() -> Option<PathBuf> {
     let given = std::env::var_os("CITY_NODE_TEST_DATA").map(PathBuf::from);
-    let dir = given
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    let dir =
+        given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
     if dir.is_dir() {
         return Some(dir);
     }
@@ -23,9 +23,21 @@ fn data() -> Option<PathBuf> {
 }
 
 fn demo(args: &[&str]) -> Value {
-    let run = city_node().arg("demo").arg("--json").args(args).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "{args:?}: {}\n{out}\n{err}", run.status);
+    let run = city_node()
+        .arg("demo")
+        .arg("--json")
+        .args(args)
+        .output()
+        .unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    assert!(
+        run.status.success(),
+        "{args:?}: {}\n{out}\n{err}",
+        run.status
+    );
     serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
 }
 
@@ -45,8 +57,10 @@ fn check_agreement(story: &Value) {
 
 fn amounts(story: &Value) -> Vec<String> {
     let balances = story["nodes"][0]["balances"].as_object().unwrap();
-    let mut amounts: Vec<String> =
-        balances.values().map(|v| v.as_str().unwrap().to_owned()).collect();
+    let mut amounts: Vec<String> = balances
+        .values()
+        .map(|v| v.as_str().unwrap().to_owned())
+        .collect();
     amounts.sort();
     amounts
 }
@@ -58,9 +72,16 @@ fn three_municipalities_move_123_45_and_agree() {
     let story = demo(&["--keep", dir.to_str().unwrap()]);
     check_agreement(&story);
     assert_eq!(amounts(&story), ["123.45", "876.55"]);
-    let regions: Vec<_> =
-        story["nodes"].as_array().unwrap().iter().map(|n| n["region"].clone()).collect();
-    assert_eq!(regions, ["Asia/JP/17/17201", "Asia/JP/17/17203", "Asia/JP/17/17210"]);
+    let regions: Vec<_> = story["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n["region"].clone())
+        .collect();
+    assert_eq!(
+        regions,
+        ["Asia/JP/17/17201", "Asia/JP/17/17203", "Asia/JP/17/17210"]
+    );
     for node in story["nodes"].as_array().unwrap() {
         let place = &node["place"];
         let code = node["region"].as_str().unwrap().rsplit('/').next().unwrap();
@@ -70,13 +91,26 @@ fn three_municipalities_move_123_45_and_agree() {
         assert!(reasons.contains(&"simulated".into()), "{place}");
         assert!(place["satellites_used"].as_u64().unwrap() >= 4, "{place}");
     }
-    assert!(story["steps"].as_array().unwrap().len() >= 8, "{:#}", story["steps"]);
+    assert!(
+        story["steps"].as_array().unwrap().len() >= 8,
+        "{:#}",
+        story["steps"]
+    );
 
     // What was kept is a data directory like any other: it verifies, and folds to the same again.
     for code in ["17201", "17203", "17210"] {
         let data = dir.join(code);
-        for command in [["store", "verify"], ["store", "rebuild"], ["store", "verify"]] {
-            let run = city_node().args(command).arg("--data-dir").arg(&data).output().unwrap();
+        for command in [
+            ["store", "verify"],
+            ["store", "rebuild"],
+            ["store", "verify"],
+        ] {
+            let run = city_node()
+                .args(command)
+                .arg("--data-dir")
+                .arg(&data)
+                .output()
+                .unwrap();
             let err = String::from_utf8_lossy(&run.stderr);
             assert!(run.status.success(), "{command:?} {code}: {err}");
         }
@@ -88,14 +122,24 @@ fn an_old_recording_is_refused_unless_it_is_declared() {
     let Some(data) = data() else { return };
     let capture = data.join("gnss/rtklib/ubx_20080526.ubx");
     let boundaries = data.join("boundaries/jp_s0010/N03-21_19_210101.json");
-    let args =
-        ["--replay", capture.to_str().unwrap(), "--boundaries", boundaries.to_str().unwrap()];
+    let args = [
+        "--replay",
+        capture.to_str().unwrap(),
+        "--boundaries",
+        boundaries.to_str().unwrap(),
+    ];
     let story = demo(&args);
     check_agreement(&story);
     let place = &story["nodes"][0]["place"];
     assert_eq!(story["nodes"][0]["region"], "Asia/JP/19/19209");
     assert_eq!(place["municipality"], "19209");
-    assert!(place["reasons"].as_array().unwrap().contains(&"receiver-time-differs".into()), "{place}");
+    assert!(
+        place["reasons"]
+            .as_array()
+            .unwrap()
+            .contains(&"receiver-time-differs".into()),
+        "{place}"
+    );
     assert_eq!(story["refusal"]["code"], "place-insufficient");
     assert_eq!(amounts(&story), ["0.00", "1000.00"]);
 
@@ -103,7 +147,13 @@ fn an_old_recording_is_refused_unless_it_is_declared() {
     check_agreement(&story);
     let place = &story["nodes"][0]["place"];
     assert_eq!(place["municipality"], "19209");
-    assert!(place["reasons"].as_array().unwrap().contains(&"recorded".into()), "{place}");
+    assert!(
+        place["reasons"]
+            .as_array()
+            .unwrap()
+            .contains(&"recorded".into()),
+        "{place}"
+    );
     assert!(story["refusal"].is_null());
     assert_eq!(amounts(&story), ["123.45", "876.55"]);
 }
@@ -117,7 +167,10 @@ fn mistakes_on_the_command_line_are_explained() {
         assert!(err.contains(expected), "{args:?}: {err}");
     };
     check(&["--assume-recorded"], "--replay");
-    check(&["--replay", "/nonexistent", "--boundaries", "/nonexistent"], "/nonexistent");
+    check(
+        &["--replay", "/nonexistent", "--boundaries", "/nonexistent"],
+        "/nonexistent",
+    );
     let full = tempfile::tempdir().unwrap();
     std::fs::write(full.path().join("x"), "x").unwrap();
     check(&["--keep", full.path().to_str().unwrap()], "not empty");
@@ -150,16 +203,24 @@ fn an_interrupted_demo_leaves_no_process_behind() {
             .unwrap();
         let begun = Instant::now();
         while processes_of(&dir).is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "no node was started");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no node was started"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
-        let killed = Command::new("kill").args([signal, &running.id().to_string()]).status();
+        let killed = Command::new("kill")
+            .args([signal, &running.id().to_string()])
+            .status();
         assert!(killed.unwrap().success());
         let ended = running.wait().unwrap();
         assert!(!ended.success(), "{signal}");
         let begun = Instant::now();
         while !processes_of(&dir).is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(8), "{signal}: nodes outlive the demo");
+            assert!(
+                begun.elapsed() < Duration::from_secs(8),
+                "{signal}: nodes outlive the demo"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

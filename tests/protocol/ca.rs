@@ -44,13 +44,28 @@ impl Ca {
     pub(crate) fn new(name: &str, begin: Timestamp) -> Self {
         let key = super::keys::signing_key(name);
         let subject = common_name(name).unwrap();
-        let basic = BasicConstraints { ca: true, path_len_constraint: None };
+        let basic = BasicConstraints {
+            ca: true,
+            path_len_constraint: None,
+        };
         let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
         let mut extensions = vec![extension(&basic, true), extension(&usage, true)];
         extensions.extend(identifiers(key.public(), key.public()));
-        let der = build(&key, &subject, subject.clone(), extensions, key.public(), begin);
+        let der = build(
+            &key,
+            &subject,
+            subject.clone(),
+            extensions,
+            key.public(),
+            begin,
+        );
         let root = Root::new(der, "Asia/JP".parse().unwrap()).unwrap();
-        Self { key, name: subject, begin, root }
+        Self {
+            key,
+            name: subject,
+            begin,
+            root,
+        }
     }
 
     pub(crate) fn node(&self, region: &Region, key: &PublicKey, peer_id: &str) -> Vec<u8> {
@@ -59,7 +74,12 @@ impl Ca {
         self.sign(region.as_str(), extensions, key)
     }
 
-    pub(crate) fn client(&self, account: &AccountId, key: &PublicKey, kem: &KemPublicKey) -> Vec<u8> {
+    pub(crate) fn client(
+        &self,
+        account: &AccountId,
+        key: &PublicKey,
+        kem: &KemPublicKey,
+    ) -> Vec<u8> {
         let mut extensions = self.leaf(key, &[ID_KP_CLIENT_AUTH]);
         extensions.push(kem_extension(kem));
         self.sign(account.as_str(), extensions, key)
@@ -74,7 +94,14 @@ impl Ca {
     }
 
     fn sign(&self, name: &str, extensions: Vec<Extension>, key: &PublicKey) -> Vec<u8> {
-        build(&self.key, &self.name, common_name(name).unwrap(), extensions, key, self.begin)
+        build(
+            &self.key,
+            &self.name,
+            common_name(name).unwrap(),
+            extensions,
+            key,
+            self.begin,
+        )
     }
 }
 
@@ -93,10 +120,16 @@ fn build(
     let validity = Validity::new(time(begin), time(ten_years));
     let mut serial = sha256(&[b"serial", key.as_bytes()])[..20].to_vec();
     serial[0] = serial[0] & 0x7f | 0x40;
-    let form = Form { issuer: issuer_name.clone(), subject, extensions };
+    let form = Form {
+        issuer: issuer_name.clone(),
+        subject,
+        extensions,
+    };
     let serial = SerialNumber::new(&serial).unwrap();
     let builder = CertificateBuilder::new(form, serial, validity, key_info(key)).unwrap();
-    let certificate = builder.build::<_, CertificateSignature>(&CertificateSigner(issuer)).unwrap();
+    let certificate = builder
+        .build::<_, CertificateSignature>(&CertificateSigner(issuer))
+        .unwrap();
     certificate.to_der().unwrap()
 }
 
@@ -106,11 +139,16 @@ fn identifiers(key: &PublicKey, issuer: &PublicKey) -> [Extension; 2] {
         key_identifier: Some(octets(issuer)),
         ..AuthorityKeyIdentifier::default()
     };
-    [extension(&SubjectKeyIdentifier(octets(key)), false), extension(&authority, false)]
+    [
+        extension(&SubjectKeyIdentifier(octets(key)), false),
+        extension(&authority, false),
+    ]
 }
 
 fn extension<T: Encode + AssociatedOid>(value: &T, critical: bool) -> Extension {
-    (critical, value).to_extension(&Name::default(), &[]).unwrap()
+    (critical, value)
+        .to_extension(&Name::default(), &[])
+        .unwrap()
 }
 
 struct Form {

@@ -1,14 +1,13 @@
 //! Catching up: late joiners, long backlogs, partitions, things that arrive in the wrong order.
 
-use std::collections::BTreeSet;
-
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{Input, MAX_AHEAD_MS};
 use city_protocol::stage::Submission;
 use city_protocol::sync::{Channel, INITIAL_CREDIT, Message};
 use city_protocol::vertex::SignedHeader;
 
-use super::world::{HAKUSAN, KANAZAWA, KOMATSU, Person, World, signed};
+use super::people::{Person, signed};
+use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 #[test]
 fn a_late_joiner_catches_up_from_nothing() {
@@ -53,8 +52,16 @@ fn a_backlog_beyond_the_credit_window_arrives_whole() {
     let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
     let jiro = world.citizen("jiro", KANAZAWA);
     backlog(&mut world, &hanako, &jiro, 1500);
-    let size: usize = world.homes[KANAZAWA].disk.blocks.values().map(Vec::len).sum();
-    assert!(size as u64 > 2 * INITIAL_CREDIT, "{size} bytes do not exceed the window");
+    let size: usize = world.homes[KANAZAWA]
+        .disk
+        .blocks
+        .values()
+        .map(Vec::len)
+        .sum();
+    assert!(
+        size as u64 > 2 * INITIAL_CREDIT,
+        "{size} bytes do not exceed the window"
+    );
     world.connect(KANAZAWA, KOMATSU);
     world.run();
     world.assert_in_step(&[KANAZAWA, KOMATSU]);
@@ -97,7 +104,10 @@ fn a_long_catch_up_is_not_given_up_while_it_moves() {
     }
     world.assert_in_step(&[KANAZAWA, KOMATSU]);
     let vertices = world.homes[KANAZAWA].row(&hanako.home_log).seq as usize;
-    assert_eq!(world.homes[KANAZAWA].vertices_sent, vertices, "nothing was asked for twice");
+    assert_eq!(
+        world.homes[KANAZAWA].vertices_sent, vertices,
+        "nothing was asked for twice"
+    );
 }
 
 #[test]
@@ -114,7 +124,10 @@ fn two_halves_of_a_network_work_apart_and_heal() {
     // 金沢 alone; 小松 and 白山 together.
     let alone = world.transfer(&hanako, &saburo, "2.00").unwrap();
     world.accept(&taro, &early).unwrap();
-    assert_eq!(world.accept(&saburo, &alone).unwrap_err(), Refusal::UnknownTransfer);
+    assert_eq!(
+        world.accept(&saburo, &alone).unwrap_err(),
+        Refusal::UnknownTransfer
+    );
     world.run();
     world.pass(86_400_000);
     assert!(world.in_step(&[KOMATSU, HAKUSAN]));
@@ -125,7 +138,13 @@ fn two_halves_of_a_network_work_apart_and_heal() {
     world.run();
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
     world.audit();
-    assert_eq!(world.homes[KOMATSU].row(&hanako.home_log).totals.settled_out, 300);
+    assert_eq!(
+        world.homes[KOMATSU]
+            .row(&hanako.home_log)
+            .totals
+            .settled_out,
+        300
+    );
 }
 
 #[test]
@@ -146,7 +165,11 @@ fn a_vertex_whose_parent_is_unknown_waits_and_asks_for_it() {
     let input = world.receive(HAKUSAN, world.homes[KOMATSU].peer(), Channel::Live, &frame);
     world.tell(HAKUSAN, input);
     world.commit(HAKUSAN);
-    assert_eq!(world.homes[HAKUSAN].row(&taro.home_log).seq, 2, "the acceptance waits");
+    assert_eq!(
+        world.homes[HAKUSAN].row(&taro.home_log).seq,
+        2,
+        "the acceptance waits"
+    );
     world.run();
     world.assert_in_step(&[KOMATSU, HAKUSAN]);
 }
@@ -206,90 +229,4 @@ fn a_vertex_from_the_future_waits_until_its_time_has_come() {
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
     // Meanwhile nobody signed what rests on the future, and nobody is frozen.
     assert!(world.homes.iter().all(|home| home.frozen.is_empty()));
-}
-
-/// A splitmix64 generator: the seed is printed and can be given back.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "a random test takes its seed back")]
-        let given = std::env::var("CITY_NODE_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or(0x5eed);
-        println!("CITY_NODE_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
-
-#[test]
-fn whatever_happens_in_between_everybody_ends_in_step() {
-    let mut dice = Dice::new();
-    let mut world = World::connected();
-    let people: Vec<_> = ["hanako", "taro", "saburo"]
-        .iter()
-        .enumerate()
-        .map(|(home, name)| world.rich_citizen(name, home, "100.00"))
-        .collect();
-    world.run();
-    let mut sent = Vec::new();
-    let mut links: BTreeSet<(usize, usize)> = [(0, 1), (0, 2), (1, 2)].into();
-    for _ in 0..250 {
-        let (a, b) = (dice.below(3) as usize, dice.below(3) as usize);
-        match dice.below(12) {
-            0..=3 if a != b => {
-                if let Ok(booked) = world.transfer(&people[a], &people[b], "0.50") {
-                    sent.push((b, booked));
-                }
-            }
-            4..=6 if !sent.is_empty() => {
-                let pick = dice.below(sent.len() as u64) as usize;
-                let (to, booked) = &sent[pick];
-                if world.accept(&people[*to], booked).is_ok() {
-                    sent.swap_remove(pick);
-                }
-            }
-            7 if links.remove(&(a.min(b), a.max(b))) => world.disconnect(a, b),
-            8 if a != b && links.insert((a.min(b), a.max(b))) => world.connect(a, b),
-            9 => {
-                links.retain(|(x, y)| ![*x, *y].contains(&a));
-                world.restart(a);
-            }
-            10 => world.homes[a].disk_is_full = dice.below(2) == 0,
-            _ => {
-                for _ in 0..dice.below(20) {
-                    world.deliver();
-                }
-            }
-        }
-        world.now = world.now.plus_ms(dice.below(2_000));
-    }
-    for home in &mut world.homes {
-        home.disk_is_full = false;
-    }
-    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
-        if links.insert((a, b)) {
-            world.connect(a, b);
-        }
-    }
-    for _ in 0..10 {
-        world.pass(61_000);
-    }
-    for (to, booked) in sent {
-        world.accept(&people[to], &booked).unwrap();
-        world.run();
-    }
-    world.assert_in_step(&[0, 1, 2]);
-    world.audit();
-    assert!(world.homes.iter().all(|home| home.frozen.is_empty() && home.disconnected.is_empty()));
-    let open: u64 =
-        people.iter().map(|p| world.homes[0].row(&p.home_log).totals.open_out).sum();
-    assert_eq!(open, 0, "everything that was sent is settled");
 }

@@ -30,9 +30,8 @@ fn fault_entries(world: &World, home: usize) -> Vec<Fault> {
     let h = &world.homes[home];
     let disk = h.disk.read();
     let vertices = (1..=h.row(&h.log()).seq).map(|seq| disk.vertex_at(&h.log(), 1, seq).unwrap());
-    let entries = vertices.flat_map(|id| {
-        decode_body(&h.disk.blocks[&disk.vertex(&id).unwrap().body]).unwrap()
-    });
+    let entries = vertices
+        .flat_map(|id| decode_body(&h.disk.blocks[&disk.vertex(&id).unwrap().body]).unwrap());
     entries
         .filter(|entry| entry.kind == Kind::Fault)
         .map(|entry| Fault::read(&entry.body).unwrap())
@@ -42,7 +41,10 @@ fn fault_entries(world: &World, home: usize) -> Vec<Fault> {
 /// Two vertices at the position after the head.
 fn two_faced(world: &World) -> (Vertex, Vertex) {
     let liar = Liar::new(world, KANAZAWA);
-    (liar.sign(world, &[start("one")]), liar.sign(world, &[start("two")]))
+    (
+        liar.sign(world, &[start("one")]),
+        liar.sign(world, &[start("two")]),
+    )
 }
 
 #[test]
@@ -78,7 +80,11 @@ fn two_vertices_at_one_position_convict_their_author_everywhere() {
     world.run();
     for home in HONEST {
         assert_eq!(frozen(&world, home, &log), Some(Frozen::Equivocation(cut)));
-        assert_eq!(head(&world, home, &log), (cut, cut_id), "the state is that of the cut");
+        assert_eq!(
+            head(&world, home, &log),
+            (cut, cut_id),
+            "the state is that of the cut"
+        );
         assert_eq!(world.homes[home].available(&hanako), 900);
         assert_eq!(world.homes[home].row(&log).totals.settled_out, 100);
         let entered = fault_entries(&world, home);
@@ -93,7 +99,12 @@ fn two_vertices_at_one_position_convict_their_author_everywhere() {
     // What was taken long ago does not wait again after the fold.
     let waiting = |world: &World| {
         let table = city_protocol::ledger::Table::Incoming as u8;
-        world.homes[KOMATSU].disk.rows.keys().filter(|key| key[0] == table).count()
+        world.homes[KOMATSU]
+            .disk
+            .rows
+            .keys()
+            .filter(|key| key[0] == table)
+            .count()
     };
     assert_eq!(waiting(&world), 0);
     // Nothing more of it counts, and nobody changes their mind after a restart.
@@ -104,8 +115,14 @@ fn two_vertices_at_one_position_convict_their_author_everywhere() {
     // The convicted home itself learns of it, and stops.
     world.connect(KANAZAWA, KOMATSU);
     world.run();
-    assert_eq!(frozen(&world, KANAZAWA, &log), Some(Frozen::Equivocation(cut)));
-    assert_eq!(world.transfer(&hanako, &taro, "1.00").unwrap_err(), Refusal::NotSequencing);
+    assert_eq!(
+        frozen(&world, KANAZAWA, &log),
+        Some(Frozen::Equivocation(cut))
+    );
+    assert_eq!(
+        world.transfer(&hanako, &taro, "1.00").unwrap_err(),
+        Refusal::NotSequencing
+    );
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
 }
 
@@ -186,7 +203,11 @@ fn two_long_branches_are_walked_back_to_where_they_part() {
     world.connect(KOMATSU, HAKUSAN);
     world.run();
     for home in HONEST {
-        assert_eq!(frozen(&world, home, &log), Some(Frozen::Equivocation(cut)), "home {home}");
+        assert_eq!(
+            frozen(&world, home, &log),
+            Some(Frozen::Equivocation(cut)),
+            "home {home}"
+        );
     }
     world.assert_in_step(&HONEST);
     world.audit();
@@ -255,12 +276,18 @@ fn citing_beyond_the_cut_is_invalid_after_the_own_fault_entry() {
     let fault = Entry::home_authored(Kind::Fault, codec::encode(&fault));
     let first = liar.sign(&world, std::slice::from_ref(&fault));
     give(&mut world, KOMATSU, HAKUSAN, &first);
-    assert_eq!(frozen(&world, HAKUSAN, &hanako.home_log), Some(Frozen::Equivocation(cut - 1)));
+    assert_eq!(
+        frozen(&world, HAKUSAN, &hanako.home_log),
+        Some(Frozen::Equivocation(cut - 1))
+    );
     assert_eq!(frozen(&world, HAKUSAN, &taro.home_log), None);
     liar.follow(&first);
     let second = liar.sign(&world, std::slice::from_ref(&accepted.receipt.entry));
     give(&mut world, KOMATSU, HAKUSAN, &second);
-    assert_eq!(frozen(&world, HAKUSAN, &taro.home_log), Some(Frozen::Invalid(liar.seq - 1)));
+    assert_eq!(
+        frozen(&world, HAKUSAN, &taro.home_log),
+        Some(Frozen::Invalid(liar.seq - 1))
+    );
     let reason = world.homes[HAKUSAN].frozen.last().unwrap().2;
     assert_eq!(reason, Some(Refusal::BadCite));
 }
@@ -272,7 +299,10 @@ fn a_forged_proof_convicts_nobody_but_its_sender() {
     world.run();
     let log = world.homes[KANAZAWA].log();
     let liar = Liar::new(&world, KANAZAWA);
-    let (one, two) = (liar.sign(&world, &[start("one")]), liar.sign(&world, &[start("two")]));
+    let (one, two) = (
+        liar.sign(&world, &[start("one")]),
+        liar.sign(&world, &[start("two")]),
+    );
     let mut later = Liar::new(&world, KANAZAWA);
     later.seq += 1;
     let elsewhere = later.sign(&world, &[start("three")]);
@@ -290,7 +320,10 @@ fn a_forged_proof_convicts_nobody_but_its_sender() {
         let proof = Message::Proof(a.clone().into(), b.clone().into());
         world.tell(HAKUSAN, Input::Message(peer, Channel::Live, proof));
         world.commit(HAKUSAN);
-        assert_eq!(world.homes[HAKUSAN].disconnected.pop(), Some((peer, expected)));
+        assert_eq!(
+            world.homes[HAKUSAN].disconnected.pop(),
+            Some((peer, expected))
+        );
         assert!(world.homes[HAKUSAN].disk == before);
         assert_eq!(frozen(&world, HAKUSAN, &log), None);
     }
@@ -309,11 +342,18 @@ fn a_home_whose_disk_went_back_takes_its_log_from_others_and_signs_no_position_t
     world.restart(KANAZAWA);
     // A transfer waits in the open vertex while the lost one comes back.
     let body = world.transfer_body(&hanako, &jiro, "2.00");
-    let transfer = super::world::signed(body, &hanako).unwrap();
+    let transfer = super::people::signed(body, &hanako).unwrap();
     world.connect(KANAZAWA, KOMATSU);
-    let ticket = world.ask(KANAZAWA, city_protocol::stage::Submission::Transfer(transfer));
+    let ticket = world.ask(
+        KANAZAWA,
+        city_protocol::stage::Submission::Transfer(transfer),
+    );
     let (lost, _) = head(&world, KOMATSU, &hanako.home_log);
-    let id = world.homes[KOMATSU].disk.read().vertex_at(&hanako.home_log, 1, lost).unwrap();
+    let id = world.homes[KOMATSU]
+        .disk
+        .read()
+        .vertex_at(&hanako.home_log, 1, lost)
+        .unwrap();
     let header = world.homes[KOMATSU].disk.blocks[&id].clone();
     let body = SignedHeader::read(&header).unwrap().header.body;
     let body = world.homes[KOMATSU].disk.blocks[&body].clone();
@@ -324,7 +364,10 @@ fn a_home_whose_disk_went_back_takes_its_log_from_others_and_signs_no_position_t
     world.transfer(&hanako, &jiro, "3.00").unwrap();
     world.connect(KANAZAWA, HAKUSAN);
     world.run();
-    assert!(world.homes.iter().all(|home| home.frozen.is_empty()), "nobody is convicted");
+    assert!(
+        world.homes.iter().all(|home| home.frozen.is_empty()),
+        "nobody is convicted"
+    );
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
     assert_eq!(world.homes[HAKUSAN].available(&hanako), 600);
 }
@@ -370,10 +413,19 @@ fn an_index_that_is_rebuilt_from_the_blocks_is_the_same() {
     world.restart(home);
     let after = &world.homes[home].disk;
     let named = |disk: &super::world::Disk, table: u8| -> Vec<(Vec<u8>, Vec<u8>)> {
-        disk.rows.iter().filter(|(key, _)| key[0] == table).map(|(k, v)| (k.clone(), v.clone())).collect()
+        disk.rows
+            .iter()
+            .filter(|(key, _)| key[0] == table)
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     };
     let tables: std::collections::BTreeSet<u8> = before.rows.keys().map(|key| key[0]).collect();
     for table in tables {
-        assert_eq!(named(after, table), named(&before, table), "table {}", char::from(table));
+        assert_eq!(
+            named(after, table),
+            named(&before, table),
+            "table {}",
+            char::from(table)
+        );
     }
 }

@@ -36,7 +36,10 @@ pub(crate) struct Transport(SigningKey);
 
 impl Transport {
     pub(crate) fn new(name: &str) -> Self {
-        Self(SigningKey::from_bytes(&sha256(&[b"transport key of ", name.as_bytes()])))
+        Self(SigningKey::from_bytes(&sha256(&[
+            b"transport key of ",
+            name.as_bytes(),
+        ])))
     }
 
     pub(crate) fn announce(&self, certificate: &[u8], now: Timestamp) -> SignedData {

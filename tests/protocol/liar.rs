@@ -5,9 +5,7 @@ use city_protocol::body::Kind;
 use city_protocol::ids::{BlockId, Digest, LogId, NetworkId};
 use city_protocol::ledger::Rows as _;
 use city_protocol::replica::Input;
-use city_protocol::vertex::{
-    Entry, Header, SignedHeader, encode_body, merkle_root,
-};
+use city_protocol::vertex::{Entry, Header, SignedHeader, encode_body, merkle_root};
 
 use super::world::World;
 
@@ -83,7 +81,11 @@ impl Liar {
     /// The same with whatever header.
     pub(crate) fn sign_header(&self, world: &World, header: Header, body: Vec<u8>) -> Vertex {
         let signed = SignedHeader::sign(header, &*world.homes[self.home].key);
-        Vertex { id: signed.id, header: signed.block, body }
+        Vertex {
+            id: signed.id,
+            header: signed.block,
+            body,
+        }
     }
 
     /// Goes on after this vertex.

@@ -1,14 +1,15 @@
 //! The main story and the promises of one home: what is submitted, booked, settled and proven.
 
+use city_protocol::body::Kind;
 use city_protocol::ids::{Digest, NetworkId};
 use city_protocol::ledger::{Rows as _, Table, TransferState, key};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{ClockQuality, Input};
 use city_protocol::stage::Submission;
-use city_protocol::body::Kind;
 use city_protocol::vertex::{Receipt, decode_body};
 
-use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World, granted_by, signed};
+use super::people::{granted_by, signed};
+use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const ALL: [usize; 3] = [KANAZAWA, KOMATSU, HAKUSAN];
 
@@ -22,26 +23,60 @@ fn hanako_in_kanazawa_pays_taro_in_komatsu() {
 
     let sent = world.transfer(&hanako, &taro, "123.45").unwrap();
     assert!(!sent.repeated);
-    assert_eq!(sent.receipt.entry.booked.balance_after.unwrap().to_string(), "876.55");
+    assert_eq!(
+        sent.receipt.entry.booked.balance_after.unwrap().to_string(),
+        "876.55"
+    );
     // 小松 does not know of it before the network carried it.
-    assert_eq!(world.accept(&taro, &sent).unwrap_err(), Refusal::UnknownTransfer);
+    assert_eq!(
+        world.accept(&taro, &sent).unwrap_err(),
+        Refusal::UnknownTransfer
+    );
     world.run();
     let taken = world.accept(&taro, &sent).unwrap();
-    assert_eq!(taken.receipt.entry.booked.balance_after.unwrap().to_string(), "123.45");
+    assert_eq!(
+        taken
+            .receipt
+            .entry
+            .booked
+            .balance_after
+            .unwrap()
+            .to_string(),
+        "123.45"
+    );
     world.run();
 
     world.assert_in_step(&ALL);
     world.audit();
     for home in &world.homes {
-        assert_eq!((home.available(&hanako), home.available(&taro)), (87_655, 12_345));
+        assert_eq!(
+            (home.available(&hanako), home.available(&taro)),
+            (87_655, 12_345)
+        );
         let sums = home.row(&kanazawa).totals;
-        assert_eq!((sums.granted, sums.available, sums.open_out, sums.settled_out), (100_000, 87_655, 0, 12_345));
+        assert_eq!(
+            (
+                sums.granted,
+                sums.available,
+                sums.open_out,
+                sums.settled_out
+            ),
+            (100_000, 87_655, 0, 12_345)
+        );
         let sums = home.row(&komatsu).totals;
         assert_eq!((sums.available, sums.accepted_in), (12_345, 12_345));
-        let state = home.disk.read().transfer(&kanazawa, &sent.identity).unwrap().state;
+        let state = home
+            .disk
+            .read()
+            .transfer(&kanazawa, &sent.identity)
+            .unwrap()
+            .state;
         assert_eq!(state, TransferState::Settled);
         // Nothing waits for 太郎 any more.
-        let waiting = key(Table::Incoming, &[&komatsu.0, taro.account.as_str().as_bytes()]);
+        let waiting = key(
+            Table::Incoming,
+            &[&komatsu.0, taro.account.as_str().as_bytes()],
+        );
         assert!(home.disk.rows.keys().all(|key| !key.starts_with(&waiting)));
         assert!(home.disconnected.is_empty() && home.frozen.is_empty());
     }
@@ -77,29 +112,45 @@ fn a_whole_life_fits_into_one_vertex() {
     let mut tickets = Vec::new();
     for person in [&hanako, &jiro] {
         let body = world.enrol_body(person);
-        let certificate = world.ca.client(&person.account, person.key.public(), &person.kem);
+        let certificate = world
+            .ca
+            .client(&person.account, person.key.public(), &person.kem);
         let roots = world.genesis.roots.clone();
         let certificate =
             city_protocol::pki::verify_client(&roots, &certificate, &[], world.now, &person.region);
-        let draft = city_protocol::stage::Draft(body).sign(&*person.key).unwrap();
+        let draft = city_protocol::stage::Draft(body)
+            .sign(&*person.key)
+            .unwrap();
         let enrol = draft.verify_enrolment(&certificate.unwrap()).unwrap();
         tickets.push(world.ask(KANAZAWA, Submission::Enrol(enrol)));
     }
     let grant = world.grant_body(&hanako, "5.00");
     let officers = world.homes[KANAZAWA].officers.clone();
-    tickets.push(world.ask(KANAZAWA, Submission::Grant(granted_by(&grant, &officers[1..]))));
+    tickets.push(world.ask(
+        KANAZAWA,
+        Submission::Grant(granted_by(&grant, &officers[1..])),
+    ));
     let transfer = world.transfer_body(&hanako, &jiro, "5.00");
     let transfer = signed(transfer, &hanako).unwrap();
     tickets.push(world.ask(KANAZAWA, Submission::Transfer(transfer.clone())));
     // The same again, before anything is durable: both get the same receipt.
     tickets.push(world.ask(KANAZAWA, Submission::Transfer(transfer)));
     for ticket in &tickets {
-        assert!(world.answer(KANAZAWA, *ticket).is_none(), "durable before visible");
+        assert!(
+            world.answer(KANAZAWA, *ticket).is_none(),
+            "durable before visible"
+        );
     }
     world.commit(KANAZAWA);
-    let answers: Vec<_> =
-        tickets.iter().map(|t| world.answer(KANAZAWA, *t).unwrap().unwrap()).collect();
-    assert!(answers.iter().all(|answer| answer.vertex == answers[0].vertex));
+    let answers: Vec<_> = tickets
+        .iter()
+        .map(|t| world.answer(KANAZAWA, *t).unwrap().unwrap())
+        .collect();
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.vertex == answers[0].vertex)
+    );
     assert_eq!(answers[3].receipt, answers[4].receipt);
     assert!(answers[4].repeated && !answers[3].repeated);
     for answer in &answers {
@@ -119,11 +170,14 @@ fn a_receipt_is_verified_with_the_genesis_only_and_no_byte_of_it_may_change() {
     let bytes = sent.receipt.to_bytes();
     let verify = |bytes: &[u8]| Receipt::read(bytes).and_then(|r| r.verify(&world.genesis));
     let verified = verify(&bytes).unwrap();
-    assert_eq!((verified.vertex, verified.index), (sent.vertex, sent.at.index));
+    assert_eq!(
+        (verified.vertex, verified.index),
+        (sent.vertex, sent.at.index)
+    );
     assert_eq!(verified.authority.region().as_str(), "Asia/JP/17/17201");
 
     // Every byte is too slow with this many signatures; all of the small fields and a comb over the rest.
-    let comb = |i: &usize| i % 37 == 0 || *i < 200 || *i > bytes.len() - 600;
+    let comb = |i: &usize| i.is_multiple_of(37) || *i < 200 || *i > bytes.len() - 600;
     for i in (0..bytes.len()).filter(comb) {
         let mut forged = bytes.clone();
         forged[i] ^= 1 << (i % 8);
@@ -133,13 +187,22 @@ fn a_receipt_is_verified_with_the_genesis_only_and_no_byte_of_it_may_change() {
 
     let mut other = (*world.genesis).clone();
     other.name = "another network".into();
-    assert_eq!(sent.receipt.verify(&other).unwrap_err(), Refusal::WrongNetwork);
+    assert_eq!(
+        sent.receipt.verify(&other).unwrap_err(),
+        Refusal::WrongNetwork
+    );
     let mut dressed = sent.receipt.clone();
     dressed.authority[0].booked.received_at = Some(world.now);
-    assert_eq!(dressed.verify(&world.genesis).unwrap_err(), Refusal::BadReceipt);
+    assert_eq!(
+        dressed.verify(&world.genesis).unwrap_err(),
+        Refusal::BadReceipt
+    );
     let mut moved = sent.receipt.clone();
     moved.index += 1;
-    assert_eq!(moved.verify(&world.genesis).unwrap_err(), Refusal::BadReceipt);
+    assert_eq!(
+        moved.verify(&world.genesis).unwrap_err(),
+        Refusal::BadReceipt
+    );
 }
 
 #[test]
@@ -150,7 +213,9 @@ fn a_submission_that_comes_again_gets_its_first_receipt() {
     let body = world.transfer_body(&hanako, &jiro, "4.00");
     let submit = |world: &mut World| {
         let transfer = signed(body.clone(), &hanako).unwrap();
-        world.submit(KANAZAWA, Submission::Transfer(transfer)).unwrap()
+        world
+            .submit(KANAZAWA, Submission::Transfer(transfer))
+            .unwrap()
     };
     let first = submit(&mut world);
     let accept = world.accept(&jiro, &first).unwrap();
@@ -160,12 +225,24 @@ fn a_submission_that_comes_again_gets_its_first_receipt() {
     // After its proof of place was forgotten and its expiry passed.
     let second = submit(&mut world);
     assert!(second.repeated);
-    assert_eq!((second.receipt, second.identity), (first.receipt.clone(), first.identity));
+    assert_eq!(
+        (second.receipt, second.identity),
+        (first.receipt.clone(), first.identity)
+    );
     let body = world.accept_body(&jiro, &first);
-    let again = city_protocol::body::Accept { sequence: 1, created_at: accepted_at(&accept), ..body };
-    let again = world.submit(KANAZAWA, Submission::Accept(signed(again, &jiro).unwrap())).unwrap();
+    let again = city_protocol::body::Accept {
+        sequence: 1,
+        created_at: accepted_at(&accept),
+        ..body
+    };
+    let again = world
+        .submit(KANAZAWA, Submission::Accept(signed(again, &jiro).unwrap()))
+        .unwrap();
     assert_eq!((again.repeated, again.receipt), (true, accept.receipt));
-    assert!(world.homes[KANAZAWA].disk == before, "nothing is stored for a repetition");
+    assert!(
+        world.homes[KANAZAWA].disk == before,
+        "nothing is stored for a repetition"
+    );
 }
 
 fn accepted_at(accept: &city_protocol::replica::BookedEntry) -> city_protocol::amount::Timestamp {
@@ -195,14 +272,22 @@ fn a_full_disk_refuses_and_loses_nothing() {
     assert!(world.homes[KANAZAWA].disk == before);
 
     world.homes[KANAZAWA].disk_is_full = false;
-    world.submit(KANAZAWA, Submission::Transfer(transfer)).unwrap();
+    world
+        .submit(KANAZAWA, Submission::Transfer(transfer))
+        .unwrap();
     for _ in 0..4 {
         world.pass(31_000);
     }
     world.assert_in_step(&ALL);
     world.audit();
     assert_eq!(world.homes[HAKUSAN].available(&hanako), 500);
-    assert_eq!(world.homes[HAKUSAN].row(&hanako.home_log).totals.settled_out, 400);
+    assert_eq!(
+        world.homes[HAKUSAN]
+            .row(&hanako.home_log)
+            .totals
+            .settled_out,
+        400
+    );
 }
 
 #[test]
@@ -225,17 +310,31 @@ fn a_restarted_home_goes_on_and_says_so() {
     let taro = world.citizen("taro", KOMATSU);
     let before = world.homes[KANAZAWA].row(&hanako.home_log);
     world.restart(KANAZAWA);
-    assert_eq!(world.homes[KANAZAWA].row(&hanako.home_log), before, "a start alone writes nothing");
+    assert_eq!(
+        world.homes[KANAZAWA].row(&hanako.home_log),
+        before,
+        "a start alone writes nothing"
+    );
     // A refused submission does not use up the start that is owed.
-    assert_eq!(world.transfer(&hanako, &taro, "11.00").unwrap_err(), Refusal::Overdraft);
+    assert_eq!(
+        world.transfer(&hanako, &taro, "11.00").unwrap_err(),
+        Refusal::Overdraft
+    );
     let sent = world.transfer(&hanako, &taro, "1.00").unwrap();
     let second = world.transfer(&hanako, &taro, "1.00").unwrap();
     let kinds = |world: &World, vertex| -> Vec<Kind> {
         let disk = &world.homes[KANAZAWA].disk;
         let body = disk.read().vertex(&vertex).unwrap().body;
-        decode_body(&disk.blocks[&body]).unwrap().iter().map(|entry| entry.kind).collect()
+        decode_body(&disk.blocks[&body])
+            .unwrap()
+            .iter()
+            .map(|entry| entry.kind)
+            .collect()
     };
-    assert_eq!(kinds(&world, sent.vertex), [Kind::Start, Kind::Place, Kind::Transfer]);
+    assert_eq!(
+        kinds(&world, sent.vertex),
+        [Kind::Start, Kind::Place, Kind::Transfer]
+    );
     assert_eq!(kinds(&world, second.vertex), [Kind::Place, Kind::Transfer]);
     world.connect(KANAZAWA, KOMATSU);
     world.connect(KANAZAWA, HAKUSAN);
@@ -259,11 +358,23 @@ fn what_was_accepted_while_a_home_was_away_is_settled_when_it_returns() {
     world.homes[KANAZAWA].quality = ClockQuality::Floor;
     world.run();
     assert_eq!(world.homes[KANAZAWA].available(&taro), 400);
-    assert_eq!(world.homes[KANAZAWA].row(&hanako.home_log).totals.open_out, 400);
-    assert_eq!(world.transfer(&hanako, &taro, "1.00").unwrap_err(), Refusal::ClockUnknown);
+    assert_eq!(
+        world.homes[KANAZAWA].row(&hanako.home_log).totals.open_out,
+        400
+    );
+    assert_eq!(
+        world.transfer(&hanako, &taro, "1.00").unwrap_err(),
+        Refusal::ClockUnknown
+    );
     world.homes[KANAZAWA].quality = ClockQuality::Ntp;
     world.pass(1000);
-    assert_eq!(world.homes[KANAZAWA].row(&hanako.home_log).totals.settled_out, 400);
+    assert_eq!(
+        world.homes[KANAZAWA]
+            .row(&hanako.home_log)
+            .totals
+            .settled_out,
+        400
+    );
     world.assert_in_step(&ALL);
     world.audit();
 }
@@ -276,7 +387,10 @@ fn one_transfer_that_expires_soon_does_not_spoil_the_others_of_its_batch() {
     let mut hasty = world.transfer_body(&hanako, &jiro, "1.00");
     hasty.expires_at = world.now.plus_ms(1);
     let calm = world.transfer_body(&jiro, &hanako, "1.00");
-    let hasty = world.ask(KANAZAWA, Submission::Transfer(signed(hasty, &hanako).unwrap()));
+    let hasty = world.ask(
+        KANAZAWA,
+        Submission::Transfer(signed(hasty, &hanako).unwrap()),
+    );
     world.now = world.now.plus_ms(5);
     let calm = world.ask(KANAZAWA, Submission::Transfer(signed(calm, &jiro).unwrap()));
     world.now = world.now.plus_ms(5);
@@ -287,7 +401,10 @@ fn one_transfer_that_expires_soon_does_not_spoil_the_others_of_its_batch() {
     }
     world.connect(KANAZAWA, KOMATSU);
     world.run();
-    assert!(world.homes[KOMATSU].frozen.is_empty(), "what 金沢 signed is valid for 小松");
+    assert!(
+        world.homes[KOMATSU].frozen.is_empty(),
+        "what 金沢 signed is valid for 小松"
+    );
     world.assert_in_step(&[KANAZAWA, KOMATSU]);
 }
 
@@ -345,12 +462,21 @@ fn nothing_is_given_out_before_it_is_durable() {
     let hanako = world.person("hanako", KANAZAWA);
     let stranger = world.grant_body(&hanako, "1.00");
     let officers = world.homes[KANAZAWA].officers[..2].to_vec();
-    let ticket = world.ask(KANAZAWA, Submission::Grant(granted_by(&stranger, &officers)));
+    let ticket = world.ask(
+        KANAZAWA,
+        Submission::Grant(granted_by(&stranger, &officers)),
+    );
     // A refusal that nothing waits for is told at once.
-    assert_eq!(world.answer(KANAZAWA, ticket).unwrap().unwrap_err(), Refusal::UnknownAccount);
+    assert_eq!(
+        world.answer(KANAZAWA, ticket).unwrap().unwrap_err(),
+        Refusal::UnknownAccount
+    );
     assert!(!world.homes[KANAZAWA].replica.has_work());
     world.tell(KANAZAWA, Input::Tick);
-    assert!(!world.homes[KANAZAWA].replica.has_work(), "an idle home writes nothing");
+    assert!(
+        !world.homes[KANAZAWA].replica.has_work(),
+        "an idle home writes nothing"
+    );
     let network: NetworkId = world.network();
     assert_ne!(Digest(*network.digest()), Digest([0; 32]));
 }

@@ -4,34 +4,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{
-    Accept, Charter, Der, Dimension, Enrol, GoodsOrMoney, Grant, Kind, Label, Officer, Officers,
-    PersonBody, Start, Transfer,
-};
-use city_protocol::crypto::{KemPublicKey, PublicKey, SecretKey, Signer, TAG_GRANT};
+use city_protocol::amount::Timestamp;
+use city_protocol::body::{Charter, Der, Kind, Officer, Officers, Start};
+use city_protocol::crypto::{PublicKey, SecretKey};
 use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
-use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
-use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
+use city_protocol::ids::{BlockId, KeyId, LogId, NetworkId};
 use city_protocol::json;
 use city_protocol::ledger::{AccountRow, Changes, Frozen, History, LogRow, Rows};
-use city_protocol::pki::verify_client;
-use city_protocol::place::{Grade, PlacePolicy, PlaceProof, Point, Subject, Verdict};
+use city_protocol::place::PlacePolicy;
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
 use city_protocol::replica::{
-    Action, Authorities, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Replica,
-    ReplicaConfig, Ticket,
+    Action, Authorities, BookedEntry, ClockQuality, Input, Now, Outcome, Replica, ReplicaConfig,
+    Ticket,
 };
-use city_protocol::stage::{Draft, Signed, SignedGrant, Submission, Verified};
+use city_protocol::stage::Submission;
 use city_protocol::sync::{Channel, Message};
-use city_protocol::trust::{PeerId, TransportSigner as _};
-use city_protocol::vertex::{
-    Authority, EntrySignature, KeySource, OwnCite, SignedHeader, VerifiedVertex, decode_body,
-};
+use city_protocol::trust::{PeerId, SignedData, TransportSigner as _};
+use city_protocol::vertex::{Authority, KeySource, VerifiedVertex};
 
 use super::ca::Ca;
-use super::keys::{Transport, kem_key, signing_key};
+use super::keys::{Transport, signing_key};
+use super::people::Person;
 
 /// When every story begins: 2026-03-30 00:00:00 UTC.
 pub(crate) const BEGIN: Timestamp = Timestamp(1_774_828_800_000);
@@ -105,7 +99,7 @@ pub(crate) struct Home {
     pub(crate) pool_knows_people: bool,
     pub(crate) frozen: Vec<(LogId, Frozen, Option<Refusal>)>,
     pub(crate) disconnected: Vec<(PeerId, Refusal)>,
-    answers: BTreeMap<Ticket, Result<Outcome, Refusal>>,
+    pub(crate) answers: BTreeMap<Ticket, Result<Outcome, Refusal>>,
     /// Vertices sent by this home so far.
     pub(crate) vertices_sent: usize,
 }
@@ -119,6 +113,11 @@ impl Home {
         self.transport.peer_id()
     }
 
+    /// What its hello carries.
+    pub(crate) fn announcement(&self, now: Timestamp) -> SignedData {
+        self.transport.announce(&self.certificate, now)
+    }
+
     pub(crate) fn row(&self, log: &LogId) -> LogRow {
         self.disk.read().log(log).unwrap()
     }
@@ -129,19 +128,11 @@ impl Home {
     }
 
     pub(crate) fn account(&self, person: &Person) -> AccountRow {
-        self.disk.read().account(&person.home_log, &person.account).unwrap()
+        self.disk
+            .read()
+            .account(&person.home_log, &person.account)
+            .unwrap()
     }
-}
-
-/// Somebody with a signing key.
-#[derive(Clone)]
-pub(crate) struct Person {
-    pub(crate) key: Arc<SecretKey>,
-    pub(crate) kem: KemPublicKey,
-    pub(crate) home: usize,
-    pub(crate) home_log: LogId,
-    pub(crate) region: Region,
-    pub(crate) account: AccountId,
 }
 
 /// Homes, people, a network and a clock.
@@ -152,9 +143,9 @@ pub(crate) struct World {
     pub(crate) homes: Vec<Home>,
     links: BTreeSet<(usize, usize)>,
     wire: VecDeque<(usize, usize, Channel, Vec<u8>)>,
-    people: BTreeMap<KeyId, Arc<PublicKey>>,
+    pub(crate) people: BTreeMap<KeyId, Arc<PublicKey>>,
     next_ticket: Ticket,
-    transfers: u64,
+    pub(crate) transfers: u64,
 }
 
 /// What a verifying pool has at hand.
@@ -218,7 +209,9 @@ impl World {
         let region: Region = format!("Asia/JP/17/{code}").parse().unwrap();
         let key = signing_key(&format!("node of {code}"));
         let transport = Transport::new(code);
-        let certificate = self.ca.node(&region, key.public(), &transport.peer_id().to_string());
+        let certificate = self
+            .ca
+            .node(&region, key.public(), &transport.peer_id().to_string());
         let officer = |n: u8| signing_key(&format!("officer {n} of {code}"));
         let officers: Vec<_> = (1..=3).map(officer).collect();
         let charter = Charter {
@@ -245,7 +238,8 @@ impl World {
         let authority = Authority::from_charter(&self.genesis, &json::canonical(&charter)).unwrap();
         let authority = Arc::new(authority);
         for key in &officers {
-            self.people.insert(key.public().id(), Arc::new(key.public().clone()));
+            self.people
+                .insert(key.public().id(), Arc::new(key.public().clone()));
         }
         let replica = self.new_replica(&authority, &key);
         self.homes.push(Home {
@@ -278,7 +272,12 @@ impl World {
             authority: authority.clone(),
             signer: Box::new(key.clone()),
             policy: PlacePolicy::default(),
-            start: Start { v: 1, software: "test/1".into(), clock: "ntp".into(), trust: None },
+            start: Start {
+                v: 1,
+                software: "test/1".into(),
+                clock: "ntp".into(),
+                trust: None,
+            },
             may_sequence: true,
         })
     }
@@ -288,7 +287,10 @@ impl World {
         for other in 0..self.homes.len() {
             self.disconnect(home, other);
         }
-        let (authority, key) = (self.homes[home].authority.clone(), self.homes[home].key.clone());
+        let (authority, key) = (
+            self.homes[home].authority.clone(),
+            self.homes[home].key.clone(),
+        );
         self.homes[home].replica = self.new_replica(&authority, &key);
         self.tell(home, Input::Started);
         self.commit(home);
@@ -300,7 +302,7 @@ impl World {
         self.links.insert((a.min(b), a.max(b)));
         for (me, other) in [(a, b), (b, a)] {
             let home = &self.homes[me];
-            let announcement = home.transport.announce(&home.certificate, self.now);
+            let announcement = home.announcement(self.now);
             let peer = self.homes[other].peer();
             self.tell(me, Input::Connected(peer, Box::new(announcement)));
             self.commit(me);
@@ -311,7 +313,8 @@ impl World {
         if !self.links.remove(&(a.min(b), a.max(b))) {
             return;
         }
-        self.wire.retain(|(from, to, ..)| (*from.min(to), *from.max(to)) != (a.min(b), a.max(b)));
+        self.wire
+            .retain(|(from, to, ..)| (*from.min(to), *from.max(to)) != (a.min(b), a.max(b)));
         for (me, other) in [(a, b), (b, a)] {
             let peer = self.homes[other].peer();
             self.tell(me, Input::Disconnected(peer));
@@ -331,7 +334,9 @@ impl World {
 
     /// Carries one message; says whether there was one.
     pub(crate) fn deliver(&mut self) -> bool {
-        let Some((from, to, channel, frame)) = self.wire.pop_front() else { return false };
+        let Some((from, to, channel, frame)) = self.wire.pop_front() else {
+            return false;
+        };
         let peer = self.homes[from].peer();
         let input = self.receive(to, peer, channel, &frame);
         self.tell(to, input);
@@ -343,12 +348,10 @@ impl World {
     pub(crate) fn receive(&self, to: usize, peer: PeerId, channel: Channel, frame: &[u8]) -> Input {
         match Message::decode(frame) {
             Err(refusal) => Input::Garbage(peer, refusal),
-            Ok(Message::Vertex(header, body)) => {
-                match self.verify(to, &header, body.into_vec()) {
-                    Ok(vertex) => Input::Vertex(peer, Box::new(vertex), frame.len() as u64),
-                    Err(refusal) => Input::Garbage(peer, refusal),
-                }
-            }
+            Ok(Message::Vertex(header, body)) => match self.verify(to, &header, body.into_vec()) {
+                Ok(vertex) => Input::Vertex(peer, Box::new(vertex), frame.len() as u64),
+                Err(refusal) => Input::Garbage(peer, refusal),
+            },
             Ok(message) => Input::Message(peer, channel, message),
         }
     }
@@ -380,7 +383,10 @@ impl World {
 
     pub(crate) fn tell(&mut self, home: usize, input: Input) {
         let h = &mut self.homes[home];
-        let now = Now { time: self.now.plus_ms(h.clock_ahead_ms), quality: h.quality };
+        let now = Now {
+            time: self.now.plus_ms(h.clock_ahead_ms),
+            quality: h.quality,
+        };
         let actions = h.replica.handle(input, now, &h.disk);
         self.apply(home, actions);
     }
@@ -389,7 +395,10 @@ impl World {
     pub(crate) fn commit(&mut self, home: usize) {
         while self.homes[home].replica.has_work() {
             let h = &mut self.homes[home];
-            let now = Now { time: self.now.plus_ms(h.clock_ahead_ms), quality: h.quality };
+            let now = Now {
+                time: self.now.plus_ms(h.clock_ahead_ms),
+                quality: h.quality,
+            };
             let mut append = None;
             let mut others = Vec::new();
             for action in h.replica.handle(Input::Seal, now, &h.disk) {
@@ -418,7 +427,9 @@ impl World {
                     assert!(twice.is_none(), "ticket {ticket} is answered twice");
                 }
                 Action::Send(peer, channel, message) => {
-                    let Some(to) = self.homes.iter().position(|h| h.peer() == peer) else { continue };
+                    let Some(to) = self.homes.iter().position(|h| h.peer() == peer) else {
+                        continue;
+                    };
                     self.homes[home].vertices_sent +=
                         usize::from(matches!(message, Message::Vertex(..)));
                     if self.links.contains(&(home.min(to), home.max(to))) {
@@ -435,10 +446,14 @@ impl World {
         }
     }
 
+    pub(crate) fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
     /// Asks without committing.
     pub(crate) fn ask(&mut self, home: usize, submission: Submission) -> Ticket {
-        self.next_ticket += 1;
-        let ticket = self.next_ticket;
+        let ticket = self.new_ticket();
         self.tell(home, Input::Submit(ticket, submission));
         ticket
     }
@@ -464,313 +479,7 @@ impl World {
     ) -> Result<BookedEntry, Refusal> {
         let ticket = self.ask(home, submission);
         self.commit(home);
-        self.answer(home, ticket).expect("every submission is answered")
+        self.answer(home, ticket)
+            .expect("every submission is answered")
     }
-
-    // People.
-
-    pub(crate) fn person(&mut self, name: &str, home: usize) -> Person {
-        let key = signing_key(name);
-        let home_log = self.homes[home].log();
-        let account = AccountId::new(&home_log, &key.public().id());
-        self.people.insert(key.public().id(), Arc::new(key.public().clone()));
-        let region = self.homes[home].region.clone();
-        Person { key, kem: kem_key(name), home, home_log, region, account }
-    }
-
-    /// A person with an account.
-    pub(crate) fn citizen(&mut self, name: &str, home: usize) -> Person {
-        let person = self.person(name, home);
-        let enrol = self.enrol_body(&person);
-        self.enrol(&person, enrol).unwrap();
-        person
-    }
-
-    /// A person with an account that officers gave so much.
-    pub(crate) fn rich_citizen(&mut self, name: &str, home: usize, amount: &str) -> Person {
-        let person = self.citizen(name, home);
-        self.grant(&person, amount).unwrap();
-        person
-    }
-
-    pub(crate) fn enrol_body(&self, person: &Person) -> Enrol {
-        let public = person.key.public();
-        let certificate = self.ca.client(&person.account, public, &person.kem);
-        Enrol {
-            version: 1,
-            kind: Kind::Enrol,
-            network: self.network(),
-            alg: public.algorithm(),
-            key: public.id(),
-            home: person.home_log,
-            sequence: 0,
-            created_at: self.now,
-            public_key: public.as_bytes().to_vec(),
-            kem_alg: person.kem.algorithm(),
-            kem_key: person.kem.as_bytes().to_vec(),
-            certificate: Digest::of(&[&certificate]),
-        }
-    }
-
-    pub(crate) fn enrol(&mut self, person: &Person, body: Enrol) -> Result<BookedEntry, Refusal> {
-        let certificate = self.ca.client(&person.account, person.key.public(), &person.kem);
-        let roots = &self.genesis.roots;
-        let certificate =
-            verify_client(roots, &certificate, &[], self.now, &person.region).unwrap();
-        let signed = Draft(body).sign(&*person.key)?.verify_enrolment(&certificate)?;
-        self.submit(person.home, Submission::Enrol(signed))
-    }
-
-    pub(crate) fn grant_body(&self, person: &Person, amount: &str) -> Grant {
-        let home = &self.homes[person.home];
-        Grant {
-            version: 1,
-            kind: Kind::Grant,
-            network: self.network(),
-            home: home.log(),
-            officers_sequence: home.row(&home.log()).officers_sequence + 1,
-            created_at: self.now,
-            account: person.account,
-            amount: amount.parse().unwrap(),
-            reason: Label::new("地域の応援").unwrap(),
-        }
-    }
-
-    /// 2 of 3 officers grant.
-    pub(crate) fn grant(&mut self, person: &Person, amount: &str) -> Result<BookedEntry, Refusal> {
-        let body = self.grant_body(person, amount);
-        let officers = self.homes[person.home].officers[..2].to_vec();
-        self.submit(person.home, Submission::Grant(granted_by(&body, &officers)))
-    }
-
-    pub(crate) fn next_transfer_id(&mut self) -> TransferId {
-        self.transfers += 1;
-        let mut id = [0xaa; 16];
-        id[8..].copy_from_slice(&self.transfers.to_be_bytes());
-        TransferId(id)
-    }
-
-    /// What place checking would say of somebody in the middle of the sender's municipality.
-    pub(crate) fn inside(&self, person: &Person) -> Verdict {
-        Verdict {
-            grade: Grade::Plausible,
-            municipality: Some(person.region.municipality().into()),
-            point: Some(Point::new(365_613_000, 1_366_562_000).unwrap()),
-            fix_time: Some(self.now),
-            boundary: Some(Digest::of(&[b"outlines"])),
-            policy: 1,
-            ..Verdict::default()
-        }
-    }
-
-    pub(crate) fn prove_place(
-        &mut self,
-        person: &Person,
-        transfer_id: TransferId,
-        verdict: Verdict,
-    ) -> PlaceProof {
-        self.next_ticket += 1;
-        let ticket = self.next_ticket;
-        let request = PlaceRequest {
-            subject: Subject::KioskSession,
-            account: person.account,
-            transfer_id,
-            nonce: [3; 16],
-            verdict: Box::new(verdict),
-            raw: None,
-        };
-        self.tell(person.home, Input::Place(ticket, request));
-        match self.homes[person.home].answers.remove(&ticket) {
-            Some(Ok(Outcome::Place(proof))) => *proof,
-            other => panic!("a proof of place, not {other:?}"),
-        }
-    }
-
-    /// A transfer whose place is proven, in the sender's turn.
-    pub(crate) fn transfer_body(&mut self, from: &Person, to: &Person, amount: &str) -> Transfer {
-        let transfer_id = self.next_transfer_id();
-        let verdict = self.inside(from);
-        let proof = self.prove_place(from, transfer_id, verdict);
-        let label = |text: &str| Label::new(text).unwrap();
-        let disk = self.homes[from.home].disk.read();
-        let sequence = disk.account(&from.home_log, &from.account).map_or(1, |a| a.next_sequence);
-        Transfer {
-            version: 1,
-            kind: Kind::Transfer,
-            network: self.network(),
-            alg: from.key.public().algorithm(),
-            key: from.key.public().id(),
-            home: from.home_log,
-            receiver_home: to.home_log,
-            sequence,
-            transfer_id,
-            created_at: self.now,
-            expires_at: self.now.plus_ms(600_000),
-            sender: from.account,
-            receiver: to.account,
-            from_wallet: label("main"),
-            to_wallet: label("main"),
-            amount: amount.parse().unwrap_or(Amount::ZERO),
-            subject: Digest::of(&[b"salt", "雪かき".as_bytes()]),
-            action_level: label("1"),
-            dimension: Dimension::Local,
-            organism_name: label("human"),
-            sender_municipality: from.region.clone(),
-            receiver_municipality: to.region.clone(),
-            goods_or_money: GoodsOrMoney::Money,
-            proof_of_place: proof.digest(),
-            details: Digest::of(&[b"salt", b"details"]),
-            location: Digest::of(&[b"salt", b"location"]),
-            fluctuation: None,
-            account_title: None,
-            verifiable_credential: None,
-            message: None,
-            attributes: None,
-        }
-    }
-
-    /// Somebody sends 愛貨.
-    pub(crate) fn transfer(
-        &mut self,
-        from: &Person,
-        to: &Person,
-        amount: &str,
-    ) -> Result<BookedEntry, Refusal> {
-        let body = self.transfer_body(from, to, amount);
-        self.submit(from.home, Submission::Transfer(signed(body, from)?))
-    }
-
-    pub(crate) fn accept_body(&self, receiver: &Person, sent: &BookedEntry) -> Accept {
-        let transfer: Transfer = serde_json::from_slice(&sent.receipt.entry.body).unwrap();
-        let disk = self.homes[receiver.home].disk.read();
-        let account = disk.account(&receiver.home_log, &receiver.account);
-        Accept {
-            version: 1,
-            kind: Kind::Accept,
-            network: self.network(),
-            alg: receiver.key.public().algorithm(),
-            key: receiver.key.public().id(),
-            home: receiver.home_log,
-            sequence: account.map_or(1, |a| a.next_sequence),
-            created_at: self.now,
-            transfer: sent.identity,
-            transfer_id: transfer.transfer_id,
-            sender: transfer.sender,
-            sender_home: transfer.home,
-            amount: transfer.amount,
-        }
-    }
-
-    /// The receiver takes a transfer.
-    pub(crate) fn accept(
-        &mut self,
-        receiver: &Person,
-        sent: &BookedEntry,
-    ) -> Result<BookedEntry, Refusal> {
-        let body = self.accept_body(receiver, sent);
-        self.submit(receiver.home, Submission::Accept(signed(body, receiver)?))
-    }
-
-    // What must always hold.
-
-    /// All postings of a log as a home has it.
-    pub(crate) fn journal(&self, home: usize, log: &LogId) -> Vec<Posting> {
-        let disk = self.homes[home].disk.read();
-        let row = disk.log(log).unwrap();
-        let mut journal = Vec::new();
-        for seq in 1..=row.seq {
-            let id = disk.vertex_at(log, row.epoch, seq).unwrap();
-            let header = SignedHeader::read(&disk.block(&id).unwrap()).unwrap().header;
-            let entries = decode_body(&disk.block(&header.body).unwrap()).unwrap();
-            for (index, entry) in entries.iter().enumerate() {
-                let at = OwnCite { epoch: row.epoch, seq, index: index as u64 };
-                let sender = |settle: &city_protocol::body::Settle| {
-                    disk.transfer(log, &settle.transfer).map(|row| row.sender)
-                };
-                journal.extend(postings(entry, *log, header.time, id, at, sender).unwrap());
-            }
-        }
-        journal
-    }
-
-    /// Every log of every home: sums are conserved, debit equals credit, postings give the balances.
-    pub(crate) fn audit(&self) {
-        for (i, home) in self.homes.iter().enumerate() {
-            for entry in home.replica.status(home.disk.read()).frontier {
-                let row = home.row(&entry.log);
-                assert!(row.totals.conserved(), "{}: {:?}", home.region, row.totals);
-                let mut sides: i128 = 0;
-                let mut available: BTreeMap<AccountId, i128> = BTreeMap::new();
-                for posting in self.journal(i, &entry.log) {
-                    let amount = i128::from(posting.amount.hundredths());
-                    let signed = if posting.side == Side::Debit { amount } else { -amount };
-                    sides += signed;
-                    if [AIKA, PAYABLE].contains(&posting.code) {
-                        *available.entry(posting.account).or_default() += signed;
-                    }
-                }
-                assert_eq!(sides, 0, "debit equals credit");
-                let total: i128 = available.values().sum();
-                assert_eq!(total, i128::from(row.totals.available));
-                for (account, sum) in available {
-                    let row = home.disk.read().account(&entry.log, &account).unwrap();
-                    assert_eq!(sum, i128::from(row.available.hundredths()), "{account}");
-                }
-            }
-        }
-    }
-
-    /// All these homes have the same frontier, and nothing is on its way.
-    pub(crate) fn in_step(&self, homes: &[usize]) -> bool {
-        let status = |i: &usize| {
-            let home = &self.homes[*i];
-            home.replica.status(home.disk.read())
-        };
-        let first = status(&homes[0]);
-        homes.iter().map(status).all(|other| {
-            other.frontier_hash == first.frontier_hash && other.in_flight == 0
-        })
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_in_step(&self, homes: &[usize]) {
-        for i in homes {
-            let home = &self.homes[*i];
-            let status = home.replica.status(home.disk.read());
-            let heads: Vec<_> = status
-                .frontier
-                .iter()
-                .map(|e| (e.log.to_string()[..6].to_owned(), e.seq, e.forked))
-                .collect();
-            println!("{}: in flight {}, {heads:?}", home.region, status.in_flight);
-        }
-        assert!(self.in_step(homes), "the frontiers differ or something is in flight");
-    }
-}
-
-/// The body signed by its author and verified, as the API hands it on.
-pub(crate) fn signed<B: PersonBody>(body: B, author: &Person) -> Result<Verified<B>, Refusal> {
-    Draft(body).sign(&*author.key)?.verify(author.key.public())
-}
-
-/// The exact bytes signed by somebody, whatever they say.
-pub(crate) fn signed_bytes<B: PersonBody>(
-    bytes: &[u8],
-    author: &Person,
-) -> Result<Verified<B>, Refusal> {
-    let signature = author.key.sign(B::TAG, bytes);
-    let signature = EntrySignature::new(author.key.public().id(), &signature);
-    Signed::<B>::read(bytes, signature)?.verify(author.key.public())
-}
-
-/// A grant with the signatures of these officers.
-pub(crate) fn granted_by(body: &Grant, officers: &[Arc<SecretKey>]) -> SignedGrant {
-    let bytes = json::canonical(body);
-    let sign = |key: &Arc<SecretKey>| {
-        let public = key.public();
-        let message = Grant::officer_message(public.algorithm(), &public.id(), &bytes);
-        EntrySignature::new(public.id(), &key.sign(TAG_GRANT, &message))
-    };
-    let signatures = officers.iter().map(sign).collect();
-    SignedGrant { bytes, signatures }
 }

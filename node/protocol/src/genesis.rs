@@ -61,7 +61,11 @@ impl Genesis {
             && genesis.name.len() <= MAX_NAME
             && (1..=MAX_ROOTS).contains(&genesis.roots.len())
             && genesis.suites.iter().any(|s| s == SUITE_DILITHIUM5_NTRU);
-        if plausible { Ok(genesis) } else { Err(Refusal::BadField) }
+        if plausible {
+            Ok(genesis)
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 
     /// The record's block.

@@ -21,7 +21,10 @@ impl<B: PersonBody> Draft<B> {
     pub fn sign(self, signer: &dyn Signer) -> Result<Signed<B>, Refusal> {
         let bytes = json::canonical(&self.0);
         let signature = signer.sign(B::TAG, &bytes);
-        Signed::read(&bytes, EntrySignature::new(signer.public_key().id(), &signature))
+        Signed::read(
+            &bytes,
+            EntrySignature::new(signer.public_key().id(), &signature),
+        )
     }
 }
 
@@ -55,7 +58,12 @@ impl<B: PersonBody> Signed<B> {
             return Err(Refusal::WrongKey);
         }
         let checked_length = signature.signature()?;
-        Ok(Self { body, bytes: bytes.to_vec(), entry_signature: signature, signature: checked_length })
+        Ok(Self {
+            body,
+            bytes: bytes.to_vec(),
+            entry_signature: signature,
+            signature: checked_length,
+        })
     }
 
     /// The body.
@@ -157,6 +165,10 @@ impl<B> Verified<B> {
 
 /// What may be submitted to a home by people and officers.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "transfers are the common case; queues box it"
+)]
 pub enum Submission {
     /// An enrolment.
     Enrol(Verified<Enrol>),

@@ -82,6 +82,9 @@ impl AdminState {
             epoch: entry.epoch,
             seq: entry.seq,
             head: HEXLOWER.encode(&entry.head),
+            vertex: (self.engine.history() as &dyn History)
+                .log(&entry.log)
+                .map(|row| row.head),
             forked: entry.forked,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::genesis::Purpose;
-use city_protocol::ids::{AccountId, Digest, LogId, NetworkId};
+use city_protocol::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
 use city_protocol::place::Grade;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub struct Head {
     pub seq: u64,
     /// First 16 bytes of the head's digest, hexadecimal, as peers compare it.
     pub head: String,
+    /// The head itself; for a forked log the last vertex that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vertex: Option<BlockId>,
     /// Whether it is forked.
     pub forked: bool,
 }

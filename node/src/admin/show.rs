@@ -193,6 +193,7 @@ mod tests {
                 epoch: 1,
                 seq: 7,
                 head: "00".into(),
+                vertex: None,
                 forked: false,
             }],
             frontier_hash: Digest([0; 32]),

@@ -29,12 +29,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the asynchronous runtime could not be started")
 }
 
-pub(super) fn run(
-    args: &RunArgs,
-    config: Config,
-    located: Located,
-    identity: Identity,
-) -> Outcome {
+pub(super) fn run(args: &RunArgs, config: Config, located: Located, identity: Identity) -> Outcome {
     let watch_stdin = args.stop_on_stdin_end;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
@@ -129,7 +124,14 @@ fn verify(place: &PlaceArgs, json: bool) -> Outcome {
         for problem in &page.problems {
             println!("  {problem}");
         }
-        println!("{}", if page.ok { "every hash, signature and link holds" } else { "NOT all of it holds" });
+        println!(
+            "{}",
+            if page.ok {
+                "every hash, signature and link holds"
+            } else {
+                "NOT all of it holds"
+            }
+        );
     }
     Ok(if page.ok { Exit::Ok } else { Exit::CheckFailed })
 }
@@ -147,8 +149,9 @@ fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
     let (data, config, identity) = read(place)?;
     let bar = counter("vertices folded");
     daemon::set_index_aside(&data, &identity)?;
-    let Opened { store, folded, .. } =
-        daemon::open(&data, &config, &identity, &mut |done| bar.set_position(done))?;
+    let Opened { store, folded, .. } = daemon::open(&data, &config, &identity, &mut |done| {
+        bar.set_position(done)
+    })?;
     bar.finish_and_clear();
     let store = Arc::new(store);
     let history = crate::engine::StoreHistory::new(Arc::clone(&store));
@@ -167,7 +170,14 @@ fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
         println!("{}", serde_json::to_string(&page)?);
     } else {
         println!("index made again from {} vertices", page.vertices);
-        println!("{}", if holds { "sums and journal hold" } else { "sums or journal do NOT hold" });
+        println!(
+            "{}",
+            if holds {
+                "sums and journal hold"
+            } else {
+                "sums or journal do NOT hold"
+            }
+        );
     }
     Ok(if holds { Exit::Ok } else { Exit::CheckFailed })
 }
@@ -185,5 +195,7 @@ fn read(place: &PlaceArgs) -> Result<(crate::setup::DataDir, Config, Identity), 
 fn counter(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {pos} {msg} ({elapsed})")
         .expect("a well-formed template");
-    ProgressBar::no_length().with_style(style).with_message(what)
+    ProgressBar::no_length()
+        .with_style(style)
+        .with_message(what)
 }

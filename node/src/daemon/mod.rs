@@ -104,7 +104,13 @@ pub async fn serve(
         }
     };
     let (dir, config, identity) = &*node;
-    let Opened { store, replica, whitelist, boundary, .. } = opened;
+    let Opened {
+        store,
+        replica,
+        whitelist,
+        boundary,
+        ..
+    } = opened;
     // Before the engine starts, because a start that fails here should not write to the log.
     let address = config.api.listen;
     let listener = TcpListener::bind(address)
@@ -114,7 +120,10 @@ pub async fn serve(
     let tls = Arc::new(tls::server_config(identity.tls.clone())?);
     let admin = AdminSocket::bind(&dir.admin_socket()).await?;
     let names = boundary.as_ref().map(names_of).unwrap_or_default();
-    let credit = boundary.as_ref().map(|index| index.credit().to_owned()).unwrap_or_default();
+    let credit = boundary
+        .as_ref()
+        .map(|index| index.credit().to_owned())
+        .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
@@ -135,15 +144,23 @@ pub async fn serve(
         mdns: config.network.mdns,
         ..NetConfig::default()
     };
-    let (net, net_task) =
-        net::start(net_config, identity.transport.clone(), whitelist, net_events)?;
+    let (net, net_task) = net::start(
+        net_config,
+        identity.transport.clone(),
+        whitelist,
+        net_events,
+    )?;
     let key = TransportKey::new(identity.transport.clone()).expect("transport keys are Ed25519");
     let announcement = KeyAnnouncement {
         certificate: identity.node_certificate.clone(),
         chain: identity.chain.iter().cloned().map(Into::into).collect(),
     };
-    let bridge =
-        Bridge { engine: engine.handle().clone(), net: net.clone(), key, announcement };
+    let bridge = Bridge {
+        engine: engine.handle().clone(),
+        net: net.clone(),
+        key,
+        announcement,
+    };
 
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
@@ -243,5 +260,7 @@ pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
 /// Names of municipalities by code.
 fn names_of(index: &BoundaryIndex) -> BTreeMap<String, String> {
     let municipalities = index.municipalities().iter();
-    municipalities.map(|city| (city.code.clone(), city.name.clone())).collect()
+    municipalities
+        .map(|city| (city.code.clone(), city.name.clone()))
+        .collect()
 }

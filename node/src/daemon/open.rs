@@ -11,7 +11,9 @@ use city_protocol::place::BoundaryIndex;
 use city_protocol::replica::{Replica, ReplicaConfig};
 
 use crate::config::Config;
-use crate::engine::{RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc};
+use crate::engine::{
+    RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
+};
 use crate::journal::log_rows;
 use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
@@ -60,7 +62,9 @@ pub enum OpenError {
     #[error("the whitelist is longer than {} peers", crate::net::MAX_WHITELIST)]
     WhitelistFull,
     /// The boundary index cannot be read.
-    #[error("{path}: the boundary index cannot be read ({why}); make it again with `city-node place import`")]
+    #[error(
+        "{path}: the boundary index cannot be read ({why}); make it again with `city-node place import`"
+    )]
     Boundary {
         /// The file.
         path: String,
@@ -95,9 +99,13 @@ pub fn open(
     }
     let whitelist = Whitelist::default();
     for (peer, expires) in config.whitelist() {
-        whitelist.insert(peer, expires).map_err(|_| OpenError::WhitelistFull)?;
+        whitelist
+            .insert(peer, expires)
+            .map_err(|_| OpenError::WhitelistFull)?;
     }
-    let clock = SystemClock::new(config.clock.trust_system, Timestamp(0)).now().quality;
+    let clock = SystemClock::new(config.clock.trust_system, Timestamp(0))
+        .now()
+        .quality;
     let mut replica = Replica::new(ReplicaConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
@@ -114,7 +122,13 @@ pub fn open(
     let store = Arc::new(store);
     let folded = fold(&store, identity, &mut replica, outcome, progress)?;
     let store = Arc::into_inner(store).expect("folding keeps no reference");
-    Ok(Opened { store, replica, whitelist, boundary, folded })
+    Ok(Opened {
+        store,
+        replica,
+        whitelist,
+        boundary,
+        folded,
+    })
 }
 
 /// Opens the store; a new one gets its genesis block. Says whether acknowledged blocks may be lost.
@@ -133,7 +147,10 @@ fn open_store(
         let last = at.last().expect("one block was appended");
         store.commit_rows(Vec::new(), &Watermark::after(last, id, 1))?;
     }
-    let lost = matches!(report.index, OpenOutcome::Rebuild(RebuildReason::NotOfThisLog(_)));
+    let lost = matches!(
+        report.index,
+        OpenOutcome::Rebuild(RebuildReason::NotOfThisLog(_))
+    );
     let damage = report.ledger.damage;
     if let Some(damage) = damage {
         tracing::error!(
@@ -161,7 +178,13 @@ fn fold(
         OpenOutcome::CatchUp(_) => tracing::info!("catching up the index"),
         OpenOutcome::Empty | OpenOutcome::Current(_) => {}
     }
-    Ok(bring_up_to_date(store, &identity.genesis, replica, outcome, progress)?)
+    Ok(bring_up_to_date(
+        store,
+        &identity.genesis,
+        replica,
+        outcome,
+        progress,
+    )?)
 }
 
 /// Opens the store of a node that is not running, for looking at it.
@@ -183,9 +206,10 @@ pub fn set_index_aside(dir: &DataDir, identity: &Identity) -> Result<(), OpenErr
     open_for_reading(dir, identity)?.close()?;
     let index = dir.index();
     match std::fs::remove_dir_all(&index) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(OpenError::Aside { path: index.display().to_string(), source: error })
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(OpenError::Aside {
+            path: index.display().to_string(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }
@@ -208,12 +232,14 @@ fn wanted_whitelist(config: &Config) -> trust::Whitelist {
 
 fn read_boundary(dir: &DataDir, config: &Config) -> Result<Option<BoundaryIndex>, OpenError> {
     let path = dir.resolve(&config.place.boundary);
-    let failed =
-        |why: String| OpenError::Boundary { path: path.display().to_string(), why };
+    let failed = |why: String| OpenError::Boundary {
+        path: path.display().to_string(),
+        why,
+    };
     match std::fs::read(&path) {
-        Ok(bytes) => {
-            BoundaryIndex::decode(&bytes).map(Some).map_err(|refusal| failed(refusal.to_string()))
-        }
+        Ok(bytes) => BoundaryIndex::decode(&bytes)
+            .map(Some)
+            .map_err(|refusal| failed(refusal.to_string())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             tracing::warn!(path = %path.display(), "no boundary index: place proofs say `no-boundary`");
             Ok(None)
@@ -225,7 +251,11 @@ fn read_boundary(dir: &DataDir, config: &Config) -> Result<Option<BoundaryIndex>
 /// The time of the newest vertex here: the clock is not believed below it.
 pub(super) fn last_vertex(store: &Arc<Store>) -> Timestamp {
     let history = StoreHistory::new(Arc::clone(store));
-    log_rows(&history).iter().map(|(_, row)| row.time).max().unwrap_or(Timestamp(0))
+    log_rows(&history)
+        .iter()
+        .map(|(_, row)| row.time)
+        .max()
+        .unwrap_or(Timestamp(0))
 }
 
 /// What the antenna rests on.

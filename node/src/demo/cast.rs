@@ -67,11 +67,7 @@ pub(super) fn plans(
 }
 
 /// The municipality in which a capture was recorded.
-fn recorded_plan(
-    capture: &Path,
-    boundaries: Option<&Path>,
-    assume_recorded: bool,
-) -> Result<Plan> {
+fn recorded_plan(capture: &Path, boundaries: Option<&Path>, assume_recorded: bool) -> Result<Plan> {
     let Some(boundaries) = boundaries else {
         bail!(
             "--replay needs --boundaries FILE|DIR: the demo's own outlines cover only three cities \
@@ -86,17 +82,25 @@ fn recorded_plan(
         last = fix.position().or(last);
     }
     let Some((lat, lon)) = last else {
-        bail!("--replay {}: no position in it (NMEA or u-blox NAV-PVT is needed)", capture.display());
+        bail!(
+            "--replay {}: no position in it (NMEA or u-blox NAV-PVT is needed)",
+            capture.display()
+        );
     };
     let point = Point::new(lat, lon).context("a position of the capture")?;
     let imported = import(&[boundaries], &ImportOptions::default())?;
     let location = imported.index.locate(point, 0);
     let (Some(code), Some(name)) = (location.code, location.name) else {
-        bail!("{}: the capture's position {point} is in none of its municipalities", boundaries.display());
+        bail!(
+            "{}: the capture's position {point} is in none of its municipalities",
+            boundaries.display()
+        );
     };
     // JIS X 0402: the first two digits are the prefecture's.
     let prefecture = code.get(..2).unwrap_or(code);
-    let region = format!("Asia/JP/{prefecture}/{code}").parse().context("the capture's region")?;
+    let region = format!("Asia/JP/{prefecture}/{code}")
+        .parse()
+        .context("the capture's region")?;
     let name = name.to_owned();
     Ok(Plan {
         region,
@@ -123,8 +127,9 @@ pub(super) fn found(root: &Path, plans: Vec<Plan>, now: Timestamp) -> Result<Vec
         } else {
             NetworkChoice::Join { ca: ca.clone() }
         };
-        let officers: Vec<_> =
-            (0..OFFICERS.0).map(|_| SecretKey::generate(Algorithm::Dilithium5)).collect();
+        let officers: Vec<_> = (0..OFFICERS.0)
+            .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+            .collect();
         let data = DataDir::new(root.join(plan.region.municipality()));
         let mut config = Config::for_region(plan.region.clone());
         config.clock.trust_system = true;
@@ -143,7 +148,13 @@ pub(super) fn found(root: &Path, plans: Vec<Plan>, now: Timestamp) -> Result<Vec
             api_names: Vec::new(),
             now,
         })?;
-        cast.push(Municipality { plan, data, config, report, officers });
+        cast.push(Municipality {
+            plan,
+            data,
+            config,
+            report,
+            officers,
+        });
     }
     introduce(&mut cast)?;
     Ok(cast)
@@ -163,8 +174,11 @@ fn introduce(cast: &mut [Municipality]) -> Result<()> {
         .collect();
     for city in cast {
         let own: PeerId = city.report.peer_id;
-        city.config.network.peers =
-            all.iter().filter(|peer| peer.peer_id != own).cloned().collect();
+        city.config.network.peers = all
+            .iter()
+            .filter(|peer| peer.peer_id != own)
+            .cloned()
+            .collect();
         write_config(&city.data, &city.config)?;
     }
     Ok(())
@@ -173,5 +187,8 @@ fn introduce(cast: &mut [Municipality]) -> Result<()> {
 /// A port that is free now; the node takes it a moment later.
 fn free_port() -> Result<u16> {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
-    Ok(probe.local_addr().context("no free port on loopback")?.port())
+    Ok(probe
+        .local_addr()
+        .context("no free port on loopback")?
+        .port())
 }

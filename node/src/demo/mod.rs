@@ -43,7 +43,11 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
     }
     let temporary = match &options.keep {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("city-node-demo").tempdir()?),
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("city-node-demo")
+                .tempdir()?,
+        ),
     };
     let root = match (&options.keep, &temporary) {
         (Some(keep), _) => keep.clone(),
@@ -71,7 +75,11 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         println!("{}", report.table(&people));
         println!("told in {:.1} s", teller.elapsed().as_secs_f64());
         if let Some(keep) = &options.keep {
-            println!("data kept in {} — try: city-node store verify --data-dir {}/17201", keep.display(), keep.display());
+            println!(
+                "data kept in {} — try: city-node store verify --data-dir {}/17201",
+                keep.display(),
+                keep.display()
+            );
         }
     }
     Ok(report.ok)
@@ -82,7 +90,10 @@ fn prepare(root: &std::path::Path) -> Result<()> {
     let mut inside =
         std::fs::read_dir(root).with_context(|| format!("{} cannot be read", root.display()))?;
     if inside.next().is_some() {
-        bail!("--keep {}: the directory is not empty; give a new one", root.display());
+        bail!(
+            "--keep {}: the directory is not empty; give a new one",
+            root.display()
+        );
     }
     Ok(())
 }

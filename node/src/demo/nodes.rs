@@ -56,7 +56,12 @@ impl Node {
             .spawn()
             .context("a node could not be started")?;
         let socket = city.data.admin_socket();
-        Ok(Self { child, socket, name: city.plan.name.clone(), log })
+        Ok(Self {
+            child,
+            socket,
+            name: city.plan.name.clone(),
+            log,
+        })
     }
 
     /// Waits until the node answers on its admin socket.
@@ -64,13 +69,21 @@ impl Node {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().context("waiting for a node")? {
-                bail!("the node of {} ended with {status}; its log says:\n{}", self.name, self.tail());
+                bail!(
+                    "the node of {} ended with {status}; its log says:\n{}",
+                    self.name,
+                    self.tail()
+                );
             }
             if self.status().await.is_ok() {
                 return Ok(());
             }
             if begun.elapsed() > START_WITHIN {
-                bail!("the node of {} does not answer; its log says:\n{}", self.name, self.tail());
+                bail!(
+                    "the node of {} does not answer; its log says:\n{}",
+                    self.name,
+                    self.tail()
+                );
             }
             tokio::time::sleep(POLL).await;
         }
@@ -92,7 +105,9 @@ impl Node {
     }
 
     async fn admin(&self) -> Result<AdminClient> {
-        AdminClient::connect(&self.socket).await.with_context(|| self.name.clone())
+        AdminClient::connect(&self.socket)
+            .await
+            .with_context(|| self.name.clone())
     }
 
     /// Stops the node as systemd would, and waits for it.
@@ -104,8 +119,14 @@ impl Node {
             Ok(Ok(status)) => bail!("{} stopped with {status}:\n{}", self.name, self.tail()),
             Ok(Err(error)) => Err(error).context("waiting for a node to stop"),
             Err(_) => {
-                self.child.kill().await.context("a node could not be killed")?;
-                bail!("{} did not stop within {STOP_WITHIN:?} and was killed", self.name)
+                self.child
+                    .kill()
+                    .await
+                    .context("a node could not be killed")?;
+                bail!(
+                    "{} did not stop within {STOP_WITHIN:?} and was killed",
+                    self.name
+                )
             }
         }
     }
@@ -114,6 +135,9 @@ impl Node {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let from = lines.len().saturating_sub(LOG_TAIL);
-        lines[from..].iter().map(|line| format!("    {line}\n")).collect()
+        lines[from..]
+            .iter()
+            .map(|line| format!("    {line}\n"))
+            .collect()
     }
 }

@@ -29,9 +29,10 @@ impl Receiver {
         let line = Pty::open().context("no pseudo-terminal could be opened (/dev/ptmx)")?;
         let device = line.path().to_owned();
         let receiver = match &city.plan.capture {
-            Some(capture) => {
-                Self::Recorded { line: Box::new(line), capture: capture.clone() }
-            }
+            Some(capture) => Self::Recorded {
+                line: Box::new(line),
+                capture: capture.clone(),
+            },
             None => Self::Simulated(simulate(city, line)),
         };
         Ok((receiver, device))
@@ -39,11 +40,15 @@ impl Receiver {
 
     /// Plays the capture as fast as the line takes it. A simulator plays for ever anyway.
     pub(super) async fn play(&mut self) -> Result<Option<u64>> {
-        let Self::Recorded { line, capture } = self else { return Ok(None) };
+        let Self::Recorded { line, capture } = self else {
+            return Ok(None);
+        };
         let file = tokio::fs::File::open(&*capture)
             .await
             .with_context(|| format!("{} cannot be read", capture.display()))?;
-        let bytes = replay::play(file, &mut **line).await.context("the capture could not be played")?;
+        let bytes = replay::play(file, &mut **line)
+            .await
+            .context("the capture could not be played")?;
         Ok(Some(bytes))
     }
 }
@@ -65,7 +70,9 @@ fn simulate(city: &Municipality, line: Pty) -> JoinHandle<()> {
     };
     tokio::spawn(async move {
         let mut line = line;
-        let fed = Simulator::new(config).feed(&mut line, INTERVAL, || utc().0).await;
+        let fed = Simulator::new(config)
+            .feed(&mut line, INTERVAL, || utc().0)
+            .await;
         let Err(error) = fed;
         tracing::warn!(%error, "a simulated receiver stopped");
     })

@@ -60,7 +60,11 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn new(quiet: bool) -> Self {
-        Self { quiet, begun: Instant::now(), steps: Vec::new() }
+        Self {
+            quiet,
+            begun: Instant::now(),
+            steps: Vec::new(),
+        }
     }
 
     /// A line of the story.
@@ -120,10 +124,21 @@ impl Report {
             );
         }
         let yes = |holds: bool| if holds { "yes" } else { "NO" };
-        let equal = self.nodes.windows(2).all(|pair| pair[0].heads == pair[1].heads);
+        let equal = self
+            .nodes
+            .windows(2)
+            .all(|pair| pair[0].heads == pair[1].heads);
         let _ = writeln!(out, "\n  same heads everywhere        {}", yes(equal));
-        let _ = writeln!(out, "  nothing made, nothing lost   {}", yes(self.conserved));
-        let _ = writeln!(out, "  journal rebuilt = shown      {}", yes(self.journal_matches));
+        let _ = writeln!(
+            out,
+            "  nothing made, nothing lost   {}",
+            yes(self.conserved)
+        );
+        let _ = writeln!(
+            out,
+            "  journal rebuilt = shown      {}",
+            yes(self.journal_matches)
+        );
         let _ = write!(out, "{rule}");
         out
     }

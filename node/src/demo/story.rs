@@ -86,8 +86,14 @@ pub(super) async fn tell(
     agree(teller, stage).await?;
     let report = verify(teller, stage, refusal).await?;
     let people = vec![
-        (format!("{} (sender)", sender.name), sender.account().to_string()),
-        (format!("{} (receiver)", receiver.name), receiver.account().to_string()),
+        (
+            format!("{} (sender)", sender.name),
+            sender.account().to_string(),
+        ),
+        (
+            format!("{} (receiver)", receiver.name),
+            receiver.account().to_string(),
+        ),
     ];
     Ok((report, people))
 }
@@ -107,10 +113,19 @@ async fn raise(
     )?;
     stage.cast = found(root, plans, utc())?;
     let first = &stage.cast[0].report;
-    teller.done("found", begun, "A network is founded: certificate authority, genesis, three charters.");
+    teller.done(
+        "found",
+        begun,
+        "A network is founded: certificate authority, genesis, three charters.",
+    );
     teller.detail(&format!("network {}", first.network));
     for city in &stage.cast {
-        teller.detail(&format!("{} {} — log {}…", city.plan.name, city.plan.region, &city.report.log.to_string()[..12]));
+        teller.detail(&format!(
+            "{} {} — log {}…",
+            city.plan.name,
+            city.plan.region,
+            &city.report.log.to_string()[..12]
+        ));
     }
 
     let begun = Instant::now();
@@ -124,7 +139,11 @@ async fn raise(
     for node in &mut stage.nodes {
         node.ready().await?;
     }
-    teller.done("start", begun, "Three nodes start as separate processes, each with a GPS receiver on a serial line.");
+    teller.done(
+        "start",
+        begun,
+        "Three nodes start as separate processes, each with a GPS receiver on a serial line.",
+    );
     Ok(())
 }
 
@@ -141,12 +160,22 @@ async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor
         let validity = Validity::days(utc(), CLIENT_DAYS);
         let certificate =
             person.request_certificate(|request| authority.issue_client(request, validity))?;
-        api.enrol(&person.enrol(&certificate, utc())?, &certificate, &[]).await?;
-        actors.push(Actor { name: name.into(), person, home, api });
+        api.enrol(&person.enrol(&certificate, utc())?, &certificate, &[])
+            .await?;
+        actors.push(Actor {
+            name: name.into(),
+            person,
+            home,
+            api,
+        });
     }
     let receiver = actors.pop().expect("two people were enrolled");
     let sender = actors.pop().expect("two people were enrolled");
-    let names: Vec<_> = stage.cast.iter().map(|city| city.plan.name.as_str()).collect();
+    let names: Vec<_> = stage
+        .cast
+        .iter()
+        .map(|city| city.plan.name.as_str())
+        .collect();
     teller.done(
         "enrol",
         begun,
@@ -163,13 +192,23 @@ async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor
 /// Two of three officers give the sender 1,000.00.
 async fn grant(teller: &mut Teller, stage: &Stage, sender: &Actor) -> Result<()> {
     let begun = Instant::now();
-    let officers: Vec<&dyn Signer> =
-        stage.cast[0].officers.iter().take(2).map(|key| key as &dyn Signer).collect();
+    let officers: Vec<&dyn Signer> = stage.cast[0]
+        .officers
+        .iter()
+        .take(2)
+        .map(|key| key as &dyn Signer)
+        .collect();
     let amount = Amount::from_hundredths(GRANT);
     let node = sender.api.node().await?;
     let grant = officer::grant(&node, sender.account(), amount, "demo", utc())?;
-    sender.api.grant(&officer::sign_grant(&grant, &officers)?).await?;
-    let line = format!("{} of {} officers grant {} {amount} 愛貨.", OFFICERS.1, OFFICERS.0, sender.name);
+    sender
+        .api
+        .grant(&officer::sign_grant(&grant, &officers)?)
+        .await?;
+    let line = format!(
+        "{} of {} officers grant {} {amount} 愛貨.",
+        OFFICERS.1, OFFICERS.0, sender.name
+    );
     teller.done("grant", begun, &line);
     Ok(())
 }
@@ -187,14 +226,23 @@ async fn pay(
     for node in &stage.nodes {
         stage.places.push(node.status().await?.place);
     }
-    let mut order =
-        Order::new(receiver.account(), &receiver.home, Amount::from_hundredths(SENT));
+    let mut order = Order::new(
+        receiver.account(),
+        &receiver.home,
+        Amount::from_hundredths(SENT),
+    );
     order.subject = "畑の手伝いのお礼".into();
     order.details = "半日の草取り".into();
     order.location = stage.cast[0].plan.name.clone();
     order.account_title = Some(AccountTitle::Expense);
-    order.message = Some((receiver.person.kem().public().clone(), "ありがとうございました".into()));
-    let place = sender.api.place(&sender.account(), &order.transfer_id, &random()).await?;
+    order.message = Some((
+        receiver.person.kem().public().clone(),
+        "ありがとうございました".into(),
+    ));
+    let place = sender
+        .api
+        .place(&sender.account(), &order.transfer_id, &random())
+        .await?;
     let from = played.map_or_else(
         || "A simulated receiver".to_owned(),
         |bytes| format!("A recorded receiver ({bytes} bytes)"),
@@ -202,9 +250,16 @@ async fn pay(
     teller.done(
         "place",
         begun,
-        &format!("{from} says where the sender's home is: {} — {}.", place_name(stage, place.municipality.as_deref()), place.grade),
+        &format!(
+            "{from} says where the sender's home is: {} — {}.",
+            place_name(stage, place.municipality.as_deref()),
+            place.grade
+        ),
     );
-    teller.detail(&format!("why no better grade: {}", place.reasons.join(", ")));
+    teller.detail(&format!(
+        "why no better grade: {}",
+        place.reasons.join(", ")
+    ));
 
     let begun = Instant::now();
     order.proof_of_place = place.digest;
@@ -219,17 +274,28 @@ async fn pay(
                 sender.name
             );
             teller.done("transfer", begun, &line);
-            teller.detail(&format!("transaction hash {}", signed.body().transaction_hash()));
-            teller.detail(&format!("vertex {}, entry {}", booked.vertex, booked.at.index));
+            teller.detail(&format!(
+                "transaction hash {}",
+                signed.body().transaction_hash()
+            ));
+            teller.detail(&format!(
+                "vertex {}, entry {}",
+                booked.vertex, booked.at.index
+            ));
             check_receipt(teller, stage, &booked.receipt)?;
             Ok(None)
         }
         Err(ClientError::Problem(problem)) => {
-            let line =
-                format!("{} sends {sent} 愛貨; the home refuses: {}.", sender.name, problem.code);
+            let line = format!(
+                "{} sends {sent} 愛貨; the home refuses: {}.",
+                sender.name, problem.code
+            );
             teller.done("transfer", begun, &line);
             teller.detail(&problem.title);
-            Ok(Some(RefusalReport { code: problem.code, detail: problem.title }))
+            Ok(Some(RefusalReport {
+                code: problem.code,
+                detail: problem.title,
+            }))
         }
         Err(error) => Err(error).context("the transfer could not be submitted"),
     }
@@ -240,7 +306,9 @@ fn check_receipt(teller: &mut Teller, stage: &Stage, bytes: &[u8]) -> Result<()>
     let begun = Instant::now();
     let genesis = std::fs::read(stage.cast[2].data.genesis()).context("the genesis record")?;
     let genesis = Genesis::read(&genesis).context("the genesis record")?;
-    let verified = Receipt::read(bytes)?.verify(&genesis).context("the receipt does not hold")?;
+    let verified = Receipt::read(bytes)?
+        .verify(&genesis)
+        .context("the receipt does not hold")?;
     teller.done(
         "receipt",
         begun,
@@ -262,22 +330,44 @@ async fn accept(
 ) -> Result<()> {
     let begun = Instant::now();
     let incoming = loop {
-        let waiting = receiver.api.incoming(&receiver.account(), None).await?.transfers;
+        let waiting = receiver
+            .api
+            .incoming(&receiver.account(), None)
+            .await?
+            .transfers;
         if let Some(incoming) = waiting.into_iter().next() {
             break incoming;
         }
-        ensure!(begun.elapsed() < AGREE_WITHIN, "the transfer did not reach {}", receiver.name);
+        ensure!(
+            begun.elapsed() < AGREE_WITHIN,
+            "the transfer did not reach {}",
+            receiver.name
+        );
         tokio::time::sleep(POLL).await;
     };
     teller.done(
         "sync",
         begun,
-        &format!("The transfer reaches {} over libp2p with mutual TLS 1.3.", stage.cast[1].plan.name),
+        &format!(
+            "The transfer reaches {} over libp2p with mutual TLS 1.3.",
+            stage.cast[1].plan.name
+        ),
     );
     let begun = Instant::now();
-    let sequence = receiver.api.account(&receiver.account()).await?.next_sequence;
-    receiver.api.accept(&receiver.person.accept(&incoming, sequence, utc())?).await?;
-    teller.done("accept", begun, &format!("{} accepts; their home books it.", receiver.name));
+    let sequence = receiver
+        .api
+        .account(&receiver.account())
+        .await?
+        .next_sequence;
+    receiver
+        .api
+        .accept(&receiver.person.accept(&incoming, sequence, utc())?)
+        .await?;
+    teller.done(
+        "accept",
+        begun,
+        &format!("{} accepts; their home books it.", receiver.name),
+    );
 
     let begun = Instant::now();
     loop {
@@ -285,10 +375,20 @@ async fn accept(
         if account.open_out == Amount::ZERO {
             break;
         }
-        ensure!(begun.elapsed() < AGREE_WITHIN, "the transfer was not settled");
+        ensure!(
+            begun.elapsed() < AGREE_WITHIN,
+            "the transfer was not settled"
+        );
         tokio::time::sleep(POLL).await;
     }
-    teller.done("settle", begun, &format!("{} settles the transfer with the receiver's acceptance as proof.", stage.cast[0].plan.name));
+    teller.done(
+        "settle",
+        begun,
+        &format!(
+            "{} settles the transfer with the receiver's acceptance as proof.",
+            stage.cast[0].plan.name
+        ),
+    );
     Ok(())
 }
 
@@ -301,7 +401,11 @@ async fn await_fixes(nodes: &[Node]) -> Result<()> {
             if status.place.lat.is_some() {
                 break;
             }
-            ensure!(begun.elapsed() < FIX_WITHIN, "a receiver gave no fix: {:?}", status.receiver);
+            ensure!(
+                begun.elapsed() < FIX_WITHIN,
+                "a receiver gave no fix: {:?}",
+                status.receiver
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -327,13 +431,23 @@ async fn agree(teller: &mut Teller, stage: &Stage) -> Result<()> {
             Some((since, before)) if before == frontier => Some((since, before)),
             _ => Some((Instant::now(), frontier)),
         };
-        if quiet_since.as_ref().is_some_and(|(since, _)| since.elapsed() >= QUIET) {
+        if quiet_since
+            .as_ref()
+            .is_some_and(|(since, _)| since.elapsed() >= QUIET)
+        {
             break;
         }
-        ensure!(begun.elapsed() < AGREE_WITHIN, "the three nodes did not come to agree");
+        ensure!(
+            begun.elapsed() < AGREE_WITHIN,
+            "the three nodes did not come to agree"
+        );
         tokio::time::sleep(POLL).await;
     }
-    teller.done("agree", begun, "All three nodes report the same heads, and nothing is in flight for a second.");
+    teller.done(
+        "agree",
+        begun,
+        "All three nodes report the same heads, and nothing is in flight for a second.",
+    );
     Ok(())
 }
 
@@ -355,20 +469,38 @@ async fn verify(
     };
     let mut problems = Vec::new();
     for (i, node) in stage.nodes.iter().enumerate() {
-        let (status, audit, checked) =
-            (node.status().await?, node.audit().await?, node.verify().await?);
+        let (status, audit, checked) = (
+            node.status().await?,
+            node.audit().await?,
+            node.verify().await?,
+        );
         report.conserved &= audit.conserved;
         report.journal_matches &= audit.journal_matches;
         let name = &stage.cast[i].plan.name;
-        problems.extend(checked.problems.iter().map(|problem| format!("{name}: {problem}")));
-        report.nodes.push(node_report(stage, i, &status, &audit, &checked));
+        problems.extend(
+            checked
+                .problems
+                .iter()
+                .map(|problem| format!("{name}: {problem}")),
+        );
+        report
+            .nodes
+            .push(node_report(stage, i, &status, &audit, &checked));
     }
     let equal = |of: fn(&NodeReport) -> String| {
-        report.nodes.windows(2).all(|pair| of(&pair[0]) == of(&pair[1]))
+        report
+            .nodes
+            .windows(2)
+            .all(|pair| of(&pair[0]) == of(&pair[1]))
     };
-    let agree = equal(|node| format!("{:?}", node.heads)) && equal(|node| format!("{:?}", node.balances));
+    let agree =
+        equal(|node| format!("{:?}", node.heads)) && equal(|node| format!("{:?}", node.balances));
     report.ok = report.conserved && report.journal_matches && agree && problems.is_empty();
-    teller.done("verify", begun, "Every node checks its balances, sums, journal, hashes and signatures.");
+    teller.done(
+        "verify",
+        begun,
+        "Every node checks its balances, sums, journal, hashes and signatures.",
+    );
     for problem in &problems {
         teller.detail(problem);
     }
@@ -390,8 +522,12 @@ fn node_report(
         region: city.plan.region.to_string(),
         name: city.plan.name.clone(),
         peer_id: city.report.peer_id.to_string(),
-        heads: heads.map(|head| (head.log.to_string(), head.head.clone())).collect(),
-        balances: balances.map(|(account, sum)| (account.to_string(), sum.clone())).collect(),
+        heads: heads
+            .filter_map(|head| Some((head.log.to_string(), head.vertex?.to_string())))
+            .collect(),
+        balances: balances
+            .map(|(account, sum)| (account.to_string(), sum.clone()))
+            .collect(),
         place: stage.places[i].clone(),
         postings: audit.postings,
         signatures: checked.signatures,
@@ -399,15 +535,26 @@ fn node_report(
 }
 
 fn place_name(stage: &Stage, code: Option<&str>) -> String {
-    let Some(code) = code else { return "no municipality".into() };
-    let name = stage.cast[0].plan.boundary.municipality(code).map(|m| m.name.clone());
+    let Some(code) = code else {
+        return "no municipality".into();
+    };
+    let name = stage.cast[0]
+        .plan
+        .boundary
+        .municipality(code)
+        .map(|m| m.name.clone());
     name.map_or_else(|| code.to_owned(), |name| format!("{name} ({code})"))
 }
 
 impl Stage {
     /// Nothing on it yet.
     pub(super) const fn empty() -> Self {
-        Self { cast: Vec::new(), receivers: Vec::new(), nodes: Vec::new(), places: Vec::new() }
+        Self {
+            cast: Vec::new(),
+            receivers: Vec::new(),
+            nodes: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
     /// Stops what was started, in order; the first failure is told after all were tried.

@@ -22,7 +22,11 @@ impl TransportKey {
     /// Wraps a keypair; `None` unless it is Ed25519.
     #[must_use]
     pub fn new(keypair: Keypair) -> Option<Self> {
-        keypair.clone().try_into_ed25519().ok().map(|_| Self(keypair))
+        keypair
+            .clone()
+            .try_into_ed25519()
+            .ok()
+            .map(|_| Self(keypair))
     }
 }
 
@@ -33,7 +37,9 @@ impl TransportSigner for TransportKey {
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
         let signature = self.0.sign(message).expect("Ed25519 signs every message");
-        signature.try_into().expect("an Ed25519 signature has 64 bytes")
+        signature
+            .try_into()
+            .expect("an Ed25519 signature has 64 bytes")
     }
 }
 
@@ -88,7 +94,10 @@ impl Bridge {
             };
             if let Some((peer, reason)) = close {
                 let reason = reason.into();
-                let close = NetCommand::Close { peer: libp2p_peer(&peer), reason };
+                let close = NetCommand::Close {
+                    peer: libp2p_peer(&peer),
+                    reason,
+                };
                 // The network stops only together with this bridge.
                 let _stopping = self.net.command(close).await;
             }
@@ -111,8 +120,7 @@ impl Bridge {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
                 let signed = self.announcement.sign(&self.key, nonce, utc());
-                let lane =
-                    Lane::begin(id, self.engine.clone(), self.net.clone(), signed, before);
+                let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), signed, before);
                 known.lane = Some(lane);
                 known.ungreeted += 1;
                 known.closing = false;
@@ -124,7 +132,11 @@ impl Bridge {
                 known.earlier = known.lane.take().map(Lane::end).or(known.earlier.take());
                 None
             }
-            NetEvent::Frame { peer, channel, bytes } => {
+            NetEvent::Frame {
+                peer,
+                channel,
+                bytes,
+            } => {
                 let id = protocol_peer(&peer)?;
                 let known = peers.get_mut(&id)?;
                 let room = known.closing || known.lane.as_ref()?.take(channel, bytes);
@@ -143,10 +155,7 @@ impl Bridge {
 }
 
 /// Takes what the engine wants; gives the peer that is to be closed, and why.
-fn outgo(
-    message: Outgoing,
-    peers: &mut HashMap<PeerId, Peer>,
-) -> Option<(PeerId, &'static str)> {
+fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId, &'static str)> {
     match message {
         Outgoing::Send(peer, channel, message) => {
             let known = peers.get_mut(&peer)?;

@@ -25,7 +25,10 @@ impl SystemClock {
     #[must_use]
     pub fn new(trust_system: bool, last_vertex: Timestamp) -> Self {
         let built = BUILD_TIME_S.parse::<u64>().unwrap_or(0) * 1000;
-        Self { trust_system, floor: last_vertex.max(Timestamp(built)) }
+        Self {
+            trust_system,
+            floor: last_vertex.max(Timestamp(built)),
+        }
     }
 
     /// What time it is.
@@ -41,7 +44,10 @@ impl SystemClock {
         } else {
             ClockQuality::Floor
         };
-        Now { time: time.max(self.floor), quality }
+        Now {
+            time: time.max(self.floor),
+            quality,
+        }
     }
 }
 
@@ -63,6 +69,9 @@ mod tests {
         let ahead = utc().plus_ms(60_000);
         let now = SystemClock::new(true, ahead).now();
         assert_eq!((now.quality, now.time), (ClockQuality::Floor, ahead));
-        assert_ne!(SystemClock::new(true, Timestamp(0)).now().quality, ClockQuality::Floor);
+        assert_ne!(
+            SystemClock::new(true, Timestamp(0)).now().quality,
+            ClockQuality::Floor
+        );
     }
 }

@@ -143,7 +143,10 @@ impl Engine {
                 let _unheard = ended.send(end);
             })
             .map_err(EngineError::Thread)?;
-        Ok(Self { handle, thread: Some(end) })
+        Ok(Self {
+            handle,
+            thread: Some(end),
+        })
     }
 
     /// The handle.
@@ -168,7 +171,9 @@ impl Engine {
 
     /// Waits for a fault without giving up the handle; pends for ever while all is well.
     pub async fn fault(&mut self) -> EngineError {
-        let Some(thread) = &mut self.thread else { return std::future::pending().await };
+        let Some(thread) = &mut self.thread else {
+            return std::future::pending().await;
+        };
         let ended = thread.await;
         self.thread = None;
         match ended {
@@ -185,8 +190,14 @@ async fn ticks(requests: mpsc::WeakSender<Request>) {
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticker.tick().await;
-        let Some(requests) = requests.upgrade() else { return };
-        if requests.send(Request::Input(Box::new(Input::Tick))).await.is_err() {
+        let Some(requests) = requests.upgrade() else {
+            return;
+        };
+        if requests
+            .send(Request::Input(Box::new(Input::Tick)))
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -284,7 +295,9 @@ impl CommitThread {
     /// Writes until nothing waits: entering a settlement may follow from what was just written.
     fn commit(&mut self) -> Result<(), EngineError> {
         while self.replica.has_work() {
-            let actions = self.replica.handle(Input::Seal, self.clock.now(), &self.history);
+            let actions = self
+                .replica
+                .handle(Input::Seal, self.clock.now(), &self.history);
             let mut changes = None;
             for action in actions {
                 match action {
@@ -292,7 +305,9 @@ impl CommitThread {
                     other => self.apply(other),
                 }
             }
-            let Some(changes) = changes else { return Ok(()) };
+            let Some(changes) = changes else {
+                return Ok(());
+            };
             match self.write(changes)? {
                 Ok(()) => {
                     self.learn();
@@ -309,8 +324,11 @@ impl CommitThread {
 
     /// Appends, fsyncs and indexes. The inner error is a refusal after which the node goes on.
     fn write(&self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
-        let blocks: Vec<(BlockId, &[u8])> =
-            changes.blocks.iter().map(|(id, bytes)| (*id, bytes.as_slice())).collect();
+        let blocks: Vec<(BlockId, &[u8])> = changes
+            .blocks
+            .iter()
+            .map(|(id, bytes)| (*id, bytes.as_slice()))
+            .collect();
         let locations = match self.store.append_group(&blocks) {
             Ok(locations) => locations,
             Err(AppendError::Full { needed }) => {
@@ -342,7 +360,8 @@ impl CommitThread {
     }
 
     fn learn(&self) {
-        self.directory.learn_authorities(self.replica.authorities().iter());
+        self.directory
+            .learn_authorities(self.replica.authorities().iter());
     }
 
     fn apply(&mut self, action: Action) {

@@ -54,7 +54,9 @@ impl Directory {
     /// Learns those of these authorities that are new; after each commit, so it is cheap when none is.
     pub fn learn_authorities<'a>(&self, all: impl Iterator<Item = &'a Arc<Authority>>) {
         let known = self.authorities.read().expect(HELD);
-        let new: Vec<_> = all.filter(|authority| !known.contains_key(&authority.log)).collect();
+        let new: Vec<_> = all
+            .filter(|authority| !known.contains_key(&authority.log))
+            .collect();
         drop(known);
         for authority in new {
             self.learn_authority(authority);
@@ -82,11 +84,15 @@ impl Directory {
         log: &LogId,
         account: &AccountId,
     ) -> Result<Arc<PublicKey>, Refusal> {
-        let row = history.account(log, account).ok_or(Refusal::UnknownAccount)?;
+        let row = history
+            .account(log, account)
+            .ok_or(Refusal::UnknownAccount)?;
         if let Some(key) = self.public_key(&row.key) {
             return Ok(key);
         }
-        let entry = history.entry(log, &row.enrolled).ok_or(Refusal::UnknownAccount)?;
+        let entry = history
+            .entry(log, &row.enrolled)
+            .ok_or(Refusal::UnknownAccount)?;
         self.learn_enrolments(std::slice::from_ref(&entry));
         self.public_key(&row.key).ok_or(Refusal::UnknownAccount)
     }

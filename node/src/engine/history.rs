@@ -51,12 +51,19 @@ pub(super) fn location_key(id: &BlockId) -> Vec<u8> {
 
 /// Value of that row: segment, offset and length, big-endian.
 pub(super) fn location_value(at: &Location) -> Vec<u8> {
-    [&at.segment.to_be_bytes()[..], &at.offset.to_be_bytes(), &at.len.to_be_bytes()].concat()
+    [
+        &at.segment.to_be_bytes()[..],
+        &at.offset.to_be_bytes(),
+        &at.len.to_be_bytes(),
+    ]
+    .concat()
 }
 
 impl History for StoreHistory {
     fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key).expect("the index can be read; the next start makes it again")
+        self.0
+            .get(key)
+            .expect("the index can be read; the next start makes it again")
     }
 
     fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -65,7 +65,13 @@ impl Lane {
             forward(peer, &engine, in_turn, counted).await;
             tell(&engine, Input::Disconnected(peer)).await;
         });
-        Self { frames, waiting, outbox, unsent, told }
+        Self {
+            frames,
+            waiting,
+            outbox,
+            unsent,
+            told,
+        }
     }
 
     /// Takes a frame; says whether there was room.
@@ -171,7 +177,9 @@ async fn forward(
         let (input, size) = match turn {
             Turn::Ready(input, size) => (input, size),
             Turn::Verifying(verified, size) => {
-                let Some(verdict) = verdict(engine, verified).await else { return };
+                let Some(verdict) = verdict(engine, verified).await else {
+                    return;
+                };
                 let input = match verdict {
                     Ok(vertex) => Input::Vertex(peer, vertex, size as u64),
                     Err(refusal) => Input::Garbage(peer, refusal),
@@ -195,7 +203,13 @@ async fn verdict(
         // Its log's first vertex stood right before it and is known by now.
         (Err(Refusal::UnknownLog), header, body) => {
             let knowing = engine.clone();
-            Some(engine.pool().run(move || verify(&knowing, header, body)).await?.0)
+            Some(
+                engine
+                    .pool()
+                    .run(move || verify(&knowing, header, body))
+                    .await?
+                    .0,
+            )
         }
         (verdict, ..) => Some(verdict),
     }

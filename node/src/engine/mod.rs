@@ -57,7 +57,8 @@ impl EngineHandle {
     /// The replica's refusal; [`Refusal::NotSequencing`] when the engine is stopping.
     pub async fn submit(&self, submission: Submission) -> Result<BookedEntry, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::Submit(Box::new(submission), reply), answer).await
+        self.ask(Request::Submit(Box::new(submission), reply), answer)
+            .await
     }
 
     /// Has a proof of place made and held for five minutes.
@@ -66,7 +67,8 @@ impl EngineHandle {
     /// [`Refusal::Busy`] when too many are held; [`Refusal::NotSequencing`] when stopping.
     pub async fn place(&self, request: PlaceRequest) -> Result<PlaceProof, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Request::Place(Box::new(request), reply), answer).await
+        self.ask(Request::Place(Box::new(request), reply), answer)
+            .await
     }
 
     /// The replica's state, as of what is durable.
@@ -83,7 +85,10 @@ impl EngineHandle {
         request: Request,
         answer: oneshot::Receiver<Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        self.requests.send(request).await.map_err(|_| Refusal::NotSequencing)?;
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| Refusal::NotSequencing)?;
         answer.await.unwrap_or(Err(Refusal::NotSequencing))
     }
 
@@ -131,7 +136,8 @@ impl EngineHandle {
         &self,
         account: &AccountId,
     ) -> Result<Arc<city_protocol::crypto::PublicKey>, Refusal> {
-        self.directory.account_key(&self.history, &self.log(), account)
+        self.directory
+            .account_key(&self.history, &self.log(), account)
     }
 }
 

@@ -17,7 +17,10 @@ impl Pool {
     #[must_use]
     pub fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { places: Arc::new(Semaphore::new(cores)), pending: Arc::default() }
+        Self {
+            places: Arc::new(Semaphore::new(cores)),
+            pending: Arc::default(),
+        }
     }
 
     /// Whether something is being verified: the commit thread then waits a little for company.

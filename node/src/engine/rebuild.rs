@@ -60,7 +60,10 @@ pub fn bring_up_to_date(
         OpenOutcome::Rebuild(_) => (Position::START, 0),
     };
     let history = StoreHistory::new(Arc::clone(store));
-    let now = Now { time: utc(), quality: ClockQuality::Floor };
+    let now = Now {
+        time: utc(),
+        quality: ClockQuality::Floor,
+    };
     let directory = Directory::default();
     // With this clock the replica learns what is stored and enters nothing of its own.
     drop(replica.handle(Input::Started, now, &history));
@@ -97,7 +100,9 @@ pub fn bring_up_to_date(
         let step = report.vertices.is_multiple_of(STEP_VERTICES)
             || replica.pending_bytes() >= STEP_BYTES
             || rows.len() >= STEP_ROWS;
-        let Some((at, id)) = last.filter(|_| step) else { continue };
+        let Some((at, id)) = last.filter(|_| step) else {
+            continue;
+        };
         rows.extend(drain(replica, now, &history).rows);
         store.commit_rows(std::mem::take(&mut rows), &Watermark::after(&at, id, count))?;
         drop(replica.handle(Input::Committed, now, &history));
@@ -141,6 +146,16 @@ fn stored_vertex(
             let charter = &entries.as_ref().ok()?.first()?.body;
             Authority::from_charter(genesis, charter).ok().map(Arc::new)
         })?;
-    let checked = entries.iter().flatten().map(|e| vec![Checked::Good; e.sig.len()]).collect();
-    Some(VerifiedVertex { header, body_block, entries, checked, authority })
+    let checked = entries
+        .iter()
+        .flatten()
+        .map(|e| vec![Checked::Good; e.sig.len()])
+        .collect();
+    Some(VerifiedVertex {
+        header,
+        body_block,
+        entries,
+        checked,
+        authority,
+    })
 }

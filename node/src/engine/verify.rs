@@ -54,7 +54,10 @@ pub fn verify_store(
         let block = match block {
             Ok(block) => block,
             Err(ReadError::Damaged(at)) => {
-                report.problem(format!("segment {} is damaged at byte {}", at.segment, at.offset));
+                report.problem(format!(
+                    "segment {} is damaged at byte {}",
+                    at.segment, at.offset
+                ));
                 continue;
             }
             Err(error) => return Err(error),
@@ -65,12 +68,18 @@ pub fn verify_store(
             continue;
         };
         let h = header.header.clone();
-        let Some(body) = body.take().filter(|body| body.id == h.body) else { continue };
+        let Some(body) = body.take().filter(|body| body.id == h.body) else {
+            continue;
+        };
         let vertex = VerifiedVertex::verify(genesis, &directory, &block.bytes, body.bytes);
         let vertex = match vertex {
             Ok(vertex) => vertex,
             Err(refusal) => {
-                report.problem(format!("vertex {}: {refusal} ({})", header.id, refusal.code()));
+                report.problem(format!(
+                    "vertex {}: {refusal} ({})",
+                    header.id,
+                    refusal.code()
+                ));
                 continue;
             }
         };
@@ -95,13 +104,20 @@ fn check_links(
     report: &mut VerifyReport,
 ) {
     let h = &vertex.header.header;
-    let expected =
-        heads.get(&(h.log, h.epoch)).map_or((1, genesis.network()), |(seq, id)| (seq + 1, *id));
+    let expected = heads
+        .get(&(h.log, h.epoch))
+        .map_or((1, genesis.network()), |(seq, id)| (seq + 1, *id));
     if (h.seq, h.prev) != expected {
-        report.problem(format!("vertex {} does not follow the head of its log", vertex.id()));
+        report.problem(format!(
+            "vertex {} does not follow the head of its log",
+            vertex.id()
+        ));
     }
     if let Some(parent) = h.parents.iter().find(|parent| !known.contains(parent)) {
-        report.problem(format!("vertex {}: parent {parent} is not stored before it", vertex.id()));
+        report.problem(format!(
+            "vertex {}: parent {parent} is not stored before it",
+            vertex.id()
+        ));
     }
 }
 
@@ -109,7 +125,11 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
     let entries = match &vertex.entries {
         Ok(entries) => entries,
         Err(refusal) => {
-            report.problem(format!("vertex {}: {} ", vertex.id(), Refusal::code(*refusal)));
+            report.problem(format!(
+                "vertex {}: {} ",
+                vertex.id(),
+                Refusal::code(*refusal)
+            ));
             return;
         }
     };
@@ -121,7 +141,9 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
                 Checked::Good => Ok(()),
                 Checked::Bad => Err(Refusal::BadSignature),
                 Checked::Unknown => match directory.public_key(&sig.key) {
-                    Some(key) => city_protocol::vertex::verify_entry_signature(entry, sig.key, &key),
+                    Some(key) => {
+                        city_protocol::vertex::verify_entry_signature(entry, sig.key, &key)
+                    }
                     None => Err(Refusal::UnknownAccount),
                 },
             };

@@ -54,8 +54,14 @@ pub fn audit(store: &Store, history: &dyn History) -> Result<Audit, RebuiltError
         let accounts = accounts.get(log).map_or(&[][..], Vec::as_slice);
         audit_log(*log, row, &shown, accounts, &mut audit);
     }
-    let granted: i128 = heads.iter().map(|(_, row)| i128::from(row.totals.granted)).sum();
-    let available: i128 = heads.iter().map(|(_, row)| i128::from(row.totals.available)).sum();
+    let granted: i128 = heads
+        .iter()
+        .map(|(_, row)| i128::from(row.totals.granted))
+        .sum();
+    let available: i128 = heads
+        .iter()
+        .map(|(_, row)| i128::from(row.totals.available))
+        .sum();
     audit.in_transit = heads
         .iter()
         .map(|(_, row)| {
@@ -100,7 +106,10 @@ fn snapshot(history: &dyn History) -> (Heads, Accounts) {
     let mut heads = log_rows(history);
     let mut tries = 0;
     loop {
-        let all = heads.iter().map(|(log, _)| (*log, accounts(*log, history))).collect();
+        let all = heads
+            .iter()
+            .map(|(log, _)| (*log, accounts(*log, history)))
+            .collect();
         let after = log_rows(history);
         tries += 1;
         if after == heads || tries == SNAPSHOT_TRIES {
@@ -121,8 +130,10 @@ fn accounts(log: LogId, history: &dyn History) -> Vec<(AccountId, AccountRow)> {
         let done = page.len() < PAGE;
         after = page.last().map(|(name, _)| name.clone());
         all.extend(page.into_iter().filter_map(|(name, _)| {
-            let account: AccountId =
-                std::str::from_utf8(&name[prefix.len()..]).ok()?.parse().ok()?;
+            let account: AccountId = std::str::from_utf8(&name[prefix.len()..])
+                .ok()?
+                .parse()
+                .ok()?;
             Some((account, history.account(&log, &account)?))
         }));
         if done {

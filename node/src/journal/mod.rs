@@ -44,16 +44,27 @@ pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
 /// # Errors
 /// The refusal of an entry that a valid log cannot hold: the index or the log is damaged.
 pub fn shown(history: &dyn History, heads: &[(LogId, LogRow)]) -> Result<Journal, Refusal> {
-    heads.iter().map(|(log, row)| Ok((*log, shown_log(history, *log, row)?))).collect()
+    heads
+        .iter()
+        .map(|(log, row)| Ok((*log, shown_log(history, *log, row)?)))
+        .collect()
 }
 
 fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Posting>, Refusal> {
     let mut lines = Vec::new();
     for seq in 1..=row.seq {
-        let id = history.vertex_at(&log, row.epoch, seq).ok_or(Refusal::BadVertex)?;
+        let id = history
+            .vertex_at(&log, row.epoch, seq)
+            .ok_or(Refusal::BadVertex)?;
         let vertex = history.vertex(&id).ok_or(Refusal::BadVertex)?;
         let entries = decode_body(&history.block(&vertex.body).ok_or(Refusal::BadVertex)?)?;
-        let place = Place { log, vertex: id, time: vertex.time, epoch: row.epoch, seq };
+        let place = Place {
+            log,
+            vertex: id,
+            time: vertex.time,
+            epoch: row.epoch,
+            seq,
+        };
         place.post(&entries, &mut lines, |transfer| {
             history.transfer(&log, transfer).map(|row| row.sender)
         })?;
@@ -77,15 +88,25 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
             continue;
         };
         let h = &header.header;
-        let Some((_, bytes)) = body.take().filter(|(id, _)| *id == h.body) else { continue };
+        let Some((_, bytes)) = body.take().filter(|(id, _)| *id == h.body) else {
+            continue;
+        };
         let entries = decode_body(&bytes)?;
         for entry in entries.iter().filter(|entry| entry.kind == Transfer::KIND) {
             let transfer: Transfer = read_person_body(&entry.body)?;
-            senders.insert((h.log, identity(Transfer::TAG, &entry.body)), transfer.sender);
+            senders.insert(
+                (h.log, identity(Transfer::TAG, &entry.body)),
+                transfer.sender,
+            );
         }
         let mut vertex_lines = Vec::new();
-        let place =
-            Place { log: h.log, vertex: header.id, time: h.time, epoch: h.epoch, seq: h.seq };
+        let place = Place {
+            log: h.log,
+            vertex: header.id,
+            time: h.time,
+            epoch: h.epoch,
+            seq: h.seq,
+        };
         place.post(&entries, &mut vertex_lines, |transfer| {
             senders.get(&(h.log, *transfer)).copied()
         })?;
@@ -132,9 +153,20 @@ impl Place {
         sender: impl Fn(&Digest) -> Option<AccountId>,
     ) -> Result<(), Refusal> {
         for (i, entry) in entries.iter().enumerate() {
-            let at = OwnEntry { epoch: self.epoch, seq: self.seq, index: i as u64 };
+            let at = OwnEntry {
+                epoch: self.epoch,
+                seq: self.seq,
+                index: i as u64,
+            };
             let settled = |settle: &city_protocol::body::Settle| sender(&settle.transfer);
-            lines.extend(postings(entry, self.log, self.time, self.vertex, at, settled)?);
+            lines.extend(postings(
+                entry,
+                self.log,
+                self.time,
+                self.vertex,
+                at,
+                settled,
+            )?);
         }
         Ok(())
     }
@@ -146,7 +178,11 @@ pub fn balances(lines: &[Posting]) -> Balances {
     let mut balances = Balances::new();
     for line in lines {
         let amount = i128::from(line.amount.hundredths());
-        let signed = if line.side == Side::Debit { amount } else { -amount };
+        let signed = if line.side == Side::Debit {
+            amount
+        } else {
+            -amount
+        };
         *balances.entry((line.account, line.code)).or_default() += signed;
     }
     balances

@@ -71,13 +71,22 @@ impl Antenna {
     /// An antenna that has not seen anything.
     #[must_use]
     pub fn new(config: AntennaConfig) -> Self {
-        let device = config.receiver.as_ref().map(|receiver| receiver.device.display().to_string());
+        let device = config
+            .receiver
+            .as_ref()
+            .map(|receiver| receiver.device.display().to_string());
         let seen = Seen {
             observation: Observation::new(config.recorded),
-            status: ReceiverStatus { device, ..ReceiverStatus::default() },
+            status: ReceiverStatus {
+                device,
+                ..ReceiverStatus::default()
+            },
             raw: Vec::new(),
         };
-        Self { config: Arc::new(config), seen: Arc::new(Mutex::new(seen)) }
+        Self {
+            config: Arc::new(config),
+            seen: Arc::new(Mutex::new(seen)),
+        }
     }
 
     /// Reads the receiver for as long as it is polled; without a receiver it never ends either.
@@ -118,7 +127,10 @@ impl Antenna {
                 seen.status.problem =
                     Some(format!("{reason}; next try in {} ms", retry_in.as_millis()));
             }
-            Event::Noise { bytes, bad_checksums } => {
+            Event::Noise {
+                bytes,
+                bad_checksums,
+            } => {
                 seen.status.noise_bytes += bytes;
                 seen.status.bad_checksums += bad_checksums;
             }
@@ -161,7 +173,9 @@ impl Antenna {
 
 /// An epoch of the drivers as a sample of the core.
 fn sample(fix: &Fix, received_at: Timestamp) -> Sample {
-    let point = fix.position().and_then(|(lat, lon)| Point::new(lat, lon).ok());
+    let point = fix
+        .position()
+        .and_then(|(lat, lon)| Point::new(lat, lon).ok());
     Sample {
         received_at,
         fix_time: fix.time_ms.map(Timestamp),
@@ -173,7 +187,8 @@ fn sample(fix: &Fix, received_at: Timestamp) -> Sample {
         },
         quality: quality(fix.quality),
         // A receiver that has a position and says 0 satellites does not say.
-        satellites_used: (fix.satellites_used > 0 || point.is_none()).then_some(fix.satellites_used),
+        satellites_used: (fix.satellites_used > 0 || point.is_none())
+            .then_some(fix.satellites_used),
         satellites_in_view: u8::try_from(fix.satellites_in_view()).ok(),
         hdop_centi: fix.hdop_centi,
         accuracy_mm: fix.accuracy_mm,

@@ -72,7 +72,9 @@ pub type Whitelist = BTreeMap<String, Entry>;
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// A record is not one of ours.
-    #[error("record {id} of the trust log is not readable ({refusal}); restore the trust directory from a backup")]
+    #[error(
+        "record {id} of the trust log is not readable ({refusal}); restore the trust directory from a backup"
+    )]
     Record {
         /// Its id.
         id: BlockId,
@@ -95,8 +97,11 @@ pub fn whitelist(log: &SideLog) -> Result<Whitelist, TrustError> {
     let mut whitelist = Whitelist::new();
     for block in log.iter() {
         let block = block?;
-        let record: Record = codec::decode(&block.bytes, MAX_RECORD)
-            .map_err(|refusal| TrustError::Record { id: block.id, refusal })?;
+        let record: Record =
+            codec::decode(&block.bytes, MAX_RECORD).map_err(|refusal| TrustError::Record {
+                id: block.id,
+                refusal,
+            })?;
         match record.decision {
             Decision::WhitelistAdd => {
                 let entry = Entry {
@@ -118,8 +123,12 @@ pub fn whitelist(log: &SideLog) -> Result<Whitelist, TrustError> {
 /// [`TrustError`].
 pub fn reconcile(log: &SideLog, wanted: &Whitelist, now: Timestamp) -> Result<usize, TrustError> {
     let present = whitelist(log)?;
-    let removed = present.iter().filter(|(peer, _)| !wanted.contains_key(*peer));
-    let added = wanted.iter().filter(|(peer, entry)| present.get(*peer) != Some(entry));
+    let removed = present
+        .iter()
+        .filter(|(peer, _)| !wanted.contains_key(*peer));
+    let added = wanted
+        .iter()
+        .filter(|(peer, entry)| present.get(*peer) != Some(entry));
     let changes = removed
         .map(|change| (Decision::WhitelistRemove, change))
         .chain(added.map(|change| (Decision::WhitelistAdd, change)));
@@ -149,16 +158,27 @@ mod tests {
     use std::sync::Arc;
 
     fn entry(name: &str) -> Entry {
-        Entry { name: name.into(), region: "Asia/JP/17/17203".parse().unwrap(), expires_at: None }
+        Entry {
+            name: name.into(),
+            region: "Asia/JP/17/17203".parse().unwrap(),
+            expires_at: None,
+        }
     }
 
     #[test]
     fn the_whitelist_is_the_fold_of_what_was_decided() {
         let dir = tempfile::tempdir().unwrap();
         let root = BlockId::of(b"genesis");
-        let open = || SideLog::open(Arc::new(OsFiles), dir.path(), root, 0).unwrap().0;
+        let open = || {
+            SideLog::open(Arc::new(OsFiles), dir.path(), root, 0)
+                .unwrap()
+                .0
+        };
         let log = open();
-        let both = Whitelist::from([("p1".into(), entry("小松市")), ("p2".into(), entry("白山市"))]);
+        let both = Whitelist::from([
+            ("p1".into(), entry("小松市")),
+            ("p2".into(), entry("白山市")),
+        ]);
         assert_eq!(reconcile(&log, &both, Timestamp(1)).unwrap(), 2);
         let head = log.head();
         assert_eq!(reconcile(&log, &both, Timestamp(2)).unwrap(), 0);

@@ -76,7 +76,9 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool) -> City {
     } else {
         NetworkChoice::Join { ca: ca.clone() }
     };
-    let officers: Vec<_> = (0..2).map(|_| SecretKey::generate(Algorithm::Dilithium5)).collect();
+    let officers: Vec<_> = (0..2)
+        .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+        .collect();
     let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
     config.clock.trust_system = true;
     config.api.listen = (Ipv4Addr::LOCALHOST, 0).into();
@@ -97,7 +99,14 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool) -> City {
         now: utc(),
     })
     .unwrap();
-    City { data, config, report, officers, ca, which }
+    City {
+        data,
+        config,
+        report,
+        officers,
+        ca,
+        which,
+    }
 }
 
 impl City {
@@ -149,8 +158,15 @@ impl City {
     /// Starts its node.
     pub fn start(&self) -> Node {
         let log = self.data.path().join("node.log");
-        let child = run(&self.data, &[]).stderr(File::create(&log).unwrap()).spawn().unwrap();
-        Node { child, data: self.data.clone(), log }
+        let child = run(&self.data, &[])
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Node {
+            child,
+            data: self.data.clone(),
+            log,
+        }
     }
 
     /// Starts its node and waits until it answers.
@@ -171,8 +187,8 @@ impl City {
         let person = Person::generate(&api.node().await.unwrap());
         let authority = Authority::open(&self.ca).unwrap();
         let validity = Validity::days(utc().minus_ms(60_000), 2);
-        let certificate =
-            person.request_certificate(|request| authority.issue_client(request, validity).unwrap());
+        let certificate = person
+            .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, utc()).unwrap();
         api.enrol(&signed, &certificate, &[]).await.unwrap();
         person
@@ -194,7 +210,10 @@ impl City {
         let amount = Amount::from_hundredths(hundredths);
         let grant = officer::grant(&api.node().await?, person.account(), amount, "始め", utc())?;
         let officers: [&dyn Signer; 1] = [&self.officers[0]];
-        Ok(api.grant(&officer::sign_grant(&grant, &officers)?).await?.identity)
+        Ok(api
+            .grant(&officer::sign_grant(&grant, &officers)?)
+            .await?
+            .identity)
     }
 }
 
@@ -215,8 +234,15 @@ pub fn run(data: &DataDir, more: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.arg("run").arg("--data-dir").arg(data.path()).args(more);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .arg("run")
+        .arg("--data-dir")
+        .arg(data.path())
+        .args(more);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -242,7 +268,10 @@ impl Node {
     /// The API's address, as the log says.
     pub fn address(&self) -> String {
         let log = self.log();
-        let ready = log.lines().find(|line| line.contains(" ready ")).expect(&log);
+        let ready = log
+            .lines()
+            .find(|line| line.contains(" ready "))
+            .expect(&log);
         let address = ready.split("api=").nth(1).expect(ready);
         address.split_whitespace().next().unwrap().to_owned()
     }
@@ -253,7 +282,11 @@ impl Node {
             if let Some(ended) = self.child.try_wait().unwrap() {
                 panic!("the node ended with {ended}:\n{}", self.log());
             }
-            assert!(begun.elapsed() < PATIENCE, "the node does not answer:\n{}", self.log());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the node does not answer:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -280,7 +313,11 @@ impl Node {
                 return status;
             }
             let waited = begun.elapsed();
-            assert!(waited < PATIENCE, "{what} did not come: {status:#?}\n{}", self.log());
+            assert!(
+                waited < PATIENCE,
+                "{what} did not come: {status:#?}\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -296,7 +333,13 @@ impl Node {
 
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the end; gives how it ended and how long that took.
@@ -306,7 +349,11 @@ impl Node {
             if let Some(ended) = self.child.try_wait().unwrap() {
                 return (ended, begun.elapsed());
             }
-            assert!(begun.elapsed() < PATIENCE, "the node does not end:\n{}", self.log());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the node does not end:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -360,7 +407,9 @@ pub async fn send(
     order.sequence = api.account(&person.account()).await?.next_sequence;
     order.created_at = utc();
     (order.subject, order.details, order.location) = ("野菜".into(), "葱".into(), "市場".into());
-    let place = api.place(&person.account(), &order.transfer_id, &random()).await?;
+    let place = api
+        .place(&person.account(), &order.transfer_id, &random())
+        .await?;
     order.proof_of_place = place.digest;
     let (signed, _private) = person.transfer(&order)?;
     Ok(api.transfer(&signed).await?.identity)

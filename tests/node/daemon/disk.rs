@@ -13,7 +13,10 @@ impl Small {
     fn mount(at: &Path) -> Option<Self> {
         std::fs::create_dir(at).unwrap();
         let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=112m", "tmpfs"]).arg(at).output();
+        let mounted = mount
+            .args(["-t", "tmpfs", "-o", "size=112m", "tmpfs"])
+            .arg(at)
+            .output();
         mounted.ok()?.status.success().then(|| Self(at.to_owned()))
     }
 }
@@ -37,7 +40,8 @@ async fn a_full_disk_refuses_and_recovers() {
     let node = city.ready().await;
     let api = city.api(&node);
     let person = city.rich(&api, 1000).await;
-    node.until("a place", |status| status.place.satisfies_policy).await;
+    node.until("a place", |status| status.place.satisfies_policy)
+        .await;
     let mut booked = vec![send(&api, &person, 1).await.unwrap()];
 
     // First the reserve is touched, then not a byte is left.
@@ -47,10 +51,17 @@ async fn a_full_disk_refuses_and_recovers() {
         let _full = std::fs::write(&filler, vec![0_u8; size]);
         for _ in 0..3 {
             let refused = send(&api, &person, 1).await.unwrap_err();
-            assert_eq!((refused.status(), refused.code()), (Some(507), Some("storage-full")));
+            assert_eq!(
+                (refused.status(), refused.code()),
+                (Some(507), Some("storage-full"))
+            );
         }
         let status = node.status().await;
-        assert!(!status.store.failed && status.sequencing, "{status:#?}\n{}", node.log());
+        assert!(
+            !status.store.failed && status.sequencing,
+            "{status:#?}\n{}",
+            node.log()
+        );
         std::fs::remove_file(&filler).unwrap();
         booked.push(send(&api, &person, 1).await.unwrap());
     }

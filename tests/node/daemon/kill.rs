@@ -39,11 +39,15 @@ async fn killed_five_times_it_loses_nothing() {
     let api = city.api(&node);
     let mut senders = Vec::new();
     for _ in 0..3 {
-        senders.push(Sender { person: city.rich(&api, 100_000).await, booked: Vec::new() });
+        senders.push(Sender {
+            person: city.rich(&api, 100_000).await,
+            booked: Vec::new(),
+        });
     }
     drop(api);
     for round in 0..5 {
-        node.until("a place", |status| status.place.satisfies_policy).await;
+        node.until("a place", |status| status.place.satisfies_policy)
+            .await;
         let after = Duration::from_millis(300 + dice.roll(900));
         senders = load(&city, &mut node, senders, "-KILL", after).await;
         node.end().await;
@@ -59,8 +63,16 @@ async fn killed_five_times_it_loses_nothing() {
             _ => "",
         };
         node = city.ready().await;
-        assert!(node.log().contains(expected), "round {round}: {}", node.log());
-        assert!(node.status().await.sequencing, "round {round}: {}", node.log());
+        assert!(
+            node.log().contains(expected),
+            "round {round}: {}",
+            node.log()
+        );
+        assert!(
+            node.status().await.sequencing,
+            "round {round}: {}",
+            node.log()
+        );
         everything_is_there(&city, &node, &senders).await;
     }
     let booked: usize = senders.iter().map(|sender| sender.booked.len()).sum();
@@ -70,8 +82,10 @@ async fn killed_five_times_it_loses_nothing() {
 
 /// Leaves the beginning of a write at the end of the log, as a power cut does: a length and part of a block.
 fn tear(city: &City, dice: &mut Dice) {
-    let mut segments: Vec<_> =
-        std::fs::read_dir(city.data.ledger()).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut segments: Vec<_> = std::fs::read_dir(city.data.ledger())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
     segments.retain(|path| path.extension().is_some_and(|ext| ext == "car"));
     segments.sort();
     let last = segments.last().expect("there is a segment");

@@ -38,14 +38,26 @@ fn vertices(city: &City) -> Vec<(SignedHeader, Vec<u8>)> {
 async fn a_home_that_contradicts_itself_is_frozen_at_the_cut() {
     let root = directory();
     let cities = found(root.path(), 2);
-    let [kanazawa, komatsu] = &cities[..] else { unreachable!() };
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
     let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
     kanazawa.citizen(&kanazawa.api(&a)).await;
     kanazawa.citizen(&kanazawa.api(&a)).await;
     let log = kanazawa.report.log;
-    let seq = a.status().await.frontier.iter().find(|head| head.log == log).unwrap().seq;
+    let seq = a
+        .status()
+        .await
+        .frontier
+        .iter()
+        .find(|head| head.log == log)
+        .unwrap()
+        .seq;
     b.until("the honest log", |status| {
-        status.frontier.iter().any(|head| head.log == log && head.seq == seq)
+        status
+            .frontier
+            .iter()
+            .any(|head| head.log == log && head.seq == seq)
     })
     .await;
     a.stop().await;
@@ -53,11 +65,21 @@ async fn a_home_that_contradicts_itself_is_frozen_at_the_cut() {
     // The key that signed its log signs another vertex at its last position.
     let identity = load_identity(&kanazawa.data).unwrap();
     let honest = vertices(kanazawa).into_iter().map(|(header, _)| header);
-    let last = honest.filter(|header| header.header.log == log).max_by_key(|h| h.header.seq);
+    let last = honest
+        .filter(|header| header.header.log == log)
+        .max_by_key(|h| h.header.seq);
     let last = last.expect("it has a log");
     assert_eq!(last.header.seq, seq);
-    let body = Start { v: 1, software: "liar".into(), clock: "ntp".into(), trust: None };
-    let entries = [Entry::home_authored(Kind::Start, city_protocol::codec::encode(&body))];
+    let body = Start {
+        v: 1,
+        software: "liar".into(),
+        clock: "ntp".into(),
+        trust: None,
+    };
+    let entries = [Entry::home_authored(
+        Kind::Start,
+        city_protocol::codec::encode(&body),
+    )];
     let body = encode_body(&entries);
     let mut header = last.header.clone();
     (header.count, header.body) = (1, BlockId::of(&body));
@@ -91,8 +113,12 @@ async fn a_home_that_contradicts_itself_is_frozen_at_the_cut() {
     let telling = async {
         while let Some(event) = events.recv().await {
             if let NetEvent::Connected { peer, .. } = event {
-                net.send(&peer, Channel::Sync, hello.encode()).await.unwrap();
-                net.send(&peer, Channel::Sync, vertex.encode()).await.unwrap();
+                net.send(&peer, Channel::Sync, hello.encode())
+                    .await
+                    .unwrap();
+                net.send(&peer, Channel::Sync, vertex.encode())
+                    .await
+                    .unwrap();
             }
         }
     };
@@ -103,17 +129,30 @@ async fn a_home_that_contradicts_itself_is_frozen_at_the_cut() {
     };
     assert_eq!(seen.faults.len(), 1, "{:?}", seen.faults);
     let fault = &seen.faults[0];
-    assert_eq!((fault.log, fault.reason.as_str(), fault.cut), (log, "equivocation", seq - 1));
+    assert_eq!(
+        (fault.log, fault.reason.as_str(), fault.cut),
+        (log, "equivocation", seq - 1)
+    );
     let head = seen.frontier.iter().find(|head| head.log == log).unwrap();
     assert!(head.forked && head.seq == seq - 1, "{head:?}");
     net.shutdown().await;
-    tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), task)
+        .await
+        .unwrap()
+        .unwrap();
 
     b.check().await;
     b.stop().await;
-    let own = vertices(komatsu).into_iter().filter(|(h, _)| h.header.log == komatsu.report.log);
-    let entries: Vec<Entry> = own.flat_map(|(_, body)| decode_body(&body).unwrap()).collect();
-    let faults = entries.iter().filter(|entry| entry.kind == Kind::Fault).count();
+    let own = vertices(komatsu)
+        .into_iter()
+        .filter(|(h, _)| h.header.log == komatsu.report.log);
+    let entries: Vec<Entry> = own
+        .flat_map(|(_, body)| decode_body(&body).unwrap())
+        .collect();
+    let faults = entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::Fault)
+        .count();
     assert_eq!(faults, 1, "it enters the fault once");
 
     // And it stays so, also when the index is made again.

@@ -9,7 +9,11 @@ use super::city::{City, Node, PATIENCE, Sender, alone, directory, run};
 
 fn status(city: &City, more: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
-    command.arg("status").arg("--data-dir").arg(city.data.path()).args(more);
+    command
+        .arg("status")
+        .arg("--data-dir")
+        .arg(city.data.path())
+        .args(more);
     let ran = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (ran.status.code(), text(ran.stdout), text(ran.stderr))
@@ -21,12 +25,18 @@ async fn a_node_says_how_it_is_and_shares_its_directory_with_nobody() {
     let city = alone(root.path(), root.path().join("d"));
     let (code, _, told) = status(&city, &[]);
     assert_eq!(code, Some(3), "{told}");
-    assert!(told.contains("no node is running") && told.contains("city-node run"), "{told}");
+    assert!(
+        told.contains("no node is running") && told.contains("city-node run"),
+        "{told}"
+    );
 
     let node = city.ready().await;
     let (code, page, _) = status(&city, &[]);
     assert_eq!(code, Some(0));
-    assert!(page.contains("金沢市") && page.contains("sequencing  yes"), "{page}");
+    assert!(
+        page.contains("金沢市") && page.contains("sequencing  yes"),
+        "{page}"
+    );
     let (code, json, _) = status(&city, &["--json"]);
     assert_eq!(code, Some(0));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -38,15 +48,26 @@ async fn a_node_says_how_it_is_and_shares_its_directory_with_nobody() {
     let told = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1), "{told}");
     let directory = city.data.path().to_str().unwrap();
-    assert!(told.contains(directory) && told.contains(&node.child.id().to_string()), "{told}");
+    assert!(
+        told.contains(directory) && told.contains(&node.child.id().to_string()),
+        "{told}"
+    );
     // The second one did not harm the first.
     assert_eq!(status(&city, &[]).0, Some(0));
     node.stop().await;
     assert_eq!(status(&city, &[]).0, Some(3));
 
     let again = city.ready().await;
-    assert!(!again.log().contains("catching up"), "closed cleanly: {}", again.log());
-    assert!(!again.log().contains("index again"), "closed cleanly: {}", again.log());
+    assert!(
+        !again.log().contains("catching up"),
+        "closed cleanly: {}",
+        again.log()
+    );
+    assert!(
+        !again.log().contains("index again"),
+        "closed cleanly: {}",
+        again.log()
+    );
 }
 
 #[test]
@@ -54,11 +75,18 @@ fn a_configuration_that_is_wrong_ends_with_78() {
     let root = directory();
     let city = alone(root.path(), root.path().join("d"));
     let good = std::fs::read_to_string(city.data.config()).unwrap();
-    std::fs::write(city.data.config(), good.replace("trust_system", "trust_sistem")).unwrap();
+    std::fs::write(
+        city.data.config(),
+        good.replace("trust_system", "trust_sistem"),
+    )
+    .unwrap();
     let ran = run(&city.data, &[]).output().unwrap();
     let told = String::from_utf8(ran.stderr).unwrap();
     assert_eq!(ran.status.code(), Some(78), "{told}");
-    assert!(told.contains("config.toml") && told.contains("trust_sistem"), "{told}");
+    assert!(
+        told.contains("config.toml") && told.contains("trust_sistem"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,7 +104,12 @@ async fn a_node_ends_with_its_standard_input() {
     let begun = Instant::now();
     let ended = child.wait().unwrap();
     let mut log = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
     assert!(ended.success(), "{ended}: {log}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{log}");
 }
@@ -91,19 +124,37 @@ async fn told_to_stop_under_load_it_drains() {
     let mut senders = Vec::new();
     let api = city.api(&node);
     for _ in 0..3 {
-        senders.push(Sender { person: city.rich(&api, 100_000).await, booked: Vec::new() });
+        senders.push(Sender {
+            person: city.rich(&api, 100_000).await,
+            booked: Vec::new(),
+        });
     }
     drop(api);
     for signal in ["-TERM", "-INT"] {
-        node.until("a place", |status| status.place.satisfies_policy).await;
-        senders = load(&city, &mut node, senders, signal, Duration::from_millis(1500)).await;
+        node.until("a place", |status| status.place.satisfies_policy)
+            .await;
+        senders = load(
+            &city,
+            &mut node,
+            senders,
+            signal,
+            Duration::from_millis(1500),
+        )
+        .await;
         let (ended, took) = node.end().await;
         assert!(ended.success(), "{signal}: {ended}:\n{}", node.log());
-        assert!(took < Duration::from_secs(5), "{signal}: {took:?}\n{}", node.log());
+        assert!(
+            took < Duration::from_secs(5),
+            "{signal}: {took:?}\n{}",
+            node.log()
+        );
 
         node = city.ready().await;
         let log = node.log();
-        assert!(!log.contains("catching up") && !log.contains("index again"), "{log}");
+        assert!(
+            !log.contains("catching up") && !log.contains("index again"),
+            "{log}"
+        );
         everything_is_there(&city, &node, &senders).await;
     }
     let booked: usize = senders.iter().map(|sender| sender.booked.len()).sum();
@@ -120,8 +171,10 @@ pub(super) async fn load(
     after: Duration,
 ) -> Vec<Sender> {
     let api = Arc::new(city.api(node));
-    let sending: Vec<_> =
-        senders.into_iter().map(|s| tokio::spawn(s.send_until_gone(Arc::clone(&api)))).collect();
+    let sending: Vec<_> = senders
+        .into_iter()
+        .map(|s| tokio::spawn(s.send_until_gone(Arc::clone(&api))))
+        .collect();
     tokio::time::sleep(after).await;
     node.signal(signal);
     let mut senders = Vec::new();
@@ -138,7 +191,10 @@ pub(super) async fn everything_is_there(city: &City, node: &Node, senders: &[Sen
     for sender in senders {
         for identity in &sender.booked {
             let found = api.transfer_state(identity).await;
-            if found.as_ref().is_err_and(|error| error.status() == Some(429)) {
+            if found
+                .as_ref()
+                .is_err_and(|error| error.status() == Some(429))
+            {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

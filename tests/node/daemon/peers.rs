@@ -20,13 +20,20 @@ async fn agree(a: &Node, b: &Node) {
             return;
         }
         let waited = begun.elapsed();
-        assert!(waited < super::city::PATIENCE, "{x:#?}\n{y:#?}\n{}\n{}", a.log(), b.log());
+        assert!(
+            waited < super::city::PATIENCE,
+            "{x:#?}\n{y:#?}\n{}\n{}",
+            a.log(),
+            b.log()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 fn of<'a>(node: &'a City, others: &[&'a City]) -> Vec<city_node::config::Peer> {
-    let others = others.iter().filter(|other| other.report.peer_id != node.report.peer_id);
+    let others = others
+        .iter()
+        .filter(|other| other.report.peer_id != node.report.peer_id);
     others.map(|other| other.as_peer()).collect()
 }
 
@@ -35,12 +42,15 @@ fn of<'a>(node: &'a City, others: &[&'a City]) -> Vec<city_node::config::Peer> {
 async fn a_node_that_was_down_catches_up() {
     let root = directory();
     let cities = found(root.path(), 2);
-    let [kanazawa, komatsu] = &cities[..] else { unreachable!() };
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
     let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
     a.until("the peer", |status| status.peers.len() == 1).await;
     agree(&a, &b).await;
     b.stop().await;
-    a.until("the peer's end", |status| status.peers.is_empty()).await;
+    a.until("the peer's end", |status| status.peers.is_empty())
+        .await;
     let api = kanazawa.api(&a);
     let before = a.status().await.store.segment_bytes;
     let person = kanazawa.citizen(&api).await;
@@ -59,8 +69,15 @@ async fn a_node_that_was_down_catches_up() {
     agree(&a, &b).await;
     let status = b.status().await;
     assert_eq!(status.frontier.len(), 2, "{status:#?}");
-    let head = status.frontier.iter().find(|head| head.log == kanazawa.report.log).unwrap();
-    assert!(head.seq > grants / 256 && grants > 100, "{head:?} after {grants} grants");
+    let head = status
+        .frontier
+        .iter()
+        .find(|head| head.log == kanazawa.report.log)
+        .unwrap();
+    assert!(
+        head.seq > grants / 256 && grants > 100,
+        "{head:?} after {grants} grants"
+    );
     for node in [&a, &b] {
         node.check().await;
     }
@@ -81,7 +98,11 @@ async fn strangers_get_nothing_and_permissions_end() {
     for city in &cities {
         city.configure();
     }
-    let (a, b, c) = (cities[0].ready().await, cities[1].ready().await, cities[2].ready().await);
+    let (a, b, c) = (
+        cities[0].ready().await,
+        cities[1].ready().await,
+        cities[2].ready().await,
+    );
     agree(&a, &b).await;
 
     let keypair = Keypair::generate_ed25519();
@@ -94,8 +115,13 @@ async fn strangers_get_nothing_and_permissions_end() {
     };
     let (sender, mut events) = mpsc::channel(16);
     let (net, task) = net::start(config, keypair, whitelist, sender).unwrap();
-    a.until("the stranger to be counted", |status| status.denied_strangers > 0).await;
-    let status = c.until("its calls to fail", |status| status.uptime_s >= 2).await;
+    a.until("the stranger to be counted", |status| {
+        status.denied_strangers > 0
+    })
+    .await;
+    let status = c
+        .until("its calls to fail", |status| status.uptime_s >= 2)
+        .await;
     assert!(status.peers.is_empty(), "{status:#?}");
     for node in [&a, &b] {
         let status = node.status().await;

@@ -94,7 +94,11 @@ impl Charter {
         let mut ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
         ids.sort_unstable();
         ids.dedup();
-        if ids.len() == keys.len() { Ok(charter) } else { Err(Refusal::BadField) }
+        if ids.len() == keys.len() {
+            Ok(charter)
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 
     /// The officers' keys.
@@ -102,7 +106,11 @@ impl Charter {
     /// # Errors
     /// [`Refusal::BadKey`].
     pub fn officer_keys(&self) -> Result<Vec<PublicKey>, Refusal> {
-        self.officers.keys.iter().map(|o| PublicKey::new(o.alg, &o.key)).collect()
+        self.officers
+            .keys
+            .iter()
+            .map(|o| PublicKey::new(o.alg, &o.key))
+            .collect()
     }
 
     /// The log that these charter bytes found: SHA-256(tag ‖ body).

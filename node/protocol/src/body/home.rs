@@ -51,7 +51,11 @@ impl Settle {
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
-        if body.reason == Self::ACCEPTED { Ok(body) } else { Err(Refusal::BadField) }
+        if body.reason == Self::ACCEPTED {
+            Ok(body)
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 }
 
@@ -79,7 +83,11 @@ impl Start {
         let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
         let known_clock = matches!(body.clock.as_str(), "gnss" | "ntp" | "rtc");
         let named = !body.software.is_empty() && body.software.len() <= MAX_SOFTWARE;
-        if known_clock && named { Ok(body) } else { Err(Refusal::BadField) }
+        if known_clock && named {
+            Ok(body)
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 }
 
@@ -109,7 +117,14 @@ impl Fault {
     #[must_use]
     pub fn equivocation(log: LogId, epoch: u64, cut: u64, a: Vec<u8>, b: Vec<u8>) -> Self {
         let reason = Self::EQUIVOCATION.into();
-        Self { v: 1, log, epoch, reason, cut, evidence: vec![a.into(), b.into()] }
+        Self {
+            v: 1,
+            log,
+            epoch,
+            reason,
+            cut,
+            evidence: vec![a.into(), b.into()],
+        }
     }
 
     /// Reads the body. Whether the evidence convicts is checked where the log's key is known.
@@ -119,6 +134,10 @@ impl Fault {
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
         let two = body.evidence.len() == 2;
-        if body.reason == Self::EQUIVOCATION && two { Ok(body) } else { Err(Refusal::BadField) }
+        if body.reason == Self::EQUIVOCATION && two {
+            Ok(body)
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 }

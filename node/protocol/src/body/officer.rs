@@ -54,6 +54,11 @@ impl Grant {
     /// The bytes that one officer signs, behind the tag.
     #[must_use]
     pub fn officer_message(algorithm: Algorithm, key: &KeyId, body: &[u8]) -> Vec<u8> {
-        [&length_prefixed(algorithm.id().as_bytes()), key.0.as_slice(), body].concat()
+        [
+            &length_prefixed(algorithm.id().as_bytes()),
+            key.0.as_slice(),
+            body,
+        ]
+        .concat()
     }
 }

@@ -85,7 +85,11 @@ impl PersonBody for Enrol {
         if self.signing_key()?.id() != self.key {
             return Err(Refusal::WrongKey);
         }
-        if self.sequence == 0 { Ok(()) } else { Err(Refusal::BadField) }
+        if self.sequence == 0 {
+            Ok(())
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 }
 
@@ -246,7 +250,11 @@ impl PersonBody for Transfer {
         if !self.receiver.is_of(&self.receiver_home) {
             return Err(Refusal::WrongReceiver);
         }
-        if self.sequence == 0 { Err(Refusal::BadField) } else { Ok(()) }
+        if self.sequence == 0 {
+            Err(Refusal::BadField)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -302,6 +310,10 @@ impl PersonBody for Accept {
 
     fn check(&self) -> Result<(), Refusal> {
         self.amount.positive()?;
-        if self.sequence == 0 { Err(Refusal::BadField) } else { Ok(()) }
+        if self.sequence == 0 {
+            Err(Refusal::BadField)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -94,7 +94,11 @@ pub const CHART: [ChartAccount; 50] = [
     account(406, "return-revenue", "愛貨還元収益"),
     account(407, "network-reward", "愛貨ネットワーク拡大報酬"),
     account(408, "support-received", "他者の支援による愛貨の獲得"),
-    account(409, "community-received", "コミュニティ活動による愛貨の獲得"),
+    account(
+        409,
+        "community-received",
+        "コミュニティ活動による愛貨の獲得",
+    ),
     account(410, "approval-reward", "承認成功報酬愛貨"),
     account(501, "action-consumed", "愛の行動消費"),
     account(502, "thanks-given", "愛貨感謝返礼費用"),
@@ -115,15 +119,29 @@ mod tests {
     #[test]
     fn fifty_accounts_ten_a_class_with_unique_codes_ids_and_names() {
         for class in 1..=5u16 {
-            let codes: Vec<_> =
-                CHART.iter().map(|a| a.code).filter(|code| code / 100 == class).collect();
+            let codes: Vec<_> = CHART
+                .iter()
+                .map(|a| a.code)
+                .filter(|code| code / 100 == class)
+                .collect();
             let expected: Vec<_> = (1..=10).map(|n| class * 100 + n).collect();
             assert_eq!(codes, expected);
         }
-        let unique = |names: Vec<&str>| names.iter().collect::<std::collections::BTreeSet<_>>().len();
+        let unique = |names: Vec<&str>| {
+            names
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()
+        };
         assert_eq!(unique(CHART.iter().map(|a| a.id).collect()), 50);
         assert_eq!(unique(CHART.iter().map(|a| a.name).collect()), 50);
-        assert_eq!(chart_account(super::super::PAYABLE).unwrap().name, "他者への未払愛貨");
-        assert_eq!(chart_account(super::super::RECEIVED).unwrap().name, "愛の行動受取");
+        assert_eq!(
+            chart_account(super::super::PAYABLE).unwrap().name,
+            "他者への未払愛貨"
+        );
+        assert_eq!(
+            chart_account(super::super::RECEIVED).unwrap().name,
+            "愛の行動受取"
+        );
     }
 }

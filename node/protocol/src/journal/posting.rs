@@ -2,7 +2,9 @@
 
 use super::{AIKA, GRANTED, PAYABLE, RECEIVED};
 use crate::amount::{Amount, Timestamp};
-use crate::body::{Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_person_body};
+use crate::body::{
+    Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_person_body,
+};
 use crate::ids::{AccountId, BlockId, LogId};
 use crate::refusal::Refusal;
 use crate::vertex::Entry;
@@ -65,7 +67,16 @@ pub fn postings(
 ) -> Result<Vec<Posting>, Refusal> {
     let pair = |account, debit, credit, amount| {
         [(debit, Side::Debit), (credit, Side::Credit)]
-            .map(|(code, side)| Posting { log, account, time, vertex, entry: at, code, side, amount })
+            .map(|(code, side)| Posting {
+                log,
+                account,
+                time,
+                vertex,
+                entry: at,
+                code,
+                side,
+                amount,
+            })
             .to_vec()
     };
     match entry.kind {
@@ -80,7 +91,8 @@ pub fn postings(
         }
         Kind::Accept => {
             let accept: Accept = read_person_body(&entry.body)?;
-            let account = cited_receiver(entry).unwrap_or_else(|| AccountId::new(&accept.home, &accept.key));
+            let account =
+                cited_receiver(entry).unwrap_or_else(|| AccountId::new(&accept.home, &accept.key));
             Ok(pair(account, AIKA, RECEIVED, accept.amount))
         }
         Kind::Settle => {
@@ -95,9 +107,9 @@ pub fn postings(
 /// The receiver that the cited transfer names: after a `rotate` it is not the signing key's id.
 fn cited_receiver(entry: &Entry) -> Option<AccountId> {
     entry.cites.iter().find_map(|cite| match cite {
-        crate::vertex::Cite::Entry(cite) => {
-            read_person_body::<Transfer>(&cite.body).ok().map(|transfer| transfer.receiver)
-        }
+        crate::vertex::Cite::Entry(cite) => read_person_body::<Transfer>(&cite.body)
+            .ok()
+            .map(|transfer| transfer.receiver),
         crate::vertex::Cite::Own(_) => None,
     })
 }

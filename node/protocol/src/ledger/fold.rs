@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use super::judge::Missing;
 use super::rows::{LogRow, Table, Totals, VertexRow, key};
 use super::view::{Changes, Layers, Rows};
-use super::judge::Missing;
 use crate::amount::Timestamp;
 use crate::body::{Kind, OwnEntry};
 use crate::ids::{BlockId, Digest, LogId, NetworkId};
@@ -203,7 +203,10 @@ impl Fold {
         if h.seq == 1 {
             self.row.first = header.id;
         }
-        debug_assert!(self.row.totals.conserved(), "the sums of a folded log balance");
+        debug_assert!(
+            self.row.totals.conserved(),
+            "the sums of a folded log balance"
+        );
         let mut changes = self.changes;
         let position = key(
             Table::Position,
@@ -277,7 +280,8 @@ impl Fold {
     /// Sets where a submission stands.
     pub(super) fn note_submission(&mut self, identity: &Digest) {
         let at = self.next_position();
-        self.changes.put(key(Table::Submission, &[&self.log.0, &identity.0]), &at);
+        self.changes
+            .put(key(Table::Submission, &[&self.log.0, &identity.0]), &at);
     }
 
     /// The id of the head before this vertex.

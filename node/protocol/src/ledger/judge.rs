@@ -86,14 +86,28 @@ fn try_judge(
 /// # Errors
 /// [`Refusal::BadEntry`], or the refusal of a header's form or signature.
 pub fn convicts(fault: &Fault, node_key: &PublicKey, network: NetworkId) -> Result<(), Refusal> {
-    let [a, b] = fault.evidence.as_slice() else { return Err(Refusal::BadEntry) };
+    let [a, b] = fault.evidence.as_slice() else {
+        return Err(Refusal::BadEntry);
+    };
     let (a, b) = (SignedHeader::read(a)?, SignedHeader::read(b)?);
     let at = |header: &SignedHeader| {
         let h = &header.header;
-        (h.network, h.log, OwnEntry { epoch: h.epoch, seq: h.seq, index: 0 })
+        (
+            h.network,
+            h.log,
+            OwnEntry {
+                epoch: h.epoch,
+                seq: h.seq,
+                index: 0,
+            },
+        )
     };
     let seq = fault.cut.checked_add(1).ok_or(Refusal::BadEntry)?;
-    let position = OwnEntry { epoch: fault.epoch, seq, index: 0 };
+    let position = OwnEntry {
+        epoch: fault.epoch,
+        seq,
+        index: 0,
+    };
     let expected = (network, fault.log, position);
     if a.id >= b.id || at(&a) != expected || at(&b) != expected {
         return Err(Refusal::BadEntry);

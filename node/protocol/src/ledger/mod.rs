@@ -1,9 +1,11 @@
 //! The ledger: a log's state is the fold of that log alone, kept as rows.
 //!
-//! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` holds
-//! the rules an entry must pass, `judge` gives a verdict on a whole vertex. One code path: a home folds
-//! what it is about to sign with the same rules by which others judge it.
+//! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
+//! entries by the `rules` (with `acceptance` and `checks`), `judge` gives a verdict on a whole vertex. One
+//! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
+mod acceptance;
+mod checks;
 mod fold;
 mod judge;
 mod rows;

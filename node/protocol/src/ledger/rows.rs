@@ -77,9 +77,9 @@ impl Totals {
     /// Whether Σ available + open_out + settled_out − accepted_in = grants.
     #[must_use]
     pub fn conserved(&self) -> bool {
-        let sum = i128::from(self.available) + i128::from(self.open_out)
-            + i128::from(self.settled_out)
-            - i128::from(self.accepted_in);
+        let sum =
+            i128::from(self.available) + i128::from(self.open_out) + i128::from(self.settled_out)
+                - i128::from(self.accepted_in);
         sum == i128::from(self.granted)
     }
 }
@@ -284,7 +284,11 @@ mod tests {
         let id = BlockId::of(b"x");
         let log = LogId([0xff; 32]);
         let account = AccountId::new(&log, &KeyId([0xff; 32]));
-        let at = OwnEntry { epoch: u64::MAX, seq: u64::MAX, index: u64::MAX };
+        let at = OwnEntry {
+            epoch: u64::MAX,
+            seq: u64::MAX,
+            index: u64::MAX,
+        };
         let time = Timestamp(u64::MAX);
         let amount = Amount::from_hundredths(u64::MAX);
         let sums = u64::MAX;

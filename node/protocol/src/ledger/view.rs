@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::rows::{
-    AccountRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read,
-};
+use super::rows::{AccountRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read};
 use crate::body::OwnEntry;
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, LogId};
@@ -77,7 +75,10 @@ impl<'a> Layers<'a> {
     /// The same with one more layer on top.
     #[must_use]
     pub const fn with(self, vertex: &'a Changes) -> Self {
-        Self { vertex: Some(vertex), ..self }
+        Self {
+            vertex: Some(vertex),
+            ..self
+        }
     }
 
     fn layers(&self) -> impl Iterator<Item = &'a Changes> {
@@ -134,7 +135,10 @@ pub trait Rows {
 
     /// The vertex at a position.
     fn vertex_at(&self, log: &LogId, epoch: u64, seq: u64) -> Option<BlockId> {
-        self.typed(&key(Table::Position, &[&log.0, &epoch.to_be_bytes(), &seq.to_be_bytes()]))
+        self.typed(&key(
+            Table::Position,
+            &[&log.0, &epoch.to_be_bytes(), &seq.to_be_bytes()],
+        ))
     }
 
     /// A verified header.
@@ -144,7 +148,10 @@ pub trait Rows {
 
     /// The cut up to which `log` accepts cites of `accused` in this epoch, if it entered a fault.
     fn fault_cut(&self, log: &LogId, accused: &LogId, epoch: u64) -> Option<u64> {
-        self.typed(&key(Table::FaultEntry, &[&log.0, &accused.0, &epoch.to_be_bytes()]))
+        self.typed(&key(
+            Table::FaultEntry,
+            &[&log.0, &accused.0, &epoch.to_be_bytes()],
+        ))
     }
 
     /// Proof of an equivocation that this node holds.

@@ -1,15 +1,17 @@
 //! Admission: what people and officers submit is checked against the clock, the account's turn and the
 //! municipality's policy, gets its bookings, and goes into the open vertex.
 
-use super::receipts::cite_entry;
+use super::receipts::VertexBody;
 use super::seal::SETTLE_ROOM;
 use super::{Action, Now, Outcome, Replica, Ticket, stored_receipt};
 use crate::amount::{Amount, Timestamp};
-use crate::body::{Accept, Common, Grant, Kind, MAX_FUTURE_MS, OwnEntry, PersonBody, Transfer, identity};
+use crate::body::{
+    Accept, Common, Grant, Kind, MAX_FUTURE_MS, OwnEntry, PersonBody, Transfer, identity,
+};
 use crate::crypto::TAG_GRANT;
 use crate::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
-use crate::json::MAX_SIGNED_BODY;
 use crate::journal::debit_for_transfer;
+use crate::json::MAX_SIGNED_BODY;
 use crate::ledger::{History, Rows, Table, key};
 use crate::refusal::Refusal;
 use crate::stage::{SignedGrant, Submission, Verified};
@@ -38,13 +40,22 @@ impl Replica {
         match submission {
             Submission::Enrol(body) => {
                 let identity = body.identity();
-                if let Some(at) = self.rows_now(history).submission(&self.home.log(), &identity) {
+                if let Some(at) = self
+                    .rows_now(history)
+                    .submission(&self.home.log(), &identity)
+                {
                     return self.repeat(ticket, identity, at, history);
                 }
                 dated(body.body().created_at, now)?;
                 let (bytes, sig) = body.into_parts();
                 let entry = signed_entry(Kind::Enrol, bytes, vec![sig], now);
-                self.book(ticket, identity, vec![(entry, vec![Checked::Good])], now, history)
+                self.book(
+                    ticket,
+                    identity,
+                    vec![(entry, vec![Checked::Good])],
+                    now,
+                    history,
+                )
             }
             Submission::Grant(grant) => self.admit_grant(ticket, grant, now, history),
             Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
@@ -67,8 +78,9 @@ impl Replica {
         }
         self.addressed(&body.network, &body.home)?;
         dated(body.created_at, now)?;
-        let account =
-            rows.account(&self.home.log(), &body.account).ok_or(Refusal::UnknownAccount)?;
+        let account = rows
+            .account(&self.home.log(), &body.account)
+            .ok_or(Refusal::UnknownAccount)?;
         let balance = account.available.plus(body.amount)?;
         let mut signatures = grant.signatures;
         signatures.sort_by_key(|sig| sig.key);
@@ -93,7 +105,11 @@ impl Replica {
             return self.repeat(ticket, identity, row.at, history);
         }
         let balance = self.in_turn(&rows, &body.sender, &body.common())?;
-        let by_id = [&home.0[..], body.sender.as_str().as_bytes(), &body.transfer_id.0];
+        let by_id = [
+            &home.0[..],
+            body.sender.as_str().as_bytes(),
+            &body.transfer_id.0,
+        ];
         if rows.get(&key(Table::TransferId, &by_id)).is_some() {
             return Err(Refusal::TransferIdUsed);
         }
@@ -101,7 +117,10 @@ impl Replica {
         if body.expires_at < now.time {
             return Err(Refusal::Expired);
         }
-        let proof = self.places.get(&body.proof_of_place).ok_or(Refusal::PlaceUnknown)?;
+        let proof = self
+            .places
+            .get(&body.proof_of_place)
+            .ok_or(Refusal::PlaceUnknown)?;
         proof.binds(&self.network, &body.sender, &body.transfer_id)?;
         proof.admit(self.home.authority.region(), &self.policy, now.time)?;
         let balance = balance.minus(body.amount)?;
@@ -139,7 +158,9 @@ impl Replica {
             };
         }
         let account = AccountId::new(&body.home, &body.key);
-        let balance = self.in_turn(&rows, &account, &body.common())?.plus(body.amount)?;
+        let balance = self
+            .in_turn(&rows, &account, &body.common())?
+            .plus(body.amount)?;
         dated(body.created_at, now)?;
         let (cite, cited) = self.cite_transfer(&body, history)?;
         // Within one home the settlement stands in the same vertex.
@@ -148,7 +169,13 @@ impl Replica {
         let mut entry = signed_entry(Kind::Accept, bytes, vec![sig], now);
         entry.booked.balance_after = Some(balance);
         entry.cites = vec![cite];
-        self.book(ticket, submitted, vec![(entry, vec![Checked::Good])], now, history)?;
+        self.book(
+            ticket,
+            submitted,
+            vec![(entry, vec![Checked::Good])],
+            now,
+            history,
+        )?;
         let open = self.open.as_mut().expect("book leaves the vertex open");
         open.cites(cited);
         if body.sender_home == home {
@@ -160,13 +187,15 @@ impl Replica {
 
     /// The cite of the transfer that an `accept` names, from the sender's log or the own.
     fn cite_transfer(
-        &self,
+        &mut self,
         body: &Accept,
         history: &dyn History,
     ) -> Result<(Cite, Option<BlockId>), Refusal> {
         let rows = self.rows_now(history);
         let own = body.sender_home == self.home.log();
-        let frozen = rows.log(&body.sender_home).is_some_and(|row| row.frozen.is_some());
+        let frozen = rows
+            .log(&body.sender_home)
+            .is_some_and(|row| row.frozen.is_some());
         if frozen && !own {
             return Err(Refusal::LogFrozen);
         }
@@ -176,9 +205,17 @@ impl Replica {
         if own {
             return Ok((Cite::Own(transfer.at), None));
         }
-        let (cite, vertex) = cite_entry(&rows, &body.sender_home, &transfer.at)
+        let vertex = rows
+            .vertex_at(&body.sender_home, transfer.at.epoch, transfer.at.seq)
             .ok_or(Refusal::UnknownTransfer)?;
-        Ok((cite, Some(vertex)))
+        // Who sends to many sends to them in one vertex: it is read once for all their acceptances.
+        if self.cited.as_ref().is_none_or(|cited| cited.id != vertex) {
+            let read = VertexBody::read(&rows, vertex);
+            self.cited = read;
+        }
+        let cited = self.cited.as_ref();
+        let cite = cited.and_then(|cited| cited.cite(transfer.at.index));
+        Ok((cite.ok_or(Refusal::UnknownTransfer)?, Some(vertex)))
     }
 
     /// The account's balance, if the key is its own and it is this number's turn.
@@ -189,7 +226,9 @@ impl Replica {
         common: &Common,
     ) -> Result<Amount, Refusal> {
         self.addressed(&common.network, &common.home)?;
-        let row = rows.account(&self.home.log(), account).ok_or(Refusal::UnknownAccount)?;
+        let row = rows
+            .account(&self.home.log(), account)
+            .ok_or(Refusal::UnknownAccount)?;
         if row.key != common.key {
             return Err(Refusal::WrongKey);
         }
@@ -229,7 +268,8 @@ impl Replica {
         let authority = self.home.authority();
         let booked = stored_receipt(&self.layers(history), &authority, identity, at)
             .ok_or(Refusal::NotSequencing)?;
-        self.after.push(Action::Reply(ticket, Ok(Outcome::Booked(Box::new(booked)))));
+        self.after
+            .push(Action::Reply(ticket, Ok(Outcome::Booked(Box::new(booked)))));
         Ok(())
     }
 }
@@ -245,6 +285,15 @@ fn dated(created_at: Timestamp, now: Now) -> Result<(), Refusal> {
 
 /// An entry that somebody submitted, received now.
 fn signed_entry(kind: Kind, body: Vec<u8>, sig: Vec<EntrySignature>, now: Now) -> Entry {
-    let booked = Booked { received_at: Some(now.time), ..Booked::default() };
-    Entry { kind, body, sig, booked, cites: Vec::new() }
+    let booked = Booked {
+        received_at: Some(now.time),
+        ..Booked::default()
+    };
+    Entry {
+        kind,
+        body,
+        sig,
+        booked,
+        cites: Vec::new(),
+    }
 }

@@ -45,17 +45,27 @@ impl Replica {
         let h = &a.header;
         let cut = h.seq.checked_sub(1).ok_or(Refusal::BadEntry)?;
         let rows = self.layers(history);
-        if rows.fault(&h.log, h.epoch).is_some_and(|known| known.cut <= cut) {
+        if rows
+            .fault(&h.log, h.epoch)
+            .is_some_and(|known| known.cut <= cut)
+        {
             return Ok(());
         }
-        let Some(accused) = self.authorities.authority(&h.log) else { return Ok(()) };
+        let Some(accused) = self.authorities.authority(&h.log) else {
+            return Ok(());
+        };
         let (log, epoch) = (h.log, h.epoch);
         let fault = Fault::equivocation(log, epoch, cut, a.block.clone(), b.block.clone());
         convicts(&fault, &accused.node_key, self.network)?;
-        let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else { return Ok(()) };
+        let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
+            return Ok(());
+        };
         self.batch.put(
             key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]),
-            &FaultRow { cut, vertices: [a.id, b.id] },
+            &FaultRow {
+                cut,
+                vertices: [a.id, b.id],
+            },
         );
         for header in [&a, &b] {
             if self.layers(history).get_block(&header.id).is_none() {
@@ -72,7 +82,8 @@ impl Replica {
         let proof = Message::Proof(ByteBuf::from(a.block), ByteBuf::from(b.block));
         for (peer, session) in &self.sessions {
             if session.established() {
-                self.after.push(Action::Send(*peer, Channel::Live, proof.clone()));
+                self.after
+                    .push(Action::Send(*peer, Channel::Live, proof.clone()));
             }
         }
         if live && log != self.home.log() {
@@ -83,13 +94,17 @@ impl Replica {
 
     /// Drops a log's state and folds its vertices up to `cut` again.
     fn fold_again(&mut self, log: LogId, cut: u64, history: &dyn History) {
-        let Some(old) = self.layers(history).log(&log) else { return };
+        let Some(old) = self.layers(history).log(&log) else {
+            return;
+        };
         self.drop_state(log, history);
         for seq in cut + 1..=old.seq {
             let position = [&log.0[..], &old.epoch.to_be_bytes(), &seq.to_be_bytes()];
             self.batch.delete(key(Table::Position, &position));
         }
-        let Some(authority) = self.authorities.authority(&log) else { return };
+        let Some(authority) = self.authorities.authority(&log) else {
+            return;
+        };
         let mut row: Option<LogRow> = None;
         for seq in 1..=cut {
             let rows = self.layers(history);
@@ -104,10 +119,12 @@ impl Replica {
             let ctx = self.context(&authority, history);
             for entry in entries {
                 let good = vec![Checked::Good; entry.sig.len()];
-                fold.push(&ctx, entry, &good).expect("what was valid stays valid");
+                fold.push(&ctx, entry, &good)
+                    .expect("what was valid stays valid");
             }
-            let (mut changes, next) =
-                fold.finish(&header, body, order).expect("what was valid stays valid");
+            let (mut changes, next) = fold
+                .finish(&header, body, order)
+                .expect("what was valid stays valid");
             changes.blocks.clear();
             self.batch.absorb(changes);
             row = Some(next);
@@ -126,8 +143,7 @@ impl Replica {
                 {
                     let identity = &name[prefix.len()..];
                     let receiver = row.receiver.as_str().as_bytes();
-                    let waiting =
-                        key(Table::Incoming, &[&row.receiver_home.0, receiver, identity]);
+                    let waiting = key(Table::Incoming, &[&row.receiver_home.0, receiver, identity]);
                     self.batch.delete(waiting);
                 }
                 self.batch.delete(name);

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::settlements::acceptances_of;
 use super::pen::Waiting;
+use super::settlements::acceptances_of;
 use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica, log_rows};
 use crate::body::{Fault, Kind};
 use crate::ids::{BlockId, LogId};
@@ -46,7 +46,11 @@ impl Replica {
             let (id, log) = (vertex.id(), vertex.header.header.log);
             if self.take(from, vertex, now, history, out) {
                 let freed = self.pen.release(&id, &log);
-                queue.extend(freed.into_iter().map(|waiting| (waiting.from, waiting.vertex)));
+                queue.extend(
+                    freed
+                        .into_iter()
+                        .map(|waiting| (waiting.from, waiting.vertex)),
+                );
             }
         }
     }
@@ -62,7 +66,7 @@ impl Replica {
     ) -> bool {
         match self.place_of(&vertex, from.is_some().then_some(now), history) {
             Place::Known => {
-                self.progress(&vertex, now, history);
+                self.progress(&vertex, false, now, history);
                 false
             }
             Place::Beyond => {
@@ -124,7 +128,9 @@ impl Replica {
             }
             Some(Frozen::Invalid(cut)) if h.seq == cut + 1 => {
                 // Two vertices at one position, even if one of them is invalid.
-                let other = rows.invalid(&h.log, h.epoch).filter(|id| *id != vertex.id());
+                let other = rows
+                    .invalid(&h.log, h.epoch)
+                    .filter(|id| *id != vertex.id());
                 return other.and_then(stored).unwrap_or(Place::Beyond);
             }
             Some(Frozen::Invalid(_) | Frozen::Unsupported(_)) => return Place::Beyond,
@@ -154,7 +160,11 @@ impl Replica {
         out: &mut Vec<Action>,
     ) -> bool {
         let log = vertex.header.header.log;
-        let verdict = judge(&self.context(&vertex.authority, history), &vertex, self.order);
+        let verdict = judge(
+            &self.context(&vertex.authority, history),
+            &vertex,
+            self.order,
+        );
         match verdict {
             Verdict::Valid(valid) => {
                 let (changes, _) = *valid;
@@ -170,7 +180,7 @@ impl Replica {
                 if log != self.home.log() {
                     self.unacknowledged.insert(log);
                 }
-                self.progress(&vertex, now, history);
+                self.progress(&vertex, true, now, history);
                 if log == self.home.log() {
                     // Written by an earlier run whose disk was lost: what is open rests on less.
                     self.abandon_open(Refusal::Busy);
@@ -185,7 +195,10 @@ impl Replica {
                 let cut = vertex.header.header.seq - 1;
                 self.keep_evidence(&vertex, history);
                 self.batch.put(
-                    key(Table::Invalid, &[&log.0, &vertex.header.header.epoch.to_be_bytes()]),
+                    key(
+                        Table::Invalid,
+                        &[&log.0, &vertex.header.header.epoch.to_be_bytes()],
+                    ),
                     &vertex.id(),
                 );
                 self.freeze(log, Frozen::Invalid(cut), Some(refusal), history);
@@ -218,7 +231,12 @@ impl Replica {
             self.fetch(peer, id, now, out);
         }
         let since = now.time;
-        self.pen.put(Waiting { vertex, missing, from, since });
+        self.pen.put(Waiting {
+            vertex,
+            missing,
+            from,
+            since,
+        });
     }
 
     /// Stores a vertex of a log that stands at its cut, without folding it: those who took it before they
@@ -240,7 +258,9 @@ impl Replica {
             },
         );
         changes.blocks.push((h.body, vertex.body_block.clone()));
-        changes.blocks.push((vertex.id(), vertex.header.block.clone()));
+        changes
+            .blocks
+            .push((vertex.id(), vertex.header.block.clone()));
         self.order += 1;
         self.fetching.remove(&vertex.id());
         self.batch.absorb(changes);
@@ -251,7 +271,9 @@ impl Replica {
         if self.layers(history).get_block(&vertex.id()).is_none() {
             let body = (vertex.header.header.body, vertex.body_block.clone());
             self.batch.blocks.push(body);
-            self.batch.blocks.push((vertex.id(), vertex.header.block.clone()));
+            self.batch
+                .blocks
+                .push((vertex.id(), vertex.header.block.clone()));
         }
     }
 
@@ -264,8 +286,16 @@ impl Replica {
         history: &dyn History,
     ) {
         // A log whose first vertex is refused was never admitted: nothing of it is counted.
-        let Some(row) = self.layers(history).log(&log) else { return };
-        self.batch.put(key(Table::Log, &[&log.0]), &LogRow { frozen: Some(frozen), ..row });
+        let Some(row) = self.layers(history).log(&log) else {
+            return;
+        };
+        self.batch.put(
+            key(Table::Log, &[&log.0]),
+            &LogRow {
+                frozen: Some(frozen),
+                ..row
+            },
+        );
         self.pen.drop_beyond(&log, frozen.cut());
         self.in_flight.remove(&log);
         self.moved.insert(log, None);
@@ -299,8 +329,15 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) {
-        for entry in vertex.entries.iter().flatten().filter(|entry| entry.kind == Kind::Fault) {
-            let Ok(fault) = Fault::read(&entry.body) else { continue };
+        for entry in vertex
+            .entries
+            .iter()
+            .flatten()
+            .filter(|entry| entry.kind == Kind::Fault)
+        {
+            let Ok(fault) = Fault::read(&entry.body) else {
+                continue;
+            };
             if let [a, b] = fault.evidence.as_slice() {
                 // The fold has checked it; a refusal means that it is known.
                 let _known = self.convict_blocks(a, b, live, now, history);
@@ -310,6 +347,7 @@ impl Replica {
 
     /// Lets vertices go whose time has come.
     pub(super) fn release_due(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        self.pen.forget_old(now.time);
         for waiting in self.pen.release_due(now.time) {
             self.ingest(waiting.from, waiting.vertex, now, history, out);
         }
@@ -317,7 +355,10 @@ impl Replica {
 
     /// The logs with their authorities, for whoever lists municipalities.
     #[must_use]
-    pub fn municipalities(&self, history: &dyn History) -> Vec<(Arc<crate::vertex::Authority>, LogRow)> {
+    pub fn municipalities(
+        &self,
+        history: &dyn History,
+    ) -> Vec<(Arc<crate::vertex::Authority>, LogRow)> {
         log_rows(history)
             .into_iter()
             .filter_map(|(log, row)| Some((self.authorities.0.get(&log)?.clone(), row)))

@@ -2,11 +2,13 @@
 //!
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
 //! from others' vertices, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
-//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol, `pen` holds what
+//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
+mod ask;
+mod asked;
 mod faults;
 mod follow;
 mod home;
@@ -15,160 +17,39 @@ mod pen;
 mod places;
 mod receipts;
 mod seal;
+mod serve;
 mod settlements;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::amount::Timestamp;
-use crate::body::{OwnEntry, Start};
+use crate::body::Start;
 use crate::crypto::{PublicKey, Signer};
 use crate::genesis::Genesis;
-use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
-use crate::ledger::{self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key};
-use crate::place::{self, PlacePolicy, PlaceProof, Subject};
+use crate::ids::{BlockId, Digest, KeyId, LogId, NetworkId};
+use crate::ledger::{
+    self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key,
+};
+use crate::place::PlacePolicy;
 use crate::refusal::Refusal;
-use crate::stage::Submission;
-use crate::sync::{Channel, FrontierEntry, Message, Session, frontier_hash};
-use crate::trust::{PeerId, SignedData};
-use crate::vertex::{Authority, KeySource, Receipt, VerifiedVertex};
+use crate::sync::{FrontierEntry, Session, frontier_hash};
+use crate::trust::PeerId;
+use crate::vertex::{Authority, KeySource};
 
+use ask::InFlight;
+pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
 use home::Home;
-use seal::OpenVertex;
-pub use receipts::{body_hash, entry_identity, stored_receipt};
-use peers::InFlight;
 use pen::Pen;
 use places::HeldPlaces;
+use receipts::VertexBody;
+pub use receipts::{body_hash, entry_identity, stored_receipt};
+use seal::OpenVertex;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
 pub const MAX_AHEAD_MS: u64 = 10 * 60 * 1000;
 /// Most logs that a node knows: every municipality of a large country, with room.
 pub const MAX_LOGS: usize = 4096;
-
-/// How good the node's clock is (DESIGN §6.10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockQuality {
-    /// Set from a receiver.
-    Gnss,
-    /// Synchronised over a network.
-    Ntp,
-    /// The system's clock, at or after the floor.
-    Rtc,
-    /// Not better than the build time or the last vertex: nothing is sequenced.
-    Floor,
-}
-
-impl ClockQuality {
-    /// Its name in status and `start` entries.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gnss => "gnss",
-            Self::Ntp => "ntp",
-            Self::Rtc => "rtc",
-            Self::Floor => "floor",
-        }
-    }
-}
-
-/// What time it is, and how well that is known.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The time.
-    pub time: Timestamp,
-    /// How good.
-    pub quality: ClockQuality,
-}
-
-/// Names a question that somebody waits for.
-pub type Ticket = u64;
-
-/// What a client asks for when it wants its place proven.
-#[derive(Clone, Debug)]
-pub struct PlaceRequest {
-    /// Whose place it is.
-    pub subject: Subject,
-    /// For which account.
-    pub account: AccountId,
-    /// For which transfer.
-    pub transfer_id: TransferId,
-    /// Fresh random bytes of the client.
-    pub nonce: [u8; 16],
-    /// What place checking says.
-    pub verdict: Box<place::Verdict>,
-    /// Salted digest of the raw sentences.
-    pub raw: Option<Digest>,
-}
-
-/// What the replica is told.
-#[derive(Debug)]
-pub enum Input {
-    /// The node started: the first input.
-    Started,
-    /// Somebody submits something that was verified.
-    Submit(Ticket, Submission),
-    /// Somebody wants a proof of place.
-    Place(Ticket, PlaceRequest),
-    /// A peer sent a vertex, of so many bytes, that was verified.
-    Vertex(PeerId, Box<VerifiedVertex>, u64),
-    /// A peer sent something that proves nothing but its own fault.
-    Garbage(PeerId, Refusal),
-    /// A peer sent another message.
-    Message(PeerId, Channel, Message),
-    /// A whitelisted peer is connected; this announcement goes into our hello.
-    Connected(PeerId, Box<SignedData>),
-    /// It is gone.
-    Disconnected(PeerId),
-    /// Time passed.
-    Tick,
-    /// Close the open vertex and give out what is to be written.
-    Seal,
-    /// What [`Action::Append`] gave out is durable and indexed.
-    Committed,
-    /// It could not be written; nothing of it is stored.
-    Aborted(Refusal),
-    /// A vertex of the own store, while the index is rebuilt or caught up.
-    Replay(Box<VerifiedVertex>),
-}
-
-/// What the replica asks for.
-#[derive(Debug)]
-pub enum Action {
-    /// Write these blocks and rows together, then say [`Input::Committed`] or [`Input::Aborted`].
-    Append(Changes),
-    /// Answer a question.
-    Reply(Ticket, Result<Outcome, Refusal>),
-    /// Send a message.
-    Send(PeerId, Channel, Message),
-    /// Close a peer's connection.
-    Disconnect(PeerId, Refusal),
-    /// A log stopped counting.
-    Frozen(LogId, Frozen, Option<Refusal>),
-}
-
-/// A good answer.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// It is booked.
-    Booked(Box<BookedEntry>),
-    /// The proof of place, held for five minutes.
-    Place(Box<PlaceProof>),
-}
-
-/// What a submitter gets: where its entry stands, and the receipt.
-#[derive(Clone, Debug)]
-pub struct BookedEntry {
-    /// Identity of the submission.
-    pub identity: Digest,
-    /// Vertex.
-    pub vertex: BlockId,
-    /// Position.
-    pub at: OwnEntry,
-    /// The receipt.
-    pub receipt: Receipt,
-    /// Whether it had been booked before: the first receipt.
-    pub repeated: bool,
-}
 
 /// What the replica is made of.
 pub struct ReplicaConfig {
@@ -226,6 +107,8 @@ pub struct Replica {
     places: HeldPlaces,
     sessions: BTreeMap<PeerId, Session>,
     in_flight: BTreeMap<LogId, InFlight>,
+    /// The vertex that an acceptance cited last.
+    cited: Option<VertexBody>,
     /// Where the sweep for missed settlements stands; `None` when it is done.
     sweep: Option<Vec<u8>>,
     /// Vertices stored so far: the next arrival order.
@@ -280,6 +163,7 @@ impl Replica {
             places: HeldPlaces::default(),
             sessions: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            cited: None,
             sweep: None,
             order: 0,
             appending: false,
@@ -311,7 +195,7 @@ impl Replica {
             Input::Tick => self.tick(now, history, &mut out),
             Input::Seal => self.append(now, history, &mut out),
             Input::Committed => self.committed(now, history, &mut out),
-            Input::Aborted(refusal) => self.aborted(refusal, history, &mut out),
+            Input::Aborted(refusal) => self.aborted(refusal, now, history, &mut out),
             Input::Replay(vertex) => self.ingest(None, *vertex, now, history, &mut out),
         }
         if self.batch.is_empty() && self.open.is_none() && !self.appending {
@@ -323,7 +207,11 @@ impl Replica {
     /// Whether a [`Input::Seal`] would give something to write.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !self.batch.is_empty() || self.open.as_ref().is_some_and(|open| open.is_worth_sealing())
+        !self.batch.is_empty()
+            || self
+                .open
+                .as_ref()
+                .is_some_and(|open| open.is_worth_sealing())
     }
 
     /// Bytes that wait for the next append: the commit thread seals before this grows large.
@@ -358,7 +246,9 @@ impl Replica {
 
     fn started(&mut self, now: Now, history: &dyn History) {
         self.order = order(history);
-        self.authorities.0.insert(self.home.log(), self.home.authority());
+        self.authorities
+            .0
+            .insert(self.home.log(), self.home.authority());
         for (log, row) in log_rows(history) {
             self.unfreeze_after_upgrade(&log, &row);
             if log == self.home.log() {
@@ -377,7 +267,10 @@ impl Replica {
     /// A log that stopped at a vertex of a newer version is tried again by newer software.
     fn unfreeze_after_upgrade(&mut self, log: &LogId, row: &LogRow) {
         if matches!(row.frozen, Some(Frozen::Unsupported(_))) {
-            let thawed = LogRow { frozen: None, ..row.clone() };
+            let thawed = LogRow {
+                frozen: None,
+                ..row.clone()
+            };
             self.batch.put(key(Table::Log, &[&log.0]), &thawed);
         }
     }
@@ -389,7 +282,11 @@ impl Replica {
     }
 
     fn layers<'a>(&'a self, history: &'a dyn History) -> Layers<'a> {
-        Layers { history, batch: &self.batch, vertex: None }
+        Layers {
+            history,
+            batch: &self.batch,
+            vertex: None,
+        }
     }
 
     fn context<'a>(
@@ -425,18 +322,32 @@ impl Replica {
         self.request_all(now, history, out);
     }
 
-    fn aborted(&mut self, refusal: Refusal, history: &dyn History, out: &mut Vec<Action>) {
+    fn aborted(
+        &mut self,
+        refusal: Refusal,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
         self.appending = false;
         self.batch = Changes::default();
         self.abandon_open(refusal);
         self.moved.clear();
         self.order = order(history);
         let own = self.home.log();
-        self.authorities.0.retain(|log, _| *log == own || history.log(log).is_some());
-        self.in_flight.clear();
-        self.fetching.clear();
+        self.authorities
+            .0
+            .retain(|log, _| *log == own || history.log(log).is_some());
+        // Asked for again by the next comparison, not at once: there may be no room for a while.
+        self.forget_claims(now);
         // Which heads were acknowledged in the lost vertices is not remembered: all may be, again.
-        self.unacknowledged = self.authorities.0.keys().copied().filter(|log| *log != own).collect();
+        self.unacknowledged = self
+            .authorities
+            .0
+            .keys()
+            .copied()
+            .filter(|log| *log != own)
+            .collect();
         self.sweep_from_the_beginning();
         for action in self.after.drain(..) {
             match action {

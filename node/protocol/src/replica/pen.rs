@@ -14,6 +14,10 @@ const MAX_VERTICES: usize = 1024;
 /// Most bytes of bodies that wait: a small box has little memory.
 const MAX_BYTES: usize = 32 << 20;
 
+/// How long a vertex waits for another one, in milliseconds: ten minutes. A liar may keep that back for ever;
+/// where a peer really has it, its frontier brings both again.
+const PATIENCE_MS: u64 = 10 * 60 * 1000;
+
 /// A vertex with what it waits for.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -48,8 +52,14 @@ impl Pen {
         }
         self.bytes += bytes;
         while self.waiting.len() > MAX_VERTICES || self.bytes > MAX_BYTES {
-            let oldest = self.waiting.iter().min_by_key(|(_, w)| w.since).map(|(id, _)| *id);
-            let Some(old) = oldest.and_then(|id| self.waiting.remove(&id)) else { return };
+            let oldest = self
+                .waiting
+                .iter()
+                .min_by_key(|(_, w)| w.since)
+                .map(|(id, _)| *id);
+            let Some(old) = oldest.and_then(|id| self.waiting.remove(&id)) else {
+                return;
+            };
             self.bytes -= old.vertex.body_block.len();
         }
     }
@@ -65,7 +75,9 @@ impl Pen {
 
     /// Whether a vertex waits for this one.
     pub(super) fn awaits(&self, id: &BlockId) -> bool {
-        self.waiting.values().any(|w| w.missing == Missing::Vertex(*id))
+        self.waiting
+            .values()
+            .any(|w| w.missing == Missing::Vertex(*id))
     }
 
     /// Another vertex of the same position, if one waits.
@@ -87,16 +99,31 @@ impl Pen {
         self.take(|w| matches!(w.missing, Missing::Time(at) if at <= now))
     }
 
+    /// Drops what has waited in vain.
+    pub(super) fn forget_old(&mut self, now: Timestamp) {
+        self.take(|w| !matches!(w.missing, Missing::Time(_)) && now.since(w.since) > PATIENCE_MS);
+    }
+
     /// Drops what waits of a log beyond a position: it is frozen there.
     pub(super) fn drop_beyond(&mut self, log: &LogId, cut: u64) {
         self.take(|w| w.vertex.header.header.log == *log && w.vertex.header.header.seq > cut);
     }
 
     fn take(&mut self, wanted: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
-        let ids: Vec<_> =
-            self.waiting.iter().filter(|(_, w)| wanted(w)).map(|(id, _)| *id).collect();
-        let taken: Vec<_> = ids.iter().filter_map(|id| self.waiting.remove(id)).collect();
-        self.bytes -= taken.iter().map(|w| w.vertex.body_block.len()).sum::<usize>();
+        let ids: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| wanted(w))
+            .map(|(id, _)| *id)
+            .collect();
+        let taken: Vec<_> = ids
+            .iter()
+            .filter_map(|id| self.waiting.remove(id))
+            .collect();
+        self.bytes -= taken
+            .iter()
+            .map(|w| w.vertex.body_block.len())
+            .sum::<usize>();
         taken
     }
 }

@@ -53,9 +53,17 @@ impl Replica {
             transfer_id: request.transfer_id,
             nonce: request.nonce,
         };
-        let proof =
-            PlaceProof::new(binding, &request.verdict, &self.policy, now.time, request.raw);
+        let proof = PlaceProof::new(
+            binding,
+            &request.verdict,
+            &self.policy,
+            now.time,
+            request.raw,
+        );
         let held = self.places.hold(proof.clone(), now.time);
-        out.push(Action::Reply(ticket, held.map(|()| Outcome::Place(Box::new(proof)))));
+        out.push(Action::Reply(
+            ticket,
+            held.map(|()| Outcome::Place(Box::new(proof))),
+        ));
     }
 }

@@ -3,19 +3,35 @@
 use super::BookedEntry;
 use crate::body::{Accept, Kind, OwnEntry, PersonBody, Transfer, identity};
 use crate::crypto::TAG_GRANT;
-use crate::ids::{BlockId, Digest, LogId, sha256};
+use crate::ids::{BlockId, Digest, sha256};
 use crate::ledger::Rows;
-use crate::vertex::{Authority, Cite, Entry, Receipt, SignedHeader, merkle_path};
+use crate::vertex::{Authority, Cite, Entry, Receipt, SignedHeader, merkle_path, merkle_paths};
 
-/// The cite of an entry that stands in another log, and its vertex.
-pub(super) fn cite_entry(rows: &impl Rows, log: &LogId, at: &OwnEntry) -> Option<(Cite, BlockId)> {
-    let vertex = rows.vertex_at(log, at.epoch, at.seq)?;
-    let row = rows.vertex(&vertex)?;
-    let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
-    let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
-    let index = usize::try_from(at.index).ok()?;
-    let cite = entries.get(index)?.to_cite(vertex, at.index, &merkle_path(&leaves, index));
-    Some((cite, vertex))
+/// The entries of one stored vertex with their Merkle paths.
+pub(super) struct VertexBody {
+    pub(super) id: BlockId,
+    entries: Vec<Entry>,
+    paths: Vec<Vec<[u8; 32]>>,
+}
+
+impl VertexBody {
+    pub(super) fn read(rows: &impl Rows, id: BlockId) -> Option<Self> {
+        let row = rows.vertex(&id)?;
+        let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
+        let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
+        let (_, paths) = merkle_paths(&leaves);
+        Some(Self { id, entries, paths })
+    }
+
+    /// The cite of the entry at this index, for another log.
+    pub(super) fn cite(&self, index: u64) -> Option<Cite> {
+        let i = usize::try_from(index).ok()?;
+        Some(
+            self.entries
+                .get(i)?
+                .to_cite(self.id, index, self.paths.get(i)?),
+        )
+    }
 }
 
 /// The receipt of an entry of this authority's log that is stored.
@@ -34,7 +50,13 @@ pub fn stored_receipt(
     let index = usize::try_from(at.index).ok()?;
     let path = merkle_path(&leaves, index);
     let receipt = receipt(authority, &header, entries.get(index)?, at.index, &path);
-    Some(BookedEntry { identity, vertex, at, receipt, repeated: true })
+    Some(BookedEntry {
+        identity,
+        vertex,
+        at,
+        receipt,
+        repeated: true,
+    })
 }
 
 /// The receipt of one entry.
@@ -47,7 +69,10 @@ pub(super) fn receipt(
 ) -> Receipt {
     Receipt {
         v: 1,
-        authority: vec![Entry::home_authored(Kind::Charter, authority.charter_body.clone())],
+        authority: vec![Entry::home_authored(
+            Kind::Charter,
+            authority.charter_body.clone(),
+        )],
         header: header.block.clone(),
         entry: entry.clone(),
         index,

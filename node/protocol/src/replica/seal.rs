@@ -53,13 +53,21 @@ impl OpenVertex {
     /// Lets somebody wait for an entry that stands in this vertex already.
     pub(super) fn wait_for(&mut self, ticket: Ticket, identity: Digest, index: u64) {
         let repeated = true;
-        self.waiters.push(Waiter { ticket, identity, index, repeated });
+        self.waiters.push(Waiter {
+            ticket,
+            identity,
+            index,
+            repeated,
+        });
     }
 
     /// Where the last entry stands.
     pub(super) fn last_position(&self) -> OwnEntry {
         let next = self.fold.next_position();
-        OwnEntry { index: next.index.saturating_sub(1), ..next }
+        OwnEntry {
+            index: next.index.saturating_sub(1),
+            ..next
+        }
     }
 }
 
@@ -84,7 +92,12 @@ impl Replica {
         self.push(entries, now, history)?;
         let open = self.open.as_mut().expect("push leaves the vertex open");
         let index = open.last_position().index;
-        open.waiters.push(Waiter { ticket, identity, index, repeated: false });
+        open.waiters.push(Waiter {
+            ticket,
+            identity,
+            index,
+            repeated: false,
+        });
         Ok(())
     }
 
@@ -115,7 +128,10 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let size: usize = entries.iter().map(|(entry, _)| codec::encode(entry).len()).sum();
+        let size: usize = entries
+            .iter()
+            .map(|(entry, _)| codec::encode(entry).len())
+            .sum();
         self.make_room(entries.len(), size, now, history);
         self.open_vertex(now, history)?;
         let mut open = self.open.take().expect("just opened");
@@ -159,7 +175,10 @@ impl Replica {
         }
         let position = row.as_ref().map_or((1, 1), |row| (row.epoch, row.seq + 1));
         if self.home.owes_start(position) {
-            first.push(Entry::home_authored(Kind::Start, codec::encode(&self.home.start)));
+            first.push(Entry::home_authored(
+                Kind::Start,
+                codec::encode(&self.home.start),
+            ));
         }
         // Of the body block: the list's own head, and what stands in it from the beginning.
         let bytes = encode_body(&first).len() + 8;
@@ -167,17 +186,29 @@ impl Replica {
         let authority = self.home.authority();
         let ctx = self.context(&authority, history);
         for entry in first {
-            fold.push(&ctx, entry, &[]).map_err(|_| Refusal::NotSequencing)?;
+            fold.push(&ctx, entry, &[])
+                .map_err(|_| Refusal::NotSequencing)?;
         }
         let (cited, waiters) = (Vec::new(), Vec::new());
-        self.open = Some(OpenVertex { fold, bytes, cited, waiters, worth: false });
+        self.open = Some(OpenVertex {
+            fold,
+            bytes,
+            cited,
+            waiters,
+            worth: false,
+        });
         Ok(())
     }
 
     /// Closes, signs and batches the open vertex, if it holds anything worth it.
     pub(super) fn seal(&mut self, now: Now, history: &dyn History) {
-        let Some(open) = self.open.take().filter(|open| open.worth) else { return };
-        let head = self.layers(history).log(&self.home.log()).map_or(self.network, |row| row.head);
+        let Some(open) = self.open.take().filter(|open| open.worth) else {
+            return;
+        };
+        let head = self
+            .layers(history)
+            .log(&self.home.log())
+            .map_or(self.network, |row| row.head);
         if head != open.fold.prev() {
             // The own log grew behind our back. To sign now would put two vertices at one position.
             self.refuse_waiters(open, Refusal::Busy);
@@ -225,12 +256,25 @@ impl Replica {
         self.batch.absorb(changes);
         self.order += 1;
         self.moved.insert(self.home.log(), None);
-        for Waiter { ticket, identity, index, repeated } in open.waiters {
+        for Waiter {
+            ticket,
+            identity,
+            index,
+            repeated,
+        } in open.waiters
+        {
             let i = usize::try_from(index).expect("an index below 256");
             let receipt = receipt(&authority, &header, &entries[i], index, &paths[i]);
             let (vertex, at) = (header.id, OwnEntry { index, ..at });
-            let booked = BookedEntry { identity, vertex, at, receipt, repeated };
-            self.after.push(Action::Reply(ticket, Ok(Outcome::Booked(Box::new(booked)))));
+            let booked = BookedEntry {
+                identity,
+                vertex,
+                at,
+                receipt,
+                repeated,
+            };
+            self.after
+                .push(Action::Reply(ticket, Ok(Outcome::Booked(Box::new(booked)))));
         }
     }
 
@@ -249,8 +293,13 @@ impl Replica {
     /// The earliest time that the cited vertices allow.
     fn bound_by(&self, cited: &[BlockId], history: &dyn History) -> Timestamp {
         let rows = self.layers(history);
-        let times = cited.iter().take(MAX_PARENTS).filter_map(|id| rows.vertex(id));
-        let latest = times.map(|row| row.time.minus_ms(MAX_PARENT_AHEAD_MS)).max();
+        let times = cited
+            .iter()
+            .take(MAX_PARENTS)
+            .filter_map(|id| rows.vertex(id));
+        let latest = times
+            .map(|row| row.time.minus_ms(MAX_PARENT_AHEAD_MS))
+            .max();
         latest.unwrap_or(Timestamp(0))
     }
 
@@ -274,9 +323,16 @@ impl Replica {
     /// Notes which heads have become ancestors of the own log.
     fn acknowledge(&mut self, parents: &[BlockId], history: &dyn History) {
         let parents: BTreeSet<&BlockId> = parents.iter().collect();
-        let layers = Layers { history, batch: &self.batch, vertex: None };
-        self.unacknowledged
-            .retain(|log| layers.log(log).is_some_and(|row| !parents.contains(&row.head)));
+        let layers = Layers {
+            history,
+            batch: &self.batch,
+            vertex: None,
+        };
+        self.unacknowledged.retain(|log| {
+            layers
+                .log(log)
+                .is_some_and(|row| !parents.contains(&row.head))
+        });
     }
 
     /// Rows with the open vertex on top.
@@ -293,7 +349,11 @@ impl Replica {
         if let Some(open) = &self.open {
             let here = open.fold.next_position();
             if (at.epoch, at.seq) == (here.epoch, here.seq) {
-                return open.fold.entries().get(usize::try_from(at.index).ok()?).cloned();
+                return open
+                    .fold
+                    .entries()
+                    .get(usize::try_from(at.index).ok()?)
+                    .cloned();
             }
         }
         self.layers(history).entry(&self.home.log(), at)

@@ -1,6 +1,6 @@
 //! What the home enters by itself: settlements of own transfers that were accepted, and faults.
 
-use super::receipts::cite_entry;
+use super::receipts::VertexBody;
 use super::{Now, Replica, log_rows};
 use crate::body::{Accept, Fault, Kind, Settle, read_person_body};
 use crate::codec;
@@ -38,7 +38,11 @@ impl Replica {
         let mut entry = Entry::home_authored(Kind::Settle, codec::encode(&body));
         entry.cites = vec![cite];
         match self.push(vec![(entry, Vec::new())], now, history) {
-            Ok(()) => self.open.as_mut().expect("push leaves the vertex open").cites(cited),
+            Ok(()) => self
+                .open
+                .as_mut()
+                .expect("push leaves the vertex open")
+                .cites(cited),
             // The clock will be better known later; the sweep finds it then.
             Err(Refusal::ClockUnknown) => self.sweep_from_the_beginning(),
             Err(_) => {}
@@ -53,7 +57,9 @@ impl Replica {
 
     /// One step of the sweep: missed faults, then one page of own open transfers.
     pub(super) fn sweep(&mut self, now: Now, history: &dyn History) {
-        let Some(after) = self.sweep.take() else { return };
+        let Some(after) = self.sweep.take() else {
+            return;
+        };
         if after.is_empty() {
             self.enter_missed_faults(now, history);
         }
@@ -63,10 +69,15 @@ impl Replica {
         }
         for (identity, home) in page {
             let rows = self.rows_now(history);
-            let Some(at) = rows.accepted(&home, &identity) else { continue };
+            let Some(at) = rows.accepted(&home, &identity) else {
+                continue;
+            };
             if home == self.home.log() {
                 self.settle(&identity, Cite::Own(at), None, now, history);
-            } else if let Some((cite, vertex)) = cite_entry(&rows, &home, &at) {
+            } else if let Some(vertex) = rows.vertex_at(&home, at.epoch, at.seq)
+                && let Some(body) = VertexBody::read(&rows, vertex)
+                && let Some(cite) = body.cite(at.index)
+            {
                 self.settle(&identity, cite, Some(vertex), now, history);
             }
         }
@@ -75,7 +86,9 @@ impl Replica {
     /// How many own transfers were accepted elsewhere but not settled, of the first page.
     pub(super) fn unsettled(&self, history: &dyn History) -> usize {
         let (page, _) = self.open_transfers(&[], history);
-        page.iter().filter(|(identity, home)| history.accepted(home, identity).is_some()).count()
+        page.iter()
+            .filter(|(identity, home)| history.accepted(home, identity).is_some())
+            .count()
     }
 
     /// A page of own open transfers with their receivers' homes, and the key of its last row.
@@ -98,7 +111,10 @@ impl Replica {
     /// Enters a fault into the own log, once per log and epoch.
     pub(super) fn enter_fault(&mut self, fault: &Fault, now: Now, history: &dyn History) {
         let rows = self.rows_now(history);
-        if rows.fault_cut(&self.home.log(), &fault.log, fault.epoch).is_some() {
+        if rows
+            .fault_cut(&self.home.log(), &fault.log, fault.epoch)
+            .is_some()
+        {
             return;
         }
         let entry = Entry::home_authored(Kind::Fault, codec::encode(fault));
@@ -113,8 +129,12 @@ impl Replica {
             if !matches!(row.frozen, Some(Frozen::Equivocation(_))) || log == self.home.log() {
                 continue;
             }
-            let Some(known) = history.fault(&log, row.epoch) else { continue };
-            let [Some(a), Some(b)] = known.vertices.map(|id| history.block(&id)) else { continue };
+            let Some(known) = history.fault(&log, row.epoch) else {
+                continue;
+            };
+            let [Some(a), Some(b)] = known.vertices.map(|id| history.block(&id)) else {
+                continue;
+            };
             let fault = Fault::equivocation(log, row.epoch, known.cut, a, b);
             self.enter_fault(&fault, now, history);
         }

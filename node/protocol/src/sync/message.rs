@@ -130,7 +130,9 @@ impl Message {
                 Err(Refusal::TooLarge)
             }
             Self::Fetch(ids) if ids.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
-            Self::Hello(hello) if hello.follows.len() > MAX_FRONTIER || hello.software.len() > 64 => {
+            Self::Hello(hello)
+                if hello.follows.len() > MAX_FRONTIER || hello.software.len() > 64 =>
+            {
                 Err(Refusal::TooLarge)
             }
             _ => Ok(message),
@@ -156,7 +158,12 @@ mod tests {
             Message::Beacon(frontier_hash(std::slice::from_ref(&entry))),
             Message::Frontier(vec![entry.clone()]),
             Message::Announce(vec![entry]),
-            Message::Want(Want { log, epoch: 1, from: 1, to: 2 }),
+            Message::Want(Want {
+                log,
+                epoch: 1,
+                from: 1,
+                to: 2,
+            }),
             Message::Fetch(vec![BlockId::of(b"x")]),
             Message::Vertex(ByteBuf::from([1]), ByteBuf::from([2])),
             Message::Credit(5),

@@ -128,7 +128,12 @@ impl KeyAnnouncement {
 
     /// Signs the announcement for everybody.
     #[must_use]
-    pub fn sign(&self, signer: &dyn TransportSigner, nonce: [u8; 16], now: Timestamp) -> SignedData {
+    pub fn sign(
+        &self,
+        signer: &dyn TransportSigner,
+        nonce: [u8; 16],
+        now: Timestamp,
+    ) -> SignedData {
         SignedData::sign(Self::TYPE, codec::encode(self), signer, None, nonce, now)
     }
 
@@ -161,7 +166,11 @@ impl SignedData {
         };
         let data = codec::encode(&envelope);
         let signature = signer.sign(&TAG_SIGNED_DATA.message(&data)).to_vec();
-        Self { data, signature, signer: envelope.signer }
+        Self {
+            data,
+            signature,
+            signer: envelope.signer,
+        }
     }
 
     /// Checks signer, signature, type, recipient and age, and gives the body.
@@ -175,7 +184,8 @@ impl SignedData {
         if self.signer != from.to_bytes() {
             return Err(Refusal::WrongKey);
         }
-        let signature = Signature::from_slice(&self.signature).map_err(|_| Refusal::SignatureLength)?;
+        let signature =
+            Signature::from_slice(&self.signature).map_err(|_| Refusal::SignatureLength)?;
         from.key()?
             .verify_strict(&TAG_SIGNED_DATA.message(&self.data), &signature)
             .map_err(|_| Refusal::BadSignature)?;
@@ -216,7 +226,10 @@ mod tests {
     fn an_announcement_is_taken_only_from_its_signer_and_in_its_time() {
         let kanazawa = Key(SigningKey::from_bytes(&[1; 32]));
         let komatsu = Key(SigningKey::from_bytes(&[2; 32]));
-        let announcement = KeyAnnouncement { certificate: vec![1, 2, 3], chain: Vec::new() };
+        let announcement = KeyAnnouncement {
+            certificate: vec![1, 2, 3],
+            chain: Vec::new(),
+        };
         let made = Timestamp(1_700_000_000_000);
         let signed = announcement.sign(&kanazawa, [7; 16], made);
         let open = |from: &Key, at| KeyAnnouncement::open(&signed, &from.peer_id(), at);
@@ -224,9 +237,15 @@ mod tests {
         assert_eq!(open(&komatsu, made), Err(Refusal::WrongKey));
         let day = SIGNED_DATA_LIFETIME_MS;
         assert!(open(&kanazawa, made.plus_ms(day)).is_ok());
-        assert_eq!(open(&kanazawa, made.plus_ms(day + 1)), Err(Refusal::Expired));
+        assert_eq!(
+            open(&kanazawa, made.plus_ms(day + 1)),
+            Err(Refusal::Expired)
+        );
         assert!(open(&kanazawa, made.minus_ms(MAX_FUTURE_MS)).is_ok());
-        assert_eq!(open(&kanazawa, made.minus_ms(MAX_FUTURE_MS + 1)), Err(Refusal::FutureDated));
+        assert_eq!(
+            open(&kanazawa, made.minus_ms(MAX_FUTURE_MS + 1)),
+            Err(Refusal::FutureDated)
+        );
 
         let mut forged = signed.clone();
         forged.data[40] ^= 1;

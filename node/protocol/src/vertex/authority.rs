@@ -41,8 +41,13 @@ impl Authority {
             return Err(Refusal::WrongNetwork);
         }
         let chain: Vec<Vec<u8>> = charter.chain.iter().map(|der| der.0.clone()).collect();
-        let certificate = pki::verify_node(&genesis.roots, &charter.node_certificate.0, &chain, charter.created_at)
-            .map_err(|_| Refusal::BadCertificate)?;
+        let certificate = pki::verify_node(
+            &genesis.roots,
+            &charter.node_certificate.0,
+            &chain,
+            charter.created_at,
+        )
+        .map_err(|_| Refusal::BadCertificate)?;
         if certificate.region != charter.region || certificate.role != pki::Role::Home {
             return Err(Refusal::BadCertificate);
         }

@@ -27,7 +27,11 @@ impl EntrySignature {
     /// Puts a signature beside the key it was made with.
     #[must_use]
     pub fn new(key: KeyId, signature: &Signature) -> Self {
-        Self { alg: signature.algorithm(), key, sig: signature.as_bytes().to_vec() }
+        Self {
+            alg: signature.algorithm(),
+            key,
+            sig: signature.as_bytes().to_vec(),
+        }
     }
 
     /// The signature with its length checked.
@@ -221,7 +225,13 @@ impl Entry {
     /// An entry that the home writes itself.
     #[must_use]
     pub fn home_authored(kind: Kind, body: Vec<u8>) -> Self {
-        Self { kind, body, sig: Vec::new(), booked: Booked::default(), cites: Vec::new() }
+        Self {
+            kind,
+            body,
+            sig: Vec::new(),
+            booked: Booked::default(),
+            cites: Vec::new(),
+        }
     }
 
     /// The leaf hash: SHA-256(0x00 ‖ dag-cbor([kind, H(body), H(sig), H(booked), H(cites)])).
@@ -259,7 +269,13 @@ fn leaf_hash(
     booked: &[u8; 32],
     cites: &[u8; 32],
 ) -> [u8; 32] {
-    let parts = (kind, Digest(*body), Digest(*sig), Digest(*booked), Digest(*cites));
+    let parts = (
+        kind,
+        Digest(*body),
+        Digest(*sig),
+        Digest(*booked),
+        Digest(*cites),
+    );
     sha256(&[&[0], &codec::encode(&parts)])
 }
 
@@ -275,16 +291,32 @@ mod tests {
         let bytes = codec::encode(&cite);
         let read: Cite = codec::decode(&bytes, 4096).unwrap();
         assert_eq!(read, cite);
-        let Cite::Entry(cite) = cite else { panic!("an entry cite") };
+        let Cite::Entry(cite) = cite else {
+            panic!("an entry cite")
+        };
         assert_eq!(cite.leaf(), entry.leaf());
 
-        let own = Cite::Own(OwnCite { epoch: 1, seq: 2, index: 3 });
-        assert_eq!(codec::decode::<Cite>(&codec::encode(&own), 64).unwrap(), own);
+        let own = Cite::Own(OwnCite {
+            epoch: 1,
+            seq: 2,
+            index: 3,
+        });
+        assert_eq!(
+            codec::decode::<Cite>(&codec::encode(&own), 64).unwrap(),
+            own
+        );
     }
 
     #[test]
     fn a_cite_of_no_known_form_is_refused() {
-        let half = CiteForm { epoch: Some(1), index: Some(1), ..CiteForm::default() };
-        assert_eq!(codec::decode::<Cite>(&codec::encode(&half), 64), Err(Refusal::BadCbor));
+        let half = CiteForm {
+            epoch: Some(1),
+            index: Some(1),
+            ..CiteForm::default()
+        };
+        assert_eq!(
+            codec::decode::<Cite>(&codec::encode(&half), 64),
+            Err(Refusal::BadCbor)
+        );
     }
 }

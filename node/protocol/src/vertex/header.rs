@@ -75,9 +75,17 @@ impl SignedHeader {
     #[must_use]
     pub fn sign(header: Header, signer: &dyn Signer) -> Self {
         let signature = signer.sign(TAG_VERTEX, &codec::encode(&header));
-        let block = HeaderBlock { h: header, sig: signature.as_bytes().to_vec() };
+        let block = HeaderBlock {
+            h: header,
+            sig: signature.as_bytes().to_vec(),
+        };
         let bytes = codec::encode(&block);
-        Self { id: BlockId::of(&bytes), header: block.h, block: bytes, signature }
+        Self {
+            id: BlockId::of(&bytes),
+            header: block.h,
+            block: bytes,
+            signature,
+        }
     }
 
     /// Reads a header block.
@@ -95,7 +103,12 @@ impl SignedHeader {
         }
         let signature = Signature::new(block.h.alg, &block.sig)?;
         let id = BlockId::of(bytes);
-        Ok(Self { id, header: block.h, block: bytes.to_vec(), signature })
+        Ok(Self {
+            id,
+            header: block.h,
+            block: bytes.to_vec(),
+            signature,
+        })
     }
 
     /// Checks the signature and what a header shows by itself.
@@ -127,7 +140,11 @@ impl SignedHeader {
             && !h.to.contains(&h.log)
             && h.epoch >= 1
             && h.seq >= 1;
-        if within { Ok(()) } else { Err(Refusal::BadVertex) }
+        if within {
+            Ok(())
+        } else {
+            Err(Refusal::BadVertex)
+        }
     }
 }
 
@@ -142,7 +159,8 @@ fn later_version(bytes: &[u8]) -> bool {
         v: u64,
     }
     bytes.len() <= MAX_HEADER
-        && serde_ipld_dagcbor::from_slice::<Outer>(bytes).is_ok_and(|outer| outer.h.v > HEADER_VERSION)
+        && serde_ipld_dagcbor::from_slice::<Outer>(bytes)
+            .is_ok_and(|outer| outer.h.v > HEADER_VERSION)
 }
 
 /// Encodes the entries of a vertex as its body block.
@@ -178,7 +196,10 @@ fn is_of_newer_software(bytes: &[u8]) -> bool {
     }
     let known = |entry: &AnyEntry| {
         entry.kind.parse::<Kind>().is_ok()
-            && entry.sig.iter().all(|sig| sig.alg.parse::<Algorithm>().is_ok())
+            && entry
+                .sig
+                .iter()
+                .all(|sig| sig.alg.parse::<Algorithm>().is_ok())
     };
     serde_ipld_dagcbor::from_slice::<Vec<AnyEntry>>(bytes)
         .is_ok_and(|entries| !entries.iter().all(known))

@@ -128,6 +128,9 @@ mod tests {
     #[test]
     fn three_leaves_split_two_and_one() {
         let l = leaves(3);
-        assert_eq!(merkle_root(&l), inner_hash(&inner_hash(&l[0], &l[1]), &l[2]));
+        assert_eq!(
+            merkle_root(&l),
+            inner_hash(&inner_hash(&l[0], &l[1]), &l[2])
+        );
     }
 }

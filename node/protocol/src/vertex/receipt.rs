@@ -55,7 +55,11 @@ impl Receipt {
     /// [`Refusal::TooLarge`], [`Refusal::BadCbor`], [`Refusal::UnknownVersion`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let receipt: Self = codec::decode(bytes, MAX_RECEIPT)?;
-        if receipt.v == 1 { Ok(receipt) } else { Err(Refusal::UnknownVersion) }
+        if receipt.v == 1 {
+            Ok(receipt)
+        } else {
+            Err(Refusal::UnknownVersion)
+        }
     }
 
     /// The receipt's bytes.
@@ -72,7 +76,9 @@ impl Receipt {
     pub fn verify(&self, genesis: &Genesis) -> Result<VerifiedReceipt, Refusal> {
         let header = SignedHeader::read(&self.header)?;
         // A later charter's change of officers is not built yet: one charter, the first.
-        let [charter] = self.authority.as_slice() else { return Err(Refusal::BadReceipt) };
+        let [charter] = self.authority.as_slice() else {
+            return Err(Refusal::BadReceipt);
+        };
         let authority = Authority::from_charter(genesis, &charter.body)?;
         let h = &header.header;
         let bound = h.network == genesis.network()
@@ -87,7 +93,13 @@ impl Receipt {
         header.verify(&authority.node_key)?;
         header.check_limits()?;
         let path: Vec<[u8; 32]> = self.path.iter().map(|digest| digest.0).collect();
-        if !verify_path(&self.entry.leaf(), self.index, h.count, &path, &h.entries_root.0) {
+        if !verify_path(
+            &self.entry.leaf(),
+            self.index,
+            h.count,
+            &path,
+            &h.entries_root.0,
+        ) {
             return Err(Refusal::BadReceipt);
         }
         Ok(VerifiedReceipt {

@@ -79,13 +79,26 @@ impl VerifiedVertex {
             let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
             let matches = header.header.count == entries.len() as u64
                 && header.header.entries_root.0 == merkle_root(&leaves);
-            if matches { Ok(entries) } else { Err(Refusal::BadVertex) }
+            if matches {
+                Ok(entries)
+            } else {
+                Err(Refusal::BadVertex)
+            }
         });
         let checked = match &entries {
-            Ok(entries) => entries.iter().map(|entry| check_signatures(entry, keys)).collect(),
+            Ok(entries) => entries
+                .iter()
+                .map(|entry| check_signatures(entry, keys))
+                .collect(),
             Err(_) => Vec::new(),
         };
-        Ok(Self { header, body_block, entries, checked, authority })
+        Ok(Self {
+            header,
+            body_block,
+            entries,
+            checked,
+            authority,
+        })
     }
 }
 
@@ -100,7 +113,11 @@ fn founding_authority(
     match first {
         Some(entry) if h.seq == 1 && h.epoch == 1 && entry.kind == Kind::Charter => {
             let authority = Authority::from_charter(genesis, &entry.body)?;
-            if authority.log == h.log && authority.charter.created_at <= h.time { Ok(authority) } else { Err(Refusal::BadVertex) }
+            if authority.log == h.log && authority.charter.created_at <= h.time {
+                Ok(authority)
+            } else {
+                Err(Refusal::BadVertex)
+            }
         }
         _ => Err(Refusal::UnknownLog),
     }
@@ -111,7 +128,9 @@ fn check_signatures(entry: &Entry, keys: &dyn KeySource) -> Vec<Checked> {
         .sig
         .iter()
         .map(|sig| {
-            let Some(key) = keys.public_key(&sig.key) else { return Checked::Unknown };
+            let Some(key) = keys.public_key(&sig.key) else {
+                return Checked::Unknown;
+            };
             match verify_entry_signature(entry, sig.key, &key) {
                 Ok(()) => Checked::Good,
                 Err(_) => Checked::Bad,
@@ -127,9 +146,10 @@ fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>)
         Kind::Enrol => Ok((Enrol::TAG, entry.body.clone())),
         Kind::Transfer => Ok((Transfer::TAG, entry.body.clone())),
         Kind::Accept => Ok((Accept::TAG, entry.body.clone())),
-        Kind::Grant => {
-            Ok((TAG_GRANT, Grant::officer_message(key.algorithm(), &key.id(), &entry.body)))
-        }
+        Kind::Grant => Ok((
+            TAG_GRANT,
+            Grant::officer_message(key.algorithm(), &key.id(), &entry.body),
+        )),
         Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {
             Err(Refusal::BadEntry)
         }
@@ -141,12 +161,12 @@ fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>)
 /// # Errors
 /// [`Refusal::WrongKey`], [`Refusal::WrongAlgorithm`], [`Refusal::SignatureLength`],
 /// [`Refusal::BadSignature`], or [`Refusal::BadEntry`] for a kind that nobody signs.
-pub fn verify_entry_signature(
-    entry: &Entry,
-    id: KeyId,
-    key: &PublicKey,
-) -> Result<(), Refusal> {
-    let sig = entry.sig.iter().find(|sig| sig.key == id).ok_or(Refusal::WrongKey)?;
+pub fn verify_entry_signature(entry: &Entry, id: KeyId, key: &PublicKey) -> Result<(), Refusal> {
+    let sig = entry
+        .sig
+        .iter()
+        .find(|sig| sig.key == id)
+        .ok_or(Refusal::WrongKey)?;
     if key.id() != id {
         return Err(Refusal::WrongKey);
     }

@@ -1,0 +1,191 @@
+//! What several rules ask: whose turn it is, who signed, what may be booked.
+
+use super::fold::{Fold, FoldContext, FoldError};
+use super::rows::{AccountRow, Table, key};
+use super::view::Rows;
+use crate::amount::{Amount, Timestamp};
+use crate::body::{Common, Enrol, OwnEntry, Transfer, read_person_body};
+use crate::ids::{AccountId, Digest, KeyId, LogId};
+use crate::place::{Grade, PlaceProof};
+use crate::refusal::Refusal;
+use crate::vertex::{Booked, Checked, Entry};
+
+/// A last time that never comes.
+pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
+
+pub(super) type Folded = Result<(), FoldError>;
+
+impl Fold {
+    /// Refuses an entry that no time of this vertex fits.
+    pub(super) fn datable(
+        &self,
+        received: Timestamp,
+        last: Timestamp,
+        late: Refusal,
+    ) -> Result<(), Refusal> {
+        if self.can_be_dated(received, last) {
+            Ok(())
+        } else {
+            Err(late)
+        }
+    }
+
+    /// Network and home of a person's body.
+    pub(super) fn addressed(&self, ctx: &FoldContext<'_>, common: &Common) -> Result<(), Refusal> {
+        if common.network != ctx.network {
+            Err(Refusal::WrongNetwork)
+        } else if common.home != self.log {
+            Err(Refusal::WrongHome)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The account that signs, after its key, sequence and signature were checked.
+    pub(super) fn signer(
+        &self,
+        ctx: &FoldContext<'_>,
+        entry: &Entry,
+        checked: &[Checked],
+        account: &AccountId,
+        common: &Common,
+    ) -> Result<AccountRow, FoldError> {
+        let rows = self.rows(ctx);
+        let row = rows
+            .account(&self.log, account)
+            .ok_or(Refusal::UnknownAccount)?;
+        if row.key != common.key {
+            return Err(Refusal::WrongKey.into());
+        }
+        one_signature(entry, common.key)?;
+        match checked {
+            [Checked::Good] => {}
+            // Also what the pool found bad: the reason is to be the same whoever checked it.
+            _ => self.check_with_enrolled_key(ctx, entry, &row.enrolled, common.key)?,
+        }
+        match common.sequence.cmp(&row.next_sequence) {
+            std::cmp::Ordering::Less => Err(Refusal::SequenceUsed.into()),
+            std::cmp::Ordering::Greater => Err(Refusal::SequenceGap.into()),
+            std::cmp::Ordering::Equal => Ok(row),
+        }
+    }
+
+    pub(super) fn check_with_enrolled_key(
+        &self,
+        ctx: &FoldContext<'_>,
+        entry: &Entry,
+        enrolled: &OwnEntry,
+        key: KeyId,
+    ) -> Result<(), Refusal> {
+        if let Some(known) = ctx.keys.public_key(&key) {
+            return crate::vertex::verify_entry_signature(entry, key, &known);
+        }
+        let in_this_vertex = (enrolled.epoch, enrolled.seq) == self.position;
+        let enrolment = if in_this_vertex {
+            usize::try_from(enrolled.index)
+                .ok()
+                .and_then(|i| self.entries.get(i).cloned())
+        } else {
+            self.rows(ctx).entry(&self.log, enrolled)
+        };
+        let enrolment = enrolment.ok_or(Refusal::UnknownAccount)?;
+        let body: Enrol = read_person_body(&enrolment.body)?;
+        crate::vertex::verify_entry_signature(entry, key, &body.signing_key()?)
+    }
+
+    pub(super) fn put_account(&mut self, account: &AccountId, row: &AccountRow) {
+        let key = key(Table::Account, &[&self.log.0, account.as_str().as_bytes()]);
+        self.changes.put(key, row);
+    }
+}
+
+/// Key of the row that says a transfer waits for its receiver.
+pub(super) fn incoming_key(home: &LogId, receiver: &AccountId, identity: &Digest) -> Vec<u8> {
+    key(
+        Table::Incoming,
+        &[&home.0, receiver.as_str().as_bytes(), &identity.0],
+    )
+}
+
+/// The place grade as it counts for this transfer: a stale proof is only a claim.
+pub(super) fn grade_that_counts(
+    proof: &PlaceProof,
+    body: &Transfer,
+    received_at: Timestamp,
+) -> Result<Grade, Refusal> {
+    if proof.account != body.sender || proof.transfer_id != body.transfer_id {
+        return Err(Refusal::PlaceMismatch);
+    }
+    Ok(if proof.fresh_at(received_at) {
+        proof.grade
+    } else {
+        proof.grade.min(Grade::Claimed)
+    })
+}
+
+/// What a home writes itself, with neither signatures, bookings nor cites.
+pub(super) fn plain(entry: &Entry) -> Result<(), Refusal> {
+    let bare = entry.sig.is_empty() && entry.cites.is_empty();
+    if bare && entry.booked == Booked::default() {
+        Ok(())
+    } else {
+        Err(Refusal::BadEntry)
+    }
+}
+
+pub(super) fn received_at(entry: &Entry) -> Result<Timestamp, Refusal> {
+    entry.booked.received_at.ok_or(Refusal::BadBooking)
+}
+
+/// What the home booked is what the rules give, and the entry rests on as many things as its kind.
+pub(super) fn exactly(entry: &Entry, booked: Booked, cites: usize) -> Result<(), Refusal> {
+    if entry.booked != booked {
+        Err(Refusal::BadBooking)
+    } else if entry.cites.len() != cites {
+        Err(Refusal::BadCite)
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn one_signature(entry: &Entry, key: KeyId) -> Result<(), Refusal> {
+    match entry.sig.as_slice() {
+        [sig] if sig.key == key => Ok(()),
+        [_] => Err(Refusal::WrongKey),
+        _ => Err(Refusal::BadEntry),
+    }
+}
+
+/// At least k distinct officers signed, all of them officers, in order of their key ids.
+pub(super) fn officers_signed(
+    ctx: &FoldContext<'_>,
+    entry: &Entry,
+    checked: &[Checked],
+) -> Result<(), Refusal> {
+    let enough = entry.sig.len() as u64 >= ctx.authority.charter.officers.k;
+    if !enough || !entry.sig.is_sorted_by(|a, b| a.key < b.key) {
+        return Err(Refusal::OfficersShort);
+    }
+    for (i, sig) in entry.sig.iter().enumerate() {
+        let officer = ctx
+            .authority
+            .officers()
+            .iter()
+            .find(|key| key.id() == sig.key)
+            .ok_or(Refusal::OfficersShort)?;
+        if checked.get(i) != Some(&Checked::Good) {
+            crate::vertex::verify_entry_signature(entry, sig.key, officer)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn add(sum: u64, amount: Amount) -> Result<u64, Refusal> {
+    sum.checked_add(amount.hundredths())
+        .ok_or(Refusal::OutOfRange)
+}
+
+pub(super) fn subtract(sum: u64, amount: Amount) -> Result<u64, Refusal> {
+    sum.checked_sub(amount.hundredths())
+        .ok_or(Refusal::OutOfRange)
+}

@@ -1,0 +1,245 @@
+//! Asking: what peers claim is compared with what is here, and what is missing is asked for, each range of
+//! one peer at a time.
+
+use super::peers::BEACON_MS;
+use super::serve::{send_invalid, send_proof};
+use super::{Action, Now, Replica};
+use crate::amount::Timestamp;
+use crate::ids::{BlockId, LogId};
+use crate::ledger::{Frozen, History, Rows};
+use crate::sync::{Channel, Claim, FrontierEntry, MAX_RANGES, Message, Want};
+use crate::trust::PeerId;
+use crate::vertex::VerifiedVertex;
+
+/// How long a range may bring nothing before it is asked for elsewhere, in milliseconds.
+const RANGE_TIMEOUT_MS: u64 = 30_000;
+/// How long a single vertex may take before it is asked for again, in milliseconds.
+const FETCH_TIMEOUT_MS: u64 = 10_000;
+/// Up to this distance from the head a range is live traffic.
+const LIVE_RANGE: u64 = 8;
+/// A range that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    pub(super) peer: PeerId,
+    to: u64,
+    pub(super) deadline: Timestamp,
+}
+
+impl Replica {
+    /// Takes what a peer says it has, and asks for what is missing here.
+    pub(super) fn claims(
+        &mut self,
+        from: PeerId,
+        entries: &[FrontierEntry],
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        for entry in entries {
+            let mine = history.log(&entry.log);
+            let frozen = mine.as_ref().and_then(|row| row.frozen);
+            let (epoch, seq) = mine.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
+            if entry.epoch != epoch {
+                continue;
+            }
+            match frozen {
+                // Also to who knows only of a later fork: the lowest cut wins.
+                Some(Frozen::Equivocation(cut)) if !entry.forked || entry.seq > cut => {
+                    send_proof(from, &entry.log, epoch, history, out);
+                }
+                Some(Frozen::Invalid(cut)) if entry.seq > cut && !entry.forked => {
+                    send_invalid(from, &entry.log, epoch, history, out);
+                }
+                _ => {}
+            }
+            // What counts at most; beyond a cut nothing is asked for.
+            let most = frozen.map_or(u64::MAX, |frozen| frozen.cut());
+            let head = mine
+                .as_ref()
+                .map(|row| FrontierEntry::of(&entry.log, row).head);
+            if entry.seq > seq && seq < most {
+                let Some(session) = self.sessions.get_mut(&from) else {
+                    return;
+                };
+                if session.claims.len() < MAX_RANGES || session.claims.contains_key(&entry.log) {
+                    let (epoch, seq) = (entry.epoch, entry.seq.min(most));
+                    session.claims.insert(
+                        entry.log,
+                        Claim {
+                            epoch,
+                            seq,
+                            forked: entry.forked,
+                        },
+                    );
+                }
+                self.request(&entry.log, now, history, out);
+            } else if entry.seq == seq && seq > 0 {
+                let forked = matches!(frozen, Some(Frozen::Equivocation(_)));
+                if entry.forked == forked && head != Some(entry.head.clone()) {
+                    // Another vertex at my height: it convicts, or lowers the cut by one more step.
+                    let want = Want {
+                        log: entry.log,
+                        epoch,
+                        from: seq,
+                        to: seq,
+                    };
+                    out.push(Action::Send(from, Channel::Live, Message::Want(want)));
+                } else if entry.forked && frozen.is_none() {
+                    self.ask_for_proof(from, &entry.log, history, out);
+                }
+            }
+        }
+    }
+
+    /// A peer knows that a log is forked and this node does not: whoever is told a plain head of a log
+    /// that it knows to be forked answers with the proof.
+    pub(super) fn ask_for_proof(
+        &self,
+        peer: PeerId,
+        log: &LogId,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(row) = history.log(log).filter(|row| row.frozen.is_none()) else {
+            return;
+        };
+        let news = vec![FrontierEntry::of(log, &row)];
+        out.push(Action::Send(peer, Channel::Live, Message::Announce(news)));
+    }
+
+    /// Asks one peer for what it has more of a log, if nobody is asked already.
+    fn request(&mut self, log: &LogId, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        if self.in_flight.contains_key(log) {
+            return;
+        }
+        let row = self.layers(history).log(log);
+        let most = row
+            .as_ref()
+            .and_then(|row| row.frozen)
+            .map_or(u64::MAX, |frozen| frozen.cut());
+        let have = row.map_or(0, |row| row.seq);
+        if have >= most {
+            return;
+        }
+        let asked = self.sessions.iter().find_map(|(peer, session)| {
+            session
+                .claims
+                .get(log)
+                .filter(|claim| claim.seq > have)
+                .map(|claim| (*peer, *claim))
+        });
+        let Some((peer, claim)) = asked else { return };
+        let deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
+        self.in_flight.insert(
+            *log,
+            InFlight {
+                peer,
+                to: claim.seq,
+                deadline,
+            },
+        );
+        let live = have > 0 && claim.seq - have <= LIVE_RANGE;
+        let channel = if live { Channel::Live } else { Channel::Sync };
+        let want = Want {
+            log: *log,
+            epoch: claim.epoch,
+            from: have + 1,
+            to: claim.seq,
+        };
+        out.push(Action::Send(peer, channel, Message::Want(want)));
+    }
+
+    /// Asks again for everything that is claimed and not here.
+    pub(super) fn request_all(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        let logs: std::collections::BTreeSet<LogId> = self
+            .sessions
+            .values()
+            .flat_map(|s| s.claims.keys().copied())
+            .collect();
+        for log in logs {
+            let row = history.log(&log);
+            let have = row.as_ref().map_or(0, |row| row.seq);
+            let stands = row
+                .and_then(|row| row.frozen)
+                .is_some_and(|frozen| have >= frozen.cut());
+            let mut forked = Vec::new();
+            for (peer, session) in &mut self.sessions {
+                if session
+                    .claims
+                    .get(&log)
+                    .is_some_and(|claim| stands || claim.seq <= have)
+                    && session
+                        .claims
+                        .remove(&log)
+                        .is_some_and(|claim| claim.forked)
+                {
+                    forked.push(*peer);
+                }
+            }
+            for peer in forked {
+                self.ask_for_proof(peer, &log, history, out);
+            }
+            self.request(&log, now, history, out);
+        }
+    }
+
+    /// Notes that a vertex has come. Only one that was `stored` keeps its range alive: whoever sends the same
+    /// again and again does not.
+    pub(super) fn progress(
+        &mut self,
+        vertex: &VerifiedVertex,
+        stored: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let h = &vertex.header.header;
+        self.fetching.remove(&vertex.id());
+        let have = self.layers(history).log(&h.log).map_or(0, |row| row.seq);
+        let Some(flight) = self.in_flight.get_mut(&h.log) else {
+            return;
+        };
+        if stored {
+            flight.deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
+            if let Some(session) = self.sessions.get_mut(&flight.peer) {
+                session.unequal = false;
+            }
+        }
+        if have >= flight.to {
+            self.in_flight.remove(&h.log);
+        }
+    }
+
+    /// Forgets what peers claim and what they were asked for, until frontiers are compared again.
+    pub(super) fn forget_claims(&mut self, now: Now) {
+        self.in_flight.clear();
+        self.fetching.clear();
+        for session in self.sessions.values_mut() {
+            session.claims.clear();
+            session.next_beacon = session.next_beacon.min(now.time.plus_ms(BEACON_MS));
+        }
+    }
+
+    /// Asks a peer for one vertex, if nobody is asked already.
+    pub(super) fn fetch(&mut self, peer: PeerId, id: BlockId, now: Now, out: &mut Vec<Action>) {
+        if self.fetching.len() < MAX_RANGES && !self.fetching.contains_key(&id) {
+            self.fetching.insert(id, now.time.plus_ms(FETCH_TIMEOUT_MS));
+            out.push(Action::Send(peer, Channel::Live, Message::Fetch(vec![id])));
+        }
+    }
+
+    /// Asks for everything that vertices in the pen wait for: whoever sent them, or else anybody.
+    pub(super) fn fetch_missing(&mut self, now: Now, out: &mut Vec<Action>) {
+        let missing = self.pen.missing();
+        let anybody = self
+            .sessions
+            .iter()
+            .find(|(_, s)| s.established())
+            .map(|(peer, _)| *peer);
+        for (id, from) in missing {
+            let connected = |peer: &PeerId| self.sessions.contains_key(peer);
+            if let Some(peer) = from.filter(connected).or(anybody) {
+                self.fetch(peer, id, now, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What the replica is told and what it asks for: inputs are nouns, actions are imperatives.
+
+use crate::amount::Timestamp;
+use crate::body::OwnEntry;
+use crate::ids::{AccountId, BlockId, Digest, LogId, TransferId};
+use crate::ledger::{Changes, Frozen};
+use crate::place::{self, PlaceProof, Subject};
+use crate::refusal::Refusal;
+use crate::stage::Submission;
+use crate::sync::{Channel, Message};
+use crate::trust::{PeerId, SignedData};
+use crate::vertex::{Receipt, VerifiedVertex};
+
+/// How good the node's clock is (DESIGN §6.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockQuality {
+    /// Set from a receiver.
+    Gnss,
+    /// Synchronised over a network.
+    Ntp,
+    /// The system's clock, at or after the floor.
+    Rtc,
+    /// Not better than the build time or the last vertex: nothing is sequenced.
+    Floor,
+}
+
+impl ClockQuality {
+    /// Its name in status and `start` entries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gnss => "gnss",
+            Self::Ntp => "ntp",
+            Self::Rtc => "rtc",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// What time it is, and how well that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The time.
+    pub time: Timestamp,
+    /// How good.
+    pub quality: ClockQuality,
+}
+
+/// Names a question that somebody waits for.
+pub type Ticket = u64;
+
+/// What a client asks for when it wants its place proven.
+#[derive(Clone, Debug)]
+pub struct PlaceRequest {
+    /// Whose place it is.
+    pub subject: Subject,
+    /// For which account.
+    pub account: AccountId,
+    /// For which transfer.
+    pub transfer_id: TransferId,
+    /// Fresh random bytes of the client.
+    pub nonce: [u8; 16],
+    /// What place checking says.
+    pub verdict: Box<place::Verdict>,
+    /// Salted digest of the raw sentences.
+    pub raw: Option<Digest>,
+}
+
+/// What the replica is told.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time is handled; queues box it"
+)]
+pub enum Input {
+    /// The node started: the first input.
+    Started,
+    /// Somebody submits something that was verified.
+    Submit(Ticket, Submission),
+    /// Somebody wants a proof of place.
+    Place(Ticket, PlaceRequest),
+    /// A peer sent a vertex, of so many bytes, that was verified.
+    Vertex(PeerId, Box<VerifiedVertex>, u64),
+    /// A peer sent something that proves nothing but its own fault.
+    Garbage(PeerId, Refusal),
+    /// A peer sent another message.
+    Message(PeerId, Channel, Message),
+    /// A whitelisted peer is connected; this announcement goes into our hello.
+    Connected(PeerId, Box<SignedData>),
+    /// It is gone.
+    Disconnected(PeerId),
+    /// Time passed.
+    Tick,
+    /// Close the open vertex and give out what is to be written.
+    Seal,
+    /// What [`Action::Append`] gave out is durable and indexed.
+    Committed,
+    /// It could not be written; nothing of it is stored.
+    Aborted(Refusal),
+    /// A vertex of the own store, while the index is rebuilt or caught up.
+    Replay(Box<VerifiedVertex>),
+}
+
+/// What the replica asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// Write these blocks and rows together, then say [`Input::Committed`] or [`Input::Aborted`].
+    Append(Changes),
+    /// Answer a question.
+    Reply(Ticket, Result<Outcome, Refusal>),
+    /// Send a message.
+    Send(PeerId, Channel, Message),
+    /// Close a peer's connection.
+    Disconnect(PeerId, Refusal),
+    /// A log stopped counting.
+    Frozen(LogId, Frozen, Option<Refusal>),
+}
+
+/// A good answer.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is booked.
+    Booked(Box<BookedEntry>),
+    /// The proof of place, held for five minutes.
+    Place(Box<PlaceProof>),
+}
+
+/// What a submitter gets: where its entry stands, and the receipt.
+#[derive(Clone, Debug)]
+pub struct BookedEntry {
+    /// Identity of the submission.
+    pub identity: Digest,
+    /// Vertex.
+    pub vertex: BlockId,
+    /// Position.
+    pub at: OwnEntry,
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Whether it had been booked before: the first receipt.
+    pub repeated: bool,
+}

@@ -1,0 +1,165 @@
+//! Serving: what peers asked for, under their credit, in this node's own order of arrival; and the news
+//! after a commit. Only what is durable is announced or sent.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Replica};
+use crate::ids::{BlockId, LogId};
+use crate::ledger::{History, Rows};
+use crate::sync::{Channel, FrontierEntry, INITIAL_CREDIT, Message, Range, Session};
+use crate::trust::PeerId;
+use crate::vertex::SignedHeader;
+
+/// Credit is given back in steps of this many bytes: a quarter of what may be on its way.
+const CREDIT_STEP: u64 = INITIAL_CREDIT / 4;
+/// Most single vertices answered at once.
+const MAX_FETCH: usize = 16;
+
+impl Replica {
+    /// Counts bytes that a peer sent; they are credited back once they are stored.
+    pub(super) fn received_bytes(&mut self, from: &PeerId, bytes: u64) {
+        if let Some(session) = self.sessions.get_mut(from) {
+            session.uncredited = session.uncredited.saturating_add(bytes);
+        }
+    }
+
+    /// After a commit: credit, and the new heads to everybody who did not send them.
+    pub(super) fn announce(&mut self, history: &dyn History, out: &mut Vec<Action>) {
+        self.give_credit(out);
+        let moved: BTreeMap<LogId, Option<PeerId>> = std::mem::take(&mut self.moved);
+        let heads: Vec<_> = moved
+            .iter()
+            .filter_map(|(log, from)| Some((FrontierEntry::of(log, &history.log(log)?), *from)))
+            .collect();
+        for (peer, session) in &self.sessions {
+            let news: Vec<_> = heads
+                .iter()
+                .filter(|(_, from)| *from != Some(*peer))
+                .map(|(entry, _)| entry.clone())
+                .collect();
+            if session.established() && !news.is_empty() {
+                out.push(Action::Send(*peer, Channel::Live, Message::Announce(news)));
+            }
+        }
+    }
+
+    pub(super) fn give_credit(&mut self, out: &mut Vec<Action>) {
+        for (peer, session) in &mut self.sessions {
+            if session.uncredited >= CREDIT_STEP {
+                let bytes = std::mem::take(&mut session.uncredited);
+                out.push(Action::Send(*peer, Channel::Sync, Message::Credit(bytes)));
+            }
+        }
+    }
+
+    /// Sends a peer what it asked for, in this node's own order of arrival, as far as its credit goes.
+    pub(super) fn serve(&mut self, peer: PeerId, history: &dyn History, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&peer) else {
+            return;
+        };
+        while session.credit > 0 {
+            session
+                .ranges
+                .retain(|log, range| look_up(log, range, history));
+            let next = session
+                .ranges
+                .iter()
+                .min_by_key(|(_, range)| (!range.live, range.head.map(|(order, ..)| order)))
+                .map(|(log, range)| (*log, range.live, range.head));
+            let Some((log, live, Some((_, id, body)))) = next else {
+                return;
+            };
+            let (Some(header), Some(body)) = (history.block(&id), history.block(&body)) else {
+                session.ranges.remove(&log);
+                continue;
+            };
+            session.credit = session
+                .credit
+                .saturating_sub((header.len() + body.len()) as u64);
+            let channel = if live { Channel::Live } else { Channel::Sync };
+            let message = Message::Vertex(header.into(), body.into());
+            out.push(Action::Send(peer, channel, message));
+            if let Some(range) = session.ranges.get_mut(&log) {
+                range.next += 1;
+                range.head = None;
+                if range.next > range.to {
+                    session.ranges.remove(&log);
+                }
+            }
+        }
+    }
+}
+
+/// Looks up the next vertex of a range; says whether there is one.
+fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
+    if range.head.is_none() {
+        range.head = history
+            .vertex_at(log, range.epoch, range.next)
+            .and_then(|id| {
+                let vertex = history.vertex(&id)?;
+                Some((vertex.order, id, vertex.body))
+            });
+    }
+    range.head.is_some()
+}
+
+/// The blocks of single vertices, as far as the peer's credit goes; what is left out is asked for again.
+pub(super) fn serve_single(
+    ids: &[BlockId],
+    session: &mut Session,
+    history: &dyn History,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    for id in ids.iter().take(MAX_FETCH) {
+        let blocks = history
+            .vertex(id)
+            .and_then(|vertex| Some((history.block(id)?, history.block(&vertex.body)?)));
+        if let Some((header, body)) = blocks.filter(|_| session.credit > 0) {
+            session.credit = session
+                .credit
+                .saturating_sub((header.len() + body.len()) as u64);
+            found.push((header, body));
+        }
+    }
+    found
+}
+
+/// Shows a peer that counts more of a log the vertex which broke a rule.
+pub(super) fn send_invalid(
+    peer: PeerId,
+    log: &LogId,
+    epoch: u64,
+    history: &dyn History,
+    out: &mut Vec<Action>,
+) {
+    let Some(header) = history
+        .invalid(log, epoch)
+        .and_then(|id| history.block(&id))
+    else {
+        return;
+    };
+    let body = SignedHeader::read(&header)
+        .ok()
+        .and_then(|h| history.block(&h.header.body));
+    if let Some(body) = body {
+        let message = Message::Vertex(header.into(), body.into());
+        out.push(Action::Send(peer, Channel::Live, message));
+    }
+}
+
+pub(super) fn send_proof(
+    peer: PeerId,
+    log: &LogId,
+    epoch: u64,
+    history: &dyn History,
+    out: &mut Vec<Action>,
+) {
+    let Some(fault) = history.fault(log, epoch) else {
+        return;
+    };
+    let [a, b] = fault.vertices.map(|id| history.block(&id));
+    if let (Some(a), Some(b)) = (a, b) {
+        let message = Message::Proof(a.into(), b.into());
+        out.push(Action::Send(peer, Channel::Live, message));
+    }
+}

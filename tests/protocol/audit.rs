@@ -1,0 +1,100 @@
+//! What must hold after every story: sums, postings, frontiers.
+
+use std::collections::BTreeMap;
+
+use city_protocol::ids::{AccountId, LogId};
+use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
+use city_protocol::ledger::Rows as _;
+use city_protocol::vertex::{OwnCite, SignedHeader, decode_body};
+
+use super::world::World;
+
+impl World {
+    /// All postings of a log as a home has it.
+    pub(crate) fn journal(&self, home: usize, log: &LogId) -> Vec<Posting> {
+        let disk = self.homes[home].disk.read();
+        let row = disk.log(log).unwrap();
+        let mut journal = Vec::new();
+        for seq in 1..=row.seq {
+            let id = disk.vertex_at(log, row.epoch, seq).unwrap();
+            let header = SignedHeader::read(&disk.block(&id).unwrap())
+                .unwrap()
+                .header;
+            let entries = decode_body(&disk.block(&header.body).unwrap()).unwrap();
+            for (index, entry) in entries.iter().enumerate() {
+                let at = OwnCite {
+                    epoch: row.epoch,
+                    seq,
+                    index: index as u64,
+                };
+                let sender = |settle: &city_protocol::body::Settle| {
+                    disk.transfer(log, &settle.transfer).map(|row| row.sender)
+                };
+                journal.extend(postings(entry, *log, header.time, id, at, sender).unwrap());
+            }
+        }
+        journal
+    }
+
+    /// Every log of every home: sums are conserved, debit equals credit, postings give the balances.
+    pub(crate) fn audit(&self) {
+        for (i, home) in self.homes.iter().enumerate() {
+            for entry in home.replica.status(home.disk.read()).frontier {
+                let row = home.row(&entry.log);
+                assert!(row.totals.conserved(), "{}: {:?}", home.region, row.totals);
+                let mut sides: i128 = 0;
+                let mut available: BTreeMap<AccountId, i128> = BTreeMap::new();
+                for posting in self.journal(i, &entry.log) {
+                    let amount = i128::from(posting.amount.hundredths());
+                    let signed = if posting.side == Side::Debit {
+                        amount
+                    } else {
+                        -amount
+                    };
+                    sides += signed;
+                    if [AIKA, PAYABLE].contains(&posting.code) {
+                        *available.entry(posting.account).or_default() += signed;
+                    }
+                }
+                assert_eq!(sides, 0, "debit equals credit");
+                let total: i128 = available.values().sum();
+                assert_eq!(total, i128::from(row.totals.available));
+                for (account, sum) in available {
+                    let row = home.disk.read().account(&entry.log, &account).unwrap();
+                    assert_eq!(sum, i128::from(row.available.hundredths()), "{account}");
+                }
+            }
+        }
+    }
+
+    /// All these homes have the same frontier, and nothing is on its way.
+    pub(crate) fn in_step(&self, homes: &[usize]) -> bool {
+        let status = |i: &usize| {
+            let home = &self.homes[*i];
+            home.replica.status(home.disk.read())
+        };
+        let first = status(&homes[0]);
+        homes
+            .iter()
+            .map(status)
+            .all(|other| other.frontier_hash == first.frontier_hash && other.in_flight == 0)
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_in_step(&self, homes: &[usize]) {
+        for i in homes {
+            let home = &self.homes[*i];
+            let status = home.replica.status(home.disk.read());
+            let heads: Vec<_> = status
+                .frontier
+                .iter()
+                .map(|e| (e.log.to_string()[..6].to_owned(), e.seq, e.forked))
+                .collect();
+            println!("{}: in flight {}, {heads:?}", home.region, status.in_flight);
+        }
+        assert!(
+            self.in_step(homes),
+            "the frontiers differ or something is in flight"
+        );
+    }
+}
