@@ -150,7 +150,7 @@ fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
     let bar = counter("vertices folded");
     daemon::set_index_aside(&data, &identity)?;
     let Opened { store, folded, .. } = daemon::open(&data, &config, &identity, &mut |done| {
-        bar.set_position(done)
+        bar.set_position(done);
     })?;
     bar.finish_and_clear();
     let store = Arc::new(store);

@@ -1,0 +1,101 @@
+//! Keeps the notes about the own log while the node runs: how far it ever was, that it was begun, and that a
+//! ledger which was gone is whole again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use city_protocol::ids::{BlockId, LogId};
+use city_protocol::ledger::Rows as _;
+use city_protocol::replica::Replica;
+use city_protocol::sync::{FrontierEntry, Message};
+use city_protocol::vertex::SignedHeader;
+
+use super::commit::EngineError;
+use super::{StoreHistory, own_high_water};
+use crate::store::{HighWater, Store};
+
+/// How often the high-water mark is written at most: it costs an fsync of its own.
+const MARK_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct Guard {
+    log: LogId,
+    never_begun: bool,
+    pub(super) gone: bool,
+    marked: Option<HighWater>,
+    marked_at: Instant,
+}
+
+impl Guard {
+    pub(super) fn new(store: &Arc<Store>, log: LogId) -> Self {
+        let notes = store.notes();
+        Self {
+            log,
+            // If it cannot be read, removing it is tried, and what is gone stays gone.
+            never_begun: notes.never_begun().unwrap_or(true),
+            gone: notes.is_gone().unwrap_or(true),
+            marked: notes.high_water().ok().flatten(),
+            marked_at: Instant::now(),
+        }
+    }
+
+    /// Raises the high-water mark to the own log's head, seldom. It follows what is durable, so a mark that
+    /// could not be written only says less; it is tried again.
+    pub(super) fn mark(&mut self, history: &StoreHistory, now: bool) {
+        if !now && self.marked_at.elapsed() < MARK_EVERY {
+            return;
+        }
+        self.marked_at = Instant::now();
+        let head = own_high_water(history, &self.log);
+        if head.is_none() || head == self.marked {
+            return;
+        }
+        match head.map(|head| history.store().notes().raise(&head)) {
+            Some(Err(error)) => tracing::warn!(%error, "HIGHWATER could not be written"),
+            _ => self.marked = head,
+        }
+    }
+
+    /// With the first own vertex durable and not yet visible, the log has begun. Not earlier: a node that
+    /// waits for its clock and is started again must still be able to begin.
+    pub(super) fn begun(
+        &mut self,
+        appended: &[(BlockId, &[u8])],
+        store: &Store,
+    ) -> Result<(), EngineError> {
+        let own = |block: &[u8]| {
+            SignedHeader::read(block).is_ok_and(|header| header.header.log == self.log)
+        };
+        if self.never_begun && appended.iter().any(|(_, block)| own(block)) {
+            store.notes().begun().map_err(EngineError::Begun)?;
+            self.never_begun = false;
+        }
+        Ok(())
+    }
+
+    /// A ledger that was gone is whole again when a peer's newest of the own log is what is here.
+    pub(super) fn compare(&mut self, told: &Message, replica: &Replica, history: &StoreHistory) {
+        let Some(row) = (history as &dyn city_protocol::ledger::History).log(&self.log) else {
+            return;
+        };
+        let agrees = match told {
+            Message::Beacon(hash) => *hash == replica.status(history).frontier_hash,
+            Message::Frontier(entries) | Message::Announce(entries) => {
+                entries.contains(&FrontierEntry::of(&self.log, &row))
+            }
+            _ => false,
+        };
+        if !agrees {
+            return;
+        }
+        self.mark(history, true);
+        match history.store().notes().clear_gone() {
+            Ok(()) => {
+                self.gone = false;
+                tracing::warn!(
+                    "the own log was fetched again: restart the node, and it books again"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "GONE could not be removed"),
+        }
+    }
+}
