@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use city_node::admin::pages::Status;
+use city_node::client::person::Person;
+use city_node::engine::utc;
+use city_node::pki::{Authority, Validity};
 use city_node::store::{Location, Position, Store, StoreOptions};
 use city_protocol::vertex::SignedHeader;
 
@@ -54,8 +57,13 @@ async fn check_held(city: &City, code: &str) {
 
 async fn refuses(city: &City, node: &Node) {
     let api = city.api(node);
-    let person = city_node::client::person::Person::generate(&api.node().await.unwrap());
-    let refused = city.grant(&api, &person, 1).await.unwrap_err();
+    let person = Person::generate(&api.node().await.unwrap());
+    let authority = Authority::open(&city.ca).unwrap();
+    let validity = Validity::days(utc().minus_ms(60_000), 2);
+    let certificate =
+        person.request_certificate(|request| authority.issue_client(request, validity).unwrap());
+    let signed = person.enrol(&certificate, utc()).unwrap();
+    let refused = api.enrol(&signed, &certificate, &[]).await.unwrap_err();
     assert_eq!(refused.code(), Some("not-sequencing"), "{refused:?}");
 }
 

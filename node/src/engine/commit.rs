@@ -254,6 +254,7 @@ impl CommitThread {
             self.collect(runtime, &mut inbox);
             self.commit()?;
             self.guard.mark(&self.history, false);
+            self.guard.settle(&self.history);
         }
         self.guard.mark(&self.history, true);
         Ok(())
@@ -305,10 +306,8 @@ impl CommitThread {
     }
 
     fn tell(&mut self, input: Input) {
-        if self.guard.gone
-            && let Input::Message(_, _, message) = &input
-        {
-            self.guard.compare(message, &self.replica, &self.history);
+        if let Input::Message(from, _, message) = &input {
+            self.guard.hear(*from, message);
         }
         let actions = self.replica.handle(input, self.clock.now(), &self.history);
         for action in actions {

@@ -1,17 +1,19 @@
 //! Keeps the notes about the own log while the node runs: how far it ever was, that it was begun, and that a
 //! ledger which was gone is whole again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::ledger::Rows as _;
-use city_protocol::replica::Replica;
+use city_protocol::ledger::{History, Rows as _};
 use city_protocol::sync::{FrontierEntry, Message};
+use city_protocol::trust::PeerId;
 use city_protocol::vertex::SignedHeader;
 
 use super::commit::EngineError;
 use super::{StoreHistory, own_high_water};
+use crate::net::MAX_WHITELIST;
 use crate::store::{HighWater, Store};
 
 /// How often the high-water mark is written at most: it costs an fsync of its own.
@@ -20,7 +22,9 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Guard {
     log: LogId,
     never_begun: bool,
-    pub(super) gone: bool,
+    gone: bool,
+    /// What peers say they have of the own log, while the ledger counts as gone.
+    claims: BTreeMap<PeerId, FrontierEntry>,
     marked: Option<HighWater>,
     marked_at: Instant,
 }
@@ -33,6 +37,7 @@ impl Guard {
             // If it cannot be read, removing it is tried, and what is gone stays gone.
             never_begun: notes.never_begun().unwrap_or(true),
             gone: notes.is_gone().unwrap_or(true),
+            claims: BTreeMap::new(),
             marked: notes.high_water().ok().flatten(),
             marked_at: Instant::now(),
         }
@@ -72,19 +77,31 @@ impl Guard {
         Ok(())
     }
 
-    /// A ledger that was gone is whole again when a peer's newest of the own log is what is here.
-    pub(super) fn compare(&mut self, told: &Message, replica: &Replica, history: &StoreHistory) {
-        let Some(row) = (history as &dyn city_protocol::ledger::History).log(&self.log) else {
+    /// Hears what a peer has of the own log, while it is not known whether all of it is here.
+    pub(super) fn hear(&mut self, from: PeerId, told: &Message) {
+        let (Message::Frontier(entries) | Message::Announce(entries)) = told else {
             return;
         };
-        let agrees = match told {
-            Message::Beacon(hash) => *hash == replica.status(history).frontier_hash,
-            Message::Frontier(entries) | Message::Announce(entries) => {
-                entries.contains(&FrontierEntry::of(&self.log, &row))
-            }
-            _ => false,
+        if !self.gone || (self.claims.len() >= MAX_WHITELIST && !self.claims.contains_key(&from)) {
+            return;
+        }
+        if let Some(own) = entries.iter().find(|entry| entry.log == self.log) {
+            self.claims.insert(from, own.clone());
+        }
+    }
+
+    /// A ledger that was gone is whole again when the newest that peers have of the own log is what is here.
+    pub(super) fn settle(&mut self, history: &StoreHistory) {
+        if !self.gone || self.claims.is_empty() {
+            return;
+        }
+        let Some(row) = (history as &dyn History).log(&self.log) else {
+            return;
         };
-        if !agrees {
+        let mine = FrontierEntry::of(&self.log, &row);
+        let same = self.claims.values().any(|claim| *claim == mine);
+        let ahead = |claim: &FrontierEntry| (claim.epoch, claim.seq) > (mine.epoch, mine.seq);
+        if !same || self.claims.values().any(ahead) {
             return;
         }
         self.mark(history, true);
