@@ -17,6 +17,9 @@ use city_protocol::vertex::SignedHeader;
 
 use super::daemon::city::{City, Node, alone, directory, found};
 
+/// The largest reserve, 1 TiB: more than is free where tests run.
+const FULL_MIB: u64 = 1 << 20;
+
 fn own_seq(city: &City, status: &Status) -> u64 {
     let own = status
         .frontier
@@ -230,12 +233,10 @@ async fn nothing_lost_is_no_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_waited_for_its_clock_begins_later() {
+async fn a_log_that_was_only_opened_can_still_begin() {
     let root = directory();
-    let mut city = alone(root.path(), root.path().join("d"));
-    let begun = || city.data.path().join("NEVER_BEGUN");
-    let (mark, data) = (begun(), city.data.clone());
-    city.config.api.listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+    let city = alone(root.path(), root.path().join("d"));
+    let (mark, data) = (city.data.path().join("NEVER_BEGUN"), &city.data);
     assert!(mark.exists(), "init writes it");
     // Opened and closed without a vertex of its own.
     let (store, _) = Store::open(data.path(), city.report.network, StoreOptions::new()).unwrap();
@@ -339,4 +340,28 @@ async fn damage_that_is_met_while_it_runs_is_noted_and_mended_by_a_peer() {
     assert!(!a.data.ledger().join("DAMAGED").exists());
     store_command(a, "verify");
     peer.stop().await;
+}
+
+/// Without room it starts, says so and books nothing; with room it books, also if it is new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_does_not_prevent_a_start() {
+    let root = directory();
+    let mut city = alone(root.path(), root.path().join("d"));
+    let reserve = city.config.store.reserve_mib;
+    let mut lived = 0;
+    for _ in 0..2 {
+        city.config.store.reserve_mib = FULL_MIB;
+        city.configure();
+        let node = city.ready().await;
+        let status = node.status().await;
+        assert_eq!(why(&status), Some("disk-full"), "{}", node.log());
+        assert_eq!(own_seq(&city, &status), lived);
+        node.stop().await;
+        city.config.store.reserve_mib = reserve;
+        city.configure();
+        check_books(&city, lived.max(1)).await;
+        let node = city.ready().await;
+        lived = own_seq(&city, &node.status().await);
+        node.stop().await;
+    }
 }
