@@ -5,8 +5,11 @@
 
 pub(crate) mod city;
 mod disk;
+mod fault;
 mod kill;
 mod liar;
 mod life;
 mod peers;
+mod rebuild;
 mod receiver;
+mod speaker;

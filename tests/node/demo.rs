@@ -1,5 +1,7 @@
 //! The demo with the real binary: three processes, one transfer, and nothing left behind.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -124,7 +124,7 @@ fn lies_about_money() {
     lie(Refusal::BadBooking, |s| s.transfer("4.00", 601));
     lie(Refusal::BadBooking, |s| {
         let mut entries = s.transfer("4.00", 600);
-        entries[1].booked.debit = Some(510);
+        entries[1].booked.debit = Some(401);
         entries
     });
     lie(Refusal::BadBooking, |s| {

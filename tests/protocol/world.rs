@@ -304,7 +304,7 @@ impl World {
             let home = &self.homes[me];
             let announcement = home.announcement(self.now);
             let peer = self.homes[other].peer();
-            self.tell(me, Input::Connected(peer, Box::new(announcement)));
+            self.tell(me, Input::Connected(peer, Box::new(announcement), None));
             self.commit(me);
         }
     }

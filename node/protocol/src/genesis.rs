@@ -5,15 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::amount::Timestamp;
 use crate::codec;
 use crate::ids::NetworkId;
-use crate::pki::Root;
+use crate::pki::{MAX_ROOTS, Root};
 use crate::refusal::Refusal;
 
 /// The default suite: Dilithium5 signatures and NTRU-HPS-4096-821 sealing.
 pub const SUITE_DILITHIUM5_NTRU: &str = "dilithium5-ntru";
-/// Longest genesis record in bytes.
-pub const MAX_GENESIS: usize = 256 * 1024;
-/// Most roots of a network: one per prefecture of the largest country foreseen.
-pub const MAX_ROOTS: usize = 16;
+/// Longest genesis record in bytes: it is one block of the store, and 128 roots of 7.4 KB fit.
+pub const MAX_GENESIS: usize = 1 << 20;
 /// Longest name of a network in bytes.
 const MAX_NAME: usize = 128;
 
@@ -51,7 +49,8 @@ impl Genesis {
     /// Reads a genesis record.
     ///
     /// # Errors
-    /// [`Refusal::BadCbor`], [`Refusal::TooLarge`], [`Refusal::UnknownVersion`], [`Refusal::BadField`].
+    /// [`Refusal::BadCbor`], [`Refusal::TooLarge`], [`Refusal::UnknownVersion`], [`Refusal::BadField`],
+    /// [`Refusal::BadCertificate`] for a root that is none.
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let genesis: Self = codec::decode(bytes, MAX_GENESIS)?;
         if genesis.v != 1 {
@@ -61,11 +60,17 @@ impl Genesis {
             && genesis.name.len() <= MAX_NAME
             && (1..=MAX_ROOTS).contains(&genesis.roots.len())
             && genesis.suites.iter().any(|s| s == SUITE_DILITHIUM5_NTRU);
-        if plausible {
-            Ok(genesis)
-        } else {
-            Err(Refusal::BadField)
+        let mut fingerprints: Vec<_> = genesis.roots.iter().map(Root::fingerprint).collect();
+        fingerprints.sort_unstable();
+        fingerprints.dedup();
+        if !plausible || fingerprints.len() != genesis.roots.len() {
+            return Err(Refusal::BadField);
         }
+        for root in &genesis.roots {
+            Root::new(root.der.clone(), root.prefix.clone())
+                .map_err(|_| Refusal::BadCertificate)?;
+        }
+        Ok(genesis)
     }
 
     /// The record's block.

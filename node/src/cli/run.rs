@@ -88,7 +88,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE", requires = "boundaries")]
     pub replay: Option<PathBuf>,
     /// Boundaries (GeoJSON file or directory) instead of the coarse outlines.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", requires = "replay")]
     pub boundaries: Option<PathBuf>,
     /// Judge the recording by its own clock: possible because the demo's network is not live.
     #[arg(long, requires = "replay")]

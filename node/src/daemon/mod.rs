@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{AdminSocket, AdminState, SocketError};
 use crate::api::{self, ApiState};
 use crate::config::Config;
-use crate::engine::{Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey};
+use crate::engine::{
+    Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey, protocol_peer,
+};
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::{TlsError, tls};
 use crate::place::antenna::Antenna;
@@ -158,11 +160,15 @@ pub async fn serve(
         certificate: identity.node_certificate.clone(),
         chain: identity.chain.iter().cloned().map(Into::into).collect(),
     };
+    let regions = config.network.peers.iter();
+    let regions =
+        regions.filter_map(|peer| Some((protocol_peer(&peer.peer_id)?, peer.region.clone())));
     let bridge = Bridge {
         engine: engine.handle().clone(),
         net: net.clone(),
         key,
         announcement,
+        regions: regions.collect(),
     };
 
     let tasks = TaskTracker::new();

@@ -2,11 +2,13 @@
 //! transfer from the first municipality to the second, told as a story.
 //!
 //! `cast` who takes part · `receivers` the serial lines · `nodes` the processes · `story` what happens ·
-//! `report` what is printed. Nothing in it is a stand-in: it uses the daemon, the API and the client
-//! library that everybody uses.
+//! `payment` its middle, `agreement` its end · `report` what is printed. Nothing in it is a stand-in: it
+//! uses the daemon, the API and the client library that everybody uses.
 
+mod agreement;
 mod cast;
 mod nodes;
+mod payment;
 mod receivers;
 mod report;
 mod story;
@@ -15,7 +17,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use report::Teller;
+use report::{Report, Teller};
 use story::Stage;
 
 /// What the command line asks of the demo.
@@ -67,7 +69,15 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         }
     };
     let cleared = stage.clear().await;
-    let (report, people) = told?;
+    let (report, people) = match told {
+        Ok(told) => told,
+        Err(error) => {
+            if options.json {
+                println!("{}", Report::failed(&error, &teller));
+            }
+            return Err(error);
+        }
+    };
     cleared.context("a node did not stop as it should")?;
     if options.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -76,9 +86,9 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         println!("told in {:.1} s", teller.elapsed().as_secs_f64());
         if let Some(keep) = &options.keep {
             println!(
-                "data kept in {} — try: city-node store verify --data-dir {}/17201",
+                "data kept in {} — try: city-node store verify --data-dir {}",
                 keep.display(),
-                keep.display()
+                keep.join(stage.first_directory()).display()
             );
         }
     }

@@ -102,6 +102,16 @@ fn seconds(ms: u64) -> String {
 }
 
 impl Report {
+    /// The object for a story that came to no end.
+    pub(super) fn failed(error: &anyhow::Error, teller: &Teller) -> serde_json::Value {
+        serde_json::json!({
+            "schema": 1,
+            "ok": false,
+            "error": format!("{error:#}"),
+            "steps": teller.steps,
+        })
+    }
+
     /// The closing table.
     pub(super) fn table(&self, people: &[(String, String)]) -> String {
         let mut out = String::new();

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use city_protocol::region::Region;
 use city_protocol::sync::Message;
 use city_protocol::trust::{KeyAnnouncement, PeerId, TransportSigner};
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::Lane;
+use super::lane::{Greeting, Lane};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{NetCommand, NetEvent, NetHandle};
 
@@ -53,6 +54,8 @@ pub struct Bridge {
     pub key: TransportKey,
     /// The node certificate and its chain.
     pub announcement: KeyAnnouncement,
+    /// The regions for which the whitelist names its peers.
+    pub regions: HashMap<PeerId, Region>,
 }
 
 /// A whitelisted peer, connected or with something of an earlier connection still under way.
@@ -120,7 +123,12 @@ impl Bridge {
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
                 let signed = self.announcement.sign(&self.key, nonce, utc());
-                let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), signed, before);
+                let region = self.regions.get(&id).cloned();
+                let greeting = Greeting {
+                    announcement: signed,
+                    region,
+                };
+                let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
                 known.lane = Some(lane);
                 known.ungreeted += 1;
                 known.closing = false;
@@ -159,10 +167,8 @@ fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId
     match message {
         Outgoing::Send(peer, channel, message) => {
             let known = peers.get_mut(&peer)?;
-            if matches!(message, Message::Hello(_)) {
-                known.ungreeted = known.ungreeted.saturating_sub(1);
-            }
-            if known.ungreeted > 0 || known.closing {
+            known.greets(&message);
+            if !known.is_heard() {
                 return None;
             }
             let room = known.lane.as_ref()?.send(channel, &message);
@@ -170,7 +176,7 @@ fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId
         }
         Outgoing::Disconnect(peer, refusal) => {
             let known = peers.get_mut(&peer)?;
-            if known.ungreeted > 0 || known.closing || known.lane.is_none() {
+            if !known.is_heard() || known.lane.is_none() {
                 return None;
             }
             tracing::warn!(peer = %libp2p_peer(&peer), code = refusal.code(), "peer sent away");
@@ -180,6 +186,18 @@ fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId
 }
 
 impl Peer {
+    /// Notes a message that the engine wants sent, if it is the one that begins a connection.
+    fn greets(&mut self, message: &Message) {
+        if matches!(message, Message::Hello(_)) {
+            self.ungreeted = self.ungreeted.saturating_sub(1);
+        }
+    }
+
+    /// Whether what the engine wants is meant for the present connection.
+    const fn is_heard(&self) -> bool {
+        self.ungreeted == 0 && !self.closing
+    }
+
     fn close_unless(
         &mut self,
         fine: bool,
@@ -188,5 +206,41 @@ impl Peer {
     ) -> Option<(PeerId, &'static str)> {
         self.closing |= !fine;
         (!fine).then_some((peer, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use city_protocol::ids::{BlockId, Digest};
+    use city_protocol::sync::{Hello, PROTOCOL_VERSION};
+
+    /// The engine is behind: it still greets the connection before the present one.
+    #[test]
+    fn what_was_meant_for_an_earlier_connection_is_not_sent() {
+        let keypair = Keypair::generate_ed25519();
+        let key = TransportKey::new(keypair).expect("Ed25519");
+        let announcement = KeyAnnouncement {
+            certificate: Vec::new(),
+            chain: Vec::new(),
+        };
+        let hello = Message::Hello(Box::new(Hello {
+            v: PROTOCOL_VERSION,
+            network: BlockId::of(b"genesis"),
+            software: "test".into(),
+            announcement: announcement.sign(&key, [1; 16], utc()),
+            follows: Vec::new(),
+        }));
+        let beacon = Message::Beacon(Digest([0; 32]));
+        let mut peer = Peer {
+            ungreeted: 2,
+            ..Peer::default()
+        };
+        let mut heard = |message| {
+            peer.greets(message);
+            peer.is_heard()
+        };
+        let story = [&beacon, &hello, &beacon, &hello, &beacon].map(&mut heard);
+        assert_eq!(story, [false, false, false, true, true]);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,6 +147,8 @@ impl Engine {
             next_ticket: 0,
             handled: 0,
             guard,
+            settled: true,
+            settling: Arc::default(),
         };
         let (ended, end) = oneshot::channel();
         thread::Builder::new()
@@ -235,6 +238,9 @@ struct CommitThread {
     next_ticket: Ticket,
     handled: usize,
     guard: Guard,
+    /// Whether nothing was indexed since the index was last told to write.
+    settled: bool,
+    settling: Arc<AtomicBool>,
 }
 
 impl CommitThread {
@@ -255,9 +261,29 @@ impl CommitThread {
             self.commit()?;
             self.guard.mark(&self.history, false);
             self.guard.settle(&self.history);
+            if inbox.is_empty() {
+                self.settle(runtime);
+            }
         }
         self.guard.mark(&self.history, true);
         Ok(())
+    }
+
+    /// While nothing else waits the index writes what it holds back, on a thread of its own.
+    fn settle(&mut self, runtime: &Handle) {
+        if self.settled || self.settling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.settled = true;
+        let (store, settling) = (Arc::clone(&self.store), Arc::clone(&self.settling));
+        runtime.spawn_blocking(move || {
+            if let Err(error) = store.settle() {
+                // The next commit fails with it, and that ends the process.
+                tracing::error!(%error, "the index could not be written");
+            }
+            drop(store);
+            settling.store(false, Ordering::Release);
+        });
     }
 
     /// Takes what waits; lingers for more while something is being verified.
@@ -382,6 +408,7 @@ impl CommitThread {
             .collect();
         rows.extend(changes.rows);
         self.store.commit_rows(rows, &watermark)?;
+        self.settled = false;
         Ok(Ok(()))
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use city_protocol::Refusal;
+use city_protocol::region::Region;
 use city_protocol::replica::Input;
-use city_protocol::sync::{Channel, INITIAL_CREDIT, Message};
+use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{PeerId, SignedData};
 use city_protocol::vertex::VerifiedVertex;
 use tokio::sync::{mpsc, oneshot};
@@ -24,11 +25,19 @@ const PEER_BYTES: usize = 10 << 20;
 const VERIFYING: usize = 32;
 /// Messages that wait for one peer. With credit and one message a change this is far from full.
 const OUTBOX: usize = 8192;
-/// Bytes that wait for one peer: all the credit it can have, and as much again for frontiers and proofs,
-/// which need none. This, and not credit alone, is what bounds a peer that asks and does not read.
-const OUTBOX_BYTES: usize = 4 * INITIAL_CREDIT as usize;
+/// Bytes that wait for one peer: twice the credit that it can have (8 MiB), because frontiers and proofs need
+/// none. This, and not credit alone, is what bounds a peer that asks and does not read.
+const OUTBOX_BYTES: usize = 16 << 20;
 
 type Frame = (Channel, Vec<u8>);
+
+/// What the engine needs for a new connection's hello.
+pub(super) struct Greeting {
+    /// Our announcement.
+    pub(super) announcement: SignedData,
+    /// The region for which the whitelist names the peer.
+    pub(super) region: Option<Region>,
+}
 
 /// One connection, as the bridge holds it.
 pub(super) struct Lane {
@@ -46,7 +55,7 @@ impl Lane {
         peer: PeerId,
         engine: EngineHandle,
         net: NetHandle,
-        announcement: SignedData,
+        greeting: Greeting,
         earlier: Option<JoinHandle<()>>,
     ) -> Self {
         let (frames, inbox) = mpsc::channel(PEER_FRAMES);
@@ -61,7 +70,15 @@ impl Lane {
                 // If it panicked there is nothing to wait for any more.
                 let _over = earlier.await;
             }
-            tell(&engine, Input::Connected(peer, Box::new(announcement))).await;
+            let Greeting {
+                announcement,
+                region,
+            } = greeting;
+            tell(
+                &engine,
+                Input::Connected(peer, Box::new(announcement), region),
+            )
+            .await;
             forward(peer, &engine, in_turn, counted).await;
             tell(&engine, Input::Disconnected(peer)).await;
         });

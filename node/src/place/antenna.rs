@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use city_drivers::gnss::{Event, Fix, FixMode, Quality, ReceiverConfig, receiver};
 use city_protocol::amount::Timestamp;
-use city_protocol::ids::Digest;
-use city_protocol::place::proof::raw_digest;
 use city_protocol::place::{self, BoundaryIndex, Observation, PlacePolicy, Point, Sample, Verdict};
 use city_protocol::region::Region;
 use tokio::sync::mpsc;
@@ -55,7 +53,6 @@ pub struct AntennaConfig {
 struct Seen {
     observation: Observation,
     status: ReceiverStatus,
-    raw: Vec<u8>,
 }
 
 /// The node's antenna; cheap to clone.
@@ -81,7 +78,6 @@ impl Antenna {
                 device,
                 ..ReceiverStatus::default()
             },
-            raw: Vec::new(),
         };
         Self {
             config: Arc::new(config),
@@ -116,7 +112,6 @@ impl Antenna {
             Event::Fix(fix) => {
                 seen.observation.push(sample(&fix, utc()));
                 seen.status.fixes += 1;
-                seen.raw = fix.raw;
             }
             Event::Disconnected { reason, retry_in } => {
                 if seen.status.connected || seen.status.problem.is_none() {
@@ -149,13 +144,6 @@ impl Antenna {
             now,
             self.config.purpose_allows_recorded,
         )
-    }
-
-    /// The salted digest of the newest epoch's raw bytes, if there is one.
-    #[must_use]
-    pub fn raw_digest(&self, salt: &[u8; 32]) -> Option<Digest> {
-        let seen = self.seen.lock().expect(HELD);
-        (!seen.raw.is_empty()).then(|| raw_digest(salt, &seen.raw))
     }
 
     /// How the receiver is.

@@ -220,6 +220,12 @@ impl Index {
         Ok(())
     }
 
+    /// Writes what is held back.
+    pub(super) fn flush(&self) -> Result<(), IndexError> {
+        self.db.flush().map_err(failed)?;
+        Ok(())
+    }
+
     /// The watermark as it was last committed.
     pub(super) fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
         read_watermark(&self.db).map_err(failed)

@@ -289,6 +289,15 @@ impl Store {
         &self.trust
     }
 
+    /// Has the index write what it holds back, which it else does by itself within a second: on a disk
+    /// that somebody fills up it then has nothing left to fail with.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`].
+    pub fn settle(&self) -> Result<(), StoreError> {
+        Ok(self.index.flush()?)
+    }
+
     /// Flushes, fsyncs and closes, so that the next open believes the index.
     ///
     /// # Errors

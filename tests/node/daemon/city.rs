@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use city_drivers::gnss::{Pty, Simulator, SimulatorConfig};
 use city_node::admin::pages::Status;
+use city_node::api::wire::NodePage;
 use city_node::client::person::{Order, Person, random};
 use city_node::client::{AdminClient, ApiClient, ClientError, officer};
 use city_node::config::{Config, Peer};
@@ -134,7 +135,7 @@ impl City {
         let mut pty = Pty::open().unwrap();
         let _none = std::fs::remove_file(self.link());
         symlink(pty.path(), self.link()).unwrap();
-        self.config.gnss.device = Some("gnss".into());
+        self.config.gnss.device = Some(self.link());
         self.configure();
         let point = DEMO_CITIES[self.which].point();
         let mut simulator = Simulator::new(SimulatorConfig {
@@ -207,8 +208,20 @@ impl City {
         person: &Person,
         hundredths: u64,
     ) -> Result<Digest, ClientError> {
+        self.grant_by(&api.node().await?, api, person, hundredths)
+            .await
+    }
+
+    /// The same by officers who know the node's page.
+    pub async fn grant_by(
+        &self,
+        page: &NodePage,
+        api: &ApiClient,
+        person: &Person,
+        hundredths: u64,
+    ) -> Result<Digest, ClientError> {
         let amount = Amount::from_hundredths(hundredths);
-        let grant = officer::grant(&api.node().await?, person.account(), amount, "始め", utc())?;
+        let grant = officer::grant(page, person.account(), amount, "始め", utc())?;
         let officers: [&dyn Signer; 1] = [&self.officers[0]];
         Ok(api
             .grant(&officer::sign_grant(&grant, &officers)?)
@@ -340,6 +353,13 @@ impl Node {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// The same, if it has not ended by itself.
+    pub fn signal_if_running(&mut self, signal: &str) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(signal);
+        }
     }
 
     /// Waits for the end; gives how it ended and how long that took.

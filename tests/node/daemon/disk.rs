@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::city::{alone, directory, send};
 
@@ -47,7 +48,7 @@ async fn a_full_disk_refuses_and_recovers() {
     // First the reserve is touched, then not a byte is left.
     for round in 0..3 {
         let filler = small.0.join("filler");
-        let size = if round == 0 { 40 << 20 } else { 200 << 20 };
+        let size = if round == 0 { 56 << 20 } else { 200 << 20 };
         let _full = std::fs::write(&filler, vec![0_u8; size]);
         for _ in 0..3 {
             let refused = send(&api, &person, 1).await.unwrap_err();
@@ -63,13 +64,25 @@ async fn a_full_disk_refuses_and_recovers() {
             node.log()
         );
         std::fs::remove_file(&filler).unwrap();
-        booked.push(send(&api, &person, 1).await.unwrap());
+        let sent = send(&api, &person, 1).await;
+        booked.push(sent.unwrap_or_else(|error| panic!("{error}\n{}", node.log())));
     }
     for identity in &booked {
         api.transfer_state(identity).await.unwrap();
     }
     node.check().await;
-    node.stop().await;
+
+    // Killed while not a byte is left: it may not start then, but it does once there is room, and has all.
+    let filler = small.0.join("filler");
+    let _full = std::fs::write(&filler, vec![0_u8; 200 << 20]);
+    let mut node = node;
+    node.signal("-KILL");
+    node.end().await;
+    let mut meanwhile = city.start();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    meanwhile.signal_if_running("-KILL");
+    meanwhile.end().await;
+    std::fs::remove_file(&filler).unwrap();
     let node = city.ready().await;
     let api = city.api(&node);
     for identity in &booked {

@@ -1,21 +1,15 @@
 //! A home that signs two vertices at one position, end to end: its peer finds out, freezes its log at the cut and
 //! enters that in its own.
 
-use std::time::Duration;
-
-use city_node::engine::{TransportKey, utc};
-use city_node::net::{self, Channel, NetConfig, NetEvent, Whitelist};
 use city_node::setup::load_identity;
 use city_node::store::{Position, Store, StoreOptions};
 use city_protocol::body::{Kind, Start};
 use city_protocol::ids::{BlockId, Digest};
-use city_protocol::sync::{Hello, Message, PROTOCOL_VERSION};
-use city_protocol::trust::KeyAnnouncement;
+use city_protocol::sync::Message;
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, encode_body, merkle_root};
-use libp2p::multiaddr::Protocol;
-use tokio::sync::mpsc;
 
 use super::city::{City, directory, found};
+use super::speaker::{Speaker, hello};
 
 /// All vertices of a stopped node's own store: header and body.
 fn vertices(city: &City) -> Vec<(SignedHeader, Vec<u8>)> {
@@ -88,45 +82,15 @@ async fn a_home_that_contradicts_itself_is_frozen_at_the_cut() {
     assert_ne!(lie.id, last.id);
 
     // It is told over the wire, with the right transport key and a proper hello.
-    let whitelist = Whitelist::default();
-    whitelist.insert(komatsu.report.peer_id, None).unwrap();
-    let address = komatsu.config.network.listen[0].clone();
-    let config = NetConfig {
-        bootstrap: vec![address.with(Protocol::P2p(komatsu.report.peer_id))],
-        ..NetConfig::default()
-    };
-    let (sender, mut events) = mpsc::channel(16);
-    let (net, task) = net::start(config, identity.transport.clone(), whitelist, sender).unwrap();
-    let key = TransportKey::new(identity.transport.clone()).unwrap();
-    let announcement = KeyAnnouncement {
-        certificate: identity.node_certificate.clone(),
-        chain: identity.chain.iter().cloned().map(Into::into).collect(),
-    };
-    let hello = Message::Hello(Box::new(Hello {
-        v: PROTOCOL_VERSION,
-        network: identity.network,
-        software: "liar".into(),
-        announcement: announcement.sign(&key, [7; 16], utc()),
-        follows: Vec::new(),
-    }));
-    let vertex = Message::Vertex(lie.block.clone().into(), body.into());
-    let telling = async {
-        while let Some(event) = events.recv().await {
-            if let NetEvent::Connected { peer, .. } = event {
-                net.send(&peer, Channel::Sync, hello.encode())
-                    .await
-                    .unwrap();
-                net.send(&peer, Channel::Sync, vertex.encode())
-                    .await
-                    .unwrap();
-            }
-        }
-    };
-    let seen = b.until("the fault", |status| !status.faults.is_empty());
-    let seen = tokio::select! {
-        seen = seen => seen,
-        () = telling => panic!("the network ended"),
-    };
+    let mut speaker = Speaker::instead_of(kanazawa, komatsu);
+    speaker.connected().await;
+    speaker.says(&hello(&identity)).await;
+    speaker
+        .says(&Message::Vertex(lie.block.clone().into(), body.into()))
+        .await;
+    let seen = b
+        .until("the fault", |status| !status.faults.is_empty())
+        .await;
     assert_eq!(seen.faults.len(), 1, "{:?}", seen.faults);
     let fault = &seen.faults[0];
     assert_eq!(
@@ -135,11 +99,7 @@ async fn a_home_that_contradicts_itself_is_frozen_at_the_cut() {
     );
     let head = seen.frontier.iter().find(|head| head.log == log).unwrap();
     assert!(head.forked && head.seq == seq - 1, "{head:?}");
-    net.shutdown().await;
-    tokio::time::timeout(Duration::from_secs(10), task)
-        .await
-        .unwrap()
-        .unwrap();
+    speaker.hang_up().await;
 
     b.check().await;
     b.stop().await;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use city_node::net::{self, NetConfig, NetEvent, Whitelist};
+use city_node::net::NetEvent;
+use city_node::setup::load_identity;
 use city_protocol::amount::Timestamp;
+use city_protocol::sync::Message;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
-use tokio::sync::mpsc;
 
 use super::city::{City, Node, directory, found};
+use super::speaker::{Speaker, hello};
 
 /// Waits until both have the same frontier, and nothing is on its way.
 async fn agree(a: &Node, b: &Node) {
@@ -55,9 +56,13 @@ async fn a_node_that_was_down_catches_up() {
     let before = a.status().await.store.segment_bytes;
     let person = kanazawa.citizen(&api).await;
     let mut grants = 0;
+    let mut page = api.node().await.unwrap();
     while a.status().await.store.segment_bytes < before + (5 << 20) {
-        match kanazawa.grant(&api, &person, 100).await {
-            Ok(_) => grants += 1,
+        match kanazawa.grant_by(&page, &api, &person, 100).await {
+            Ok(_) => {
+                grants += 1;
+                page.officers.officers_sequence += 1;
+            }
             Err(error) if error.status() == Some(429) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -105,16 +110,7 @@ async fn strangers_get_nothing_and_permissions_end() {
     );
     agree(&a, &b).await;
 
-    let keypair = Keypair::generate_ed25519();
-    let whitelist = Whitelist::default();
-    whitelist.insert(cities[0].report.peer_id, None).unwrap();
-    let address = cities[0].config.network.listen[0].clone();
-    let config = NetConfig {
-        bootstrap: vec![address.with(Protocol::P2p(cities[0].report.peer_id))],
-        ..NetConfig::default()
-    };
-    let (sender, mut events) = mpsc::channel(16);
-    let (net, task) = net::start(config, keypair, whitelist, sender).unwrap();
+    let stranger = Speaker::call(&cities[0], Keypair::generate_ed25519());
     a.until("the stranger to be counted", |status| {
         status.denied_strangers > 0
     })
@@ -128,13 +124,64 @@ async fn strangers_get_nothing_and_permissions_end() {
         assert_eq!(status.peers.len(), 1, "{status:#?}");
         assert_eq!(status.frontier.len(), 2, "{status:#?}");
     }
-    net.shutdown().await;
-    task.await.unwrap();
-    while let Some(event) = events.recv().await {
+    for event in stranger.hang_up().await {
         let nothing = !matches!(event, NetEvent::Connected { .. } | NetEvent::Frame { .. });
         assert!(nothing, "a stranger got something: {event:?}");
     }
     for node in [a, b, c] {
         node.stop().await;
     }
+}
+
+/// A peer whose line comes and goes: each connection begins with one hello, whatever was under way for the one
+/// before, and nobody is sent away for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_comes_and_goes_is_greeted_each_time() {
+    let root = directory();
+    let cities = found(root.path(), 2);
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
+    let b = komatsu.ready().await;
+    let identity = load_identity(&kanazawa.data).unwrap();
+    let api = komatsu.api(&b);
+    let busy = async {
+        let person = komatsu.citizen(&api).await;
+        // Announced to whoever is connected just now.
+        while komatsu.grant(&api, &person, 1).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let coming_and_going = async {
+        for round in 0..6 {
+            let mut speaker = Speaker::instead_of(kanazawa, komatsu);
+            speaker.connected().await;
+            let first = speaker.hears().await;
+            assert!(
+                matches!(first, Message::Hello(_)),
+                "round {round}: {first:?}"
+            );
+            speaker.says(&hello(&identity)).await;
+            // Many questions whose answers may come too late.
+            for _ in 0..round * 4 {
+                speaker
+                    .says(&Message::Beacon(city_protocol::ids::Digest([9; 32])))
+                    .await;
+            }
+            for _ in 0..3 {
+                let next = speaker.hears().await;
+                assert!(
+                    !matches!(next, Message::Hello(_)),
+                    "round {round}: greeted twice"
+                );
+            }
+            speaker.hang_up().await;
+        }
+    };
+    tokio::select! {
+        () = coming_and_going => {}
+        () = busy => panic!("a grant was refused"),
+    }
+    assert!(!b.log().contains("sent away"), "{}", b.log());
+    b.stop().await;
 }

@@ -7,13 +7,12 @@ use crate::amount::Timestamp;
 use crate::crypto::{Algorithm, PublicKey, TAG_CHARTER};
 use crate::ids::{LogId, NetworkId, sha256};
 use crate::json;
+use crate::pki::MAX_INTERMEDIATES;
 use crate::refusal::Refusal;
 use crate::region::Region;
 
 /// Most officers of a municipality: their raw keys stand in the charter.
 pub(super) const MAX_OFFICERS: usize = 9;
-/// Most intermediate certificates between a node certificate and a root.
-pub(super) const MAX_CHAIN: usize = 3;
 /// Most witnesses that a charter names (DESIGN §5).
 pub(super) const MAX_WITNESSES: usize = 7;
 
@@ -85,7 +84,7 @@ impl Charter {
             && charter.suite == crate::genesis::SUITE_DILITHIUM5_NTRU
             && officers.keys.len() <= MAX_OFFICERS
             && (1..=known).contains(&officers.k)
-            && charter.chain.len() <= MAX_CHAIN
+            && charter.chain.len() <= MAX_INTERMEDIATES
             && charter.witnesses.len() <= MAX_WITNESSES;
         if !plausible {
             return Err(Refusal::BadField);

@@ -51,10 +51,11 @@ impl Settle {
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
+        // A reason of newer software is no lie: the log waits for the upgrade.
         if body.reason == Self::ACCEPTED {
             Ok(body)
         } else {
-            Err(Refusal::BadField)
+            Err(Refusal::UnknownVersion)
         }
     }
 }
@@ -83,10 +84,13 @@ impl Start {
         let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
         let known_clock = matches!(body.clock.as_str(), "gnss" | "ntp" | "rtc");
         let named = !body.software.is_empty() && body.software.len() <= MAX_SOFTWARE;
-        if known_clock && named {
+        if !named {
+            return Err(Refusal::BadField);
+        }
+        if known_clock {
             Ok(body)
         } else {
-            Err(Refusal::BadField)
+            Err(Refusal::UnknownVersion)
         }
     }
 }
@@ -133,8 +137,10 @@ impl Fault {
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
-        let two = body.evidence.len() == 2;
-        if body.reason == Self::EQUIVOCATION && two {
+        if body.reason != Self::EQUIVOCATION {
+            return Err(Refusal::UnknownVersion);
+        }
+        if body.evidence.len() == 2 {
             Ok(body)
         } else {
             Err(Refusal::BadField)

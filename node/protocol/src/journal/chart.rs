@@ -50,6 +50,12 @@ pub fn chart_account(code: u16) -> Option<&'static ChartAccount> {
     CHART.iter().find(|account| account.code == code)
 }
 
+/// Whether this is the code of an expense account.
+#[must_use]
+pub fn is_expense(code: u16) -> bool {
+    chart_account(code).is_some_and(|account| account.class() == AccountClass::Expense)
+}
+
 const fn account(code: u16, id: &'static str, name: &'static str) -> ChartAccount {
     ChartAccount { code, id, name }
 }

@@ -3,7 +3,7 @@
 mod chart;
 mod posting;
 
-pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account};
+pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account, is_expense};
 pub use posting::{Posting, Side, debit_for_transfer, postings};
 
 /// Code of 愛貨, the asset that people hold.

@@ -139,6 +139,12 @@ pub(super) fn received_at(entry: &Entry) -> Result<Timestamp, Refusal> {
 
 /// What the home booked is what the rules give, and the entry rests on as many things as its kind.
 pub(super) fn exactly(entry: &Entry, booked: Booked, cites: usize) -> Result<(), Refusal> {
+    let unconfirmed = entry.booked.unconfirmed;
+    let may_say_so = unconfirmed == Some(true) && booked.received_at.is_some();
+    let booked = Booked {
+        unconfirmed: unconfirmed.filter(|_| may_say_so),
+        ..booked
+    };
     if entry.booked != booked {
         Err(Refusal::BadBooking)
     } else if entry.cites.len() != cites {

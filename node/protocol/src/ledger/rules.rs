@@ -13,7 +13,7 @@ use crate::amount::Amount;
 use crate::body::{Enrol, Fault, Grant, PersonBody, Start, Transfer, identity, read_person_body};
 use crate::crypto::TAG_GRANT;
 use crate::ids::Digest;
-use crate::journal::debit_for_transfer;
+use crate::journal::is_expense;
 use crate::place::PlaceProof;
 use crate::refusal::Refusal;
 use crate::vertex::{Booked, Checked, Entry};
@@ -159,9 +159,14 @@ impl Fold {
         let booked = Booked {
             received_at: Some(received_at),
             balance_after: Some(sender.available),
-            debit: Some(debit_for_transfer(body.account_title)),
+            // The home decides the expense account; nobody reads the private details again.
+            debit: entry.booked.debit.filter(|code| is_expense(*code)),
             place: Some(place),
+            ..Booked::default()
         };
+        if booked.debit.is_none() {
+            return Err(Refusal::BadBooking.into());
+        }
         exactly(entry, booked, 0)?;
         self.datable(received_at, body.expires_at, Refusal::Expired)?;
         let away = body.receiver_home != self.log;
@@ -223,11 +228,9 @@ impl Fold {
     pub(super) fn fault(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
         let body = Fault::read(&entry.body)?;
         plain(entry)?;
-        if self
-            .rows(ctx)
-            .fault_cut(&self.log, &body.log, body.epoch)
-            .is_some()
-        {
+        // A second one only where the fork turned out to be earlier.
+        let entered = self.rows(ctx).fault_cut(&self.log, &body.log, body.epoch);
+        if entered.is_some_and(|cut| body.cut >= cut) {
             return Err(Refusal::BadEntry.into());
         }
         let Some(accused) = ctx.keys.authority(&body.log) else {

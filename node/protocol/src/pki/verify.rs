@@ -27,7 +27,7 @@ pub const MAX_CERTIFICATE_DER: usize = 16 * 1024;
 pub const MAX_INTERMEDIATES: usize = 4;
 
 /// Most roots that are trusted at once: two for each of Japan's 47 prefectures, and room.
-pub const MAX_ROOTS: usize = 256;
+pub const MAX_ROOTS: usize = 128;
 
 /// A trusted root certificate and the part of the world for which it may speak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use crate::ids::{AccountId, BlockId, Digest, LogId, TransferId};
 use crate::ledger::{Changes, Frozen};
 use crate::place::{self, PlaceProof, Subject};
 use crate::refusal::Refusal;
+use crate::region::Region;
 use crate::stage::Submission;
 use crate::sync::{Channel, Message};
 use crate::trust::{PeerId, SignedData};
@@ -85,8 +86,9 @@ pub enum Input {
     Garbage(PeerId, Refusal),
     /// A peer sent another message.
     Message(PeerId, Channel, Message),
-    /// A whitelisted peer is connected; this announcement goes into our hello.
-    Connected(PeerId, Box<SignedData>),
+    /// A whitelisted peer is connected; this announcement goes into our hello, and this is the region for
+    /// which the whitelist names it.
+    Connected(PeerId, Box<SignedData>, Option<Region>),
     /// It is gone.
     Disconnected(PeerId),
     /// Time passed.

@@ -60,6 +60,10 @@ impl Replica {
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return Ok(());
         };
+        if row.seq > cut && !self.can_fold(log, epoch, cut, history) {
+            // The own store is damaged: the log counts as it is until its blocks are here again.
+            return Ok(());
+        }
         self.batch.put(
             key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]),
             &FaultRow {
@@ -90,6 +94,16 @@ impl Replica {
             self.enter_fault(&fault, now, history);
         }
         Ok(())
+    }
+
+    /// Whether every block of a log up to `cut` can be read.
+    fn can_fold(&self, log: LogId, epoch: u64, cut: u64, history: &dyn History) -> bool {
+        let rows = self.layers(history);
+        (1..=cut).all(|seq| {
+            rows.vertex_at(&log, epoch, seq)
+                .and_then(|id| rows.get_block(&id).and(rows.vertex(&id)))
+                .is_some_and(|vertex| rows.get_block(&vertex.body).is_some())
+        })
     }
 
     /// Drops a log's state and folds its vertices up to `cut` again.
@@ -129,7 +143,11 @@ impl Replica {
             self.batch.absorb(changes);
             row = Some(next);
         }
-        let row = row.unwrap_or_else(|| Fold::begin(log, self.network, None).row().clone());
+        // A log that stands at nothing keeps its charter: its authority is read there after a restart.
+        let row = row.unwrap_or_else(|| LogRow {
+            first: old.first,
+            ..Fold::begin(log, self.network, None).row().clone()
+        });
         self.batch.put(key(Table::Log, &[&log.0]), &row);
     }
 

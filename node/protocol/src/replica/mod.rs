@@ -176,7 +176,9 @@ impl Replica {
         match input {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
-            Input::Place(ticket, request) => self.hold_place(ticket, request, now, &mut out),
+            Input::Place(ticket, request) => {
+                self.hold_place(ticket, request, now, history, &mut out)
+            }
             Input::Vertex(from, vertex, bytes) => {
                 self.received_bytes(&from, bytes);
                 self.ingest(Some(from), *vertex, now, history, &mut out);
@@ -188,8 +190,8 @@ impl Replica {
             Input::Message(from, channel, message) => {
                 self.message(from, channel, message, now, history, &mut out);
             }
-            Input::Connected(peer, announcement) => {
-                self.connected(peer, *announcement, now, &mut out);
+            Input::Connected(peer, announcement, region) => {
+                self.connected(peer, *announcement, region, now, &mut out);
             }
             Input::Disconnected(peer) => self.disconnected(&peer, now, history, &mut out),
             Input::Tick => self.tick(now, history, &mut out),

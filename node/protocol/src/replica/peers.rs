@@ -6,12 +6,15 @@ use super::{Action, Now, Replica, frontier, log_rows};
 use crate::ledger::{Frozen, History};
 use crate::pki;
 use crate::refusal::Refusal;
+use crate::region::Region;
 use crate::sync::{
     Channel, Hello, INITIAL_CREDIT, MAX_RANGES, Message, PROTOCOL_VERSION, Range, Session,
     frontier_hash,
 };
 use crate::trust::{KeyAnnouncement, PeerId, SignedData};
 
+/// Pause between two frontiers for one peer, in milliseconds: one is 180 KB in a large network.
+const FRONTIER_PAUSE_MS: u64 = 1_000;
 /// How often two frontiers are compared while nothing happens, in milliseconds.
 pub(super) const BEACON_MS: u64 = 60_000;
 /// The longest interval of a comparison that brings nothing, in milliseconds: one hour.
@@ -21,10 +24,13 @@ impl Replica {
         &mut self,
         peer: PeerId,
         announcement: SignedData,
+        region: Option<Region>,
         now: Now,
         out: &mut Vec<Action>,
     ) {
-        self.sessions.insert(peer, Session::new(now.time));
+        let mut session = Session::new(now.time);
+        session.expected = region;
+        self.sessions.insert(peer, session);
         let hello = Hello {
             v: PROTOCOL_VERSION,
             network: self.network,
@@ -80,8 +86,13 @@ impl Replica {
         match message {
             Message::Hello(_) | Message::Vertex(..) => {}
             Message::Beacon(hash) => {
+                let sent = session.frontier_sent;
+                if sent.is_some_and(|at| now.time.since(at) < FRONTIER_PAUSE_MS) {
+                    return;
+                }
                 let mine = frontier(history);
                 if frontier_hash(&mine) != hash {
+                    session.frontier_sent = Some(now.time);
                     session.unequal = true;
                     out.push(Action::Send(from, Channel::Sync, Message::Frontier(mine)));
                 }
@@ -113,7 +124,7 @@ impl Replica {
                 }
             }
             Message::Credit(bytes) => {
-                session.credit = session.credit.saturating_add(bytes).min(2 * INITIAL_CREDIT);
+                session.credit = session.credit.saturating_add(bytes).min(INITIAL_CREDIT);
                 self.serve(from, history, out);
             }
             Message::Proof(a, b) => {
@@ -156,6 +167,10 @@ impl Replica {
         let Some(session) = self.sessions.get_mut(&from) else {
             return Ok(());
         };
+        let expected = session.expected.as_ref();
+        if expected.is_some_and(|region| *region != certificate.region) {
+            return Err(Refusal::BadCertificate);
+        }
         session.region = Some(certificate.region);
         session.next_beacon = now.time.plus_ms(BEACON_MS);
         session.beacon_interval = BEACON_MS;

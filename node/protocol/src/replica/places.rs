@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Action, Now, Outcome, PlaceRequest, Replica, Ticket};
 use crate::amount::Timestamp;
-use crate::ids::Digest;
+use crate::ids::{AccountId, Digest};
+use crate::ledger::{History, Rows as _};
 use crate::place::proof::FRESH_MS;
 use crate::place::{Binding, PlaceProof};
 use crate::refusal::Refusal;
@@ -31,9 +32,32 @@ impl HeldPlaces {
             self.forget_old(now);
         }
         if self.0.len() >= MAX_HELD {
-            return Err(Refusal::Busy);
+            self.make_room()?;
         }
         self.0.insert(proof.digest(), proof);
+        Ok(())
+    }
+}
+
+impl HeldPlaces {
+    /// Takes the oldest proof of whoever holds most, so that nobody fills the table alone.
+    fn make_room(&mut self) -> Result<(), Refusal> {
+        let mut counts: BTreeMap<AccountId, usize> = BTreeMap::new();
+        for held in self.0.values() {
+            *counts.entry(held.account).or_default() += 1;
+        }
+        let (most, count) = counts
+            .into_iter()
+            .max_by_key(|(_, count)| *count)
+            .ok_or(Refusal::Busy)?;
+        if count == 1 {
+            return Err(Refusal::Busy);
+        }
+        let theirs = self.0.iter().filter(|(_, held)| held.account == most);
+        let oldest = theirs
+            .min_by_key(|(_, held)| held.time)
+            .map(|(digest, _)| *digest);
+        oldest.and_then(|digest| self.0.remove(&digest));
         Ok(())
     }
 }
@@ -44,8 +68,16 @@ impl Replica {
         ticket: Ticket,
         request: PlaceRequest,
         now: Now,
+        history: &dyn History,
         out: &mut Vec<Action>,
     ) {
+        let known = self
+            .rows_now(history)
+            .account(&self.home.log(), &request.account);
+        if known.is_none() {
+            out.push(Action::Reply(ticket, Err(Refusal::UnknownAccount)));
+            return;
+        }
         let binding = Binding {
             network: self.network,
             subject: request.subject,

@@ -64,6 +64,10 @@ pub struct Session {
     pub next_beacon: Timestamp,
     /// Interval of the comparison, in milliseconds; doubles while a round brings nothing.
     pub beacon_interval: u64,
+    /// When it was last sent a frontier: asking for more does not bring more.
+    pub frontier_sent: Option<Timestamp>,
+    /// The region that the whitelist names for it.
+    pub expected: Option<Region>,
     /// Whether the last comparison found a difference and nothing came of it yet.
     pub unequal: bool,
 }
@@ -80,6 +84,8 @@ impl Session {
             uncredited: 0,
             next_beacon: now,
             beacon_interval: 0,
+            frontier_sent: None,
+            expected: None,
             unequal: false,
         }
     }

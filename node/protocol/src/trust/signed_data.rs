@@ -1,5 +1,5 @@
 //! `SignedData { data, signature, signer }`: signed by an Ed25519 transport key over tag ‖ deterministic
-//! CBOR of `{type, body, signer, recipient unless announced, nonce, time}` (DESIGN §8).
+//! CBOR of `{type, data, signer, recipient unless announced, nonce, time}` (DESIGN §8).
 
 use std::fmt;
 use std::str::FromStr;
@@ -86,7 +86,7 @@ pub trait TransportSigner {
 struct Envelope {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(with = "serde_bytes")]
+    #[serde(rename = "data", with = "serde_bytes")]
     body: Vec<u8>,
     #[serde(with = "serde_bytes")]
     signer: Vec<u8>,

@@ -60,6 +60,10 @@ pub struct Booked {
     /// Grade of the place evidence as it counts here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Grade>,
+    /// `true` where the home could not confirm that its log is whole (DESIGN §6.9); absent otherwise. This
+    /// version never books so, but takes it from others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<bool>,
 }
 
 /// A proof that an entry stands in a vertex of another log, without its signatures.
