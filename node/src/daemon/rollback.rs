@@ -88,8 +88,11 @@ pub(super) fn judge(
     }
     let begun = match row {
         Some(row) => {
-            let mark = high_water_of(&row);
-            notes.raise(&mark).and_then(|()| notes.begun())
+            // On a full disk the engine tries again each second.
+            if let Err(error) = notes.raise(&high_water_of(&row)) {
+                tracing::warn!(%error, "HIGHWATER could not be written");
+            }
+            notes.begun()
         }
         None if notes.never_begun().map_err(OpenError::Notes)? => return Ok(None),
         None => notes.note_gone(),
