@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod city;
+pub(crate) mod city;
 mod disk;
 mod fault;
 mod kill;

@@ -6,5 +6,6 @@ mod config;
 mod daemon;
 mod demo;
 mod net;
+mod rollback;
 mod setup;
 mod store;

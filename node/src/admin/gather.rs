@@ -7,6 +7,7 @@ use city_protocol::ids::{AccountId, LogId};
 use city_protocol::ledger::{AccountRow, History, Rows as _, Table, key};
 use city_protocol::place::{Point, Verdict};
 use city_protocol::region::Region;
+use city_protocol::replica::{ClockQuality, ReplicaStatus};
 use city_protocol::sync::FrontierEntry;
 use city_protocol::vertex::KeySource as _;
 use data_encoding::HEXLOWER;
@@ -14,12 +15,12 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::pages::{
-    AuditPage, Balances, ClockPage, Fault, Head, Peer, Place, Receiver, Status, StorePage,
+    AuditPage, Balances, Because, ClockPage, Fault, Head, Peer, Place, Receiver, Status, StorePage,
     VerifyPage,
 };
 use crate::api::Problem;
 use crate::api::wire::SCHEMA;
-use crate::engine::{protocol_peer, verify_store};
+use crate::engine::{Hold, protocol_peer, verify_store};
 use crate::journal::{audit, log_rows};
 use crate::net::PeerStats;
 
@@ -32,6 +33,7 @@ impl AdminState {
         let genesis = self.engine.genesis();
         let region = self.engine.authority().region();
         let now = self.clock.now();
+        let hold = self.hold(&replica, now.quality);
         let stats = self.net.as_ref().map(crate::net::NetHandle::stats);
         let stats = stats.unwrap_or_default();
         let regions: BTreeMap<_, _> = replica.peers.iter().cloned().collect();
@@ -60,7 +62,11 @@ impl AdminState {
                 quality: now.quality.as_str().into(),
             },
             uptime_s: self.started.elapsed().as_secs(),
-            sequencing: replica.sequencing,
+            sequencing: replica.sequencing && hold.is_none(),
+            not_sequencing_because: hold.map(|hold| Because {
+                code: hold.code().into(),
+                remedy: hold.remedy().into(),
+            }),
             frontier: replica.frontier.iter().map(|e| self.head(e)).collect(),
             frontier_hash: replica.frontier_hash,
             in_flight: replica.in_flight as u64,
@@ -71,6 +77,27 @@ impl AdminState {
             store: self.store()?,
             faults: self.faults(),
         })
+    }
+
+    fn hold(&self, replica: &ReplicaStatus, clock: ClockQuality) -> Option<Hold> {
+        let store = self.engine.history().store();
+        if self.hold.is_some() {
+            return self.hold;
+        }
+        if store.ledger().is_damaged() {
+            return Some(Hold::Damaged);
+        }
+        if store.ledger().is_poisoned() {
+            return Some(Hold::Failed);
+        }
+        if !replica.sequencing {
+            return Some(Hold::Frozen);
+        }
+        if clock == ClockQuality::Floor {
+            return Some(Hold::Clock);
+        }
+        // A file system that cannot be asked is found by the next append.
+        (!store.has_room().unwrap_or(true)).then_some(Hold::DiskFull)
     }
 
     fn head(&self, entry: &FrontierEntry) -> Head {

@@ -23,7 +23,7 @@ pub(crate) use socket::check_path;
 pub use socket::{AdminSocket, MAX_SOCKET_PATH, SocketError};
 
 use crate::api::Problem;
-use crate::engine::{EngineHandle, SystemClock};
+use crate::engine::{EngineHandle, Hold, SystemClock};
 use crate::net::NetHandle;
 use crate::place::antenna::Antenna;
 
@@ -36,6 +36,8 @@ pub struct AdminState {
     pub antenna: Antenna,
     /// The network; none while it is not started.
     pub net: Option<NetHandle>,
+    /// Why this run does not book, if opening found a reason.
+    pub hold: Option<Hold>,
     /// The clock.
     pub clock: SystemClock,
     /// When the node started.

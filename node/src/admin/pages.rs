@@ -39,6 +39,9 @@ pub struct Status {
     pub uptime_s: u64,
     /// Whether the node sequences.
     pub sequencing: bool,
+    /// Why not, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_sequencing_because: Option<Because>,
     /// Heads of all logs, in order of their ids.
     pub frontier: Vec<Head>,
     /// What peers compare.
@@ -57,6 +60,15 @@ pub struct Status {
     pub store: StorePage,
     /// Logs that stopped counting.
     pub faults: Vec<Fault>,
+}
+
+/// Why the node does not sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Because {
+    /// Stable code: `damaged`, `lost`, `gone`, `frozen`, `clock`, `disk-full`, `failed`.
+    pub code: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 /// A log's head.

@@ -41,12 +41,15 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
     let time = local(status.clock.time, zone);
     line("clock", format!("{time}, source {}", status.clock.quality));
     line("up", duration(status.uptime_s));
-    let sequencing = if status.sequencing {
-        "yes"
-    } else {
-        "NO: nothing is booked here at the moment"
+    let sequencing = match &status.not_sequencing_because {
+        Some(because) => format!(
+            "NO: nothing is booked here ({}): {}",
+            because.code, because.remedy
+        ),
+        None if status.sequencing => "yes".into(),
+        None => "NO: nothing is booked here at the moment".into(),
     };
-    line("sequencing", sequencing.into());
+    line("sequencing", sequencing);
     line("receiver", receiver(&status.receiver));
     line("place", place(&status.place));
     let store = &status.store;
@@ -164,7 +167,7 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::pages::{ClockPage, Fault, Peer, StorePage};
+    use crate::admin::pages::{Because, ClockPage, Fault, Peer, StorePage};
     use city_protocol::genesis::Purpose;
     use city_protocol::ids::{Digest, LogId, NetworkId};
     use city_protocol::place::Grade;
@@ -186,6 +189,7 @@ mod tests {
             },
             uptime_s: 93_784,
             sequencing: true,
+            not_sequencing_because: None,
             frontier: vec![Head {
                 log: LogId([1; 32]),
                 region: Some("Asia/JP/17/17201".into()),
@@ -255,7 +259,15 @@ mod tests {
         let mut status = kanazawa();
         status.sequencing = false;
         status.frontier[0].forked = true;
+        let because = Because {
+            code: "lost".into(),
+            remedy: "fetch it".into(),
+        };
         let text = page(&status, &TimeZone::UTC);
+        status.not_sequencing_because = Some(because);
+        let told = page(&status, &TimeZone::UTC);
+        assert!(told.contains("(lost): fetch it"), "{told}");
+        status.not_sequencing_because = None;
         assert!(text.contains("NO: nothing is booked") && text.contains("FORKED"));
         status.sequencing = true;
         status.frontier[0].forked = false;

@@ -1,6 +1,8 @@
-//! The daemon: opens the store, brings the index up to date, starts the tasks, and stops in order.
+//! The daemon: opens the store, brings the index up to date, judges whether the own log
+//! may be extended (`rollback`), starts the tasks, and stops in order.
 
 mod open;
+mod rollback;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,6 +113,7 @@ pub async fn serve(
         replica,
         whitelist,
         boundary,
+        hold,
         ..
     } = opened;
     // Before the engine starts, because a start that fails here should not write to the log.
@@ -178,6 +181,7 @@ pub async fn serve(
         engine: engine.handle().clone(),
         antenna,
         net: Some(net.clone()),
+        hold,
         clock,
         started,
         peer_id: identity.transport.public().to_peer_id(),

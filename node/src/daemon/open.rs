@@ -10,16 +10,18 @@ use city_protocol::ids::BlockId;
 use city_protocol::place::BoundaryIndex;
 use city_protocol::replica::{Replica, ReplicaConfig};
 
+use super::rollback;
 use crate::config::Config;
 use crate::engine::{
-    RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
+    Hold, RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
 };
 use crate::journal::log_rows;
 use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
 use crate::setup::{DataDir, Identity};
 use crate::store::{
-    AppendError, IndexError, OpenOutcome, RebuildReason, Store, StoreError, StoreOptions, Watermark,
+    AppendError, IndexError, OpenOutcome, OpenReport, ReadError, SideError, Store, StoreError,
+    StoreOptions, Watermark,
 };
 use crate::trust::{self, TrustError};
 
@@ -38,6 +40,8 @@ pub struct Opened {
     pub boundary: Option<BoundaryIndex>,
     /// What was folded to bring the index up to date.
     pub folded: RebuildReport,
+    /// Why the own log is not extended in this run, if it is not.
+    pub hold: Option<Hold>,
 }
 
 /// Why a data directory could not be opened.
@@ -55,6 +59,14 @@ pub enum OpenError {
     /// The index could not be made again.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    /// The notes about the own log.
+    #[error(
+        "HIGHWATER, NEVER_BEGUN or GONE in the data directory cannot be read or written; look at the disk and the rights"
+    )]
+    Notes(#[source] std::io::Error),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The trust log.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -92,10 +104,15 @@ pub fn open(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Opened, OpenError> {
     let boundary = read_boundary(dir, config)?;
-    let (store, outcome, damaged) = open_store(dir, config, identity)?;
-    let changed = trust::reconcile(store.trust(), &wanted_whitelist(config), utc())?;
-    if changed > 0 {
-        tracing::info!(changed, "whitelist changed; recorded in the trust log");
+    let (store, found) = open_store(dir, config, identity)?;
+    match trust::reconcile(store.trust(), &wanted_whitelist(config), utc()) {
+        Ok(0) => {}
+        Ok(changed) => tracing::info!(changed, "whitelist changed; recorded in the trust log"),
+        // The whitelist below is the configuration's all the same.
+        Err(TrustError::Write(SideError::Append(AppendError::Full { .. }))) => {
+            tracing::warn!("disk full: the changed whitelist is recorded at a later start");
+        }
+        Err(error) => return Err(error.into()),
     }
     let whitelist = Whitelist::default();
     for (peer, expires) in config.whitelist() {
@@ -106,63 +123,121 @@ pub fn open(
     let clock = SystemClock::new(config.clock.trust_system, Timestamp(0))
         .now()
         .quality;
-    let mut replica = Replica::new(ReplicaConfig {
-        genesis: Arc::clone(&identity.genesis),
-        authority: Arc::clone(&identity.authority),
-        signer: Box::new(Arc::clone(&identity.signer)),
-        policy: config.place.policy.clone(),
-        start: Start {
-            v: 1,
-            software: SOFTWARE.into(),
-            clock: clock.as_str().into(),
-            trust: store.trust().head(),
-        },
-        may_sequence: !damaged,
-    });
+    let trust = store.trust().head();
+    let replica = |may_sequence| {
+        Replica::new(ReplicaConfig {
+            genesis: Arc::clone(&identity.genesis),
+            authority: Arc::clone(&identity.authority),
+            signer: Box::new(Arc::clone(&identity.signer)),
+            policy: config.place.policy.clone(),
+            start: Start {
+                v: 1,
+                software: SOFTWARE.into(),
+                clock: clock.as_str().into(),
+                trust,
+            },
+            may_sequence,
+        })
+    };
     let store = Arc::new(store);
-    let folded = fold(&store, identity, &mut replica, outcome, progress)?;
+    let folded = fold(
+        &store,
+        identity,
+        &mut replica(false),
+        found.outcome,
+        progress,
+    )?;
+    // Whether the own log may be extended is known only now, from what is in the index.
+    let damaged = found.damaged || folded.damaged > 0;
+    let hold = match rollback::judge(&store, &identity.authority.log, damaged)? {
+        None if found.full => Some(Hold::DiskFull),
+        hold => hold,
+    };
+    if let Some(hold) = hold {
+        let (why, remedy) = (hold.code(), hold.remedy());
+        tracing::error!(why, remedy, "this node signs nothing");
+    }
     let store = Arc::into_inner(store).expect("folding keeps no reference");
     Ok(Opened {
         store,
-        replica,
+        replica: replica(hold.is_none()),
         whitelist,
         boundary,
         folded,
+        hold,
     })
 }
 
-/// Opens the store; a new one gets its genesis block. Says whether acknowledged blocks may be lost.
+/// What opening the store found.
+struct Found {
+    outcome: OpenOutcome,
+    /// Blocks may be lost.
+    damaged: bool,
+    /// There was no room for the genesis block.
+    full: bool,
+}
+
+/// Opens the store; a new one gets its genesis block.
 fn open_store(
     dir: &DataDir,
     config: &Config,
     identity: &Identity,
-) -> Result<(Store, OpenOutcome, bool), OpenError> {
-    let mut options = StoreOptions::new();
-    options.limits.space_reserve = config.store.reserve_mib << 20;
-    let (store, report) = Store::open(dir.path(), identity.genesis.network(), options)?;
-    if report.index == OpenOutcome::Empty {
-        let block = identity.genesis.to_block();
-        let id = BlockId::of(&block);
-        let at = store.append_group(&[(id, &block)])?;
-        let last = at.last().expect("one block was appended");
-        store.commit_rows(Vec::new(), &Watermark::after(last, id, 1))?;
-    }
-    let lost = matches!(
-        report.index,
-        OpenOutcome::Rebuild(RebuildReason::NotOfThisLog(_))
-    );
+) -> Result<(Store, Found), OpenError> {
+    let reserve = config.store.reserve_mib << 20;
+    let (mut store, mut report) = open_kept(dir, identity, reserve)?;
     let damage = report.ledger.damage;
+    let indexed = matches!(
+        report.index,
+        OpenOutcome::Current(_) | OpenOutcome::CatchUp(_)
+    );
     if let Some(damage) = damage {
         tracing::error!(
             segment = damage.at.segment,
             offset = damage.at.offset,
-            "the ledger is damaged: this node signs nothing until its log was fetched from peers"
+            "the ledger is damaged"
         );
+        // An index made again names only what can be read, and the rest is fetched from peers.
+        if indexed {
+            rollback::remember(&store, &identity.authority.log)?;
+            store.close()?;
+            remove_index(dir)?;
+            (store, report) = open_kept(dir, identity, reserve)?;
+        }
     }
-    if lost {
-        tracing::error!("the index knew more than the ledger holds: this node signs nothing");
+    let mut full = false;
+    if report.index == OpenOutcome::Empty {
+        let block = identity.genesis.to_block();
+        let id = BlockId::of(&block);
+        match store.append_group(&[(id, &block)]) {
+            Ok(at) => {
+                let last = at.last().expect("one block was appended");
+                store.commit_rows(Vec::new(), &Watermark::after(last, id, 1))?;
+            }
+            // It can be looked at, and it begins when it is started with room.
+            Err(AppendError::Full { .. }) => full = true,
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok((store, report.index, damage.is_some() || lost))
+    let found = Found {
+        outcome: report.index,
+        damaged: damage.is_some(),
+        full,
+    };
+    Ok((store, found))
+}
+
+/// Opens the store, and keeps what an index knew of the own log that the log does not hold.
+fn open_kept(
+    dir: &DataDir,
+    identity: &Identity,
+    reserve: u64,
+) -> Result<(Store, OpenReport), OpenError> {
+    let mut options = StoreOptions::new();
+    options.limits.space_reserve = reserve;
+    options.keep_row = Some(rollback::row_key(&identity.authority.log));
+    let (store, report) = Store::open(dir.path(), identity.genesis.network(), options)?;
+    rollback::remember_kept(&store)?;
+    Ok((store, report))
 }
 
 /// Folds what the index does not know, and tells how far it is.
@@ -192,10 +267,8 @@ fn fold(
 /// # Errors
 /// [`OpenError::Store`].
 pub fn open_for_reading(dir: &DataDir, identity: &Identity) -> Result<Store, OpenError> {
-    let mut options = StoreOptions::new();
     // Nothing is appended; a full disk is no reason not to look.
-    options.limits.space_reserve = 0;
-    Ok(Store::open(dir.path(), identity.genesis.network(), options)?.0)
+    Ok(open_kept(dir, identity, 0)?.0)
 }
 
 /// Sets the index aside, so that the next opening makes it again. Refused while the node runs.
@@ -203,7 +276,13 @@ pub fn open_for_reading(dir: &DataDir, identity: &Identity) -> Result<Store, Ope
 /// # Errors
 /// [`OpenError`].
 pub fn set_index_aside(dir: &DataDir, identity: &Identity) -> Result<(), OpenError> {
-    open_for_reading(dir, identity)?.close()?;
+    let store = open_for_reading(dir, identity)?;
+    rollback::remember(&store, &identity.authority.log)?;
+    store.close()?;
+    remove_index(dir)
+}
+
+fn remove_index(dir: &DataDir) -> Result<(), OpenError> {
     let index = dir.index();
     match std::fs::remove_dir_all(&index) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(OpenError::Aside {

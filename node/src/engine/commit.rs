@@ -22,6 +22,7 @@ use city_protocol::vertex::Authority;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::guard::Guard;
 use super::history::{location_key, location_value};
 use super::{Directory, EngineHandle, Pool, StoreHistory, SystemClock};
 use crate::store::{AppendError, IndexError, Store, Watermark};
@@ -86,6 +87,18 @@ pub enum EngineError {
     /// The index failed.
     #[error("the index failed; the node stops and makes it again at its next start")]
     Index(#[from] IndexError),
+    /// A stored block cannot be read. Ending is the simplest that is right: the note is durable, and the next
+    /// start makes the index again from what can be read, asks peers for the rest, and signs nothing before
+    /// the own log is whole.
+    #[error(
+        "a stored block cannot be read; the node stops, and fetches it from peers at its next start"
+    )]
+    Damaged,
+    /// The own log was begun, but that could not be noted.
+    #[error(
+        "NEVER_BEGUN could not be removed; look at the data directory's rights and at the disk"
+    )]
+    Begun(#[source] std::io::Error),
     /// The thread could not be started.
     #[error("the commit thread could not be started")]
     Thread(#[source] std::io::Error),
@@ -117,8 +130,9 @@ impl Engine {
             directory: Arc::clone(&directory),
             pool: pool.clone(),
             genesis: config.genesis,
-            authority: config.authority,
+            authority: Arc::clone(&config.authority),
         };
+        let guard = Guard::new(&config.store, config.authority.log);
         let runtime = Handle::current();
         runtime.spawn(ticks(requests.downgrade()));
         let mut thread = CommitThread {
@@ -132,6 +146,7 @@ impl Engine {
             waiting: HashMap::new(),
             next_ticket: 0,
             handled: 0,
+            guard,
             settled: true,
             settling: Arc::default(),
         };
@@ -222,6 +237,7 @@ struct CommitThread {
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
     handled: usize,
+    guard: Guard,
     /// Whether nothing was indexed since the index was last told to write.
     settled: bool,
     settling: Arc<AtomicBool>,
@@ -238,14 +254,18 @@ impl CommitThread {
         // Also when nothing was written: peers' vertices are verified with what earlier runs stored.
         self.learn();
         while let Some(request) = inbox.blocking_recv() {
+            self.check_readable()?;
             self.handled = 0;
             self.take(request);
             self.collect(runtime, &mut inbox);
             self.commit()?;
+            self.guard.mark(&self.history, false);
+            self.guard.settle(&self.history);
             if inbox.is_empty() {
                 self.settle(runtime);
             }
         }
+        self.guard.mark(&self.history, true);
         Ok(())
     }
 
@@ -312,6 +332,9 @@ impl CommitThread {
     }
 
     fn tell(&mut self, input: Input) {
+        if let Input::Message(from, _, message) = &input {
+            self.guard.hear(*from, message);
+        }
         let actions = self.replica.handle(input, self.clock.now(), &self.history);
         for action in actions {
             self.apply(action);
@@ -350,6 +373,8 @@ impl CommitThread {
 
     /// Appends, fsyncs and indexes. The inner error is a refusal after which the node goes on.
     fn write(&mut self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
+        // Before the append: what the replica made of a block it could not read must not be signed.
+        self.check_readable()?;
         let blocks: Vec<(BlockId, &[u8])> = changes
             .blocks
             .iter()
@@ -367,6 +392,7 @@ impl CommitThread {
             }
             Err(error) => return Err(EngineError::Append(error)),
         };
+        self.guard.begun(&blocks, &self.store)?;
         let before = self.store.watermark()?;
         let count = before.as_ref().map_or(0, |mark| mark.count) + blocks.len() as u64;
         let watermark = match (blocks.last(), locations.last(), before) {
@@ -384,6 +410,13 @@ impl CommitThread {
         self.store.commit_rows(rows, &watermark)?;
         self.settled = false;
         Ok(Ok(()))
+    }
+
+    fn check_readable(&self) -> Result<(), EngineError> {
+        if self.store.ledger().is_damaged() {
+            return Err(EngineError::Damaged);
+        }
+        Ok(())
     }
 
     fn learn(&self) {

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use city_protocol::ids::BlockId;
-use city_protocol::ledger::History;
+use city_protocol::ids::{BlockId, LogId};
+use city_protocol::ledger::{History, LogRow, Rows as _};
 
-use crate::store::{Location, Store};
+use crate::store::{HighWater, Location, ReadError, Store};
 
 /// First byte of the rows that say where a block stands; the ledger's own tables begin with other letters.
 const LOCATION: u8 = b'b';
@@ -59,6 +59,23 @@ pub(super) fn location_value(at: &Location) -> Vec<u8> {
     .concat()
 }
 
+/// The own log's head as the index has it.
+#[must_use]
+pub fn own_high_water(history: &StoreHistory, log: &LogId) -> Option<HighWater> {
+    let row = (history as &dyn History).log(log)?;
+    Some(high_water_of(&row))
+}
+
+/// The head that a log's row names.
+#[must_use]
+pub const fn high_water_of(row: &LogRow) -> HighWater {
+    HighWater {
+        epoch: row.epoch,
+        seq: row.seq,
+        head: Some(row.head),
+    }
+}
+
 impl History for StoreHistory {
     fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.0
@@ -85,6 +102,12 @@ impl History for StoreHistory {
             Ok(_) => None,
             Err(error) => {
                 tracing::error!(%error, block = %id, "a stored block cannot be read");
+                if let ReadError::Damaged(at) | ReadError::Outside(at) = error {
+                    // The commit thread sees the flag, writes nothing more and ends the process.
+                    if let Err(error) = self.0.ledger().met_damage(at) {
+                        tracing::error!(%error, "the damage could not be noted");
+                    }
+                }
                 None
             }
         }

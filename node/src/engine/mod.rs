@@ -1,6 +1,6 @@
 //! The engine: the replica with everything that waits around it.
 //!
-//! `commit` the one thread that owns the replica and writes · `history` reading the store · `rebuild` folding
+//! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
 //! the log again · `verify` the full check · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
 //! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
@@ -9,7 +9,9 @@ mod bridge;
 mod clock;
 mod commit;
 mod directory;
+mod guard;
 mod history;
+mod hold;
 mod lane;
 mod pool;
 mod rebuild;
@@ -31,7 +33,8 @@ pub use bridge::{Bridge, TransportKey};
 pub use clock::{SystemClock, utc};
 pub use commit::{Engine, EngineConfig, EngineError, Outgoing};
 pub use directory::Directory;
-pub use history::StoreHistory;
+pub use history::{StoreHistory, high_water_of, own_high_water};
+pub use hold::Hold;
 pub use pool::Pool;
 pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
 pub use verify::{VerifyReport, verify_store};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::BlockId;
-use city_protocol::ledger::Changes;
+use city_protocol::ledger::{Changes, History as _};
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
 use city_protocol::vertex::{Authority, Checked, KeySource as _, SignedHeader, VerifiedVertex};
 
@@ -90,7 +90,10 @@ pub fn bring_up_to_date(
         let vertex = body
             .take()
             .filter(|body| body.id == header.header.body)
-            .and_then(|body| stored_vertex(genesis, replica, &directory, header, body.bytes));
+            .map(|body| body.bytes)
+            // A torn group may have left its body before the watermark.
+            .or_else(|| history.block(&header.header.body))
+            .and_then(|body| stored_vertex(genesis, replica, &directory, header, body));
         if let Some(vertex) = vertex {
             let authority = Arc::clone(&vertex.authority);
             directory.learn_authority(&authority);

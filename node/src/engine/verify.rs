@@ -1,11 +1,12 @@
 //! The full check of `store verify`: every hash, signature and link of the stored log, without the index.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::vertex::{Checked, KeySource as _, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{Authority, Checked, KeySource as _, SignedHeader, VerifiedVertex};
 
 use super::Directory;
 use crate::store::{Block, Position, ReadError, Store};
@@ -36,7 +37,19 @@ impl VerifyReport {
     }
 }
 
+/// A vertex whose links are looked at when all are known.
+struct Link {
+    id: BlockId,
+    log: LogId,
+    at: (u64, u64),
+    prev: BlockId,
+    parents: Vec<BlockId>,
+}
+
 /// Checks every hash, signature and link of the stored log, without the index.
+///
+/// Vertices that were fetched again stand behind what follows from them, so keys and links are looked up after
+/// everything was read, not by the order in the files.
 ///
 /// # Errors
 /// [`ReadError`] when the segments cannot be read at all.
@@ -46,32 +59,15 @@ pub fn verify_store(
     mut progress: impl FnMut(u64),
 ) -> Result<VerifyReport, ReadError> {
     let mut report = VerifyReport::default();
+    let repaired = store.ledger().repaired();
+    // First only the keys: charters and enrolments may stand behind what they sign.
     let directory = Directory::default();
-    let mut heads: HashMap<(LogId, u64), (u64, BlockId)> = Default::default();
-    let mut known: HashSet<BlockId> = Default::default();
-    let mut body: Option<Block> = None;
-    for block in store.blocks_from(Position::START) {
-        let block = match block {
-            Ok(block) => block,
-            Err(ReadError::Damaged(at)) => {
-                report.problem(format!(
-                    "segment {} is damaged at byte {}",
-                    at.segment, at.offset
-                ));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        report.blocks += 1;
-        let Ok(header) = SignedHeader::read(&block.bytes) else {
-            body = Some(block);
-            continue;
-        };
-        let h = header.header.clone();
-        let Some(body) = body.take().filter(|body| body.id == h.body) else {
-            continue;
-        };
-        let vertex = VerifiedVertex::verify(genesis, &directory, &block.bytes, body.bytes);
+    each_vertex(store, |header, body, _| {
+        learn(genesis, &directory, header, &body.bytes);
+    })?;
+    let mut links: Vec<Link> = Vec::new();
+    let (blocks, bad) = each_vertex(store, |header, body, block| {
+        let vertex = VerifiedVertex::verify(genesis, &directory, block, body.bytes);
         let vertex = match vertex {
             Ok(vertex) => vertex,
             Err(refusal) => {
@@ -80,44 +76,95 @@ pub fn verify_store(
                     header.id,
                     refusal.code()
                 ));
-                continue;
+                return;
             }
         };
-        check_links(&vertex, genesis, &heads, &known, &mut report);
-        heads.insert((h.log, h.epoch), (h.seq, header.id));
-        known.insert(header.id);
-        directory.learn_authority(&vertex.authority);
+        let h = &header.header;
+        links.push(Link {
+            id: header.id,
+            log: h.log,
+            at: (h.epoch, h.seq),
+            prev: h.prev,
+            parents: h.parents.clone(),
+        });
         check_entries(&vertex, &directory, &mut report);
         report.vertices += 1;
         if report.vertices.is_multiple_of(100) {
             progress(report.vertices);
         }
+    })?;
+    report.blocks = blocks;
+    for at in bad.iter().filter(|at| !repaired.contains(at)) {
+        report.problem(format!(
+            "segment {} is damaged at byte {}",
+            at.segment, at.offset
+        ));
     }
+    check_links(&links, genesis, &mut report);
     Ok(report)
 }
 
-fn check_links(
-    vertex: &VerifiedVertex,
-    genesis: &Genesis,
-    heads: &HashMap<(LogId, u64), (u64, BlockId)>,
-    known: &HashSet<BlockId>,
-    report: &mut VerifyReport,
-) {
-    let h = &vertex.header.header;
-    let expected = heads
-        .get(&(h.log, h.epoch))
-        .map_or((1, genesis.network()), |(seq, id)| (seq + 1, *id));
-    if (h.seq, h.prev) != expected {
-        report.problem(format!(
-            "vertex {} does not follow the head of its log",
-            vertex.id()
-        ));
+/// Walks header after header with the body that stands before it; gives the number of blocks, and the places that
+/// cannot be read.
+fn each_vertex(
+    store: &Store,
+    mut look: impl FnMut(&SignedHeader, Block, &[u8]),
+) -> Result<(u64, Vec<Position>), ReadError> {
+    let (mut blocks, mut bad) = (0, Vec::new());
+    let mut body: Option<Block> = None;
+    for block in store.blocks_from(Position::START) {
+        let block = match block {
+            Ok(block) => block,
+            Err(ReadError::Damaged(at)) => {
+                bad.push(at);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        blocks += 1;
+        let Ok(header) = SignedHeader::read(&block.bytes) else {
+            body = Some(block);
+            continue;
+        };
+        if let Some(body) = body.take().filter(|body| body.id == header.header.body) {
+            look(&header, body, &block.bytes);
+        }
     }
-    if let Some(parent) = h.parents.iter().find(|parent| !known.contains(parent)) {
-        report.problem(format!(
-            "vertex {}: parent {parent} is not stored before it",
-            vertex.id()
-        ));
+    Ok((blocks, bad))
+}
+
+/// Learns the keys that a vertex brings. Each proves itself: a charter by the log's id, a certificate by its chain.
+fn learn(genesis: &Genesis, directory: &Directory, header: &SignedHeader, body: &[u8]) {
+    let Ok(entries) = city_protocol::vertex::decode_body(body) else {
+        return;
+    };
+    let charter = entries.first().map(|entry| &entry.body);
+    let charter = charter.filter(|_| header.header.seq == 1);
+    if let Some(Ok(authority)) = charter.map(|charter| Authority::from_charter(genesis, charter)) {
+        directory.learn_authority(&Arc::new(authority));
+    }
+    directory.learn_enrolments(&entries);
+}
+
+fn check_links(links: &[Link], genesis: &Genesis, report: &mut VerifyReport) {
+    let known: HashMap<BlockId, &Link> = links.iter().map(|link| (link.id, link)).collect();
+    let mut positions: HashMap<(LogId, (u64, u64)), BlockId> = HashMap::new();
+    for link in links {
+        let (epoch, seq) = link.at;
+        let follows = match known.get(&link.prev) {
+            Some(prev) => prev.log == link.log && (prev.at.0, prev.at.1 + 1) == (epoch, seq),
+            None => (seq, link.prev) == (1, genesis.network()),
+        };
+        let first = *positions.entry((link.log, link.at)).or_insert(link.id);
+        if !follows || first != link.id {
+            report.problem(format!(
+                "vertex {} does not follow the head of its log",
+                link.id
+            ));
+        }
+        if let Some(parent) = link.parents.iter().find(|id| !known.contains_key(id)) {
+            report.problem(format!("vertex {}: parent {parent} is not stored", link.id));
+        }
     }
 }
 
@@ -134,6 +181,7 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
         }
     };
     report.entries += entries.len() as u64;
+    // Again, because the keys of people that are kept are bounded.
     directory.learn_enrolments(entries);
     for (i, entry) in entries.iter().enumerate() {
         for (sig, known) in entry.sig.iter().zip(&vertex.checked[i]) {

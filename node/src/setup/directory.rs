@@ -106,6 +106,12 @@ impl DataDir {
         self.0.join("boundary.cbor")
     }
 
+    /// `NEVER_BEGUN`, there until the own log has its first vertex.
+    #[must_use]
+    pub fn never_begun(&self) -> PathBuf {
+        self.0.join(crate::store::NEVER_BEGUN)
+    }
+
     /// `ledger/`, the segments of the log. The store makes it.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {

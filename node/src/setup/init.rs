@@ -150,6 +150,11 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         .map_err(|refusal| InitError::Charter { refusal })?;
     write_public(&draft.charter(), &charter)?;
     write_config(&draft, &config)?;
+    // Only where this stands may a node without a ledger begin its log.
+    write_public(
+        &draft.never_begun(),
+        b"The log of this node has never begun. The node removes this file; never restore it.\n",
+    )?;
 
     // What was written is read as the daemon will read it.
     Config::load_with(&draft.config(), &Overrides::none())?;

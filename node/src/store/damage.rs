@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::blocks::Position;
 use super::files::{self, Files};
@@ -13,6 +14,10 @@ use super::segments::SegmentLog;
 
 /// The note that valid blocks stood behind a bad one. It stays until the lost blocks were fetched.
 const DAMAGE_NOTE: &str = "DAMAGED";
+/// Bad places that do not matter any more.
+const REPAIRED: &str = "REPAIRED";
+/// The most of them that are kept: a disk with more is to be replaced.
+const MAX_REPAIRED: usize = 4096;
 
 /// A bad place with valid blocks behind it, or a missing segment (offset 0).
 ///
@@ -33,6 +38,50 @@ impl SegmentLog {
             path: self.dir.clone(),
             source,
         })
+    }
+
+    /// Notes damage that was met while the node runs, and raises [`Self::is_damaged`].
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; the flag is raised all the same.
+    pub fn met_damage(&self, at: Position) -> Result<(), LogError> {
+        self.damaged.store(true, Ordering::Release);
+        self.note_damage(at)
+    }
+
+    /// Keeps the bad places whose blocks are all in the log again, elsewhere: they stay bad for ever.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn note_repaired(&self, places: &[Position]) -> Result<(), LogError> {
+        let line = |at: &Position| format!("{} {}\n", at.segment, at.offset);
+        let text: String = places.iter().take(MAX_REPAIRED).map(line).collect();
+        files::put(&*self.files, &self.dir, REPAIRED, text.as_bytes()).map_err(|source| {
+            LogError::Io {
+                path: self.dir.clone(),
+                source,
+            }
+        })
+    }
+
+    /// The bad places that [`Self::note_repaired`] kept; none if they cannot be read.
+    #[must_use]
+    pub fn repaired(&self) -> Vec<Position> {
+        let path = self.dir.join(REPAIRED);
+        let Ok(text) = files::take(&*self.files, &path, MAX_REPAIRED * 32) else {
+            return Vec::new();
+        };
+        let place = |line: &str| {
+            let (segment, offset) = line.split_once(' ')?;
+            Some(Position {
+                segment: segment.parse().ok()?,
+                offset: offset.parse().ok()?,
+            })
+        };
+        String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(place)
+            .collect()
     }
 
     /// Takes the note away: the lost blocks were fetched, or an operator decided.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::files::Files;
 use super::marks::{Left, Marks};
+use super::notes;
 use super::recover::{FoundLog, LogError};
 use super::watermark::{RebuildReason, WATERMARK_LEN, Watermark};
 
@@ -98,7 +99,7 @@ impl Index {
         files: Arc<dyn Files>,
         dir: &Path,
         boot: &str,
-        log: &FoundLog,
+        (log, keep_row): (&FoundLog, Option<Vec<u8>>),
     ) -> Result<(Self, Option<Watermark>, Option<RebuildReason>), IndexError> {
         let io = |source| IndexError::Io {
             path: dir.to_owned(),
@@ -121,7 +122,14 @@ impl Index {
         if reason.is_none() {
             match open_sled(&place).and_then(|db| Ok((read_watermark(&db)?, db))) {
                 Ok((Some(mark), db)) if log.holds(&mark)? => found = Some((mark, db)),
-                Ok((Some(mark), _)) => reason = Some(RebuildReason::NotOfThisLog(mark)),
+                Ok((Some(mark), db)) => {
+                    // Before it is set aside: what it knew is the only witness of what was lost.
+                    let kept = keep_row.and_then(|key| db.get(key).ok().flatten());
+                    if let Some(row) = kept {
+                        notes::keep_row(&*files, dir, &row).map_err(io)?;
+                    }
+                    reason = Some(RebuildReason::NotOfThisLog(mark));
+                }
                 Ok((None, _)) | Err(_) => reason = Some(RebuildReason::Unreadable),
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
 //! walking · `recover`, `copy`, `damage` opening after a crash · `index` rows in sled · `watermark`, `marks`
-//! whether they are believed · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
+//! whether they are believed · `notes` how far the own log ever was · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
 //! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send.
 
 pub mod blocks;
@@ -12,6 +12,7 @@ pub mod damage;
 pub mod files;
 pub mod index;
 pub mod marks;
+pub mod notes;
 pub mod recover;
 pub mod segments;
 pub mod side;
@@ -28,6 +29,7 @@ pub use blocks::{Block, Blocks, Location, Position, ReadError};
 pub use damage::Damage;
 pub use files::{FileHandle, Files, OsFiles};
 pub use index::{IndexError, Rows};
+pub use notes::{HighWater, NEVER_BEGUN, Notes};
 pub use recover::{LogError, Recovery};
 pub use segments::{AppendError, Limits, SegmentLog};
 pub use side::{SideError, SideLog};
@@ -52,6 +54,8 @@ pub struct StoreOptions {
     pub limits: Limits,
     /// The machine's boot id; see [`marks::boot_id`].
     pub boot_id: String,
+    /// A row that is kept when an index knew more than the log; see [`Notes::kept_row`].
+    pub keep_row: Option<Vec<u8>>,
 }
 
 impl StoreOptions {
@@ -64,6 +68,7 @@ impl StoreOptions {
             files: Arc::new(OsFiles),
             limits: Limits::default(),
             boot_id: marks::boot_id().unwrap_or_else(|_| unknown()),
+            keep_row: None,
         }
     }
 }
@@ -125,6 +130,7 @@ pub struct Store {
     ledger: SegmentLog,
     trust: SideLog,
     index: Index,
+    notes: Notes,
     // Last, so that the lock is given up after everything else.
     _lock: File,
 }
@@ -145,6 +151,7 @@ impl Store {
             files,
             limits,
             boot_id,
+            keep_row,
         } = options;
         let directory = |source| StoreError::Directory {
             dir: dir.to_owned(),
@@ -159,7 +166,8 @@ impl Store {
         // The names `ledger` and `trust` themselves.
         files.sync_dir(dir).map_err(directory)?;
         let empty = found.is_empty()?;
-        let (index, mark, reason) = Index::open(files, dir, &boot_id, &found)?;
+        let (index, mark, reason) =
+            Index::open(Arc::clone(&files), dir, &boot_id, (&found, keep_row))?;
         let (ledger, recovery) = found.recover(mark.map(|mark| mark.position))?;
         let outcome = match (mark, reason) {
             (Some(mark), _) if has_blocks_from(&ledger, mark.position) => {
@@ -180,6 +188,7 @@ impl Store {
             ledger,
             trust,
             index,
+            notes: Notes::new(files, dir),
             _lock: lock,
         };
         Ok((store, report))
@@ -258,6 +267,20 @@ impl Store {
     #[must_use]
     pub fn ledger(&self) -> &SegmentLog {
         &self.ledger
+    }
+
+    /// What is remembered of the own log beside the log.
+    #[must_use]
+    pub const fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
+    /// Whether there is room for the ledger to grow.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn has_room(&self) -> io::Result<bool> {
+        self.ledger.has_room()
     }
 
     /// The trust log.

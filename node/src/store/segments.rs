@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use city_protocol::ids::BlockId;
@@ -85,6 +86,8 @@ pub struct SegmentLog {
     /// The durable end: readers see nothing behind it.
     end: RwLock<Position>,
     open: Mutex<HashMap<u32, Arc<dyn FileHandle>>>,
+    /// Damage was noted in this run.
+    pub(super) damaged: AtomicBool,
 }
 
 struct Writer {
@@ -122,6 +125,7 @@ impl SegmentLog {
             writer: Mutex::new(writer),
             end: RwLock::new(end),
             open: Mutex::default(),
+            damaged: AtomicBool::new(false),
         }
     }
 
@@ -241,6 +245,18 @@ impl SegmentLog {
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().expect("no holder panics")
+    }
+
+    /// Whether the smallest group would find room beside the reserve.
+    pub(super) fn has_room(&self) -> io::Result<bool> {
+        let free = self.files.free_space(&self.dir)?;
+        Ok(free > self.limits.space_reserve)
+    }
+
+    /// Whether damage was met since this log was opened; see [`Self::met_damage`].
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     fn check_room(&self, needed: u64) -> Result<(), AppendError> {

@@ -248,6 +248,7 @@ impl Founded {
             engine: engine.handle().clone(),
             antenna,
             net: None,
+            hold: None,
             clock,
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),

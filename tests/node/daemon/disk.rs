@@ -59,7 +59,7 @@ async fn a_full_disk_refuses_and_recovers() {
         }
         let status = node.status().await;
         assert!(
-            !status.store.failed && status.sequencing,
+            !status.store.failed && !status.sequencing,
             "{status:#?}\n{}",
             node.log()
         );

@@ -19,6 +19,7 @@ use super::{Dice, block, genesis, walk, with_id};
 
 fn options(files: Arc<dyn Files>, boot: &str) -> StoreOptions {
     StoreOptions {
+        keep_row: None,
         files,
         limits: Limits {
             segment_target: 2_000,

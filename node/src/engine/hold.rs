@@ -1,0 +1,62 @@
+//! Why a node does not sequence, and what to do about it: stable codes with words for operators.
+
+/// Why nothing is booked here at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Blocks of the own log cannot be read.
+    Damaged,
+    /// The own log is shorter than it was, or another one.
+    Lost,
+    /// The ledger is gone, or was and is not known to be whole again.
+    Gone,
+    /// The own log was convicted of a fault.
+    Frozen,
+    /// The time is not known.
+    Clock,
+    /// The disk is full, or nearly.
+    DiskFull,
+    /// A write failed so that nothing more is written.
+    Failed,
+}
+
+impl Hold {
+    /// Stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Lost => "lost",
+            Self::Gone => "gone",
+            Self::Frozen => "frozen",
+            Self::Clock => "clock",
+            Self::DiskFull => "disk-full",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Damaged => {
+                "blocks of the own log cannot be read: look at the disk, let the node fetch them from a peer \
+                 or restore the ledger directory, then restart the node"
+            }
+            Self::Lost => {
+                "the own log is shorter than it was: let the node fetch it from a peer or restore the ledger \
+                 directory, then restart the node"
+            }
+            Self::Gone => {
+                "the ledger is gone: connect a peer that follows this log, wait until the own log was \
+                 fetched, then restart the node; if no vertex of this log ever left this machine, remove \
+                 GONE and make NEVER_BEGUN in the data directory"
+            }
+            Self::Frozen => "the own log was convicted of a fault: the officers begin a new epoch",
+            Self::Clock => {
+                "the time is not known: wait for NTP, or set clock.trust_system where the system's clock is right"
+            }
+            Self::DiskFull => "free space on the disk or enlarge the file system",
+            Self::Failed => "writing failed: look at the disk and restart the node",
+        }
+    }
+}
