@@ -97,8 +97,12 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds while they are few, then seconds.
 fn seconds(ms: u64) -> String {
-    format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        _ => format!("{}.{:02} s", ms / 1000, ms % 1000 / 10),
+    }
 }
 
 impl Report {

@@ -14,6 +14,24 @@ use crate::json;
 use crate::refusal::Refusal;
 use crate::region::Region;
 
+/// The fields that stand in every person's body, as [`Common`].
+macro_rules! common_fields {
+    () => {
+        fn common(&self) -> Common {
+            Common {
+                version: self.version,
+                kind: self.kind,
+                network: self.network,
+                alg: self.alg,
+                key: self.key,
+                home: self.home,
+                sequence: self.sequence,
+                created_at: self.created_at,
+            }
+        }
+    };
+}
+
 /// Opens an account: both public keys and the client certificate's fingerprint. Sequence 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,18 +85,7 @@ impl PersonBody for Enrol {
     const KIND: Kind = Kind::Enrol;
     const TAG: DomainTag = TAG_ENROL;
 
-    fn common(&self) -> Common {
-        Common {
-            version: self.version,
-            kind: self.kind,
-            network: self.network,
-            alg: self.alg,
-            key: self.key,
-            home: self.home,
-            sequence: self.sequence,
-            created_at: self.created_at,
-        }
-    }
+    common_fields!();
 
     fn check(&self) -> Result<(), Refusal> {
         KemPublicKey::new(self.kem_alg, &self.kem_key)?;
@@ -226,18 +233,7 @@ impl PersonBody for Transfer {
     const KIND: Kind = Kind::Transfer;
     const TAG: DomainTag = TAG_TRANSFER;
 
-    fn common(&self) -> Common {
-        Common {
-            version: self.version,
-            kind: self.kind,
-            network: self.network,
-            alg: self.alg,
-            key: self.key,
-            home: self.home,
-            sequence: self.sequence,
-            created_at: self.created_at,
-        }
-    }
+    common_fields!();
 
     fn check(&self) -> Result<(), Refusal> {
         self.amount.positive()?;
@@ -295,18 +291,7 @@ impl PersonBody for Accept {
     const KIND: Kind = Kind::Accept;
     const TAG: DomainTag = TAG_ACCEPT;
 
-    fn common(&self) -> Common {
-        Common {
-            version: self.version,
-            kind: self.kind,
-            network: self.network,
-            alg: self.alg,
-            key: self.key,
-            home: self.home,
-            sequence: self.sequence,
-            created_at: self.created_at,
-        }
-    }
+    common_fields!();
 
     fn check(&self) -> Result<(), Refusal> {
         self.amount.positive()?;
