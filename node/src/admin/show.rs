@@ -137,7 +137,8 @@ fn log(head: &Head) -> String {
         1 => String::new(),
         epoch => format!(", epoch {epoch}"),
     };
-    format!("{who}  {} vertices{epoch}{forked}", head.seq)
+    let vertices = if head.seq == 1 { "vertex" } else { "vertices" };
+    format!("{who}  {} {vertices}{epoch}{forked}", head.seq)
 }
 
 fn local(time: Timestamp, zone: &TimeZone) -> String {
