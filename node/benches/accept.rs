@@ -126,6 +126,7 @@ impl Bench {
             replica,
             store: Arc::new(store),
             clock: SystemClock::new(true, Timestamp(0)),
+            peers: 0,
             outgoing,
         })
         .expect("an engine");

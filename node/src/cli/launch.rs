@@ -101,10 +101,16 @@ struct Verified {
 fn verify(place: &PlaceArgs, json: bool) -> Outcome {
     let (data, _, identity) = read(place)?;
     let bar = counter("vertices verified");
-    let store = daemon::open_for_reading(&data, &identity)?;
-    let found = verify_store(&store, &identity.genesis, |done| bar.set_position(done))?;
+    let (store, damage) = daemon::open_for_reading(&data, &identity)?;
+    let mut found = verify_store(&store, &identity.genesis, |done| bar.set_position(done))?;
     bar.finish_and_clear();
     store.close()?;
+    if let Some(damage) = damage {
+        let (segment, offset) = (damage.at.segment, damage.at.offset);
+        found.problems.push(format!(
+            "segment {segment} was found damaged at byte {offset} (noted in ledger/DAMAGED): blocks may be missing"
+        ));
+    }
     let page = Verified {
         schema: SCHEMA,
         ok: found.problems.is_empty(),

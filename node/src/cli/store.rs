@@ -29,7 +29,7 @@ Exit code 4: something does not hold; the answer says what and where.")]
         #[arg(long)]
         json: bool,
     },
-    /// Build the index again from the ledger; the old one is moved aside.
+    /// Build the index again from the ledger; the old one is removed.
     #[command(after_help = "\
 Example:
   city-node store rebuild --data-dir data")]

@@ -139,6 +139,7 @@ pub async fn serve(
         replica,
         store: Arc::clone(&store),
         clock,
+        peers: config.network.peers.len(),
         outgoing,
     })?;
 

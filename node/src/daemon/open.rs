@@ -20,8 +20,8 @@ use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
 use crate::setup::{DataDir, Identity};
 use crate::store::{
-    AppendError, IndexError, OpenOutcome, OpenReport, ReadError, SideError, Store, StoreError,
-    StoreOptions, Watermark,
+    AppendError, Damage, IndexError, OpenOutcome, OpenReport, ReadError, SideError, Store,
+    StoreError, StoreOptions, Watermark,
 };
 use crate::trust::{self, TrustError};
 
@@ -84,7 +84,7 @@ pub enum OpenError {
         why: String,
     },
     /// The index could not be set aside.
-    #[error("{path}: the index could not be set aside ({source}); look at the directory's rights")]
+    #[error("{path}: the index could not be removed ({source}); look at the directory's rights")]
     Aside {
         /// The index directory.
         path: String,
@@ -262,13 +262,18 @@ fn fold(
     )?)
 }
 
-/// Opens the store of a node that is not running, for looking at it.
+/// Opens the store of a node that is not running, for looking at it; says where its ledger is known to be
+/// damaged.
 ///
 /// # Errors
 /// [`OpenError::Store`].
-pub fn open_for_reading(dir: &DataDir, identity: &Identity) -> Result<Store, OpenError> {
+pub fn open_for_reading(
+    dir: &DataDir,
+    identity: &Identity,
+) -> Result<(Store, Option<Damage>), OpenError> {
     // Nothing is appended; a full disk is no reason not to look.
-    Ok(open_kept(dir, identity, 0)?.0)
+    let (store, report) = open_kept(dir, identity, 0)?;
+    Ok((store, report.ledger.damage))
 }
 
 /// Sets the index aside, so that the next opening makes it again. Refused while the node runs.
@@ -276,7 +281,7 @@ pub fn open_for_reading(dir: &DataDir, identity: &Identity) -> Result<Store, Ope
 /// # Errors
 /// [`OpenError`].
 pub fn set_index_aside(dir: &DataDir, identity: &Identity) -> Result<(), OpenError> {
-    let store = open_for_reading(dir, identity)?;
+    let (store, _) = open_for_reading(dir, identity)?;
     rollback::remember(&store, &identity.authority.log)?;
     store.close()?;
     remove_index(dir)

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use city_protocol::ids::LogId;
-use city_protocol::ledger::{History, LogRow, Rows as _, Table, key, read_row};
+use city_protocol::ledger::{History, LogRow, Rows as _, Table, key, try_read_row};
 use city_protocol::vertex::SignedHeader;
 
 use super::open::OpenError;
@@ -32,7 +32,8 @@ pub(super) fn remember(store: &Store, log: &LogId) -> Result<(), OpenError> {
 }
 
 fn raise(store: &Store, row: Option<Vec<u8>>) -> Result<(), OpenError> {
-    match row.map(|row| read_row::<LogRow>(&row)) {
+    // A row that cannot be read is no witness.
+    match row.and_then(|row| try_read_row::<LogRow>(&row)) {
         Some(row) => store
             .notes()
             .raise(&high_water_of(&row))
@@ -74,9 +75,15 @@ pub(super) fn judge(
         if let Some(at) = bad.first() {
             ledger.note_damage(*at).map_err(StoreError::Log)?;
         }
+        let readable = mark.is_some_and(|mark| mark.head.is_some());
         return Ok(Some(match (damaged, row) {
             (true, _) => Hold::Damaged,
-            (false, None) => Hold::Gone,
+            (false, None) => {
+                // The mark may be a moment behind: only peers can tell when all of it is here again.
+                notes.note_gone().map_err(OpenError::Notes)?;
+                Hold::Gone
+            }
+            (false, Some(_)) if !readable => Hold::Mark,
             (false, Some(_)) => Hold::Lost,
         }));
     }

@@ -17,8 +17,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
-use report::{Report, Teller};
+use report::{Report, Teller, say};
 use story::Stage;
+
+/// Name of the file with the transfer's receipt, beside the data directories.
+const RECEIPT: &str = "transfer.receipt";
 
 /// What the command line asks of the demo.
 #[derive(Clone, Debug, Default)]
@@ -73,23 +76,24 @@ pub async fn run(options: DemoOptions) -> Result<bool> {
         Ok(told) => told,
         Err(error) => {
             if options.json {
-                println!("{}", Report::failed(&error, &teller));
+                say(&Report::failed(&error, &teller).to_string());
             }
             return Err(error);
         }
     };
     cleared.context("a node did not stop as it should")?;
     if options.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say(&serde_json::to_string(&report)?);
     } else {
-        println!("{}", report.table(&people));
-        println!("told in {:.1} s", teller.elapsed().as_secs_f64());
+        say(&report.table(&people));
+        say(&format!("told in {:.1} s", teller.elapsed().as_secs_f64()));
         if let Some(keep) = &options.keep {
-            println!(
-                "data kept in {} — try: city-node store verify --data-dir {}",
-                keep.display(),
-                keep.join(stage.first_directory()).display()
-            );
+            let (keep, first) = (keep.display(), stage.first_directory().to_owned());
+            say(&format!(
+                "data kept in {keep} — try:\n  \
+                 city-node store verify --data-dir {keep}/{first}\n  \
+                 city-node tx verify-receipt {keep}/{RECEIPT} --genesis {keep}/{first}/network/genesis.cbor"
+            ));
         }
     }
     Ok(report.ok)

@@ -110,6 +110,9 @@ fn check_receipt(teller: &mut Teller, stage: &Stage, bytes: &[u8]) -> Result<()>
     let begun = Instant::now();
     let genesis = std::fs::read(stage.cast[2].data.genesis()).context("the genesis record")?;
     let genesis = Genesis::read(&genesis).context("the genesis record")?;
+    let file = stage.root().join(super::RECEIPT);
+    std::fs::write(&file, bytes)
+        .with_context(|| format!("{} cannot be written", file.display()))?;
     let verified = Receipt::read(bytes)?
         .verify(&genesis)
         .context("the receipt does not hold")?;

@@ -51,6 +51,12 @@ pub(super) struct Report {
     pub(super) refusal: Option<RefusalReport>,
 }
 
+/// Prints a line. A reader that goes away (`| head`) does not end the story: everything still stops in order.
+pub(super) fn say(line: &str) {
+    use std::io::Write as _;
+    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
+}
+
 /// The teller: prints the story as it happens, unless only JSON is wanted.
 pub(super) struct Teller {
     quiet: bool,
@@ -70,7 +76,7 @@ impl Teller {
     /// A line of the story.
     pub(super) fn say(&self, line: &str) {
         if !self.quiet {
-            println!("{line}");
+            say(line);
         }
     }
 

@@ -239,6 +239,12 @@ impl Stage {
         }
     }
 
+    /// Where all data directories stand.
+    pub(super) fn root(&self) -> &Path {
+        let first = self.cast.first().and_then(|city| city.data.path().parent());
+        first.unwrap_or(Path::new("."))
+    }
+
     /// Name of the first municipality's data directory.
     pub(super) fn first_directory(&self) -> &str {
         self.cast

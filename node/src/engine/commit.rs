@@ -73,6 +73,8 @@ pub struct EngineConfig {
     pub store: Arc<Store>,
     /// The clock.
     pub clock: SystemClock,
+    /// How many peers the whitelist has.
+    pub peers: usize,
     /// Where outgoing messages go. Without a bound, so that this thread never waits for the network, which
     /// waits for it; the bridge empties it at once into outboxes that have one.
     pub outgoing: mpsc::UnboundedSender<Outgoing>,
@@ -132,7 +134,7 @@ impl Engine {
             genesis: config.genesis,
             authority: Arc::clone(&config.authority),
         };
-        let guard = Guard::new(&config.store, config.authority.log);
+        let guard = Guard::new(&config.store, config.authority.log, config.peers);
         let runtime = Handle::current();
         runtime.spawn(ticks(requests.downgrade()));
         let mut thread = CommitThread {

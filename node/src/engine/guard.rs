@@ -23,6 +23,8 @@ pub(super) struct Guard {
     log: LogId,
     never_begun: bool,
     gone: bool,
+    /// How many peers the whitelist has: all are heard before a ledger that was gone counts as whole.
+    peers: usize,
     /// What peers say they have of the own log, while the ledger counts as gone.
     claims: BTreeMap<PeerId, FrontierEntry>,
     marked: Option<HighWater>,
@@ -30,13 +32,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(store: &Arc<Store>, log: LogId) -> Self {
+    pub(super) fn new(store: &Arc<Store>, log: LogId, peers: usize) -> Self {
         let notes = store.notes();
         Self {
             log,
             // If it cannot be read, removing it is tried, and what is gone stays gone.
             never_begun: notes.never_begun().unwrap_or(true),
             gone: notes.is_gone().unwrap_or(true),
+            peers,
             claims: BTreeMap::new(),
             marked: notes.high_water().ok().flatten(),
             marked_at: Instant::now(),
@@ -90,9 +93,10 @@ impl Guard {
         }
     }
 
-    /// A ledger that was gone is whole again when the newest that peers have of the own log is what is here.
+    /// A ledger that was gone is whole again when every whitelisted peer was heard, and the newest that they
+    /// have of the own log is what is here. One alone may itself be behind.
     pub(super) fn settle(&mut self, history: &StoreHistory) {
-        if !self.gone || self.claims.is_empty() {
+        if !self.gone || self.claims.is_empty() || self.claims.len() < self.peers {
             return;
         }
         let Some(row) = (history as &dyn History).log(&self.log) else {

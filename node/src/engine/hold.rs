@@ -7,6 +7,8 @@ pub enum Hold {
     Damaged,
     /// The own log is shorter than it was, or another one.
     Lost,
+    /// The high-water mark cannot be read.
+    Mark,
     /// The ledger is gone, or was and is not known to be whole again.
     Gone,
     /// The own log was convicted of a fault.
@@ -26,6 +28,7 @@ impl Hold {
         match self {
             Self::Damaged => "damaged",
             Self::Lost => "lost",
+            Self::Mark => "mark-unreadable",
             Self::Gone => "gone",
             Self::Frozen => "frozen",
             Self::Clock => "clock",
@@ -46,10 +49,15 @@ impl Hold {
                 "the own log is shorter than it was: let the node fetch it from a peer or restore the ledger \
                  directory, then restart the node"
             }
+            Self::Mark => {
+                "HIGHWATER in the data directory cannot be read: compare this log's head with what peers \
+                 show, remove HIGHWATER if it is the same, then restart the node"
+            }
             Self::Gone => {
-                "the ledger is gone: connect a peer that follows this log, wait until the own log was \
-                 fetched, then restart the node; if no vertex of this log ever left this machine, remove \
-                 GONE and make NEVER_BEGUN in the data directory"
+                "the ledger is gone: connect every whitelisted peer, wait until all have nothing newer of the \
+                 own log (GONE then goes), and restart the node; if a peer is gone for good, remove GONE when \
+                 the others agree; if no vertex of this log ever left this machine, remove GONE and HIGHWATER \
+                 and make an empty NEVER_BEGUN in the data directory"
             }
             Self::Frozen => "the own log was convicted of a fault: the officers begin a new epoch",
             Self::Clock => {

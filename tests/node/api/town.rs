@@ -198,6 +198,7 @@ impl Founded {
             replica,
             store,
             clock,
+            peers: 0,
             outgoing,
         })
         .unwrap();

@@ -114,6 +114,7 @@ async fn after_a_failed_fsync_the_engine_ends_and_says_why() {
     let clock = SystemClock::new(true, Timestamp(0));
     let (outgoing, _nobody) = tokio::sync::mpsc::unbounded_channel();
     let mut engine = Engine::start(EngineConfig {
+        peers: 0,
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
         replica: Replica::new(ReplicaConfig {

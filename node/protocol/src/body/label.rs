@@ -55,7 +55,14 @@ mod tests {
             assert_eq!(Label::new(good).unwrap().as_str(), good);
         }
         let long = "x".repeat(257);
-        for bad in ["", "a\nb", "a\u{7f}", "\u{202e}00.1", "a\u{2066}b", long.as_str()] {
+        for bad in [
+            "",
+            "a\nb",
+            "a\u{7f}",
+            "\u{202e}00.1",
+            "a\u{2066}b",
+            long.as_str(),
+        ] {
             assert_eq!(Label::new(bad), Err(Refusal::BadField), "{bad:?}");
         }
     }

@@ -18,7 +18,7 @@ pub use rows::{
     AccountRow, FaultRow, Frozen, IncomingRow, LogRow, Table, Totals, TransferRow, TransferState,
     VertexRow, key,
 };
-pub use view::{Changes, History, Layers, Rows, read_row};
+pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};
 
 /// How long a receiver may accept: 180 days after the transfer's vertex, in milliseconds.
 pub const ACCEPT_DEADLINE_MS: u64 = 180 * 24 * 60 * 60 * 1000;

@@ -95,6 +95,12 @@ pub fn read_row<T: DeserializeOwned>(bytes: &[u8]) -> T {
     read(bytes).expect("the index holds what this software wrote")
 }
 
+/// Reads a row that may have come from elsewhere than the index.
+#[must_use]
+pub fn try_read_row<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    read(bytes).ok()
+}
+
 /// Typed reading. Rows are this software's own writing; one that does not read is a damaged index,
 /// which the release build answers by aborting, and the next start by rebuilding.
 pub trait Rows {
