@@ -368,3 +368,34 @@ async fn a_full_disk_does_not_prevent_a_start() {
         node.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_that_cannot_be_read_is_named_and_its_remedy_works() {
+    let root = directory();
+    let city = alone(root.path(), root.path().join("d"));
+    let seq = lived(&city).await;
+    fs::write(city.data.path().join("HIGHWATER"), "garbled").unwrap();
+    check_held(&city, "mark-unreadable").await;
+    fs::remove_file(city.data.path().join("HIGHWATER")).unwrap();
+    check_books(&city, seq).await;
+}
+
+/// No vertex of this log ever left this machine: its operator says so in the way that `status` tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_is_gone_for_good_begins_again_by_the_remedy_that_is_told() {
+    let root = directory();
+    let city = alone(root.path(), root.path().join("d"));
+    lived(&city).await;
+    for gone in [city.data.ledger(), city.data.index()] {
+        fs::remove_dir_all(gone).unwrap();
+    }
+    check_held(&city, "gone").await;
+    check_held(&city, "gone").await;
+    for note in ["GONE", "HIGHWATER"] {
+        fs::remove_file(city.data.path().join(note)).unwrap();
+    }
+    fs::write(city.data.path().join("NEVER_BEGUN"), "").unwrap();
+    let node = city.ready().await;
+    assert_eq!(why(&node.status().await), None, "{}", node.log());
+    node.stop().await;
+}
