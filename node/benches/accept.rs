@@ -33,9 +33,9 @@ use city_protocol::stage::{Draft, Signed, SignedGrant, Submission};
 use city_protocol::vertex::EntrySignature;
 
 /// Senders that work at once.
-const SENDERS: usize = 128;
+const SENDERS: usize = 512;
 /// Transfers of each: together they stay below the proofs of place that a node holds.
-const EACH: usize = 24;
+const EACH: usize = 6;
 /// Transfers sent one at a time for the acknowledgement.
 const ALONE: usize = 200;
 /// Runs, of which the median counts.
