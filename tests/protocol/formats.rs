@@ -8,7 +8,7 @@ use city_protocol::codec;
 use city_protocol::crypto::{DomainTag, TAG_CHARTER, TAG_GRANT, TAG_VERTEX};
 use city_protocol::ids::{Digest, sha256};
 use city_protocol::refusal::Refusal;
-use city_protocol::replica::{BookedEntry, body_hash};
+use city_protocol::replica::BookedEntry;
 use city_protocol::sync::{FrontierEntry, Message, Want, frontier_hash};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, encode_body};
 use data_encoding::HEXLOWER;
@@ -184,7 +184,7 @@ fn examples() -> String {
     page.line("body block id", header.header.body);
     for (i, entry) in entries.iter().enumerate() {
         page.line(&format!("entry {i}, kind"), entry.kind);
-        page.line("H(body)", body_hash(&entry.body));
+        page.line("H(body)", Digest::of(&[&entry.body]));
         page.line("H(sig)", Digest::of(&[&codec::encode(&entry.sig)]));
         page.line("booked", HEXLOWER.encode(&codec::encode(&entry.booked)));
         page.line("H(booked)", Digest::of(&[&codec::encode(&entry.booked)]));

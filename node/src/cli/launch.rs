@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, Outcome};
+use super::output;
 use super::run::{DemoArgs, Located, PlaceArgs, RunArgs, StatusArgs};
 use super::store::{StoreArgs, StoreVerb};
 use crate::admin::show;
@@ -18,9 +19,6 @@ use crate::daemon::{self, Opened};
 use crate::demo::{self, DemoOptions};
 use crate::engine::verify_store;
 use crate::setup::{Identity, load_identity};
-
-/// Version of the JSON objects that these commands print.
-const SCHEMA: u32 = 1;
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
@@ -70,7 +68,7 @@ pub(super) fn status(args: &StatusArgs) -> Outcome {
     let socket = located.data.admin_socket();
     match runtime()?.block_on(show::status(&socket, args.json)) {
         Ok(text) => {
-            println!("{text}");
+            output::text(&format!("{text}\n"))?;
             Ok(Exit::Ok)
         }
         Err(error @ ClientError::NotRunning { .. }) => Err(Failure::new(Exit::NotRunning, error)),
@@ -86,18 +84,6 @@ pub(super) fn store(args: &StoreArgs) -> Outcome {
     }
 }
 
-/// What `store verify --json` prints.
-#[derive(Serialize)]
-struct Verified {
-    schema: u32,
-    ok: bool,
-    blocks: u64,
-    vertices: u64,
-    entries: u64,
-    signatures: u64,
-    problems: Vec<String>,
-}
-
 fn verify(place: &PlaceArgs, json: bool) -> Outcome {
     let (data, _, identity) = read(place)?;
     let bar = counter("vertices verified");
@@ -111,44 +97,29 @@ fn verify(place: &PlaceArgs, json: bool) -> Outcome {
             "segment {segment} was found damaged at byte {offset} (noted in ledger/DAMAGED): blocks may be missing"
         ));
     }
-    let page = Verified {
-        schema: SCHEMA,
-        ok: found.problems.is_empty(),
-        blocks: found.blocks,
-        vertices: found.vertices,
-        entries: found.entries,
-        signatures: found.signatures,
-        problems: found.problems,
-    };
+    let ok = found.problems.is_empty();
     if json {
-        println!("{}", serde_json::to_string(&page)?);
+        output::object(json!({
+            "ok": ok,
+            "blocks": found.blocks,
+            "vertices": found.vertices,
+            "entries": found.entries,
+            "signatures": found.signatures,
+            "problems": found.problems,
+        }))?;
     } else {
-        println!(
-            "{} blocks, {} vertices, {} entries, {} signatures checked",
-            page.blocks, page.vertices, page.entries, page.signatures
-        );
-        for problem in &page.problems {
-            println!("  {problem}");
-        }
-        println!(
-            "{}",
-            if page.ok {
-                "every hash, signature and link holds"
-            } else {
-                "NOT all of it holds"
-            }
-        );
+        let problems: String = found.problems.iter().map(|p| format!("  {p}\n")).collect();
+        let verdict = if ok {
+            "every hash, signature and link holds"
+        } else {
+            "NOT all of it holds"
+        };
+        output::text(&format!(
+            "{} blocks, {} vertices, {} entries, {} signatures checked\n{problems}{verdict}\n",
+            found.blocks, found.vertices, found.entries, found.signatures
+        ))?;
     }
-    Ok(if page.ok { Exit::Ok } else { Exit::CheckFailed })
-}
-
-/// What `store rebuild --json` prints.
-#[derive(Serialize)]
-struct Rebuilt {
-    schema: u32,
-    vertices: u64,
-    conserved: bool,
-    journal_matches: bool,
+    Ok(if ok { Exit::Ok } else { Exit::CheckFailed })
 }
 
 fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
@@ -165,25 +136,23 @@ fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
     drop(history);
     let store = Arc::into_inner(store).context("the store is still in use")?;
     store.close()?;
-    let page = Rebuilt {
-        schema: SCHEMA,
-        vertices: folded.vertices,
-        conserved: audit.conserved,
-        journal_matches: audit.journal_matches,
-    };
-    let holds = page.conserved && page.journal_matches;
+    let holds = audit.conserved && audit.journal_matches;
     if json {
-        println!("{}", serde_json::to_string(&page)?);
+        output::object(json!({
+            "vertices": folded.vertices,
+            "conserved": audit.conserved,
+            "journal_matches": audit.journal_matches,
+        }))?;
     } else {
-        println!("index made again from {} vertices", page.vertices);
-        println!(
-            "{}",
-            if holds {
-                "sums and journal hold"
-            } else {
-                "sums or journal do NOT hold"
-            }
-        );
+        let verdict = if holds {
+            "sums and journal hold"
+        } else {
+            "sums or journal do NOT hold"
+        };
+        output::text(&format!(
+            "index made again from {} vertices\n{verdict}\n",
+            folded.vertices
+        ))?;
     }
     Ok(if holds { Exit::Ok } else { Exit::CheckFailed })
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{AccountId, BlockId, LogId};
+use city_protocol::ids::{AccountId, LogId};
 use city_protocol::place::PlaceProof;
 use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
 use city_protocol::stage::Submission;
@@ -143,9 +143,6 @@ impl EngineHandle {
             .account_key(&self.history, &self.log(), account)
     }
 }
-
-/// The head of the trust log, for this run's `start` entry.
-pub type TrustHead = Option<BlockId>;
 
 /// The protocol's peer id of a libp2p peer id, if its key is Ed25519.
 #[must_use]

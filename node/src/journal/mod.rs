@@ -10,34 +10,20 @@ use city_protocol::amount::Timestamp;
 use city_protocol::body::{OwnEntry, PersonBody as _, Transfer, identity, read_person_body};
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
 use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
-use city_protocol::ledger::{History, LogRow, Rows as _, Table, key};
+use city_protocol::ledger::{History, LogRow, Rows as _};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body};
+
+pub use city_protocol::replica::log_rows;
 
 pub use audit::{Audit, audit};
 
 use crate::store::{Position, ReadError, Store};
-
-/// Most logs that are read: as many as a node knows.
-const MAX_LOGS: usize = city_protocol::replica::MAX_LOGS;
 
 /// Postings of every log, in order of log, vertex and entry.
 pub type Journal = BTreeMap<LogId, Vec<Posting>>;
 
 /// Balances by account and code: debits less credits, in hundredths.
 pub type Balances = BTreeMap<(AccountId, u16), i128>;
-
-/// The heads and sums of all logs that the index knows.
-#[must_use]
-pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
-    history
-        .rows(&key(Table::Log, &[]), None, MAX_LOGS)
-        .into_iter()
-        .filter_map(|(name, _)| {
-            let log = LogId(name.get(1..)?.try_into().ok()?);
-            Some((log, history.log(&log)?))
-        })
-        .collect()
-}
 
 /// The journal by way of the index, as the API shows it, up to the given heads.
 ///

@@ -103,7 +103,8 @@ pub struct PlaceProof {
     pub raw: Option<Digest>,
 }
 
-/// SHA-256(32-byte salt ‖ raw sentences): the node keeps both, and can show them later to prove them.
+/// SHA-256(32-byte salt ‖ raw sentences): who keeps both can show them later to prove them. This version keeps
+/// neither, so it writes no `raw`.
 #[must_use]
 pub fn raw_digest(salt: &[u8; 32], raw: &[u8]) -> Digest {
     Digest::of(&[salt, raw])

@@ -1,11 +1,9 @@
 //! Following: vertices of other logs (and of the own, when the index is rebuilt) are judged, stored, or
 //! put into the pen.
 
-use std::sync::Arc;
-
 use super::pen::Waiting;
 use super::settlements::acceptances_of;
-use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica, log_rows};
+use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica};
 use crate::body::{Fault, Kind};
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{
@@ -351,17 +349,5 @@ impl Replica {
         for waiting in self.pen.release_due(now.time) {
             self.ingest(waiting.from, waiting.vertex, now, history, out);
         }
-    }
-
-    /// The logs with their authorities, for whoever lists municipalities.
-    #[must_use]
-    pub fn municipalities(
-        &self,
-        history: &dyn History,
-    ) -> Vec<(Arc<crate::vertex::Authority>, LogRow)> {
-        log_rows(history)
-            .into_iter()
-            .filter_map(|(log, row)| Some((self.authorities.0.get(&log)?.clone(), row)))
-            .collect()
     }
 }

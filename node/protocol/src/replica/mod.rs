@@ -43,7 +43,7 @@ use home::Home;
 use pen::Pen;
 use places::HeldPlaces;
 use receipts::VertexBody;
-pub use receipts::{body_hash, entry_identity, stored_receipt};
+pub use receipts::stored_receipt;
 use seal::OpenVertex;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
@@ -368,7 +368,8 @@ fn order(history: &dyn History) -> u64 {
 }
 
 /// All logs that are known, in order of their ids.
-fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
+#[must_use]
+pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
     history
         .rows(&key(Table::Log, &[]), None, MAX_LOGS)
         .into_iter()

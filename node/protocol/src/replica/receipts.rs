@@ -1,9 +1,8 @@
 //! Proofs out of what is stored: cites for the own log, receipts for submitters.
 
 use super::BookedEntry;
-use crate::body::{Accept, Kind, OwnEntry, PersonBody, Transfer, identity};
-use crate::crypto::TAG_GRANT;
-use crate::ids::{BlockId, Digest, sha256};
+use crate::body::{Kind, OwnEntry};
+use crate::ids::{BlockId, Digest};
 use crate::ledger::Rows;
 use crate::vertex::{Authority, Cite, Entry, Receipt, SignedHeader, merkle_path, merkle_paths};
 
@@ -78,23 +77,4 @@ pub(super) fn receipt(
         index,
         path: path.iter().copied().map(Digest).collect(),
     }
-}
-
-/// The identity of an entry that a person or officers submitted.
-#[must_use]
-pub fn entry_identity(entry: &Entry) -> Option<Digest> {
-    use crate::body::Enrol;
-    match entry.kind {
-        Kind::Enrol => Some(identity(Enrol::TAG, &entry.body)),
-        Kind::Grant => Some(identity(TAG_GRANT, &entry.body)),
-        Kind::Transfer => Some(identity(Transfer::TAG, &entry.body)),
-        Kind::Accept => Some(identity(Accept::TAG, &entry.body)),
-        Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => None,
-    }
-}
-
-/// H of a body, as `proof_of_place` and `charter` name it.
-#[must_use]
-pub fn body_hash(body: &[u8]) -> Digest {
-    Digest(sha256(&[body]))
 }
