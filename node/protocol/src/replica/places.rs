@@ -1,6 +1,6 @@
 //! Proofs of place that wait for their transfer: held five minutes in memory, nothing is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Action, Now, Outcome, PlaceRequest, Replica, Ticket};
 use crate::amount::Timestamp;
@@ -13,51 +13,54 @@ use crate::refusal::Refusal;
 /// Most proofs held at once: a busy kiosk row for five minutes; about 2 MiB.
 const MAX_HELD: usize = 4096;
 
-/// Proofs by their digest.
+/// Proofs by their digest, and whose they are. Nothing here looks through all proofs for one request.
 #[derive(Debug, Default)]
-pub(super) struct HeldPlaces(BTreeMap<Digest, PlaceProof>);
+pub(super) struct HeldPlaces {
+    proofs: BTreeMap<Digest, PlaceProof>,
+    /// Digests of each account, the oldest first.
+    of_account: BTreeMap<AccountId, VecDeque<Digest>>,
+}
 
 impl HeldPlaces {
     /// The proof with this digest, if it is still held.
     pub(super) fn get(&self, digest: &Digest) -> Option<&PlaceProof> {
-        self.0.get(digest)
+        self.proofs.get(digest)
     }
 
     pub(super) fn forget_old(&mut self, now: Timestamp) {
-        self.0.retain(|_, proof| now.since(proof.time) <= FRESH_MS);
+        let proofs = &mut self.proofs;
+        let old = |proof: &PlaceProof| now.since(proof.time) > FRESH_MS;
+        for mine in self.of_account.values_mut() {
+            while mine
+                .front()
+                .is_some_and(|first| proofs.get(first).is_none_or(old))
+            {
+                mine.pop_front().and_then(|first| proofs.remove(&first));
+            }
+        }
+        self.of_account.retain(|_, mine| !mine.is_empty());
     }
 
-    fn hold(&mut self, proof: PlaceProof, now: Timestamp) -> Result<(), Refusal> {
-        if self.0.len() >= MAX_HELD {
-            self.forget_old(now);
-        }
-        if self.0.len() >= MAX_HELD {
+    fn hold(&mut self, proof: PlaceProof) -> Result<(), Refusal> {
+        if self.proofs.len() >= MAX_HELD {
             self.make_room()?;
         }
-        self.0.insert(proof.digest(), proof);
+        let (digest, account) = (proof.digest(), proof.account);
+        if self.proofs.insert(digest, proof).is_none() {
+            self.of_account
+                .entry(account)
+                .or_default()
+                .push_back(digest);
+        }
         Ok(())
     }
-}
 
-impl HeldPlaces {
     /// Takes the oldest proof of whoever holds most, so that nobody fills the table alone.
     fn make_room(&mut self) -> Result<(), Refusal> {
-        let mut counts: BTreeMap<AccountId, usize> = BTreeMap::new();
-        for held in self.0.values() {
-            *counts.entry(held.account).or_default() += 1;
-        }
-        let (most, count) = counts
-            .into_iter()
-            .max_by_key(|(_, count)| *count)
-            .ok_or(Refusal::Busy)?;
-        if count == 1 {
-            return Err(Refusal::Busy);
-        }
-        let theirs = self.0.iter().filter(|(_, held)| held.account == most);
-        let oldest = theirs
-            .min_by_key(|(_, held)| held.time)
-            .map(|(digest, _)| *digest);
-        oldest.and_then(|digest| self.0.remove(&digest));
+        let most = self.of_account.values_mut().max_by_key(|mine| mine.len());
+        let most = most.filter(|mine| mine.len() > 1).ok_or(Refusal::Busy)?;
+        most.pop_front()
+            .and_then(|oldest| self.proofs.remove(&oldest));
         Ok(())
     }
 }
@@ -92,10 +95,74 @@ impl Replica {
             now.time,
             request.raw,
         );
-        let held = self.places.hold(proof.clone(), now.time);
+        let held = self.places.hold(proof.clone());
         out.push(Action::Reply(
             ticket,
             held.map(|()| Outcome::Place(Box::new(proof))),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{KeyId, LogId, NetworkId, TransferId};
+    use crate::place::{Grade, Subject};
+
+    fn proof(account: u8, n: usize, time: u64) -> PlaceProof {
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        PlaceProof {
+            v: 1,
+            network: NetworkId::of(b"genesis"),
+            subject: Subject::Node,
+            account: AccountId::new(&LogId([1; 32]), &KeyId([account; 32])),
+            transfer_id: TransferId([account; 16]),
+            nonce,
+            grade: Grade::None,
+            reasons: Vec::new(),
+            municipality: None,
+            lat_e7: None,
+            lon_e7: None,
+            time: Timestamp(time),
+            fix_time: None,
+            satellites_used: None,
+            hdop_centi: None,
+            boundary: None,
+            policy: 1,
+            raw: None,
+        }
+    }
+
+    #[test]
+    fn one_account_cannot_crowd_the_others_out() {
+        let mut held = HeldPlaces::default();
+        let honest = proof(1, 0, 0);
+        held.hold(honest.clone()).unwrap();
+        for n in 0..2 * MAX_HELD {
+            held.hold(proof(2, n, 1)).unwrap();
+        }
+        assert_eq!(held.proofs.len(), MAX_HELD);
+        assert_eq!(held.get(&honest.digest()), Some(&honest));
+        held.hold(proof(3, 0, 1)).unwrap();
+        assert!(
+            held.get(&proof(2, MAX_HELD, 1).digest()).is_none(),
+            "the oldest of the most"
+        );
+        assert!(held.get(&proof(2, 2 * MAX_HELD - 1, 1).digest()).is_some());
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_and_nothing_of_it_stays() {
+        let mut held = HeldPlaces::default();
+        let (old, young) = (proof(1, 0, 0), proof(1, 1, 10));
+        held.hold(old.clone()).unwrap();
+        held.hold(old.clone()).unwrap();
+        held.hold(young.clone()).unwrap();
+        held.forget_old(Timestamp(FRESH_MS + 1));
+        assert!(held.get(&old.digest()).is_none());
+        assert!(held.get(&young.digest()).is_some());
+        held.forget_old(Timestamp(FRESH_MS + 11));
+        assert!(held.proofs.is_empty() && held.of_account.is_empty());
     }
 }
