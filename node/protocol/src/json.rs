@@ -41,11 +41,18 @@ pub fn read_object(bytes: &[u8], limit: usize) -> Result<Value, Refusal> {
         return Err(Refusal::BadField);
     }
     check(&value, 1)?;
-    if canonical(&value) == bytes {
+    if sorted_writing(&value) == bytes {
         Ok(value)
     } else {
         Err(Refusal::NotCanonical)
     }
+}
+
+/// The canonical writing of a value that [`check`] let pass. Its keys are ASCII, which the map keeps sorted,
+/// its numbers are integers, and strings have one writing: what is left of RFC 8785 is what `serde_json` does,
+/// at a fifth of the cost. A test compares it with [`canonical`].
+fn sorted_writing(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a value has a JSON form")
 }
 
 /// Writes a typed body as canonical JSON.
@@ -127,7 +134,43 @@ pub mod base64_bytes {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Values within the limits, strings of every kind of character among them.
+    fn values() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            any::<String>(),
+            "[\\x00-\\x20\"\\\\/\\x7f-\\x9f\u{2028}\u{1f49b}]{0,9}"
+        ];
+        let leaf = prop_oneof![
+            text.prop_map(Value::from),
+            (0..=MAX_INTEGER).prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+        ];
+        let object = |inner: BoxedStrategy<Value>| {
+            proptest::collection::btree_map("[a-z0-9_.-]{1,8}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect()))
+        };
+        let inner = leaf.prop_recursive(2, 16, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                object(inner),
+            ]
+        });
+        object(inner.boxed())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_compared_is_the_canonical_writing(value in values()) {
+            prop_assume!(check(&value, 1).is_ok());
+            let bytes = canonical(&value);
+            prop_assert_eq!(sorted_writing(&value), bytes.clone());
+            prop_assert_eq!(read_object(&bytes, usize::MAX), Ok(value));
+        }
+    }
 
     #[track_caller]
     fn refused(text: &str, expected: Refusal) {
