@@ -31,6 +31,8 @@ use crate::store::{AppendError, IndexError, Store, Watermark};
 const REQUESTS: usize = 1024;
 /// How long the thread waits for company while the pool verifies.
 const LINGER: Duration = Duration::from_millis(10);
+/// How often it looks meanwhile: to be woken for each request would cost more than handling it.
+const LOOK: Duration = Duration::from_micros(500);
 /// Bytes after which it writes without waiting: half of what the store takes in one group.
 const FULL_BATCH: usize = 8 << 20;
 /// Entries after which it writes: one full vertex.
@@ -101,8 +103,8 @@ pub enum EngineError {
         "NEVER_BEGUN could not be removed; look at the data directory's rights and at the disk"
     )]
     Begun(#[source] std::io::Error),
-    /// The thread could not be started.
-    #[error("the commit thread could not be started")]
+    /// A thread could not be started.
+    #[error("the engine's threads could not be started")]
     Thread(#[source] std::io::Error),
     /// The thread panicked (where a panic does not end the process).
     #[error("the commit thread ended by a bug; its report stands above; the node stops")]
@@ -125,7 +127,7 @@ impl Engine {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let history = StoreHistory::new(Arc::clone(&config.store));
         let directory = Arc::new(Directory::default());
-        let pool = Pool::new();
+        let pool = Pool::new().map_err(EngineError::Thread)?;
         let handle = EngineHandle {
             requests: requests.clone(),
             history: history.clone(),
@@ -259,7 +261,7 @@ impl CommitThread {
             self.check_readable()?;
             self.handled = 0;
             self.take(request);
-            self.collect(runtime, &mut inbox);
+            self.collect(&mut inbox);
             self.commit()?;
             self.guard.mark(&self.history, false);
             self.guard.settle(&self.history);
@@ -289,22 +291,17 @@ impl CommitThread {
     }
 
     /// Takes what waits; lingers for more while something is being verified.
-    fn collect(&mut self, runtime: &Handle, inbox: &mut mpsc::Receiver<Request>) {
+    fn collect(&mut self, inbox: &mut mpsc::Receiver<Request>) {
         let begun = Instant::now();
         while self.handled < FULL_GROUP && self.replica.pending_bytes() < FULL_BATCH {
             if let Ok(request) = inbox.try_recv() {
                 self.take(request);
                 continue;
             }
-            let left = LINGER.saturating_sub(begun.elapsed());
-            if left.is_zero() || !self.replica.has_work() || !self.pool.is_busy() {
+            if begun.elapsed() >= LINGER || !self.replica.has_work() || !self.pool.is_busy() {
                 return;
             }
-            let more = async { tokio::time::timeout(left, inbox.recv()).await };
-            match runtime.block_on(more) {
-                Ok(Some(request)) => self.take(request),
-                Ok(None) | Err(_) => return,
-            }
+            thread::sleep(LOOK);
         }
     }
 
