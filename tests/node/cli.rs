@@ -14,6 +14,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a start of the program may take on a machine that compiles something else.
@@ -454,7 +455,7 @@ fn first_receipt(data: &DataDir) -> Receipt {
     };
     Receipt {
         v: 1,
-        authority: vec![charter.clone()],
+        authority: Arc::new(vec![charter.clone()]),
         header: SignedHeader::sign(header, &identity.signer).block,
         entry: charter,
         index: 0,

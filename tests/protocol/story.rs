@@ -1,5 +1,7 @@
 //! The main story and the promises of one home: what is submitted, booked, settled and proven.
 
+use std::sync::Arc;
+
 use city_protocol::body::Kind;
 use city_protocol::ids::{Digest, NetworkId};
 use city_protocol::ledger::{Rows as _, Table, TransferState, key};
@@ -192,7 +194,7 @@ fn a_receipt_is_verified_with_the_genesis_only_and_no_byte_of_it_may_change() {
         Refusal::WrongNetwork
     );
     let mut dressed = sent.receipt.clone();
-    dressed.authority[0].booked.received_at = Some(world.now);
+    Arc::make_mut(&mut dressed.authority)[0].booked.received_at = Some(world.now);
     assert_eq!(
         dressed.verify(&world.genesis).unwrap_err(),
         Refusal::BadReceipt

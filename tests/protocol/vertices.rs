@@ -51,7 +51,7 @@ impl Stage {
         let mut body = self.world.transfer_body(&self.hanako, &self.jiro, amount);
         body.transfer_id = transfer_id;
         body.proof_of_place = proof.digest();
-        let (bytes, sig) = signed(body, &self.hanako).unwrap().into_parts();
+        let (_, bytes, sig) = signed(body, &self.hanako).unwrap().into_parts();
         let mut entry = Entry::home_authored(Kind::Transfer, bytes);
         entry.sig = vec![sig];
         entry.booked.received_at = Some(self.world.now);

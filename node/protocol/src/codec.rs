@@ -14,6 +14,18 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     serde_ipld_dagcbor::to_vec(value).expect("our own types have a DAG-CBOR form")
 }
 
+/// Encodes several values one after the other.
+///
+/// # Panics
+/// As [`encode`].
+pub(crate) fn encode_each<'a, T: Serialize + 'a>(values: impl Iterator<Item = &'a T>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for value in values {
+        serde_ipld_dagcbor::to_writer(&mut out, value).expect("our own types have a DAG-CBOR form");
+    }
+    out
+}
+
 /// Decodes deterministic DAG-CBOR of at most `limit` bytes.
 ///
 /// The result is encoded again and compared, so unknown keys, another order, longer integers, trailing

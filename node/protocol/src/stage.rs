@@ -156,10 +156,10 @@ impl<B> Verified<B> {
         self.identity
     }
 
-    /// The bytes and the signature, for the entry.
+    /// The body as it was read, the bytes and the signature, for the entry.
     #[must_use]
-    pub fn into_parts(self) -> (Vec<u8>, EntrySignature) {
-        (self.bytes, self.signature)
+    pub fn into_parts(self) -> (B, Vec<u8>, EntrySignature) {
+        (self.body, self.bytes, self.signature)
     }
 }
 

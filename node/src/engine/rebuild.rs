@@ -7,7 +7,7 @@ use city_protocol::genesis::Genesis;
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History as _};
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
-use city_protocol::vertex::{Authority, Checked, KeySource as _, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{Authority, KeySource as _, Known, SignedHeader, VerifiedVertex};
 
 use super::history::{location_key, location_value};
 use super::{Directory, StoreHistory, utc};
@@ -149,16 +149,12 @@ fn stored_vertex(
             let charter = &entries.as_ref().ok()?.first()?.body;
             Authority::from_charter(genesis, charter).ok().map(Arc::new)
         })?;
-    let checked = entries
-        .iter()
-        .flatten()
-        .map(|e| vec![Checked::Good; e.sig.len()])
-        .collect();
+    let known = entries.iter().flatten().map(Known::stored).collect();
     Some(VerifiedVertex {
         header,
         body_block,
         entries,
-        checked,
+        known,
         authority,
     })
 }

@@ -184,7 +184,7 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
     // Again, because the keys of people that are kept are bounded.
     directory.learn_enrolments(entries);
     for (i, entry) in entries.iter().enumerate() {
-        for (sig, known) in entry.sig.iter().zip(&vertex.checked[i]) {
+        for (sig, known) in entry.sig.iter().zip(vertex.known[i].checked()) {
             let verdict = match known {
                 Checked::Good => Ok(()),
                 Checked::Bad => Err(Refusal::BadSignature),

@@ -1,5 +1,7 @@
 //! The rules of `accept` and `settle`: each rests on the other home's entry.
 
+use std::borrow::Cow;
+
 use super::ACCEPT_DEADLINE_MS;
 use super::checks::{Folded, NEVER, add, exactly, incoming_key, received_at, subtract};
 use super::fold::{Fold, FoldContext, FoldError};
@@ -9,19 +11,14 @@ use crate::amount::Timestamp;
 use crate::body::{Accept, PersonBody, Settle, Transfer, identity, read_person_body};
 use crate::ids::{AccountId, Digest};
 use crate::refusal::Refusal;
-use crate::vertex::{Booked, Checked, Cite, Entry};
+use crate::vertex::{Booked, Cite, Entry, Known};
 
 impl Fold {
-    pub(super) fn accept(
-        &mut self,
-        ctx: &FoldContext<'_>,
-        entry: &Entry,
-        checked: &[Checked],
-    ) -> Folded {
-        let body: Accept = read_person_body(&entry.body)?;
+    pub(super) fn accept(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
+        let body: Cow<'_, Accept> = known.body(entry)?;
         self.addressed(ctx, &body.common())?;
         let account = AccountId::new(&body.home, &body.key);
-        let mut receiver = self.signer(ctx, entry, checked, &account, &body.common())?;
+        let mut receiver = self.signer(ctx, entry, known, &account, &body.common())?;
         if self.rows(ctx).accepted(&self.log, &body.transfer).is_some() {
             return Err(Refusal::AlreadyAccepted.into());
         }

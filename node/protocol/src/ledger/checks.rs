@@ -8,7 +8,7 @@ use crate::body::{Common, Enrol, OwnEntry, Transfer, read_person_body};
 use crate::ids::{AccountId, Digest, KeyId, LogId};
 use crate::place::{Grade, PlaceProof};
 use crate::refusal::Refusal;
-use crate::vertex::{Booked, Checked, Entry};
+use crate::vertex::{Booked, Checked, Entry, Known};
 
 /// A last time that never comes.
 pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
@@ -46,7 +46,7 @@ impl Fold {
         &self,
         ctx: &FoldContext<'_>,
         entry: &Entry,
-        checked: &[Checked],
+        known: &Known,
         account: &AccountId,
         common: &Common,
     ) -> Result<AccountRow, FoldError> {
@@ -58,7 +58,7 @@ impl Fold {
             return Err(Refusal::WrongKey.into());
         }
         one_signature(entry, common.key)?;
-        match checked {
+        match known.checked() {
             [Checked::Good] => {}
             // Also what the pool found bad: the reason is to be the same whoever checked it.
             _ => self.check_with_enrolled_key(ctx, entry, &row.enrolled, common.key)?,

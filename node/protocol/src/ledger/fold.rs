@@ -12,7 +12,7 @@ use crate::body::{Kind, OwnEntry};
 use crate::ids::{BlockId, Digest, LogId, NetworkId};
 use crate::place::PlaceProof;
 use crate::refusal::Refusal;
-use crate::vertex::{Authority, Checked, Entry, KeySource, SignedHeader};
+use crate::vertex::{Authority, Entry, KeySource, Known, SignedHeader};
 
 /// Why an entry does not go in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,17 @@ pub struct Fold {
     pub(super) not_before: Timestamp,
     /// The vertex may not be later than this.
     pub(super) not_after: Timestamp,
+}
+
+/// A vertex that was folded to its end.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Everything that is to be written.
+    pub changes: Changes,
+    /// The log's row after it.
+    pub row: LogRow,
+    /// Its entries.
+    pub entries: Vec<Entry>,
 }
 
 impl Fold {
@@ -141,7 +152,7 @@ impl Fold {
         &mut self,
         ctx: &FoldContext<'_>,
         entry: Entry,
-        checked: &[Checked],
+        known: &Known,
     ) -> Result<(), FoldError> {
         if self.place.is_some() && entry.kind != Kind::Transfer {
             return Err(Refusal::BadEntry.into());
@@ -153,11 +164,11 @@ impl Fold {
             (Kind::Charter | Kind::Start, ..) | (_, true, 0 | 1) => {
                 return Err(Refusal::BadEntry.into());
             }
-            (Kind::Enrol, ..) => self.enrol(ctx, &entry, checked)?,
-            (Kind::Grant, ..) => self.grant(ctx, &entry, checked)?,
-            (Kind::Place, ..) => self.place(ctx, &entry)?,
-            (Kind::Transfer, ..) => self.transfer(ctx, &entry, checked)?,
-            (Kind::Accept, ..) => self.accept(ctx, &entry, checked)?,
+            (Kind::Enrol, ..) => self.enrol(ctx, &entry, known)?,
+            (Kind::Grant, ..) => self.grant(ctx, &entry, known)?,
+            (Kind::Place, ..) => self.place(ctx, &entry, known)?,
+            (Kind::Transfer, ..) => self.transfer(ctx, &entry, known)?,
+            (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
         }
@@ -183,7 +194,7 @@ impl Fold {
         header: &SignedHeader,
         body_block: Vec<u8>,
         order: u64,
-    ) -> Result<(Changes, LogRow), Refusal> {
+    ) -> Result<Finished, Refusal> {
         let h = &header.header;
         if self.place.is_some() {
             return Err(Refusal::BadEntry);
@@ -229,7 +240,11 @@ impl Fold {
         changes.put(key(Table::Log, &[&self.log.0]), &self.row);
         changes.blocks.push((h.body, body_block));
         changes.blocks.push((header.id, header.block.clone()));
-        Ok((changes, self.row))
+        Ok(Finished {
+            changes,
+            row: self.row,
+            entries: self.entries,
+        })
     }
 
     /// Rows as this vertex has left them so far.

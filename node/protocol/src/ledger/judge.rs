@@ -1,8 +1,7 @@
 //! The verdict on a vertex: a function of bytes, causal past and genesis only (DESIGN §6.0).
 
-use super::fold::{Fold, FoldContext, FoldError};
-use super::rows::LogRow;
-use super::view::{Changes, Rows};
+use super::fold::{Finished, Fold, FoldContext, FoldError};
+use super::view::Rows;
 use crate::amount::Timestamp;
 use crate::body::{Fault, OwnEntry};
 use crate::crypto::PublicKey;
@@ -25,7 +24,7 @@ pub enum Missing {
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// It stands; this is to be written.
-    Valid(Box<(Changes, LogRow)>),
+    Valid(Box<Finished>),
     /// It breaks a rule: evidence. The log is frozen before it.
     Invalid(Refusal),
     /// It is of a newer version: frozen until upgrade.
@@ -52,7 +51,7 @@ fn try_judge(
     ctx: &FoldContext<'_>,
     vertex: &VerifiedVertex,
     order: u64,
-) -> Result<(Changes, LogRow), FoldError> {
+) -> Result<Finished, FoldError> {
     let h = &vertex.header.header;
     if h.network != ctx.network {
         return Err(Refusal::WrongNetwork.into());
@@ -74,8 +73,8 @@ fn try_judge(
     if fold.prev() != h.prev {
         return Err(Refusal::BadVertex.into());
     }
-    for (entry, checked) in entries.iter().zip(&vertex.checked) {
-        fold.push(ctx, entry.clone(), checked)?;
+    for (entry, known) in entries.iter().zip(&vertex.known) {
+        fold.push(ctx, entry.clone(), known)?;
     }
     Ok(fold.finish(&vertex.header, vertex.body_block.clone(), order)?)
 }

@@ -12,7 +12,7 @@ mod rows;
 mod rules;
 mod view;
 
-pub use fold::{Fold, FoldContext, FoldError};
+pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
 pub use rows::{
     AccountRow, FaultRow, Frozen, IncomingRow, LogRow, Table, Totals, TransferRow, TransferState,

@@ -1,6 +1,8 @@
 //! The rule of each kind of entry (DESIGN §6). Every rule first checks everything, then changes rows:
 //! an entry that is refused leaves no trace.
 
+use std::borrow::Cow;
+
 use super::checks::{
     Folded, NEVER, add, exactly, grade_that_counts, incoming_key, officers_signed, one_signature,
     plain, received_at, subtract,
@@ -14,9 +16,8 @@ use crate::body::{Enrol, Fault, Grant, PersonBody, Start, Transfer, identity, re
 use crate::crypto::TAG_GRANT;
 use crate::ids::Digest;
 use crate::journal::is_expense;
-use crate::place::PlaceProof;
 use crate::refusal::Refusal;
-use crate::vertex::{Booked, Checked, Entry};
+use crate::vertex::{Booked, Checked, Entry, Known};
 
 impl Fold {
     pub(super) fn charter(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
@@ -34,12 +35,7 @@ impl Fold {
         Ok(plain(entry)?)
     }
 
-    pub(super) fn enrol(
-        &mut self,
-        ctx: &FoldContext<'_>,
-        entry: &Entry,
-        checked: &[Checked],
-    ) -> Folded {
+    pub(super) fn enrol(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
         let body: Enrol = read_person_body(&entry.body)?;
         self.addressed(ctx, &body.common())?;
         let account = body.account();
@@ -47,7 +43,7 @@ impl Fold {
             return Err(Refusal::AccountExists.into());
         }
         one_signature(entry, body.key)?;
-        match checked {
+        match known.checked() {
             [Checked::Good] => {}
             _ => crate::vertex::verify_entry_signature(entry, body.key, &body.signing_key()?)?,
         }
@@ -75,12 +71,7 @@ impl Fold {
         Ok(())
     }
 
-    pub(super) fn grant(
-        &mut self,
-        ctx: &FoldContext<'_>,
-        entry: &Entry,
-        checked: &[Checked],
-    ) -> Folded {
+    pub(super) fn grant(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
         let body = Grant::read(&entry.body)?;
         if body.network != ctx.network {
             return Err(Refusal::WrongNetwork.into());
@@ -96,7 +87,7 @@ impl Fold {
             std::cmp::Ordering::Greater => return Err(Refusal::SequenceGap.into()),
             std::cmp::Ordering::Equal => {}
         }
-        officers_signed(ctx, entry, checked)?;
+        officers_signed(ctx, entry, known.checked())?;
         let mut row = self
             .rows(ctx)
             .account(&self.log, &body.account)
@@ -122,8 +113,8 @@ impl Fold {
         Ok(())
     }
 
-    pub(super) fn place(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
-        let proof = PlaceProof::decode(&entry.body)?;
+    pub(super) fn place(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
+        let proof = known.proof(entry)?;
         if proof.network != ctx.network {
             return Err(Refusal::WrongNetwork.into());
         }
@@ -136,11 +127,11 @@ impl Fold {
         &mut self,
         ctx: &FoldContext<'_>,
         entry: &Entry,
-        checked: &[Checked],
+        known: &Known,
     ) -> Folded {
-        let body: Transfer = read_person_body(&entry.body)?;
+        let body: Cow<'_, Transfer> = known.body(entry)?;
         self.addressed(ctx, &body.common())?;
-        let mut sender = self.signer(ctx, entry, checked, &body.sender, &body.common())?;
+        let mut sender = self.signer(ctx, entry, known, &body.sender, &body.common())?;
 
         let proof = self.place.as_ref().ok_or(Refusal::PlaceUnknown)?;
         let received_at = received_at(entry)?;

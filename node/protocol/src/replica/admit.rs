@@ -15,7 +15,7 @@ use crate::json::MAX_SIGNED_BODY;
 use crate::ledger::{History, Rows, Table, key};
 use crate::refusal::Refusal;
 use crate::stage::{SignedGrant, Submission, Verified};
-use crate::vertex::{Booked, Checked, Cite, Entry, EntrySignature};
+use crate::vertex::{Booked, Checked, Cite, Entry, EntrySignature, Known, KnownBody as _};
 
 impl Replica {
     pub(super) fn submit(
@@ -47,15 +47,10 @@ impl Replica {
                     return self.repeat(ticket, identity, at, history);
                 }
                 dated(body.body().created_at, now)?;
-                let (bytes, sig) = body.into_parts();
+                let (_, bytes, sig) = body.into_parts();
                 let entry = signed_entry(Kind::Enrol, bytes, vec![sig], now);
-                self.book(
-                    ticket,
-                    identity,
-                    vec![(entry, vec![Checked::Good])],
-                    now,
-                    history,
-                )
+                let known = Known::signatures(vec![Checked::Good]);
+                self.book(ticket, identity, vec![(entry, known)], now, history)
             }
             Submission::Grant(grant) => self.admit_grant(ticket, grant, now, history),
             Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
@@ -84,10 +79,10 @@ impl Replica {
         let balance = account.available.plus(body.amount)?;
         let mut signatures = grant.signatures;
         signatures.sort_by_key(|sig| sig.key);
-        let checked = vec![Checked::Unknown; signatures.len()];
+        let known = Known::signatures(vec![Checked::Unknown; signatures.len()]);
         let mut entry = signed_entry(Kind::Grant, grant.bytes, signatures, now);
         entry.booked.balance_after = Some(balance);
-        self.book(ticket, identity, vec![(entry, checked)], now, history)
+        self.book(ticket, identity, vec![(entry, known)], now, history)
     }
 
     fn admit_transfer(
@@ -98,41 +93,46 @@ impl Replica {
         history: &dyn History,
     ) -> Result<(), Refusal> {
         let identity = transfer.identity();
-        let body = transfer.body().clone();
+        let (body, bytes, sig) = transfer.into_parts();
         let home = self.home.log();
         let rows = self.rows_now(history);
-        if let Some(row) = rows.transfer(&home, &identity) {
-            return self.repeat(ticket, identity, row.at, history);
-        }
-        let balance = self.in_turn(&rows, &body.sender, &body.common())?;
         let by_id = [
             &home.0[..],
             body.sender.as_str().as_bytes(),
             &body.transfer_id.0,
         ];
-        if rows.get(&key(Table::TransferId, &by_id)).is_some() {
+        // Every booked transfer has such a row, so that one look finds both a repetition and a clash.
+        let same_id: Option<Digest> = rows.typed(&key(Table::TransferId, &by_id));
+        if same_id == Some(identity)
+            && let Some(row) = rows.transfer(&home, &identity)
+        {
+            return self.repeat(ticket, identity, row.at, history);
+        }
+        let balance = self.in_turn(&rows, &body.sender, &body.common())?;
+        if same_id.is_some() {
             return Err(Refusal::TransferIdUsed);
         }
         dated(body.created_at, now)?;
         if body.expires_at < now.time {
             return Err(Refusal::Expired);
         }
-        let proof = self
+        let held = self
             .places
             .get(&body.proof_of_place)
             .ok_or(Refusal::PlaceUnknown)?;
+        let proof = &held.proof;
         proof.binds(&self.network, &body.sender, &body.transfer_id)?;
         proof.admit(self.home.authority.region(), &self.policy, now.time)?;
         let balance = balance.minus(body.amount)?;
 
-        let place = Entry::home_authored(Kind::Place, proof.encode());
+        let place = Entry::home_authored(Kind::Place, held.encoded.clone());
+        let known_place = Known::place(proof.clone());
         let grade = proof.grade_at(now.time);
-        let (bytes, sig) = transfer.into_parts();
         let mut entry = signed_entry(Kind::Transfer, bytes, vec![sig], now);
         entry.booked.balance_after = Some(balance);
         entry.booked.debit = Some(debit_for_transfer(body.account_title));
         entry.booked.place = Some(grade);
-        let entries = vec![(place, Vec::new()), (entry, vec![Checked::Good])];
+        let entries = vec![(place, known_place), (entry, body.known())];
         self.book(ticket, identity, entries, now, history)
     }
 
@@ -144,7 +144,7 @@ impl Replica {
         history: &dyn History,
     ) -> Result<(), Refusal> {
         let submitted = accept.identity();
-        let body = accept.body().clone();
+        let (body, bytes, sig) = accept.into_parts();
         let home = self.home.log();
         let rows = self.rows_now(history);
         if let Some(at) = rows.accepted(&home, &body.transfer) {
@@ -165,22 +165,17 @@ impl Replica {
         let (cite, cited) = self.cite_transfer(&body, history)?;
         // Within one home the settlement stands in the same vertex.
         self.make_room(2, MAX_SIGNED_BODY + SETTLE_ROOM, now, history);
-        let (bytes, sig) = accept.into_parts();
         let mut entry = signed_entry(Kind::Accept, bytes, vec![sig], now);
         entry.booked.balance_after = Some(balance);
         entry.cites = vec![cite];
-        self.book(
-            ticket,
-            submitted,
-            vec![(entry, vec![Checked::Good])],
-            now,
-            history,
-        )?;
+        let (transfer, within) = (body.transfer, body.sender_home == home);
+        let entries = vec![(entry, body.known())];
+        self.book(ticket, submitted, entries, now, history)?;
         let open = self.open.as_mut().expect("book leaves the vertex open");
         open.cites(cited);
-        if body.sender_home == home {
+        if within {
             let cite = Cite::Own(open.last_position());
-            self.settle(&body.transfer, cite, None, now, history);
+            self.settle(&transfer, cite, None, now, history);
         }
         Ok(())
     }

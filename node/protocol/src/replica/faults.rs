@@ -11,7 +11,7 @@ use crate::ledger::{
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
-use crate::vertex::{Checked, KeySource, SignedHeader, decode_body};
+use crate::vertex::{KeySource, Known, SignedHeader, decode_body};
 
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
@@ -132,16 +132,16 @@ impl Replica {
             let mut fold = Fold::begin(log, self.network, row);
             let ctx = self.context(&authority, history);
             for entry in entries {
-                let good = vec![Checked::Good; entry.sig.len()];
-                fold.push(&ctx, entry, &good)
+                let known = Known::stored(&entry);
+                fold.push(&ctx, entry, &known)
                     .expect("what was valid stays valid");
             }
-            let (mut changes, next) = fold
+            let mut finished = fold
                 .finish(&header, body, order)
                 .expect("what was valid stays valid");
-            changes.blocks.clear();
-            self.batch.absorb(changes);
-            row = Some(next);
+            finished.changes.blocks.clear();
+            self.batch.absorb(finished.changes);
+            row = Some(finished.row);
         }
         // A log that stands at nothing keeps its charter: its authority is read there after a restart.
         let row = row.unwrap_or_else(|| LogRow {

@@ -165,14 +165,13 @@ impl Replica {
         );
         match verdict {
             Verdict::Valid(valid) => {
-                let (changes, _) = *valid;
                 if !self.authorities.0.contains_key(&log) {
                     if self.authorities.0.len() >= MAX_LOGS {
                         return false;
                     }
                     self.authorities.0.insert(log, vertex.authority.clone());
                 }
-                self.batch.absorb(changes);
+                self.batch.absorb(valid.changes);
                 self.order += 1;
                 self.moved.insert(log, from);
                 if log != self.home.log() {

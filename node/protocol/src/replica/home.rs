@@ -6,11 +6,15 @@ use crate::body::Start;
 use crate::crypto::Signer;
 use crate::ids::LogId;
 use crate::ledger::{History, Rows};
-use crate::vertex::Authority;
+use crate::vertex::{Authority, Entry};
+
+use super::receipts::charters;
 
 /// The own log's keys and state.
 pub(super) struct Home {
     pub(super) authority: Arc<Authority>,
+    /// Its charter as it stands in every receipt.
+    pub(super) charters: Arc<Vec<Entry>>,
     pub(super) signer: Box<dyn Signer>,
     pub(super) start: Start,
     /// Whether the log may be extended in this run.
@@ -29,6 +33,7 @@ impl Home {
         may_sequence: bool,
     ) -> Self {
         Self {
+            charters: charters(&authority),
             authority,
             signer,
             start,

@@ -16,20 +16,27 @@ const MAX_HELD: usize = 4096;
 /// Proofs by their digest, and whose they are. Nothing here looks through all proofs for one request.
 #[derive(Debug, Default)]
 pub(super) struct HeldPlaces {
-    proofs: BTreeMap<Digest, PlaceProof>,
+    proofs: BTreeMap<Digest, Held>,
     /// Digests of each account, the oldest first.
     of_account: BTreeMap<AccountId, VecDeque<Digest>>,
 }
 
+/// A proof and its encoding, whose hash its digest is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Held {
+    pub(super) proof: PlaceProof,
+    pub(super) encoded: Vec<u8>,
+}
+
 impl HeldPlaces {
     /// The proof with this digest, if it is still held.
-    pub(super) fn get(&self, digest: &Digest) -> Option<&PlaceProof> {
+    pub(super) fn get(&self, digest: &Digest) -> Option<&Held> {
         self.proofs.get(digest)
     }
 
     pub(super) fn forget_old(&mut self, now: Timestamp) {
         let proofs = &mut self.proofs;
-        let old = |proof: &PlaceProof| now.since(proof.time) > FRESH_MS;
+        let old = |held: &Held| now.since(held.proof.time) > FRESH_MS;
         for mine in self.of_account.values_mut() {
             while mine
                 .front()
@@ -45,8 +52,13 @@ impl HeldPlaces {
         if self.proofs.len() >= MAX_HELD {
             self.make_room()?;
         }
-        let (digest, account) = (proof.digest(), proof.account);
-        if self.proofs.insert(digest, proof).is_none() {
+        let encoded = proof.encode();
+        let (digest, account) = (Digest::of(&[&encoded]), proof.account);
+        if self
+            .proofs
+            .insert(digest, Held { proof, encoded })
+            .is_none()
+        {
             self.of_account
                 .entry(account)
                 .or_default()
@@ -143,7 +155,8 @@ mod tests {
             held.hold(proof(2, n, 1)).unwrap();
         }
         assert_eq!(held.proofs.len(), MAX_HELD);
-        assert_eq!(held.get(&honest.digest()), Some(&honest));
+        let kept = held.get(&honest.digest()).map(|held| &held.proof);
+        assert_eq!(kept, Some(&honest));
         held.hold(proof(3, 0, 1)).unwrap();
         assert!(
             held.get(&proof(2, MAX_HELD, 1).digest()).is_none(),

@@ -1,5 +1,7 @@
 //! Proofs out of what is stored: cites for the own log, receipts for submitters.
 
+use std::sync::Arc;
+
 use super::BookedEntry;
 use crate::body::{Kind, OwnEntry};
 use crate::ids::{BlockId, Digest};
@@ -48,7 +50,13 @@ pub fn stored_receipt(
     let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
     let index = usize::try_from(at.index).ok()?;
     let path = merkle_path(&leaves, index);
-    let receipt = receipt(authority, &header, entries.get(index)?, at.index, &path);
+    let receipt = receipt(
+        charters(authority),
+        &header,
+        entries.get(index)?,
+        at.index,
+        &path,
+    );
     Some(BookedEntry {
         identity,
         vertex,
@@ -58,9 +66,15 @@ pub fn stored_receipt(
     })
 }
 
+/// The authority as receipts carry it: the charter entries from the first to the one in force.
+pub(super) fn charters(authority: &Authority) -> Arc<Vec<Entry>> {
+    let charter = authority.charter_body.clone();
+    Arc::new(vec![Entry::home_authored(Kind::Charter, charter)])
+}
+
 /// The receipt of one entry.
 pub(super) fn receipt(
-    authority: &Authority,
+    authority: Arc<Vec<Entry>>,
     header: &SignedHeader,
     entry: &Entry,
     index: u64,
@@ -68,10 +82,7 @@ pub(super) fn receipt(
 ) -> Receipt {
     Receipt {
         v: 1,
-        authority: vec![Entry::home_authored(
-            Kind::Charter,
-            authority.charter_body.clone(),
-        )],
+        authority,
         header: header.block.clone(),
         entry: entry.clone(),
         index,

@@ -8,11 +8,11 @@ use crate::amount::Timestamp;
 use crate::body::{Kind, OwnEntry};
 use crate::codec;
 use crate::ids::{BlockId, Digest};
-use crate::ledger::{Fold, FoldError, History, Layers, Rows};
+use crate::ledger::{Finished, Fold, FoldError, History, Layers, Rows};
 use crate::refusal::Refusal;
 use crate::vertex::{
-    Checked, Entry, Header, MAX_BODY, MAX_ENTRIES, MAX_PARENT_AHEAD_MS, MAX_PARENTS, MAX_TO,
-    SignedHeader, encode_body, merkle_paths,
+    Entry, Header, Known, MAX_BODY, MAX_ENTRIES, MAX_PARENT_AHEAD_MS, MAX_PARENTS, MAX_TO,
+    SignedHeader, body_of, merkle_paths,
 };
 
 /// Bytes kept free in a body for a `settle` that has to stand beside its `accept`.
@@ -29,15 +29,17 @@ struct Waiter {
 /// The vertex that is being collected.
 pub(super) struct OpenVertex {
     pub(super) fold: Fold,
-    bytes: usize,
+    /// The entries' encodings, one after the other.
+    encoded: Vec<u8>,
     cited: Vec<BlockId>,
     waiters: Vec<Waiter>,
     worth: bool,
 }
 
 impl OpenVertex {
+    /// Bytes of the body block, with the longest head that it can have.
     pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+        self.encoded.len() + 3
     }
 
     pub(super) const fn is_worth_sealing(&self) -> bool {
@@ -85,7 +87,7 @@ impl Replica {
         &mut self,
         ticket: Ticket,
         identity: Digest,
-        entries: Vec<(Entry, Vec<Checked>)>,
+        entries: Vec<(Entry, Known)>,
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
@@ -110,7 +112,7 @@ impl Replica {
         history: &dyn History,
     ) {
         let full = self.open.as_ref().is_some_and(|open| {
-            open.bytes + bytes > MAX_BODY
+            open.bytes() + bytes > MAX_BODY
                 || open.fold.entries().len() + entries > MAX_ENTRIES
                 || open.fold.to().len() >= MAX_TO
                 // An entry in it has to be sequenced before this moment.
@@ -124,25 +126,22 @@ impl Replica {
     /// Puts entries into the open vertex together or not at all.
     pub(super) fn push(
         &mut self,
-        entries: Vec<(Entry, Vec<Checked>)>,
+        entries: Vec<(Entry, Known)>,
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let size: usize = entries
-            .iter()
-            .map(|(entry, _)| codec::encode(entry).len())
-            .sum();
-        self.make_room(entries.len(), size, now, history);
+        let encoded = codec::encode_each(entries.iter().map(|(entry, _)| entry));
+        self.make_room(entries.len(), encoded.len(), now, history);
         self.open_vertex(now, history)?;
         let mut open = self.open.take().expect("just opened");
         let authority = self.home.authority();
         let ctx = self.context(&authority, history);
         let pushed = entries
             .into_iter()
-            .try_for_each(|(entry, checked)| open.fold.push(&ctx, entry, &checked));
+            .try_for_each(|(entry, known)| open.fold.push(&ctx, entry, &known));
         match pushed {
             Ok(()) => {
-                open.bytes += size;
+                open.encoded.extend_from_slice(&encoded);
                 open.worth = true;
             }
             Err(_) => open.fold.drop_pending_place(),
@@ -180,19 +179,18 @@ impl Replica {
                 codec::encode(&self.home.start),
             ));
         }
-        // Of the body block: the list's own head, and what stands in it from the beginning.
-        let bytes = encode_body(&first).len() + 8;
+        let encoded = codec::encode_each(first.iter());
         let mut fold = Fold::begin(log, self.network, row);
         let authority = self.home.authority();
         let ctx = self.context(&authority, history);
         for entry in first {
-            fold.push(&ctx, entry, &[])
+            fold.push(&ctx, entry, &Known::default())
                 .map_err(|_| Refusal::NotSequencing)?;
         }
         let (cited, waiters) = (Vec::new(), Vec::new());
         self.open = Some(OpenVertex {
             fold,
-            bytes,
+            encoded,
             cited,
             waiters,
             worth: false,
@@ -211,11 +209,11 @@ impl Replica {
             .map_or(self.network, |row| row.head);
         if head != open.fold.prev() {
             // The own log grew behind our back. To sign now would put two vertices at one position.
-            self.refuse_waiters(open, Refusal::Busy);
+            self.refuse_waiters(open.waiters, Refusal::Busy);
             return;
         }
-        let entries = open.fold.entries().to_vec();
-        let body_block = encode_body(&entries);
+        let entries = open.fold.entries();
+        let body_block = body_of(entries.len(), &open.encoded);
         let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
         let (entries_root, paths) = merkle_paths(&leaves);
         let (not_before, not_after) = open.fold.time_bounds();
@@ -223,7 +221,7 @@ impl Replica {
         let time = now.time.min(not_after).max(earliest);
         let parents = self.parents(&open.cited, time, history);
         let at = open.fold.next_position();
-        let authority = self.home.authority();
+        let authority = &self.home.authority;
         let header = Header {
             v: 1,
             network: self.network,
@@ -243,13 +241,16 @@ impl Replica {
         };
         if body_block.len() > MAX_BODY || time > not_after {
             // The clock went back behind a parent: what cannot be dated cannot be sequenced.
-            self.refuse_waiters(open, Refusal::Busy);
+            self.refuse_waiters(open.waiters, Refusal::Busy);
             return;
         }
         let header = SignedHeader::sign(header, &*self.home.signer);
-        let finished = open.fold.clone().finish(&header, body_block, self.order);
-        let Ok((changes, _)) = finished else {
-            self.refuse_waiters(open, Refusal::Busy);
+        let OpenVertex { fold, waiters, .. } = open;
+        let Ok(Finished {
+            changes, entries, ..
+        }) = fold.finish(&header, body_block, self.order)
+        else {
+            self.refuse_waiters(waiters, Refusal::Busy);
             return;
         };
         self.acknowledge(&header.header.parents, history);
@@ -261,10 +262,16 @@ impl Replica {
             identity,
             index,
             repeated,
-        } in open.waiters
+        } in waiters
         {
             let i = usize::try_from(index).expect("an index below 256");
-            let receipt = receipt(&authority, &header, &entries[i], index, &paths[i]);
+            let receipt = receipt(
+                self.home.charters.clone(),
+                &header,
+                &entries[i],
+                index,
+                &paths[i],
+            );
             let (vertex, at) = (header.id, OwnEntry { index, ..at });
             let booked = BookedEntry {
                 identity,
@@ -281,13 +288,13 @@ impl Replica {
     /// Drops the open vertex; whoever waits for it is told why.
     pub(super) fn abandon_open(&mut self, refusal: Refusal) {
         if let Some(open) = self.open.take() {
-            self.refuse_waiters(open, refusal);
+            self.refuse_waiters(open.waiters, refusal);
         }
     }
 
-    fn refuse_waiters(&mut self, open: OpenVertex, refusal: Refusal) {
+    fn refuse_waiters(&mut self, waiters: Vec<Waiter>, refusal: Refusal) {
         let refused = |waiter: Waiter| Action::Reply(waiter.ticket, Err(refusal));
-        self.after.extend(open.waiters.into_iter().map(refused));
+        self.after.extend(waiters.into_iter().map(refused));
     }
 
     /// The earliest time that the cited vertices allow.

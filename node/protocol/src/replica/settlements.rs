@@ -7,7 +7,7 @@ use crate::codec;
 use crate::ids::{BlockId, Digest, LogId};
 use crate::ledger::{Frozen, History, Rows, Table, TransferState, key};
 use crate::refusal::Refusal;
-use crate::vertex::{Cite, Entry};
+use crate::vertex::{Cite, Entry, Known};
 
 /// Own transfers looked at in one step of the sweep, and for `status`.
 const SWEEP: usize = 1024;
@@ -37,7 +37,7 @@ impl Replica {
         };
         let mut entry = Entry::home_authored(Kind::Settle, codec::encode(&body));
         entry.cites = vec![cite];
-        match self.push(vec![(entry, Vec::new())], now, history) {
+        match self.push(vec![(entry, Known::default())], now, history) {
             Ok(()) => self
                 .open
                 .as_mut()
@@ -118,7 +118,7 @@ impl Replica {
             return;
         }
         let entry = Entry::home_authored(Kind::Fault, codec::encode(fault));
-        if self.push(vec![(entry, Vec::new())], now, history) == Err(Refusal::ClockUnknown) {
+        if self.push(vec![(entry, Known::default())], now, history) == Err(Refusal::ClockUnknown) {
             self.sweep_from_the_beginning();
         }
     }

@@ -169,6 +169,16 @@ pub fn encode_body(entries: &[Entry]) -> Vec<u8> {
     codec::encode(&entries)
 }
 
+/// The body block of so many entries, from their encodings one after the other.
+pub(crate) fn body_of(count: usize, encoded: &[u8]) -> Vec<u8> {
+    let head = match u16::try_from(count).expect("a vertex has at most 256 entries") {
+        short @ 0..=23 => vec![0x80 | short.to_be_bytes()[1]],
+        byte @ 24..=255 => vec![0x98, byte.to_be_bytes()[1]],
+        long => [&[0x99][..], &long.to_be_bytes()].concat(),
+    };
+    [&head, encoded].concat()
+}
+
 /// Decodes a body block.
 ///
 /// # Errors
@@ -203,4 +213,20 @@ fn is_of_newer_software(bytes: &[u8]) -> bool {
     };
     serde_ipld_dagcbor::from_slice::<Vec<AnyEntry>>(bytes)
         .is_ok_and(|entries| !entries.iter().all(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_its_entries_one_after_the_other() {
+        for count in [0, 1, 23, 24, 255, 256] {
+            let entries: Vec<_> = (0..count)
+                .map(|n: u16| Entry::home_authored(Kind::Settle, n.to_be_bytes().to_vec()))
+                .collect();
+            let encoded = codec::encode_each(entries.iter());
+            assert_eq!(body_of(entries.len(), &encoded), encode_body(&entries));
+        }
+    }
 }

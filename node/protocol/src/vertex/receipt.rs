@@ -1,6 +1,8 @@
 //! Receipts: a vertex header with the Merkle path of one entry and the authority behind the header.
 //! Whoever holds the genesis record can check one offline, years later.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Authority, Entry, MAX_BODY, MAX_HEADER, SignedHeader, verify_path};
@@ -21,7 +23,8 @@ pub struct Receipt {
     /// Form: 1.
     pub v: u64,
     /// The charter entries from the first to the one in force.
-    pub authority: Vec<Entry>,
+    #[serde(with = "shared")]
+    pub authority: Arc<Vec<Entry>>,
     /// The header block.
     #[serde(with = "serde_bytes")]
     pub header: Vec<u8>,
@@ -31,6 +34,26 @@ pub struct Receipt {
     pub index: u64,
     /// Its Merkle path, from the leaf upwards.
     pub path: Vec<Digest>,
+}
+
+/// The charters of all receipts of a home are one list in memory.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(value, serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 /// A receipt that holds: valid as of this receipt. Later closures and faults are not in it.

@@ -3,23 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{Authority, Entry, SignedHeader, decode_body, merkle_root};
+use super::{Authority, Entry, Known, SignedHeader, decode_body, merkle_root};
 use crate::body::{Grant, Kind, PersonBody};
 use crate::crypto::{DomainTag, PublicKey, TAG_GRANT};
 use crate::genesis::Genesis;
 use crate::ids::{BlockId, KeyId, LogId};
 use crate::refusal::Refusal;
-
-/// What is known about one signature of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checked {
-    /// It verifies under the key whose id it names.
-    Good,
-    /// It does not verify.
-    Bad,
-    /// The key was not at hand; the fold has to check it.
-    Unknown,
-}
 
 /// Where a verifier finds keys. Ids are hashes of keys, so an answer cannot be of the wrong key.
 pub trait KeySource {
@@ -38,8 +27,8 @@ pub struct VerifiedVertex {
     pub body_block: Vec<u8>,
     /// The entries, or why the signed header's body is not one: that is the author's fault.
     pub entries: Result<Vec<Entry>, Refusal>,
-    /// For each entry what is known of each of its signatures.
-    pub checked: Vec<Vec<Checked>>,
+    /// What is known of each entry; none where there are no entries.
+    pub known: Vec<Known>,
     /// The log's authority; for a first vertex judged from its own charter.
     pub authority: Arc<Authority>,
 }
@@ -85,18 +74,16 @@ impl VerifiedVertex {
                 Err(Refusal::BadVertex)
             }
         });
-        let checked = match &entries {
-            Ok(entries) => entries
-                .iter()
-                .map(|entry| check_signatures(entry, keys))
-                .collect(),
-            Err(_) => Vec::new(),
-        };
+        let known = entries
+            .iter()
+            .flatten()
+            .map(|entry| Known::find_out(entry, keys))
+            .collect();
         Ok(Self {
             header,
             body_block,
             entries,
-            checked,
+            known,
             authority,
         })
     }
@@ -121,22 +108,6 @@ fn founding_authority(
         }
         _ => Err(Refusal::UnknownLog),
     }
-}
-
-fn check_signatures(entry: &Entry, keys: &dyn KeySource) -> Vec<Checked> {
-    entry
-        .sig
-        .iter()
-        .map(|sig| {
-            let Some(key) = keys.public_key(&sig.key) else {
-                return Checked::Unknown;
-            };
-            match verify_entry_signature(entry, sig.key, &key) {
-                Ok(()) => Checked::Good,
-                Err(_) => Checked::Bad,
-            }
-        })
-        .collect()
 }
 
 /// The tag and message that a signature of this entry covers.
