@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::https;
 use common::limits::{median, one_acknowledgement, verifications_per_s};
 use common::options::Options;
 use common::table::{Bar, Table};
@@ -32,7 +33,7 @@ fn main() {
     let (mut rates, mut raws, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.size(RUNS, 1) {
         let work = runtime.block_on(town.prepare(EACH));
-        let raw = verifications_per_s(&town.senders, &work);
+        let raw = verifications_per_s(&town.people.senders, &work);
         let accepted = runtime.block_on(town.accept(work));
         rates.push(accepted);
         raws.push(raw);
@@ -50,6 +51,15 @@ fn main() {
         &mut ratios,
         Bar::AtLeast(0.6),
     );
+
+    let address = runtime.block_on(https::serve(&town));
+    let mut rates = Vec::new();
+    for _ in 0..options.size(RUNS, 1) {
+        let work = runtime.block_on(town.prepare(EACH));
+        rates.push(runtime.block_on(https::accept(&town, &address, work)));
+    }
+    let what = format!("accepted over HTTPS, {} connections", https::CLIENTS);
+    table.row(&what, median(&mut rates), "/s", Bar::None);
 
     let alone = options.size(ALONE, 32);
     let work = runtime.block_on(town.prepare(alone.div_ceil(senders)));

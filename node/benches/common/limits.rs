@@ -97,10 +97,10 @@ pub fn median(values: &mut [f64]) -> f64 {
 
 /// How many a second.
 pub fn per_s(count: usize, time: Duration) -> f64 {
-    number(count) / time.as_secs_f64()
+    number(count as u64) / time.as_secs_f64()
 }
 
-/// A count as a figure.
-pub fn number(count: usize) -> f64 {
-    f64::from(u32::try_from(count).expect("a count below four thousand millions"))
+/// A count as a figure; exact below 2^53.
+pub const fn number(count: u64) -> f64 {
+    count as f64
 }

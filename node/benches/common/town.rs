@@ -1,15 +1,17 @@
 //! A home in process, with people who have accounts and something in them.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use city_node::config::Config;
+use city_node::config::{Config, Peer};
 use city_node::daemon::{Opened, open};
 use city_node::engine::{Engine, EngineConfig, EngineHandle, SystemClock, utc};
 use city_node::pki::{Authority, ClientRequest, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{
     Boundary, DataDir, Identity, InitReport, InitRequest, NetworkChoice, init, load_identity,
+    write_config,
 };
 use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
@@ -24,6 +26,10 @@ use city_protocol::pki::{fingerprint, verify_client};
 use city_protocol::place::{self, FixMode, Observation, PlacePolicy, Quality, Sample};
 use city_protocol::stage::{Draft, SignedGrant, Submission};
 use city_protocol::vertex::EntrySignature;
+use libp2p::Multiaddr;
+
+/// What every account is granted, in hundredths: each transfer is one.
+pub const GRANTED: u64 = 1_000_000;
 
 /// Somebody who sends.
 pub struct Sender {
@@ -65,6 +71,9 @@ impl Site {
         let region = DEMO_CITIES[which].region.parse().expect("a region");
         let mut config = Config::for_region(region);
         config.clock.trust_system = true;
+        config.api.listen = (Ipv4Addr::LOCALHOST, 0).into();
+        config.network.listen = vec![loopback(free_port())];
+        config.network.mdns = false;
         let officer = SecretKey::generate(Algorithm::Dilithium5);
         let data = DataDir::new(root.join(format!("city{which}")));
         let report = init(InitRequest {
@@ -89,45 +98,61 @@ impl Site {
         }
     }
 
+    /// Whitelists another site, to be reached there; without an address it has to call.
+    pub fn admit(&mut self, other: &Self, port: Option<u16>) {
+        self.config.network.peers.push(Peer {
+            peer_id: other.report.peer_id,
+            name: DEMO_CITIES[other.which].name.into(),
+            region: other.config.node.region.clone(),
+            addresses: port.map(loopback).into_iter().collect(),
+            expires_at: None,
+        });
+        write_config(&self.data, &self.config).expect("a configuration");
+    }
+
     /// Its keys and certificates.
     pub fn identity(&self) -> Identity {
         load_identity(&self.data).expect("an identity")
     }
 }
 
-/// A home that runs in this process.
-pub struct Town {
-    /// Where it lives.
-    pub site: Site,
+/// A TCP address of this machine for peers.
+fn loopback(port: u16) -> Multiaddr {
+    format!("/ip4/127.0.0.1/tcp/{port}")
+        .parse()
+        .expect("an address")
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    probe.local_addr().expect("an address").port()
+}
+
+/// Those who have accounts at a home.
+pub struct People {
     /// Those who send.
     pub senders: Vec<Sender>,
     /// Who receives; never sends.
     pub receiver: AccountId,
     /// What place checking says of them all.
     pub verdict: place::Verdict,
+}
+
+/// A home that runs in this process.
+pub struct Town {
+    /// Where it lives.
+    pub site: Site,
+    /// Its people.
+    pub people: People,
     engine: Engine,
     store: Arc<Store>,
 }
 
 impl Town {
-    /// Opens the site and enrols so many senders and one receiver, with enough granted for every bench.
+    /// Opens a new site and enrols so many senders and one receiver, with enough granted for every bench.
     pub async fn open(site: Site, senders: usize) -> Self {
-        let identity = site.identity();
-        let opened = open(&site.data, &site.config, &identity, &mut |_| ());
-        let Opened { store, replica, .. } = opened.expect("a store");
-        let (outgoing, mut unsent) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move { while unsent.recv().await.is_some() {} });
-        let store = Arc::new(store);
-        let engine = Engine::start(EngineConfig {
-            genesis: Arc::clone(&identity.genesis),
-            authority: Arc::clone(&identity.authority),
-            replica,
-            store: Arc::clone(&store),
-            clock: SystemClock::new(true, Timestamp(0)),
-            peers: 0,
-            outgoing,
-        })
-        .expect("an engine");
+        let (engine, store) = start(&site);
         let ca = Authority::open(&site.ca).expect("the CA");
         let handle = engine.handle().clone();
         let mut people = Vec::new();
@@ -142,12 +167,25 @@ impl Town {
             });
         }
         let receiver = people.pop().expect("one more than the senders").account;
-        let verdict = verdict(&site);
-        Self {
-            site,
+        let people = People {
             senders: people,
             receiver,
-            verdict,
+            verdict: verdict(&site),
+        };
+        Self {
+            site,
+            people,
+            engine,
+            store,
+        }
+    }
+
+    /// Opens a site that has these people.
+    pub fn reopen(site: Site, people: People) -> Self {
+        let (engine, store) = start(&site);
+        Self {
+            site,
+            people,
             engine,
             store,
         }
@@ -159,37 +197,37 @@ impl Town {
     }
 
     /// Stops the engine and closes the store in order.
-    pub async fn close(self) -> Closed {
+    pub async fn close(self) -> (Site, People) {
         let Self {
             site,
-            senders,
-            receiver,
-            verdict,
+            people,
             engine,
             store,
         } = self;
         engine.stopped().await.expect("no fault");
         let store = Arc::into_inner(store).expect("nobody reads any more");
         store.close().expect("closed");
-        Closed {
-            site,
-            senders,
-            receiver,
-            verdict,
-        }
+        (site, people)
     }
 }
 
-/// A town whose home does not run in this process.
-pub struct Closed {
-    /// Where it lives.
-    pub site: Site,
-    /// Those who send.
-    pub senders: Vec<Sender>,
-    /// Who receives.
-    pub receiver: AccountId,
-    /// What place checking says of them all.
-    pub verdict: place::Verdict,
+fn start(site: &Site) -> (Engine, Arc<Store>) {
+    let identity = site.identity();
+    let opened = open(&site.data, &site.config, &identity, &mut |_| ());
+    let Opened { store, replica, .. } = opened.expect("a store");
+    let (outgoing, mut unsent) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move { while unsent.recv().await.is_some() {} });
+    let store = Arc::new(store);
+    let engine = Engine::start(EngineConfig {
+        genesis: Arc::clone(&identity.genesis),
+        authority: Arc::clone(&identity.authority),
+        replica,
+        store: Arc::clone(&store),
+        clock: SystemClock::new(true, Timestamp(0)),
+        peers: 0,
+        outgoing,
+    });
+    (engine.expect("an engine"), store)
 }
 
 async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> AccountId {
@@ -238,7 +276,7 @@ async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, s
         officers_sequence: sequence,
         created_at: utc(),
         account,
-        amount: Amount::from_hundredths(1_000_000),
+        amount: Amount::from_hundredths(GRANTED),
         reason: Label::new("bench").expect("a label"),
     };
     let bytes = json::canonical(&body);

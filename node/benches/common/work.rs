@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use city_node::engine::{EngineHandle, utc};
+use city_node::setup::Identity;
 use city_protocol::amount::Amount;
 use city_protocol::body::{BODY_VERSION, Dimension, GoodsOrMoney, Kind, Label, Transfer};
 use city_protocol::crypto::Algorithm;
@@ -29,18 +30,13 @@ impl Town {
     /// answer has one list a sender.
     pub async fn prepare(&mut self, each: usize) -> Vec<Vec<Encoded>> {
         assert!(
-            each * self.senders.len() <= AT_ONCE,
+            each * self.people.senders.len() <= AT_ONCE,
             "more proofs of place than a node holds"
         );
         let handle = self.handle().clone();
-        let drafts = Drafts::new(
-            handle.genesis().network(),
-            handle.log(),
-            handle.authority().region().clone(),
-            self.receiver,
-        );
+        let drafts = Drafts::of(&self.site.identity(), self.people.receiver);
         let mut jobs = Vec::new();
-        for (number, sender) in self.senders.iter_mut().enumerate() {
+        for (number, sender) in self.people.senders.iter_mut().enumerate() {
             let mut bodies = Vec::new();
             for _ in 0..each {
                 let transfer_id = transfer_id(number, sender.next);
@@ -49,7 +45,7 @@ impl Town {
                     account: sender.account,
                     transfer_id,
                     nonce: transfer_id.0,
-                    verdict: Box::new(self.verdict.clone()),
+                    verdict: Box::new(self.people.verdict.clone()),
                     raw: None,
                 };
                 let proof = handle.place(request).await.expect("a proof");
@@ -86,6 +82,19 @@ impl Town {
             task.await.expect("accepted");
         }
         per_s(count, begun.elapsed())
+    }
+
+    /// Has so many transfers accepted, as many at once as proofs of place are held.
+    pub async fn fill(&mut self, transfers: usize, mut progress: impl FnMut(usize)) {
+        let senders = self.people.senders.len();
+        let mut done = 0;
+        while done < transfers {
+            let each = (AT_ONCE.min(transfers - done) / senders).max(1);
+            let work = self.prepare(each).await;
+            self.accept(work).await;
+            done += each * senders;
+            progress(done);
+        }
     }
 
     /// How long each acknowledgement took with one client at a time, in seconds.
@@ -130,7 +139,8 @@ pub fn transfer_id(sender: usize, sequence: u64) -> TransferId {
 
 /// Writes transfers of one hundredth within one town.
 pub struct Drafts {
-    network: NetworkId,
+    /// The town's network.
+    pub network: NetworkId,
     home: LogId,
     region: Region,
     receiver: AccountId,
@@ -138,11 +148,11 @@ pub struct Drafts {
 
 impl Drafts {
     /// Transfers to this receiver at this home.
-    pub const fn new(network: NetworkId, home: LogId, region: Region, receiver: AccountId) -> Self {
+    pub fn of(home: &Identity, receiver: AccountId) -> Self {
         Self {
-            network,
-            home,
-            region,
+            network: home.network,
+            home: home.authority.log,
+            region: home.authority.region().clone(),
             receiver,
         }
     }
