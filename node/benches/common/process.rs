@@ -81,7 +81,7 @@ impl Node {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("a running process");
         let size = status.lines().find_map(|l| l.strip_prefix(line));
-        let kib = size.and_then(|rest| rest.split_whitespace().nth(1));
+        let kib = size.and_then(|rest| rest.split_whitespace().next());
         let kib: f64 = kib.expect("a size").parse().expect("a number");
         kib * 1024.0 / 1e6
     }
