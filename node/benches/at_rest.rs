@@ -146,7 +146,7 @@ async fn fill(arguments: &[String]) {
     let (transfers, senders, signed) = (count(1), count(2), count(3));
     let mut town = Town::open(Site::found(root, 0), senders).await;
     let progress = |done: usize| {
-        if done % 64_000 == 0 {
+        if done.is_multiple_of(64_000) {
             eprintln!("  … {done} transfers written");
         }
     };

@@ -52,7 +52,7 @@ async fn run(options: Options) {
     let port = port_of(&full);
     let mut town = Town::open(full, options.size(SENDERS, 50)).await;
     town.fill(transfers, |done| {
-        if done % 8_000 == 0 {
+        if done.is_multiple_of(8_000) {
             table.progress(&format!("{done} transfers accepted"));
         }
     })
