@@ -10,6 +10,10 @@ check:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# Measures against the bars in docs/benchmarks.md. `just bench --quick` only shows that the benches run.
+bench *ARGS:
+    cargo bench -p city-node -- {{ARGS}}
+
 # Everything that CI runs.
 ci:
     bash .ci/run

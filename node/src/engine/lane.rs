@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use city_protocol::Refusal;
+use city_protocol::crypto::PublicKey;
+use city_protocol::ids::{AccountId, KeyId, LogId};
 use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{PeerId, SignedData};
-use city_protocol::vertex::VerifiedVertex;
+use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -173,7 +175,8 @@ async fn decode(
 
 fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification {
     let directory = engine.directory();
-    let verified = VerifiedVertex::verify(engine.genesis(), &**directory, &header, body.clone());
+    let keys = Keys::new(engine, &header);
+    let verified = VerifiedVertex::verify(engine.genesis(), &keys, &header, body.clone());
     if let Ok(vertex) = &verified {
         directory.learn_authority(&vertex.authority);
         if let Ok(entries) = &vertex.entries {
@@ -181,6 +184,43 @@ fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification
         }
     }
     (verified.map(Box::new), header, body)
+}
+
+/// Keys that are at hand, and those to which the index leads: after a start nobody's are at hand, and the commit
+/// thread would check every signature alone.
+struct Keys<'a> {
+    engine: &'a EngineHandle,
+    /// The log whose people sign; none where the header cannot be read.
+    log: Option<LogId>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(engine: &'a EngineHandle, header: &[u8]) -> Self {
+        let log = SignedHeader::read(header).map(|header| header.header.log);
+        Self {
+            engine,
+            log: log.ok(),
+        }
+    }
+}
+
+impl KeySource for Keys<'_> {
+    fn authority(&self, log: &LogId) -> Option<Arc<Authority>> {
+        self.engine.directory().authority(log)
+    }
+
+    fn public_key(&self, id: &KeyId) -> Option<Arc<PublicKey>> {
+        let Self { engine, log } = self;
+        let at_hand = engine.directory().public_key(id);
+        at_hand.or_else(|| {
+            let log = log.as_ref()?;
+            let account = AccountId::new(log, id);
+            let found = engine
+                .directory()
+                .account_key(engine.history(), log, &account);
+            found.ok().filter(|key| key.id() == *id)
+        })
+    }
 }
 
 /// Hands a peer's messages to the engine, in the order in which they came.

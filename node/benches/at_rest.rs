@@ -1,0 +1,176 @@
+//! What a node costs that holds 100,000 transfers: memory, opening after `kill -9`, rebuilding the index, disk.
+//! `cargo bench -p city-node --bench at_rest`; `-- --long` with 1,000,000.
+//!
+//! The bench starts itself as a process of its own, which fills a data directory and goes on accepting until it
+//! is killed; everything after that is measured on `city-node run`. With `--long` the bulk is written into the
+//! log directly, under signatures of people that nobody made: rebuilding verifies none.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use city_node::daemon::set_index_aside;
+use city_node::setup::{DataDir, load_identity};
+
+use common::forge;
+use common::limits::{number, per_s};
+use common::options::Options;
+use common::process::Node;
+use common::table::{Bar, Table};
+use common::town::{Site, Town};
+
+/// Transfers at rest.
+const TRANSFERS: usize = 100_000;
+/// The same with `--long`.
+const LONG: usize = 1_000_000;
+/// Senders of them.
+const SENDERS: usize = 500;
+/// Argument with which the bench starts itself: directory, transfers, senders, how many of them are signed.
+const FILL: &str = "--fill";
+/// How long the filling process goes on accepting before it is killed.
+const BUSY: Duration = Duration::from_secs(2);
+/// How long a started node is left alone before its memory is looked at.
+const REST: Duration = Duration::from_secs(3);
+/// What the filling process says when everything is in.
+const FILLED: &str = "filled";
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == FILL) {
+        runtime.block_on(fill(&arguments[1..]));
+    } else {
+        runtime.block_on(measure(Options::read()));
+    }
+}
+
+async fn measure(options: Options) {
+    let transfers = match options.long {
+        true => LONG,
+        false => options.size(TRANSFERS, 2_000),
+    };
+    let signed = options.size(transfers.min(TRANSFERS), 1_000);
+    let what = format!("{transfers} transfers, {signed} of them with good signatures");
+    let mut table = Table::new("at_rest", options, &what);
+    let dir = tempfile::tempdir().expect("a directory");
+    let senders = options.size(SENDERS, 50);
+    fill_and_kill(dir.path(), &[transfers, senders, signed]);
+    let data = DataDir::new(dir.path().join("city0"));
+
+    let (node, opened) = Node::start(&data).await;
+    let opened = opened.as_secs_f64();
+    table.row(
+        "open after kill -9 under load",
+        opened,
+        "s",
+        Bar::AtMost(3.0),
+    );
+    node.stop();
+    let each = |bytes: u64| number(bytes) / number(transfers as u64);
+    let (ledger, index) = (size(&data.ledger()), size(&data.index()));
+    table.row(
+        "ledger on disk for one transfer",
+        each(ledger),
+        "B",
+        Bar::None,
+    );
+    table.row(
+        "index on disk for one transfer",
+        each(index),
+        "B",
+        Bar::None,
+    );
+
+    let (node, opened) = Node::start(&data).await;
+    tokio::time::sleep(REST).await;
+    table.row(
+        "open after a stop in order",
+        opened.as_secs_f64(),
+        "s",
+        Bar::None,
+    );
+    table.row(
+        "memory after that",
+        node.megabytes("VmRSS:"),
+        "MB",
+        Bar::AtMost(100.0),
+    );
+    node.stop();
+
+    let identity = load_identity(&data).expect("an identity");
+    set_index_aside(&data, &identity).expect("no index");
+    let (node, opened) = Node::start(&data).await;
+    table.row("rebuilt and opened", opened.as_secs_f64(), "s", Bar::None);
+    table.row(
+        "rebuilt transfers",
+        per_s(transfers, opened),
+        "/s",
+        Bar::None,
+    );
+    table.row(
+        "peak memory while rebuilding",
+        node.megabytes("VmHWM:"),
+        "MB",
+        Bar::AtMost(512.0),
+    );
+    node.stop();
+    table.end();
+}
+
+/// Has this program fill a data directory in a process of its own, and kills that while it accepts more.
+fn fill_and_kill(root: &Path, numbers: &[usize; 3]) {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .arg(FILL)
+        .arg(root)
+        .args(numbers.map(|number| number.to_string()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let output = child.stdout.take().expect("a pipe");
+    let said = BufReader::new(output).lines().map_while(Result::ok);
+    let filled = said.into_iter().any(|line| line == FILLED);
+    assert!(filled, "the filling process ended early");
+    std::thread::sleep(BUSY);
+    child.kill().expect("killed");
+    child.wait().expect("an end");
+}
+
+/// Fills a data directory, says so, and goes on accepting until it is killed.
+async fn fill(arguments: &[String]) {
+    let root = Path::new(&arguments[0]);
+    let count = |n: usize| arguments[n].parse::<usize>().expect("a number");
+    let (transfers, senders, signed) = (count(1), count(2), count(3));
+    let mut town = Town::open(Site::found(root, 0), senders).await;
+    let progress = |done: usize| {
+        if done.is_multiple_of(64_000) {
+            eprintln!("  … {done} transfers written");
+        }
+    };
+    town.fill(signed, progress).await;
+    if signed < transfers {
+        let (site, mut people) = town.close().await;
+        forge::write(&site, &mut people, transfers - signed, progress);
+        town = Town::reopen(site, people);
+    }
+    println!("{FILLED}");
+    town.fill(usize::MAX, |_| ()).await;
+}
+
+/// Bytes of the files in a directory and below it.
+fn size(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).expect("a directory");
+    let sizes = entries.map(|entry| {
+        let entry = entry.expect("an entry");
+        let about = entry.metadata().expect("a file");
+        if about.is_dir() {
+            size(&entry.path())
+        } else {
+            about.len()
+        }
+    });
+    sizes.sum()
+}
