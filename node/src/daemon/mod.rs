@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{AdminSocket, AdminState, SocketError};
+use crate::admin::{AdminSocket, AdminState, Operators, SocketError};
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
@@ -128,7 +128,7 @@ pub async fn serve(
         .map_err(|source| DaemonError::ApiListen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
     let tls = Arc::new(tls::server_config(identity.tls.clone())?);
-    let admin = AdminSocket::bind(&dir.admin_socket()).await?;
+    let admin = AdminSocket::bind(&dir.admin_socket(), operators(dir)).await?;
     let names = boundary.as_ref().map(names_of).unwrap_or_default();
     let credit = boundary
         .as_ref()
@@ -251,6 +251,15 @@ fn one_line(identity: &Identity, address: SocketAddr, hold: Option<Hold>) -> Str
             "{region}, API at {address}; signs nothing ({}): see city-node status",
             hold.code()
         ),
+    }
+}
+
+/// Who operates this node by its admin socket.
+fn operators(dir: &DataDir) -> Operators {
+    if dir.is_packaged() {
+        Operators::WhoeverGetsIn
+    } else {
+        Operators::OwnUser
     }
 }
 

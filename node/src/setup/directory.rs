@@ -3,10 +3,11 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::error::InitError;
+use super::package;
 
 /// Mode of the data directory and what is in it: the ledger is the node's own, keys are nobody else's.
 const PRIVATE_MODE: u32 = 0o700;
@@ -20,6 +21,18 @@ impl DataDir {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
+    }
+
+    /// That of the installed package.
+    #[must_use]
+    pub fn packaged() -> Self {
+        Self::new(package::DATA_DIR)
+    }
+
+    /// Whether it is the installed package's.
+    #[must_use]
+    pub fn is_packaged(&self) -> bool {
+        *self == Self::packaged()
     }
 
     /// The directory itself.
@@ -130,10 +143,14 @@ impl DataDir {
         self.0.join("trust")
     }
 
-    /// `admin.sock`, the admin socket of a portable run.
+    /// The admin socket: `admin.sock`, or the service's in its runtime directory.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
-        self.0.join("admin.sock")
+        if self.is_packaged() {
+            PathBuf::from(package::ADMIN_SOCKET)
+        } else {
+            self.0.join("admin.sock")
+        }
     }
 
     /// `ca/`, where a new network's CA stands unless another place is named.
@@ -192,7 +209,7 @@ impl Staged {
             source,
         };
         match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => {}
+            Ok(true) => check_owner(target)?,
             Ok(false) => {
                 return Err(InitError::NotEmpty {
                     path: target.into(),
@@ -296,6 +313,27 @@ impl Drop for Named {
             let _ = fs::remove_dir_all(path);
         }
     }
+}
+
+/// An empty directory that was prepared for another user, as the package does, is not taken over: what root
+/// would write into it the node could not read.
+fn check_owner(target: &Path) -> Result<(), InitError> {
+    let metadata = fs::metadata(target).map_err(|source| InitError::Directory {
+        path: target.into(),
+        source,
+    })?;
+    match foreign_owner(&metadata) {
+        None => Ok(()),
+        Some(owner) => Err(InitError::OtherUser {
+            path: target.into(),
+            owner,
+        }),
+    }
+}
+
+/// The owner, if it is not the user of this process.
+pub(super) fn foreign_owner(metadata: &fs::Metadata) -> Option<u32> {
+    Some(metadata.uid()).filter(|owner| *owner != rustix::process::geteuid().as_raw())
 }
 
 /// Makes a directory with mode 0700, whatever the umask allows.
