@@ -10,6 +10,11 @@ check:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# The Debian package, in target/debian/. Needs cargo-deb (cargo install cargo-deb --locked).
+deb:
+    cargo build --profile dist --locked
+    packaging/build-deb dist
+
 # Everything that CI runs.
 ci:
     bash .ci/run
