@@ -282,6 +282,18 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
     init(join("ca")).unwrap();
 }
 
+/// A killed init leaves its directory aside, with keys in it: the next one works and names it.
+#[test]
+fn what_an_interrupted_init_left_is_named() {
+    let prefecture = Prefecture::new();
+    let left = prefecture.path(".kanazawa.0123456789abcdef.new");
+    fs::create_dir(&left).unwrap();
+    fs::create_dir(prefecture.path(".komatsu.0123456789abcdef.new")).unwrap();
+    let report = init(prefecture.kanazawa()).unwrap();
+    assert_eq!(report.leftovers, [left]);
+    load_identity(&report.data).unwrap();
+}
+
 /// What root writes into the directory of the node's user, that user cannot read.
 #[test]
 fn another_users_directory_is_left_to_that_user() {

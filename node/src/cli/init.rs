@@ -148,6 +148,7 @@ pub(super) fn run(args: InitArgs) -> Outcome {
             "tls_root": report.data.tls_root(),
             "trust_system": trust_system,
             "boundary": report.boundary,
+            "leftovers": report.leftovers,
         }))?;
     } else {
         output::text(&told(&report))?;
@@ -228,6 +229,14 @@ fn told(report: &InitReport) -> String {
             "boundaries: {some} features or parts were skipped; city-node place import names them\n"
         ),
     };
+    let leftovers: String = report
+        .leftovers
+        .iter()
+        .map(|path| {
+            let path = path.display();
+            format!("{path}: left by an init that was interrupted; it holds keys: remove it\n")
+        })
+        .collect();
     let start = if data.is_packaged() {
         "sudo systemctl start city-node".to_owned()
     } else {
@@ -240,7 +249,7 @@ fn told(report: &InitReport) -> String {
          log      {log}\n\
          peer id  {peer_id}\n\
          CA       {ca}  (its keys can make any node of this network: keep them away from others)\n\
-         {boundaries}\n\
+         {boundaries}{leftovers}\n\
          Next:\n  \
          1. read and edit {config}\n  \
          2. city-node config check {config}\n  \

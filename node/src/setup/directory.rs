@@ -1,6 +1,7 @@
 //! Where everything stands in a data directory and beside a CA, and how a directory is built aside and
 //! then named: a failed `init` leaves nothing behind.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -198,7 +199,30 @@ impl CaDir {
 pub(super) struct Staged {
     aside: PathBuf,
     target: PathBuf,
+    leftovers: Vec<PathBuf>,
     done: bool,
+}
+
+/// What the name of an unfinished directory ends with.
+const UNFINISHED: &str = ".new";
+
+/// What the name of an unfinished directory begins with.
+fn prefix(target: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+/// Finding none is no reason not to go on, so neither is not being able to look.
+fn leftovers(parent: &Path, prefix: &OsStr) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let unfinished = entries.filter(|entry| {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(UNFINISHED.as_bytes())
+    });
+    unfinished.map(|entry| entry.path()).collect()
 }
 
 impl Staged {
@@ -238,18 +262,25 @@ impl Staged {
                 parent: parent.into(),
             });
         }
+        let leftovers = leftovers(parent, &prefix(&target));
         let mut random = [0; 8];
         getrandom::fill(&mut random).expect("the operating system gives randomness");
-        let mut name = std::ffi::OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
+        let mut name = prefix(&target);
+        name.push(format!("{:016x}{UNFINISHED}", u64::from_ne_bytes(random)));
         let aside = parent.join(name);
         make_private(&aside)?;
         Ok(Self {
             aside,
             target,
+            leftovers,
             done: false,
         })
+    }
+
+    /// What earlier inits of the same directory left beside it when they were killed. They may hold keys, which
+    /// nothing was ever signed with.
+    pub(super) fn leftovers(&self) -> &[PathBuf] {
+        &self.leftovers
     }
 
     /// Where the files are written for now.
