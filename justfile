@@ -14,6 +14,11 @@ demo *ARGS:
 bench *ARGS:
     cargo bench -p city-node -- {{ARGS}}
 
+# The Debian package, in target/debian/. Needs cargo-deb (cargo install cargo-deb --locked).
+deb:
+    cargo build --profile dist --locked
+    packaging/build-deb dist
+
 # Everything that CI runs.
 ci:
     bash .ci/run

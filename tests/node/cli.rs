@@ -145,7 +145,7 @@ fn usage_is_2_and_told_on_standard_error() {
     let place = tempfile::tempdir().unwrap();
     for arguments in [
         &["fly"][..],
-        &["run"],
+        &["run", "--config"],
         &["init", "--region", "Asia/JP"],
         &["place", "locate", "36", "136"],
         &["demo", "--assume-recorded"],

@@ -9,6 +9,7 @@ mod fault;
 mod kill;
 mod liar;
 mod life;
+mod manager;
 mod peers;
 mod rebuild;
 mod receiver;

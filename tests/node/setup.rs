@@ -282,6 +282,59 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
     init(join("ca")).unwrap();
 }
 
+/// A killed init leaves its directory aside, with keys in it: the next one works and names it.
+#[test]
+fn what_an_interrupted_init_left_is_named() {
+    let prefecture = Prefecture::new();
+    let left = prefecture.path(".kanazawa.0123456789abcdef.new");
+    fs::create_dir(&left).unwrap();
+    fs::create_dir(prefecture.path(".komatsu.0123456789abcdef.new")).unwrap();
+    let report = init(prefecture.kanazawa()).unwrap();
+    assert_eq!(report.leftovers, [left]);
+    load_identity(&report.data).unwrap();
+}
+
+/// What root writes into the directory of the node's user, that user cannot read.
+#[test]
+fn another_users_directory_is_left_to_that_user() {
+    const NOBODY: u32 = 65_534;
+    let prefecture = Prefecture::new();
+    let directory = prefecture.path("kanazawa");
+    fs::create_dir(&directory).unwrap();
+    if std::os::unix::fs::chown(&directory, Some(NOBODY), None).is_err() {
+        println!("skipped: not root");
+        return;
+    }
+    let refused = init(prefecture.kanazawa()).unwrap_err();
+    assert!(
+        matches!(refused, InitError::OtherUser { owner: NOBODY, .. }),
+        "{refused}"
+    );
+    assert_eq!(prefecture.names(), ["kanazawa"], "nothing lies about");
+
+    fs::remove_dir(&directory).unwrap();
+    let data = init(prefecture.kanazawa()).unwrap().data;
+    std::os::unix::fs::chown(data.path(), Some(NOBODY), None).unwrap();
+    let refused = load_identity(&data).unwrap_err();
+    assert!(
+        refused.to_string().contains("sudo -u '#65534' city-node"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_packages_node_has_its_socket_where_its_group_may_enter() {
+    let packaged = DataDir::packaged();
+    assert!(packaged.is_packaged() && DataDir::new("/var/lib/city-node/data/").is_packaged());
+    assert_eq!(
+        packaged.admin_socket(),
+        Path::new("/run/city-node/admin.sock")
+    );
+    let portable = DataDir::new("data");
+    assert!(!portable.is_packaged());
+    assert_eq!(portable.admin_socket(), Path::new("data/admin.sock"));
+}
+
 #[test]
 fn parts_that_do_not_belong_together_are_named() {
     let prefecture = Prefecture::new();

@@ -1,7 +1,7 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people. Root and the user that runs the node may ask everything, others the status only.
+//! `show` the same for people. Operators may ask everything, others whom the file lets in the status only.
 
 mod gather;
 pub mod pages;
@@ -20,7 +20,7 @@ use axum::{Json, Router};
 use libp2p::PeerId;
 
 pub(crate) use socket::check_path;
-pub use socket::{AdminSocket, MAX_SOCKET_PATH, SocketError};
+pub use socket::{AdminSocket, MAX_SOCKET_PATH, Operators, SocketError};
 
 use crate::api::Problem;
 use crate::engine::{EngineHandle, Hold, SystemClock};

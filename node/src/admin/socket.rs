@@ -1,4 +1,5 @@
 //! The socket file: bound with mode 0660, a stale one removed, a live one respected, our own removed at the end.
+//! And who operates the node by it.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -73,11 +74,24 @@ pub(crate) fn check_path(path: &Path) -> Result<(), SocketError> {
     Err(SocketError::TooLong { path, length })
 }
 
+/// Who operates the node by its socket; root always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operators {
+    /// The user that runs the node. Others whom the file lets in read the status only: a portable run, whose
+    /// directory and group belong to a person.
+    OwnUser,
+    /// Whoever the file lets in, which is the owner's group: the service, whose group `city-node` has its
+    /// operators as members and nobody else. SO_PEERCRED names no supplementary groups, so the kernel's check
+    /// of the file is the rule.
+    WhoeverGetsIn,
+}
+
 /// The bound socket. Dropping it removes the file.
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
     file: SocketFile,
+    operators: Operators,
 }
 
 /// The file that this process made: removed at the end unless another stands in its place by then.
@@ -92,7 +106,7 @@ impl AdminSocket {
     ///
     /// # Errors
     /// [`SocketError`].
-    pub async fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub async fn bind(path: &Path, operators: Operators) -> Result<Self, SocketError> {
         check_path(path)?;
         remove_stale(path).await?;
         let failed = |source| SocketError::Io {
@@ -108,7 +122,11 @@ impl AdminSocket {
         // Until here the umask holds, which never lets others write, and connecting needs writing.
         let mode = std::fs::Permissions::from_mode(MODE);
         std::fs::set_permissions(path, mode).map_err(failed)?;
-        Ok(Self { listener, file })
+        Ok(Self {
+            listener,
+            file,
+            operators,
+        })
     }
 
     /// Where it is.
@@ -135,7 +153,7 @@ impl AdminSocket {
                         continue;
                     }
                 };
-                let who = caller(&stream);
+                let who = self.operators.judge(&stream);
                 let serving = drive(stream, app.clone(), who, stop.clone());
                 let cut = cut.clone();
                 tracker.spawn(async move {
@@ -150,13 +168,19 @@ impl AdminSocket {
     }
 }
 
-/// Root and the user that runs the node operate; one whose credentials cannot be read does not.
-fn caller(stream: &UnixStream) -> Caller {
-    let own = rustix::process::geteuid().as_raw();
-    let operator = stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own);
-    Caller { operator }
+impl Operators {
+    /// One whose credentials cannot be read does not operate.
+    fn judge(self, stream: &UnixStream) -> Caller {
+        let own = rustix::process::geteuid().as_raw();
+        let operator = stream
+            .peer_cred()
+            .is_ok_and(|peer| self.include(peer.uid(), own));
+        Caller { operator }
+    }
+
+    fn include(self, peer: u32, own: u32) -> bool {
+        self == Self::WhoeverGetsIn || peer == 0 || peer == own
+    }
 }
 
 async fn remove_stale(path: &Path) -> Result<(), SocketError> {
@@ -205,10 +229,10 @@ mod tests {
         let path = dir.path().join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "the standard library leaves the file behind");
-        let socket = AdminSocket::bind(&path).await.unwrap();
+        let socket = AdminSocket::bind(&path, Operators::OwnUser).await.unwrap();
         let mode = path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, MODE);
-        let second = AdminSocket::bind(&path).await;
+        let second = AdminSocket::bind(&path, Operators::OwnUser).await;
         assert!(
             matches!(second, Err(SocketError::InUse { .. })),
             "{second:?}"
@@ -217,7 +241,7 @@ mod tests {
         assert!(!path.exists());
 
         std::fs::write(&path, "mine").unwrap();
-        let refused = AdminSocket::bind(&path).await;
+        let refused = AdminSocket::bind(&path, Operators::OwnUser).await;
         assert!(matches!(refused, Err(SocketError::NotASocket { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
@@ -226,11 +250,22 @@ mod tests {
     async fn a_successors_socket_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("admin.sock");
-        let socket = AdminSocket::bind(&path).await.unwrap();
+        let socket = AdminSocket::bind(&path, Operators::OwnUser).await.unwrap();
         std::fs::rename(&path, dir.path().join("moved")).unwrap();
         let _successor = std::os::unix::net::UnixListener::bind(&path).unwrap();
         drop(socket);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn the_services_group_operates_and_a_persons_does_not() {
+        let (node, clerk) = (990, 1000);
+        for operators in [Operators::OwnUser, Operators::WhoeverGetsIn] {
+            assert!(operators.include(0, node));
+            assert!(operators.include(node, node));
+        }
+        assert!(!Operators::OwnUser.include(clerk, node));
+        assert!(Operators::WhoeverGetsIn.include(clerk, node));
     }
 
     #[tokio::test]

@@ -17,7 +17,9 @@ use super::exit::{Exit, Outcome};
 use super::output;
 use crate::config::{Config, Overrides};
 use crate::keys;
-use crate::setup::{Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init};
+use crate::setup::{
+    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
+};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -29,12 +31,14 @@ Examples:
   A second municipality of the same network on this machine:
     city-node init --data-dir komatsu --region Asia/JP/17/17203 --network data/ca \\
         --officer k.pub --officers-needed 1 --boundaries N03-21_17_210101.geojson
+  The node of the installed package, with the same flags and without --data-dir:
+    sudo -u city-node city-node init --region Asia/JP/17/17201 …
 
 Officers make their keys themselves (city-node key generate officer.key) and hand over the .pub file.
 A failed init leaves nothing behind; an existing directory is never written to.")]
 pub struct InitArgs {
     /// The data directory to make; it must not exist yet, or be empty.
-    #[arg(long, value_name = "DIR", env = "CITY_NODE_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "CITY_NODE_DATA_DIR", default_value = package::DATA_DIR)]
     data_dir: PathBuf,
     /// The municipality: Continent/Country/Prefecture/Municipality in codes.
     #[arg(long, value_name = "REGION")]
@@ -144,6 +148,7 @@ pub(super) fn run(args: InitArgs) -> Outcome {
             "tls_root": report.data.tls_root(),
             "trust_system": trust_system,
             "boundary": report.boundary,
+            "leftovers": report.leftovers,
         }))?;
     } else {
         output::text(&told(&report))?;
@@ -224,6 +229,19 @@ fn told(report: &InitReport) -> String {
             "boundaries: {some} features or parts were skipped; city-node place import names them\n"
         ),
     };
+    let leftovers: String = report
+        .leftovers
+        .iter()
+        .map(|path| {
+            let path = path.display();
+            format!("{path}: left by an init that was interrupted; it holds keys: remove it\n")
+        })
+        .collect();
+    let start = if data.is_packaged() {
+        "sudo systemctl start city-node".to_owned()
+    } else {
+        format!("city-node run --data-dir {directory}")
+    };
     format!(
         "{directory} is ready.\n\
          region   {region}\n\
@@ -231,11 +249,11 @@ fn told(report: &InitReport) -> String {
          log      {log}\n\
          peer id  {peer_id}\n\
          CA       {ca}  (its keys can make any node of this network: keep them away from others)\n\
-         {boundaries}\n\
+         {boundaries}{leftovers}\n\
          Next:\n  \
          1. read and edit {config}\n  \
          2. city-node config check {config}\n  \
-         3. city-node run --data-dir {directory}\n\
+         3. {start}\n\
          Other nodes whitelist this one by its peer id; apps trust {tls_root}.\n",
         ca = ca.display(),
         config = data.config().display(),

@@ -9,14 +9,14 @@ use super::exit::{Exit, Failure};
 use crate::config::Config;
 use crate::setup::{DataDir, Identity, load_identity};
 
-/// Which node on this machine.
+/// Which node on this machine: without flags, that of the installed package.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = true)]
 pub struct PlaceArgs {
     /// The configuration; alone, the directory it stands in is the data directory.
     #[arg(long, value_name = "FILE", env = "CITY_NODE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// The data directory; alone, the config.toml in it is the configuration.
+    /// The data directory; alone, the config.toml in it is the configuration [default without --config:
+    /// /var/lib/city-node/data, the installed package's].
     #[arg(long, value_name = "DIR", env = "CITY_NODE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -38,12 +38,11 @@ impl PlaceArgs {
             Some(parent) if parent != Path::new("") => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        let directory = match (&self.data_dir, &self.config) {
-            (Some(directory), _) => directory.clone(),
-            (None, Some(config)) => beside(config),
-            (None, None) => PathBuf::from("."),
+        let data = match (&self.data_dir, &self.config) {
+            (Some(directory), _) => DataDir::new(directory),
+            (None, Some(config)) => DataDir::new(beside(config)),
+            (None, None) => DataDir::packaged(),
         };
-        let data = DataDir::new(directory);
         let config = self.config.clone().unwrap_or_else(|| data.config());
         Located { config, data }
     }
@@ -54,7 +53,7 @@ impl PlaceArgs {
 #[command(after_help = "\
 Examples:
   city-node run --data-dir data
-  city-node run --config /etc/city-node/config.toml --data-dir /var/lib/city-node
+  city-node run --config /etc/city-node/config.toml --data-dir /srv/city-node
   CITY_NODE_LOG_LEVEL=debug city-node run --data-dir data
 
 SIGTERM and Ctrl-C drain and stop it. Exit code 78: the configuration or the data directory was refused.")]
@@ -99,6 +98,7 @@ pub struct DemoArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
+  city-node status
   city-node status --data-dir data
   city-node status --data-dir data --json
 
@@ -124,4 +124,28 @@ pub(super) fn prepare(args: &RunArgs) -> Result<(Config, Located, Identity), Fai
         .admits(&config, &located.config, &located.data)
         .map_err(refused)?;
     Ok((config, located, identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_flags_it_is_the_packages_node() {
+        let check = |config: Option<&str>, data_dir: Option<&str>, expected: [&str; 2]| {
+            let place = PlaceArgs {
+                config: config.map(PathBuf::from),
+                data_dir: data_dir.map(PathBuf::from),
+            };
+            let located = place.locate();
+            let found = [located.config.as_path(), located.data.path()];
+            assert_eq!(found, expected.map(Path::new));
+        };
+        let packaged = "/var/lib/city-node/data";
+        check(None, None, [&format!("{packaged}/config.toml"), packaged]);
+        check(None, Some("d"), ["d/config.toml", "d"]);
+        check(Some("c/a.toml"), None, ["c/a.toml", "c"]);
+        check(Some("a.toml"), None, ["a.toml", "."]);
+        check(Some("a.toml"), Some("d"), ["a.toml", "d"]);
+    }
 }

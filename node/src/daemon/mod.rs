@@ -1,10 +1,12 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+mod notify;
 mod open;
 mod rollback;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +17,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{AdminSocket, AdminState, SocketError};
+use crate::admin::{AdminSocket, AdminState, Operators, SocketError};
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
-    Bridge, Engine, EngineConfig, EngineError, SystemClock, TransportKey, protocol_peer,
+    Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::{TlsError, tls};
@@ -58,7 +60,7 @@ pub enum DaemonError {
     #[error("the API cannot listen on {address} (api.listen in config.toml): {source}")]
     ApiListen {
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// What the operating system says.
         source: std::io::Error,
     },
@@ -91,11 +93,14 @@ pub async fn serve(
     let opening = Arc::clone(&node);
     let opening = tokio::task::spawn_blocking(move || {
         let (dir, config, identity) = &*opening;
+        notify::opening("opening the data directory");
         let mut told = Instant::now();
         let mut progress = |vertices| {
             if told.elapsed() >= PROGRESS {
                 told = Instant::now();
                 tracing::info!(vertices, "folded");
+                let line = format!("bringing the index up to date: {vertices} vertices folded");
+                notify::opening(&line);
             }
         };
         open(dir, config, identity, &mut progress)
@@ -123,7 +128,7 @@ pub async fn serve(
         .map_err(|source| DaemonError::ApiListen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
     let tls = Arc::new(tls::server_config(identity.tls.clone())?);
-    let admin = AdminSocket::bind(&dir.admin_socket()).await?;
+    let admin = AdminSocket::bind(&dir.admin_socket(), operators(dir)).await?;
     let names = boundary.as_ref().map(names_of).unwrap_or_default();
     let credit = boundary
         .as_ref()
@@ -196,6 +201,8 @@ pub async fn serve(
         api = %address,
         "ready"
     );
+    notify::ready(&one_line(identity, address, hold));
+    let watchdog_task = tokio::spawn(notify::watchdog(engine.pulse().clone()));
 
     let fault = tokio::select! {
         () = stop.cancelled() => None,
@@ -203,7 +210,12 @@ pub async fn serve(
     };
     stop.cancel();
     tracing::info!("stopping: no new requests, then everything that waits is written");
+    notify::stopping(match &fault {
+        None => "stopping: everything that waits is written",
+        Some(_) => "stopping after a fault; the journal says which",
+    });
     antenna_task.abort();
+    watchdog_task.abort();
     let orderly = async {
         net.shutdown().await;
         drop(net);
@@ -227,6 +239,27 @@ pub async fn serve(
             tracing::warn!("the store is still being read; the next start catches up the index");
             Ok(())
         }
+    }
+}
+
+/// How the node is, as `systemctl status` shows it.
+fn one_line(identity: &Identity, address: SocketAddr, hold: Option<Hold>) -> String {
+    let region = identity.authority.region();
+    match hold {
+        None => format!("{region}, API at {address}"),
+        Some(hold) => format!(
+            "{region}, API at {address}; signs nothing ({}): see city-node status",
+            hold.code()
+        ),
+    }
+}
+
+/// Who operates this node by its admin socket.
+fn operators(dir: &DataDir) -> Operators {
+    if dir.is_packaged() {
+        Operators::WhoeverGetsIn
+    } else {
+        Operators::OwnUser
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::guard::Guard;
 use super::history::{location_key, location_value};
-use super::{Directory, EngineHandle, Pool, StoreHistory, SystemClock};
+use super::{Directory, EngineHandle, Pool, Pulse, StoreHistory, SystemClock};
 use crate::store::{AppendError, IndexError, Store, Watermark};
 
 /// Requests that wait for the commit thread: four full vertices of entries.
@@ -114,6 +114,7 @@ pub enum EngineError {
 /// The running engine.
 pub struct Engine {
     handle: EngineHandle,
+    pulse: Pulse,
     /// How the commit thread ends; none once that was told.
     thread: Option<oneshot::Receiver<Result<(), EngineError>>>,
 }
@@ -137,6 +138,7 @@ impl Engine {
             authority: Arc::clone(&config.authority),
         };
         let guard = Guard::new(&config.store, config.authority.log, config.peers);
+        let pulse = Pulse::default();
         let runtime = Handle::current();
         runtime.spawn(ticks(requests.downgrade()));
         let mut thread = CommitThread {
@@ -153,6 +155,7 @@ impl Engine {
             guard,
             settled: true,
             settling: Arc::default(),
+            pulse: pulse.clone(),
         };
         let (ended, end) = oneshot::channel();
         thread::Builder::new()
@@ -167,6 +170,7 @@ impl Engine {
             .map_err(EngineError::Thread)?;
         Ok(Self {
             handle,
+            pulse,
             thread: Some(end),
         })
     }
@@ -177,13 +181,19 @@ impl Engine {
         &self.handle
     }
 
+    /// How often the commit thread went round. Holding it keeps nothing alive.
+    #[must_use]
+    pub const fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Waits until the engine stops: after the last handle is gone, or by a fault. When it has ended, neither
     /// the thread nor any handle holds the store.
     ///
     /// # Errors
     /// The fault, unless [`Self::fault`] told it.
     pub async fn stopped(self) -> Result<(), EngineError> {
-        let Self { handle, thread } = self;
+        let Self { handle, thread, .. } = self;
         drop(handle);
         match thread {
             Some(thread) => thread.await.unwrap_or(Err(EngineError::Died)),
@@ -245,6 +255,7 @@ struct CommitThread {
     /// Whether nothing was indexed since the index was last told to write.
     settled: bool,
     settling: Arc<AtomicBool>,
+    pulse: Pulse,
 }
 
 impl CommitThread {
@@ -268,6 +279,7 @@ impl CommitThread {
             if inbox.is_empty() {
                 self.settle(runtime);
             }
+            self.pulse.beat();
         }
         self.guard.mark(&self.history, true);
         Ok(())

@@ -1,7 +1,7 @@
 //! The engine: the replica with everything that waits around it.
 //!
 //! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
-//! the log again · `verify` the full check · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
+//! the log again · `verify` the full check · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
 //! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
 
@@ -14,6 +14,7 @@ mod history;
 mod hold;
 mod lane;
 mod pool;
+mod pulse;
 mod rebuild;
 mod verify;
 
@@ -36,6 +37,7 @@ pub use directory::Directory;
 pub use history::{StoreHistory, high_water_of, own_high_water};
 pub use hold::Hold;
 pub use pool::Pool;
+pub use pulse::Pulse;
 pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
 pub use verify::{VerifyReport, verify_store};
 

@@ -1,12 +1,14 @@
 //! Where everything stands in a data directory and beside a CA, and how a directory is built aside and
 //! then named: a failed `init` leaves nothing behind.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::error::InitError;
+use super::package;
 
 /// Mode of the data directory and what is in it: the ledger is the node's own, keys are nobody else's.
 const PRIVATE_MODE: u32 = 0o700;
@@ -20,6 +22,18 @@ impl DataDir {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
+    }
+
+    /// That of the installed package.
+    #[must_use]
+    pub fn packaged() -> Self {
+        Self::new(package::DATA_DIR)
+    }
+
+    /// Whether it is the installed package's.
+    #[must_use]
+    pub fn is_packaged(&self) -> bool {
+        *self == Self::packaged()
     }
 
     /// The directory itself.
@@ -130,10 +144,14 @@ impl DataDir {
         self.0.join("trust")
     }
 
-    /// `admin.sock`, the admin socket of a portable run.
+    /// The admin socket: `admin.sock`, or the service's in its runtime directory.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
-        self.0.join("admin.sock")
+        if self.is_packaged() {
+            PathBuf::from(package::ADMIN_SOCKET)
+        } else {
+            self.0.join("admin.sock")
+        }
     }
 
     /// `ca/`, where a new network's CA stands unless another place is named.
@@ -181,7 +199,30 @@ impl CaDir {
 pub(super) struct Staged {
     aside: PathBuf,
     target: PathBuf,
+    leftovers: Vec<PathBuf>,
     done: bool,
+}
+
+/// What the name of an unfinished directory ends with.
+const UNFINISHED: &str = ".new";
+
+/// What the name of an unfinished directory begins with.
+fn prefix(target: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+/// Finding none is no reason not to go on, so neither is not being able to look.
+fn leftovers(parent: &Path, prefix: &OsStr) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let unfinished = entries.filter(|entry| {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(UNFINISHED.as_bytes())
+    });
+    unfinished.map(|entry| entry.path()).collect()
 }
 
 impl Staged {
@@ -192,7 +233,7 @@ impl Staged {
             source,
         };
         match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => {}
+            Ok(true) => check_owner(target)?,
             Ok(false) => {
                 return Err(InitError::NotEmpty {
                     path: target.into(),
@@ -221,18 +262,25 @@ impl Staged {
                 parent: parent.into(),
             });
         }
+        let leftovers = leftovers(parent, &prefix(&target));
         let mut random = [0; 8];
         getrandom::fill(&mut random).expect("the operating system gives randomness");
-        let mut name = std::ffi::OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".{:016x}.new", u64::from_ne_bytes(random)));
+        let mut name = prefix(&target);
+        name.push(format!("{:016x}{UNFINISHED}", u64::from_ne_bytes(random)));
         let aside = parent.join(name);
         make_private(&aside)?;
         Ok(Self {
             aside,
             target,
+            leftovers,
             done: false,
         })
+    }
+
+    /// What earlier inits of the same directory left beside it when they were killed. They may hold keys, which
+    /// nothing was ever signed with.
+    pub(super) fn leftovers(&self) -> &[PathBuf] {
+        &self.leftovers
     }
 
     /// Where the files are written for now.
@@ -296,6 +344,27 @@ impl Drop for Named {
             let _ = fs::remove_dir_all(path);
         }
     }
+}
+
+/// An empty directory that was prepared for another user, as the package does, is not taken over: what root
+/// would write into it the node could not read.
+fn check_owner(target: &Path) -> Result<(), InitError> {
+    let metadata = fs::metadata(target).map_err(|source| InitError::Directory {
+        path: target.into(),
+        source,
+    })?;
+    match foreign_owner(&metadata) {
+        None => Ok(()),
+        Some(owner) => Err(InitError::OtherUser {
+            path: target.into(),
+            owner,
+        }),
+    }
+}
+
+/// The owner, if it is not the user of this process.
+pub(super) fn foreign_owner(metadata: &fs::Metadata) -> Option<u32> {
+    Some(metadata.uid()).filter(|owner| *owner != rustix::process::geteuid().as_raw())
 }
 
 /// Makes a directory with mode 0700, whatever the umask allows.

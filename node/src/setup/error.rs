@@ -23,6 +23,14 @@ pub enum InitError {
         /// The directory.
         path: PathBuf,
     },
+    /// The empty directory was made for another user.
+    #[error("{}: belongs to another user; run init as that user: sudo -u '#{owner}' city-node init …", path.display())]
+    OtherUser {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner's id.
+        owner: u32,
+    },
     /// The directory above is not there.
     #[error("{}: the directory {} does not exist; make it first: mkdir -p {}", path.display(), parent.display(), parent.display())]
     NoParent {
@@ -147,6 +155,14 @@ pub enum InitError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
+    /// The data directory is another user's: files written into it now could not be read by its node later.
+    #[error("{}: belongs to another user; use it as that user: sudo -u '#{owner}' city-node …", path.display())]
+    OtherUser {
+        /// The data directory.
+        path: PathBuf,
+        /// Its owner's id.
+        owner: u32,
+    },
     /// A file that is not a key cannot be read.
     #[error("{}: cannot be read ({source}); make a data directory with: city-node init, or restore the file from a backup", path.display())]
     Read {

@@ -17,7 +17,7 @@ use libp2p::identity::Keypair;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::directory::DataDir;
+use super::directory::{DataDir, foreign_owner};
 use super::error::IdentityError;
 use crate::config::Config;
 use crate::keys;
@@ -53,11 +53,24 @@ pub struct Identity {
     pub tls_root: CertificateDer<'static>,
 }
 
+/// One that cannot be looked at is judged by its files, whose errors name them.
+fn check_owner(data: &DataDir) -> Result<(), IdentityError> {
+    let metadata = std::fs::metadata(data.path()).ok();
+    match metadata.as_ref().and_then(foreign_owner) {
+        None => Ok(()),
+        Some(owner) => Err(IdentityError::OtherUser {
+            path: data.path().into(),
+            owner,
+        }),
+    }
+}
+
 /// Reads the identity of a data directory.
 ///
 /// # Errors
 /// An [`IdentityError`] that names the file and what to do.
 pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
+    check_owner(data)?;
     let genesis = read_genesis(&data.genesis())?;
     let authority = read_charter(data, &genesis)?;
 

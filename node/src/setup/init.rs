@@ -100,6 +100,8 @@ pub struct InitReport {
     pub ca: PathBuf,
     /// What importing the boundaries kept and skipped, if they were imported.
     pub boundary: Option<ImportReport>,
+    /// Directories beside it that an init left which was killed.
+    pub leftovers: Vec<PathBuf>,
 }
 
 /// Makes a data directory.
@@ -117,6 +119,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     let officers = to_officers(&officers, request.officers_needed)?;
     let region = config.node.region.clone();
     let staged = Staged::begin(data.path())?;
+    let leftovers = staged.leftovers().to_vec();
     let draft = DataDir::new(staged.path());
     for part in ["network", "keys", "certs"] {
         make_private(&draft.path().join(part))?;
@@ -173,6 +176,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         peer_id,
         ca: network.ca,
         boundary: report,
+        leftovers,
     })
 }
 

@@ -4,7 +4,7 @@
 //! `directory` the layout, and building a directory aside · `init` the order of birth · `network`
 //! the network that a node is born into · `identity` keys,
 //! certificates and charter, checked against each other · `host` what the machine says about itself ·
-//! `error` what can go wrong.
+//! `package` where an installed node stands · `error` what can go wrong.
 
 mod directory;
 mod error;
@@ -12,6 +12,7 @@ pub mod host;
 mod identity;
 mod init;
 mod network;
+pub mod package;
 
 pub use directory::{CaDir, DataDir};
 pub use error::{IdentityError, InitError};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use city_node::admin::{AdminSocket, Operators};
 use city_node::client::{AdminClient, ApiClient, ClientError};
 
 use super::town::{Plan, Town};
@@ -94,7 +95,7 @@ async fn a_node_that_does_not_run_is_told_from_one_that_refuses() {
         !error.is_not_running() && error.to_string().contains("at most 107"),
         "{error}"
     );
-    let bind = city_node::admin::AdminSocket::bind(Path::new(&long))
+    let bind = AdminSocket::bind(Path::new(&long), Operators::OwnUser)
         .await
         .unwrap_err();
     assert!(bind.to_string().contains("at most 107"), "{bind}");

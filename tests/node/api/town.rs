@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use city_drivers::gnss::{Pty, ReceiverConfig, Simulator, SimulatorConfig};
-use city_node::admin::{AdminSocket, AdminState};
+use city_node::admin::{AdminSocket, AdminState, Operators};
 use city_node::api::{ApiState, Limits, serve};
 use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
@@ -244,7 +244,7 @@ impl Founded {
             .with_boundary_credit(demo_boundary().credit())
             .with_limits(plan.limits);
         let admin = self.dir.path().join("admin.sock");
-        let socket = AdminSocket::bind(&admin).await.unwrap();
+        let socket = AdminSocket::bind(&admin, Operators::OwnUser).await.unwrap();
         let admin_state = AdminState {
             engine: engine.handle().clone(),
             antenna,
