@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod book;
+mod controls;
 mod cuts;
 mod kills;
 mod machine;

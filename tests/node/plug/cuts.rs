@@ -53,6 +53,8 @@ struct Tally {
     rebuilt: u64,
     started_again: u64,
     compared: u64,
+    /// Commits that were answered after the cut, and lost: see `People::compare`.
+    overtaken: u64,
     acknowledged: usize,
 }
 
@@ -95,7 +97,7 @@ impl Town {
         let people = match self.people.take() {
             None => People::settle(&self.city, &node, dice).await,
             Some(mut people) => {
-                people.compare(&self.city, &node).await;
+                tally.overtaken += u64::from(people.compare(&self.city, &node).await);
                 tally.compared += 1;
                 if dice.below(5) == 0 {
                     node.check().await;
@@ -114,12 +116,11 @@ impl Town {
         let at_work = people.work(&self.city, &node);
         sleep(dice.below(LOAD_MS)).await;
         if let Moment::Stop = moment {
-            at_work.expect_the_end();
             node.signal("-TERM");
             sleep(dice.below(STOP_MS)).await;
         }
         self.write_back(&node, dice);
-        at_work.expect_the_end();
+        at_work.lose_power();
         self.cut(&mut node, dice).await;
         let people = at_work.home().await;
         println!("  {moment:?}: {} acknowledged", people.acknowledged() - before);

@@ -1,5 +1,6 @@
 //! People who pay each other as fast as their home lets them, and remember every answer.
 
+use std::collections::HashSet;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,8 @@ pub(super) struct Client {
     person: Person,
     next_sequence: u64,
     receipts: Vec<SubmittedPage>,
+    /// Answers that came after the plug was pulled, until they are compared.
+    late: Vec<SubmittedPage>,
     dice: Dice,
 }
 
@@ -45,7 +48,7 @@ pub(super) struct People {
 /// People at work.
 pub(super) struct AtWork {
     people: People,
-    /// Set before the plug is pulled: from then on anything may be refused, but nothing be acknowledged wrongly.
+    /// Set before the plug is pulled.
     gone: Arc<AtomicBool>,
     working: Vec<JoinHandle<Client>>,
 }
@@ -69,6 +72,7 @@ impl People {
                 person: city.rich(&api, GRANT).await,
                 next_sequence: 1,
                 receipts: Vec::new(),
+                late: Vec::new(),
                 dice: Dice::of(dice.next()),
             });
         }
@@ -107,8 +111,8 @@ impl People {
     }
 
     /// The node sequences, and every answer stands in its log where the answer says; what it shows is what
-    /// the log comes to. Nobody submits meanwhile.
-    pub(super) async fn compare(&mut self, city: &City, node: &Node) {
+    /// the log comes to. Nobody submits meanwhile. Gives whether one commit was answered after the cut, and lost.
+    pub(super) async fn compare(&mut self, city: &City, node: &Node) -> bool {
         node.until("sequencing", |status| status.sequencing).await;
         let audit = node.admin().await.unwrap().audit().await.unwrap();
         let book = Book::read(&node.data.ledger(), &city.report.log);
@@ -119,19 +123,25 @@ impl People {
             node.log()
         );
         let api = city.api(node);
+        let mut overtaken = HashSet::new();
         for client in &mut self.clients {
-            for receipt in &client.receipts {
-                assert!(
-                    book.has(receipt),
-                    "{receipt:?} is lost\n{}",
-                    node.log()
-                );
+            let lost = client.receipts.iter().find(|receipt| !book.has(receipt));
+            assert!(lost.is_none(), "{lost:#?} is lost\n{}", node.log());
+            for late in client.late.drain(..) {
+                if book.has(&late) {
+                    client.receipts.push(late);
+                } else {
+                    overtaken.insert(late.vertex);
+                }
             }
             let account = client.person.account();
             let (shown, sums) = (api.account(&account).await.unwrap(), book.sums(&account));
             assert_eq!((sums.granted, sums.next_sequence), (GRANT, shown.next_sequence));
             client.next_sequence = shown.next_sequence;
         }
+        // ext4 may end a sync without an error that its shutdown overtook; the next one fails.
+        assert!(overtaken.len() <= 1, "{overtaken:?}\n{}", node.log());
+        !overtaken.is_empty()
     }
 
     /// Every answer that stands within the first so many vertices of a log.
@@ -142,8 +152,8 @@ impl People {
 }
 
 impl AtWork {
-    /// From now on anything may be refused.
-    pub(super) fn expect_the_end(&self) {
+    /// The plug is pulled now: what is answered from here on could not have been answered without power.
+    pub(super) fn lose_power(&self) {
         self.gone.store(true, Ordering::SeqCst);
     }
 
@@ -161,10 +171,14 @@ impl AtWork {
 impl Client {
     async fn work(mut self, home: Home) -> Self {
         loop {
-            match self.submit(&home).await {
+            let answer = self.submit(&home).await;
+            if home.gone.load(Ordering::SeqCst) {
+                self.late.extend(answer.ok().flatten());
+                return self;
+            }
+            match answer {
                 Ok(None) => {}
                 Ok(Some(answer)) => self.remember(answer, &home.genesis),
-                Err(_) if home.gone.load(Ordering::SeqCst) => return self,
                 Err(error) if error.status() == Some(429) => tokio::time::sleep(PAUSE).await,
                 Err(error) => match error.code() {
                     Some("no-position" | "place-insufficient") => tokio::time::sleep(PAUSE).await,
