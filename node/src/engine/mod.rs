@@ -37,6 +37,7 @@ pub use history::{StoreHistory, high_water_of, own_high_water};
 pub use hold::Hold;
 pub use pool::Pool;
 pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
+pub(crate) use verify::each_vertex;
 pub use verify::{VerifyReport, verify_store};
 
 use commit::Request;
