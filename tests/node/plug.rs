@@ -14,6 +14,7 @@ mod cuts;
 mod kills;
 mod machine;
 mod people;
+mod scars;
 
 /// How often, if the environment does not say otherwise.
 fn times(variable: &str, by_default: u64) -> u64 {

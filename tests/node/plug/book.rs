@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use city_node::admin::pages::AuditPage;
 use city_node::api::wire::SubmittedPage;
 use city_protocol::amount::Amount;
 use city_protocol::body::{Accept, Enrol, Grant, Kind, OwnEntry, PersonBody, Transfer};
@@ -176,9 +175,8 @@ impl Book {
         self.history.len() - 1
     }
 
-    /// After how many vertices at most the log comes to what the node shows of its accounts.
-    pub(super) fn shown_after(&self, audit: &AuditPage) -> Option<usize> {
-        assert!(audit.conserved && audit.journal_matches, "{audit:#?}");
-        self.history.iter().rposition(|after| *after == audit.available)
+    /// After how many vertices at most the log comes to what a node shows of its accounts.
+    pub(super) fn shown_after(&self, shown: &BTreeMap<AccountId, String>) -> Option<usize> {
+        self.history.iter().rposition(|after| after == shown)
     }
 }

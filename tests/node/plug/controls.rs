@@ -40,8 +40,11 @@ impl Peer for Connection {
         let db = Self::open(dir.join("sqlite")).unwrap();
         db.pragma_update(None, "journal_mode", "WAL").unwrap();
         db.pragma_update(None, "synchronous", "FULL").unwrap();
-        db.execute("CREATE TABLE IF NOT EXISTS record (n INTEGER PRIMARY KEY, content BLOB)", [])
-            .unwrap();
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS record (n INTEGER PRIMARY KEY, content BLOB)",
+            [],
+        )
+        .unwrap();
         db
     }
 
@@ -107,8 +110,16 @@ fn act<P: Peer>(what: &str, dir: &Path) {
 
 fn child(machine: &Machine, peer: &str, what: &str) -> Child {
     let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--exact", "plug::controls::as_child", "--ignored", "--nocapture"]);
-    program.env(ROLE, format!("{peer} {what} {}", machine.path("").display()));
+    program.args([
+        "--exact",
+        "plug::controls::as_child",
+        "--ignored",
+        "--nocapture",
+    ]);
+    program.env(
+        ROLE,
+        format!("{peer} {what} {}", machine.path("").display()),
+    );
     machine.start(&program, Stdio::piped(), Stdio::null())
 }
 
@@ -147,7 +158,9 @@ fn found(machine: &Machine, peer: &str) -> u64 {
     let reader = child(machine, peer, "read");
     let ran = reader.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
-    said.lines().find_map(|line| number(line, FOUND)).unwrap_or(0)
+    said.lines()
+        .find_map(|line| number(line, FOUND))
+        .unwrap_or(0)
 }
 
 /// How many acknowledged and how many lost records there were in all cuts, each of a new disk.
@@ -187,6 +200,9 @@ fn sqlite_loses_nothing_under_the_same_cut() {
 fn sled_loses_what_its_flush_acknowledged_and_the_harness_sees_it() {
     if let Some((acknowledged, lost)) = lost("sled") {
         assert!(acknowledged > CUTS, "{acknowledged} are no load");
-        assert!(lost > 0, "of {acknowledged}: a cut that loses nothing shows nothing");
+        assert!(
+            lost > 0,
+            "of {acknowledged}: a cut that loses nothing shows nothing"
+        );
     }
 }

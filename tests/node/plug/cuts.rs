@@ -91,7 +91,7 @@ impl Town {
 
     /// Starts until it answers, and compares with what was acknowledged.
     async fn ready(&mut self, tally: &mut Tally, dice: &mut Dice) -> Node {
-        let (node, starts) = supervise(|| self.start()).await;
+        let (node, starts) = supervise(|| self.start()).await.unwrap();
         tally.started_again += u64::from(starts - 1);
         tally.rebuilt += u64::from(node.log().contains("making the index again"));
         let people = match self.people.take() {
@@ -111,7 +111,10 @@ impl Town {
 
     /// Has people submit until the plug is pulled.
     async fn under_load(&mut self, mut node: Node, moment: Moment, dice: &mut Dice) {
-        let people = self.people.take().expect("people settled at the first start");
+        let people = self
+            .people
+            .take()
+            .expect("people settled at the first start");
         let before = people.acknowledged();
         let at_work = people.work(&self.city, &node);
         sleep(dice.below(LOAD_MS)).await;
@@ -123,14 +126,23 @@ impl Town {
         at_work.lose_power();
         self.cut(&mut node, dice).await;
         let people = at_work.home().await;
-        println!("  {moment:?}: {} acknowledged", people.acknowledged() - before);
+        println!(
+            "  {moment:?}: {} acknowledged",
+            people.acknowledged() - before
+        );
         self.people = Some(people);
     }
 
     /// The kernel may write any file at any time.
     fn write_back(&self, node: &Node, dice: &mut Dice) {
-        let dirs = [node.data.index(), node.data.ledger(), node.data.path().into()];
-        let names = dirs.iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten());
+        let dirs = [
+            node.data.index(),
+            node.data.ledger(),
+            node.data.path().into(),
+        ];
+        let names = dirs
+            .iter()
+            .flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten());
         let files: Vec<PathBuf> = names.flatten().map(|file| file.path()).collect();
         for _ in 0..dice.below(3) {
             let which = files.get(dice.below(files.len().max(1) as u64) as usize);
@@ -213,7 +225,14 @@ async fn the_plug_is_pulled_and_nothing_acknowledged_is_lost() {
             left -= 1;
         }
         town.close(&mut tally, &mut dice).await;
-        println!("{} cuts, {:.1?} each: {tally:?}", cuts - left, pace.each(cuts - left));
+        println!(
+            "{} cuts, {:.1?} each: {tally:?}",
+            cuts - left,
+            pace.each(cuts - left)
+        );
     }
-    assert!(tally.acknowledged as u64 >= 2 * cuts, "a load of {tally:?} is none");
+    assert!(
+        tally.acknowledged as u64 >= 2 * cuts,
+        "a load of {tally:?} is none"
+    );
 }

@@ -32,7 +32,7 @@ async fn killed_a_hundred_times_under_load_nothing_acknowledged_is_lost() {
                 tokio::time::sleep(Duration::from_millis(dice.below(START_MS))).await;
                 continue;
             }
-            let (node, starts) = supervise(|| city.start()).await;
+            let (node, starts) = supervise(|| city.start()).await.unwrap();
             started_again += starts - 1;
             assert!(!people.compare(&city, &node).await);
             let at_work = people.work(&city, &node);
@@ -40,7 +40,7 @@ async fn killed_a_hundred_times_under_load_nothing_acknowledged_is_lost() {
             drop(node);
             people = at_work.home().await;
         }
-        let (node, _) = supervise(|| city.start()).await;
+        let (node, _) = supervise(|| city.start()).await.unwrap();
         assert!(!people.compare(&city, &node).await);
         node.check().await;
         node.stop().await;
@@ -51,5 +51,8 @@ async fn killed_a_hundred_times_under_load_nothing_acknowledged_is_lost() {
             pace.each(kills - left)
         );
     }
-    assert!(acknowledged as u64 >= kills, "a load of {acknowledged} is none");
+    assert!(
+        acknowledged as u64 >= kills,
+        "a load of {acknowledged} is none"
+    );
 }

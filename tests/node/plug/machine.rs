@@ -153,9 +153,9 @@ fn attached() -> Vec<PathBuf> {
     let Ok(devices) = fs::read_dir("/sys/block") else {
         return Vec::new();
     };
-    let files = devices.flatten().filter_map(|device| {
-        fs::read_to_string(device.path().join("loop/backing_file")).ok()
-    });
+    let files = devices
+        .flatten()
+        .filter_map(|device| fs::read_to_string(device.path().join("loop/backing_file")).ok());
     files.map(|file| PathBuf::from(file.trim_end())).collect()
 }
 
