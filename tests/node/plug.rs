@@ -8,7 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod book;
+pub(crate) mod book;
 mod controls;
 mod cuts;
 mod kills;
@@ -17,7 +17,7 @@ mod people;
 mod scars;
 
 /// How often, if the environment does not say otherwise.
-fn times(variable: &str, by_default: u64) -> u64 {
+pub(crate) fn times(variable: &str, by_default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().expect("a number"),
         Err(_) => by_default,

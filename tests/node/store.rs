@@ -11,6 +11,8 @@
 mod disk;
 #[path = "store/log.rs"]
 mod log;
+#[path = "store/run.rs"]
+mod run;
 #[path = "store/whole.rs"]
 mod whole;
 

@@ -18,15 +18,15 @@ const CID: usize = 36;
 
 /// What an account's entries come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    pub(super) granted: u64,
-    pub(super) available: u64,
-    pub(super) next_sequence: u64,
+pub(crate) struct Sums {
+    pub(crate) granted: u64,
+    pub(crate) available: u64,
+    pub(crate) next_sequence: u64,
 }
 
 /// One log, as far as it can be read without a gap.
 #[derive(Default)]
-pub(super) struct Book {
+pub(crate) struct Book {
     head: Option<(BlockId, u64)>,
     places: HashMap<Digest, (BlockId, OwnEntry)>,
     accounts: BTreeMap<AccountId, Sums>,
@@ -35,7 +35,7 @@ pub(super) struct Book {
 }
 
 /// All segments of a ledger, in order.
-pub(super) fn segments(ledger: &Path) -> Vec<PathBuf> {
+pub(crate) fn segments(ledger: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(ledger).unwrap();
     let mut segments: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     segments.retain(|path| path.extension().is_some_and(|end| end == "car"));
@@ -43,12 +43,11 @@ pub(super) fn segments(ledger: &Path) -> Vec<PathBuf> {
     segments
 }
 
-/// All whole blocks of a ledger in order, each once: after a crash in the middle of a recovery the end may
+/// All whole blocks of segments in order, each once: after a crash in the middle of a recovery the end may
 /// stand there twice.
-fn blocks(ledger: &Path) -> Vec<(BlockId, Vec<u8>)> {
+fn blocks(segments: impl Iterator<Item = Vec<u8>>) -> Vec<(BlockId, Vec<u8>)> {
     let (mut blocks, mut seen) = (Vec::new(), HashSet::new());
-    for segment in segments(ledger) {
-        let bytes = fs::read(segment).unwrap();
+    for bytes in segments {
         let mut rest = bytes.get(HEADER..).unwrap_or_default();
         while let Ok((length, section)) = unsigned_varint::decode::usize(rest) {
             let Some(block) = section.get(CID..length) else {
@@ -69,11 +68,17 @@ fn blocks(ledger: &Path) -> Vec<(BlockId, Vec<u8>)> {
 
 impl Book {
     /// Reads a log up to the first vertex that is missing.
-    pub(super) fn read(ledger: &Path, log: &LogId) -> Self {
+    pub(crate) fn read(ledger: &Path, log: &LogId) -> Self {
+        let segments = segments(ledger).into_iter();
+        Self::of(segments.map(|path| fs::read(path).unwrap()), log)
+    }
+
+    /// The same from the content of its segments, in order.
+    pub(crate) fn of(segments: impl Iterator<Item = Vec<u8>>, log: &LogId) -> Self {
         let mut book = Self::default();
         book.history.push(BTreeMap::new());
         let mut bodies = HashMap::new();
-        for (id, block) in blocks(ledger) {
+        for (id, block) in blocks(segments) {
             match SignedHeader::read(&block) {
                 Ok(header) if header.header.log == *log => {
                     let body = bodies.remove(&header.header.body);
@@ -161,22 +166,27 @@ impl Book {
     }
 
     /// Whether what a receipt says stands here, at the same place.
-    pub(super) fn has(&self, receipt: &SubmittedPage) -> bool {
-        self.places.get(&receipt.identity) == Some(&(receipt.vertex, receipt.at))
+    pub(crate) fn has(&self, receipt: &SubmittedPage) -> bool {
+        self.stands_at(&receipt.identity, receipt.vertex, receipt.at)
+    }
+
+    /// Whether a submission is booked at this place.
+    pub(crate) fn stands_at(&self, identity: &Digest, vertex: BlockId, at: OwnEntry) -> bool {
+        self.places.get(identity) == Some(&(vertex, at))
     }
 
     /// What an account's entries come to.
-    pub(super) fn sums(&self, account: &AccountId) -> Sums {
+    pub(crate) fn sums(&self, account: &AccountId) -> Sums {
         self.accounts.get(account).copied().unwrap_or_default()
     }
 
     /// How many vertices there are.
-    pub(super) fn vertices(&self) -> usize {
+    pub(crate) fn vertices(&self) -> usize {
         self.history.len() - 1
     }
 
     /// After how many vertices at most the log comes to what a node shows of its accounts.
-    pub(super) fn shown_after(&self, shown: &BTreeMap<AccountId, String>) -> Option<usize> {
+    pub(crate) fn shown_after(&self, shown: &BTreeMap<AccountId, String>) -> Option<usize> {
         self.history.iter().rposition(|after| after == shown)
     }
 }

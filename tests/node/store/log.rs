@@ -480,7 +480,12 @@ fn power_goes_at_every_call_also_while_recovering() {
             cut_again += 1;
         }
         torn += u32::from(check(&disk, &format!("power off at call {n}")).copied_blocks > 0);
-        assert!(!disk.names().iter().any(|name| name.ends_with(".tmp")));
+        assert!(
+            !disk
+                .paths()
+                .iter()
+                .any(|path| path.extension().is_some_and(|end| end == "tmp"))
+        );
     }
     assert!(cut_again > 100 && torn > 10, "{cut_again} {torn}");
 }
@@ -541,7 +546,7 @@ fn a_side_log_keeps_order_head_and_uniqueness() {
     let log = open();
     assert_eq!((ids(&log), log.head()), (vec![add, remove], Some(remove)));
     assert_eq!(
-        disk.names(),
+        disk.names_in(dir),
         ["000001.car"],
         "a start leaves no files behind"
     );
