@@ -9,10 +9,14 @@
 
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/home.rs"]
+mod home;
 #[path = "store/log.rs"]
 mod log;
 #[path = "store/run.rs"]
 mod run;
+#[path = "store/sealed.rs"]
+mod sealed;
 #[path = "store/whole.rs"]
 mod whole;
 
@@ -52,6 +56,11 @@ impl Dice {
 
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
+    }
+
+    /// A place in something so long; 0 if it is empty.
+    pub(crate) fn place(&mut self, len: usize) -> usize {
+        self.below(len.max(1) as u64) as usize
     }
 }
 

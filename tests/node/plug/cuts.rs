@@ -17,7 +17,7 @@ use crate::store::Dice;
 /// Cuts of one network; then a new one with other mount options.
 const CUTS_PER_NETWORK: u64 = 15;
 /// About how long a start takes, with the index made again; in milliseconds.
-const START_MS: u64 = 900;
+const START_MS: u64 = 600;
 const LOAD_MS: u64 = 800;
 const STOP_MS: u64 = 200;
 /// How the disk may be mounted: what is written back, and in which order, differs.
@@ -65,7 +65,7 @@ impl Town {
         std::fs::create_dir(&content).unwrap();
         let mut city = alone(root.path(), content.join("d"));
         let line = city.plug_in(Vec::new);
-        let options = OPTIONS[dice.below(OPTIONS.len() as u64) as usize];
+        let options = OPTIONS[dice.place(OPTIONS.len())];
         let machine = Machine::build(root.path(), &content, options)?;
         Ok(Self {
             root,
@@ -145,7 +145,7 @@ impl Town {
             .flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten());
         let files: Vec<PathBuf> = names.flatten().map(|file| file.path()).collect();
         for _ in 0..dice.below(3) {
-            let which = files.get(dice.below(files.len().max(1) as u64) as usize);
+            let which = files.get(dice.place(files.len()));
             if let Some(Ok(file)) = which.map(File::open) {
                 let _gone = file.sync_data();
             }

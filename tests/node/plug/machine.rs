@@ -141,7 +141,7 @@ impl Machine {
     /// what the last one still holds in memory.
     fn wait_until_off(&self) {
         let begun = Instant::now();
-        while attached().iter().any(|image| *image == self.image) {
+        while attached().contains(&self.image) {
             assert!(begun.elapsed() < PATIENCE, "the image stays mounted");
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -228,7 +228,7 @@ impl Client {
             .iter()
             .filter(|other| **other != account)
             .collect();
-        let whom = *others[self.dice.below(others.len() as u64) as usize];
+        let whom = *others[self.dice.place(others.len())];
         let amount = Amount::from_hundredths(1 + self.dice.below(100));
         let mut order = Order::new(whom, &home.page, amount);
         order.sequence = self.next_sequence;

@@ -45,9 +45,9 @@ impl Scar {
         let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
         files.retain(|path| path.is_file() && is_of_the_store(path));
         files.sort();
-        let file = files[dice.below(files.len() as u64) as usize].clone();
+        let file = files[dice.place(files.len())].clone();
         let mut content = fs::read(&file).unwrap();
-        let at = dice.below(content.len().max(1) as u64) as usize;
+        let at = dice.place(content.len());
         let what = match dice.below(8) {
             0..=2 => {
                 content.truncate(at);
@@ -163,7 +163,7 @@ async fn a_hundred_scars_and_never_a_false_balance() {
     let (people, lives) = live(&city, &mut dice).await;
     let pace = Pace::new();
     for n in 0..scars {
-        let life = &lives[dice.below(2) as usize];
+        let life = &lives[dice.place(2)];
         copy(&life.data, city.data.path());
         let scar = Scar::cut(city.data.path(), &mut dice);
         let left = life.data.file_name().and_then(OsStr::to_str).unwrap();
