@@ -193,7 +193,10 @@ fn the_nth_call_of_a_hundred_transfers_fails_and_nothing_acknowledged_is_lost() 
         disk.fail_at(n, fault);
         let run = runtime().block_on(Run::of(&town, disk));
         let story = format!("call {n}, {fault:?}");
-        assert_eq!(run.disk.written_after_failed_sync(), [""; 0], "{story}");
+        // The notes and marks beside the log are tried again: one that is not durable only says less.
+        let mut written = run.disk.written_after_failed_sync();
+        written.retain(|change| change.contains("/ledger/") || change.contains("/trust/"));
+        assert_eq!(written, [""; 0], "{story}");
         runs += 1;
         restarts += run.starts - 1;
         refused += TRANSFERS - run.acknowledged.len() as u64;
