@@ -4,7 +4,8 @@
 //!
 //! `machine` the file system, its mount and its cut · `people` who submits and remembers every answer · `book`
 //! the log read and folded by other code than the node's · `cuts`, `kills`, `scars`, `controls` the tests.
-//! Random tests print their seed and take it back in `CITY_NODE_SEED`.
+//! Random tests print their seed and take it back in `CITY_NODE_SEED`; how often is set by
+//! `CITY_NODE_PLUG_CUTS` (30), `CITY_NODE_KILLS` (100) and `CITY_NODE_SCARS` (100).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

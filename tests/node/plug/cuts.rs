@@ -42,6 +42,10 @@ struct Town {
     city: City,
     machine: Machine,
     people: Option<People>,
+    /// The last cut came while the index was in use.
+    in_use: bool,
+    /// The machine booted since.
+    rebooted: bool,
     _line: Line,
 }
 
@@ -72,6 +76,8 @@ impl Town {
             city,
             machine,
             people: None,
+            in_use: false,
+            rebooted: false,
             _line: line,
         })
     }
@@ -93,7 +99,10 @@ impl Town {
     async fn ready(&mut self, tally: &mut Tally, dice: &mut Dice) -> Node {
         let (node, starts) = supervise(|| self.start()).await.unwrap();
         tally.started_again += u64::from(starts - 1);
-        tally.rebuilt += u64::from(node.log().contains("making the index again"));
+        let rebuilt = node.log().contains("making the index again");
+        tally.rebuilt += u64::from(rebuilt);
+        let believed = self.in_use && self.rebooted && starts == 1 && !rebuilt;
+        assert!(!believed, "an index is believed after a power cut");
         let people = match self.people.take() {
             None => People::settle(&self.city, &node, dice).await,
             Some(mut people) => {
@@ -123,7 +132,7 @@ impl Town {
             sleep(dice.below(STOP_MS)).await;
         }
         self.write_back(&node, dice);
-        at_work.lose_power();
+        at_work.end();
         self.cut(&mut node, dice).await;
         let people = at_work.home().await;
         println!(
@@ -143,7 +152,8 @@ impl Town {
         let names = dirs
             .iter()
             .flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten());
-        let files: Vec<PathBuf> = names.flatten().map(|file| file.path()).collect();
+        let files = names.flatten().map(|file| file.path());
+        let files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
         for _ in 0..dice.below(3) {
             let which = files.get(dice.place(files.len()));
             if let Some(Ok(file)) = which.map(File::open) {
@@ -162,7 +172,8 @@ impl Town {
 
     async fn one_cut(&mut self, tally: &mut Tally, dice: &mut Dice) {
         // A disk that went away without the machine, now and then.
-        if dice.below(5) > 0 {
+        self.rebooted = dice.below(5) > 0;
+        if self.rebooted {
             self.machine.reboot();
         }
         let moment = match dice.below(10) {
@@ -178,6 +189,7 @@ impl Town {
                 sleep(dice.below(START_MS)).await;
                 self.write_back(&node, dice);
                 self.cut(&mut node, dice).await;
+                self.in_use = false;
             }
             Moment::Load | Moment::Stop => {
                 match moment {
@@ -186,6 +198,7 @@ impl Town {
                 }
                 let node = self.ready(tally, dice).await;
                 self.under_load(node, moment, dice).await;
+                self.in_use = matches!(moment, Moment::Load);
             }
         }
     }
@@ -194,9 +207,11 @@ impl Town {
     async fn close(mut self, tally: &mut Tally, dice: &mut Dice) {
         for _ in 0..2 {
             self.machine.reboot();
+            self.rebooted = true;
             let node = self.ready(tally, dice).await;
             node.check().await;
             node.stop().await;
+            self.in_use = false;
         }
         tally.acknowledged += self.people.expect("they settled").acknowledged();
     }

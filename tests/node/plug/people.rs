@@ -36,7 +36,7 @@ pub(super) struct Client {
     person: Person,
     next_sequence: u64,
     receipts: Vec<SubmittedPage>,
-    /// Answers that came after the plug was pulled, until they are compared.
+    /// Answers that came after the end, until they are compared.
     late: Vec<SubmittedPage>,
     dice: Dice,
 }
@@ -52,7 +52,7 @@ pub(super) struct People {
 pub(super) struct AtWork {
     people: People,
     /// Set before the plug is pulled.
-    gone: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
     working: Vec<JoinHandle<Client>>,
 }
 
@@ -62,7 +62,7 @@ struct Home {
     page: Arc<NodePage>,
     genesis: Arc<Genesis>,
     accounts: Vec<AccountId>,
-    gone: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
 }
 
 impl People {
@@ -96,7 +96,7 @@ impl People {
 
     /// All begin to submit, each over a connection of their own.
     pub(super) fn work(mut self, city: &City, node: &Node) -> AtWork {
-        let gone = Arc::new(AtomicBool::new(false));
+        let over = Arc::new(AtomicBool::new(false));
         let clients = std::mem::take(&mut self.clients);
         let accounts: Vec<AccountId> = clients.iter().map(|c| c.person.account()).collect();
         let working = clients.into_iter().map(|client| {
@@ -105,14 +105,14 @@ impl People {
                 page: Arc::clone(&self.page),
                 genesis: Arc::clone(&self.genesis),
                 accounts: accounts.clone(),
-                gone: Arc::clone(&gone),
+                over: Arc::clone(&over),
             };
             tokio::spawn(client.work(home))
         });
         AtWork {
             working: working.collect(),
             people: self,
-            gone,
+            over,
         }
     }
 
@@ -162,9 +162,10 @@ impl People {
 }
 
 impl AtWork {
-    /// The plug is pulled now: what is answered from here on could not have been answered without power.
-    pub(super) fn lose_power(&self) {
-        self.gone.store(true, Ordering::SeqCst);
+    /// All end after what they just asked. What is answered from here on is believed only if the log has it:
+    /// without power it could not have been answered.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
     }
 
     /// Waits until all have seen that the node is gone.
@@ -184,7 +185,7 @@ impl Client {
     async fn work(mut self, home: Home) -> Self {
         loop {
             let answer = self.submit(&home).await;
-            if home.gone.load(Ordering::SeqCst) {
+            if home.over.load(Ordering::SeqCst) {
                 self.late.extend(answer.ok().flatten());
                 return self;
             }

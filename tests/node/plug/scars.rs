@@ -86,7 +86,7 @@ async fn live(city: &City, dice: &mut Dice) -> (People, [Life; 2]) {
     for name in ["stopped", "killed"] {
         let at_work = people.work(city, &node);
         tokio::time::sleep(LIFE).await;
-        at_work.lose_power();
+        at_work.end();
         people = at_work.home().await;
         people.compare(city, &node).await;
         if name == "stopped" {
