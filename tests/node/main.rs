@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod demo;
 mod net;
+mod plug;
 mod rollback;
 mod setup;
 mod store;

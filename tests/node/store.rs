@@ -9,8 +9,14 @@
 
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/home.rs"]
+mod home;
 #[path = "store/log.rs"]
 mod log;
+#[path = "store/run.rs"]
+mod run;
+#[path = "store/sealed.rs"]
+mod sealed;
 #[path = "store/whole.rs"]
 mod whole;
 
@@ -36,6 +42,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// From a seed.
+    pub(crate) const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,6 +56,11 @@ impl Dice {
 
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
+    }
+
+    /// A place in something so long; 0 if it is empty.
+    pub(crate) fn place(&mut self, len: usize) -> usize {
+        self.below(len.max(1) as u64) as usize
     }
 }
 

@@ -39,6 +39,7 @@ pub use hold::Hold;
 pub use pool::Pool;
 pub use pulse::Pulse;
 pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
+pub(crate) use verify::each_vertex;
 pub use verify::{VerifyReport, verify_store};
 
 use commit::Request;

@@ -106,7 +106,7 @@ pub fn verify_store(
 
 /// Walks header after header with the body that stands before it; gives the number of blocks, and the places that
 /// cannot be read.
-fn each_vertex(
+pub(crate) fn each_vertex(
     store: &Store,
     mut look: impl FnMut(&SignedHeader, Block, &[u8]),
 ) -> Result<(u64, Vec<Position>), ReadError> {

@@ -17,7 +17,8 @@ pub use city_protocol::replica::log_rows;
 
 pub use audit::{Audit, audit};
 
-use crate::store::{Position, ReadError, Store};
+use crate::engine::each_vertex;
+use crate::store::{ReadError, Store};
 
 /// Postings of every log, in order of log, vertex and entry.
 pub type Journal = BTreeMap<LogId, Vec<Posting>>;
@@ -58,57 +59,85 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
     Ok(lines)
 }
 
-/// The journal from the segments alone, up to the given heads: a log counts up to its cut.
+/// The journal from the segments alone, up to the given heads: a log counts up to its cut. Bad places do not
+/// matter where nothing up to the heads is missing: what stood there was fetched again, or does not count.
 ///
 /// # Errors
-/// [`RebuiltError`].
+/// [`RebuiltError`]. If damage is why something is missing it is noted, and the node stops.
 pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, RebuiltError> {
-    let heads: HashMap<LogId, &LogRow> = heads.iter().map(|(log, row)| (*log, row)).collect();
+    let counted: HashMap<LogId, &LogRow> = heads.iter().map(|(log, row)| (*log, row)).collect();
+    let counts = |header: &SignedHeader| {
+        let row = counted.get(&header.header.log);
+        row.is_some_and(|row| header.header.seq <= row.seq)
+    };
+    // What was fetched again stands behind what follows from it, so all senders are learned first.
     let mut senders: HashMap<(LogId, Digest), AccountId> = HashMap::new();
-    let mut lines: HashMap<(LogId, u64), Vec<Posting>> = HashMap::new();
-    let mut body: Option<(BlockId, Vec<u8>)> = None;
-    for block in store.blocks_from(Position::START) {
-        let block = block?;
-        let Ok(header) = SignedHeader::read(&block.bytes) else {
-            body = Some((block.id, block.bytes));
-            continue;
-        };
-        let h = &header.header;
-        let Some((_, bytes)) = body.take().filter(|(id, _)| *id == h.body) else {
-            continue;
-        };
-        let entries = decode_body(&bytes)?;
-        for entry in entries.iter().filter(|entry| entry.kind == Transfer::KIND) {
-            let transfer: Transfer = read_person_body(&entry.body)?;
-            senders.insert(
-                (h.log, identity(Transfer::TAG, &entry.body)),
-                transfer.sender,
-            );
+    let (_, bad) = each_vertex(store, |header, body, _| {
+        if counts(header) {
+            senders.extend(senders_of(header, &body.bytes));
         }
-        let mut vertex_lines = Vec::new();
-        let place = Place {
-            log: h.log,
-            vertex: header.id,
-            time: h.time,
-            epoch: h.epoch,
-            seq: h.seq,
-        };
-        place.post(&entries, &mut vertex_lines, |transfer| {
-            senders.get(&(h.log, *transfer)).copied()
-        })?;
-        // Of two at one position the first counts as far as any does: the log is cut before it.
-        lines.entry((h.log, h.seq)).or_insert(vertex_lines);
-    }
+    })?;
+    let mut lines: HashMap<(LogId, u64), Result<Vec<Posting>, Refusal>> = HashMap::new();
+    each_vertex(store, |header, body, _| {
+        if counts(header) {
+            let at = (header.header.log, header.header.seq);
+            // Of two at one position the first counts as far as any does: the log is cut before it.
+            lines
+                .entry(at)
+                .or_insert_with(|| lines_of(header, &body.bytes, &senders));
+        }
+    })?;
     let mut journal = Journal::new();
-    for (log, row) in heads {
+    for (log, row) in counted {
         let mut all = Vec::new();
         for seq in 1..=row.seq {
-            let mut postings = lines.remove(&(log, seq)).ok_or(Refusal::BadVertex)?;
-            all.append(&mut postings);
+            match (lines.remove(&(log, seq)), bad.first()) {
+                (Some(Ok(mut postings)), _) => all.append(&mut postings),
+                (_, Some(at)) => {
+                    if let Err(error) = store.ledger().met_damage(*at) {
+                        tracing::error!(%error, "the damage could not be noted");
+                    }
+                    return Err(ReadError::Damaged(*at).into());
+                }
+                (Some(Err(refusal)), None) => return Err(refusal.into()),
+                (None, None) => return Err(Refusal::BadVertex.into()),
+            }
         }
         journal.insert(log, all);
     }
     Ok(journal)
+}
+
+/// The senders of a vertex's transfers; none if it cannot be read, which its lines tell.
+fn senders_of(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), AccountId)> {
+    let entries = decode_body(body).unwrap_or_default();
+    let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
+    let sender = |entry: &Entry| {
+        let transfer: Transfer = read_person_body(&entry.body).ok()?;
+        let id = identity(Transfer::TAG, &entry.body);
+        Some(((header.header.log, id), transfer.sender))
+    };
+    transfers.filter_map(sender).collect()
+}
+
+fn lines_of(
+    header: &SignedHeader,
+    body: &[u8],
+    senders: &HashMap<(LogId, Digest), AccountId>,
+) -> Result<Vec<Posting>, Refusal> {
+    let h = &header.header;
+    let place = Place {
+        log: h.log,
+        vertex: header.id,
+        time: h.time,
+        epoch: h.epoch,
+        seq: h.seq,
+    };
+    let mut lines = Vec::new();
+    place.post(&decode_body(body)?, &mut lines, |transfer| {
+        senders.get(&(h.log, *transfer)).copied()
+    })?;
+    Ok(lines)
 }
 
 /// Why the journal could not be rebuilt.

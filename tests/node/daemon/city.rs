@@ -274,6 +274,11 @@ impl Drop for Node {
 }
 
 impl Node {
+    /// A node that was started otherwise: its data as it is seen from here, and the file it logs to.
+    pub fn new(child: Child, data: DataDir, log: PathBuf) -> Self {
+        Self { child, data, log }
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -290,10 +295,17 @@ impl Node {
     }
 
     async fn answers(&mut self) {
+        if let Err(ended) = self.comes_up().await {
+            panic!("the node ended with {ended}:\n{}", self.log());
+        }
+    }
+
+    /// Waits until it answers; `Err` is how it ended instead.
+    pub async fn comes_up(&mut self) -> Result<(), ExitStatus> {
         let begun = Instant::now();
         while !self.log().contains(" ready ") || self.ask().await.is_none() {
             if let Some(ended) = self.child.try_wait().unwrap() {
-                panic!("the node ended with {ended}:\n{}", self.log());
+                return Err(ended);
             }
             assert!(
                 begun.elapsed() < PATIENCE,
@@ -302,13 +314,14 @@ impl Node {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
     }
 
     async fn ask(&self) -> Option<Status> {
         self.admin().await?.status().await.ok()
     }
 
-    async fn admin(&self) -> Option<AdminClient> {
+    pub async fn admin(&self) -> Option<AdminClient> {
         AdminClient::connect(&self.data.admin_socket()).await.ok()
     }
 

@@ -5,29 +5,7 @@ use std::time::Duration;
 
 use super::city::{City, Sender, alone, directory};
 use super::life::{everything_is_there, load};
-
-/// A generator that is the same for the same seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let given = std::env::var("CITY_NODE_SEED").ok();
-        let seed = given.map_or_else(
-            || u64::from_le_bytes(city_node::client::person::random()),
-            |seed| seed.parse().expect("CITY_NODE_SEED is a number"),
-        );
-        println!("CITY_NODE_SEED={seed}");
-        Self(seed)
-    }
-
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-}
+use crate::store::Dice;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_five_times_it_loses_nothing() {
@@ -48,7 +26,7 @@ async fn killed_five_times_it_loses_nothing() {
     for round in 0..5 {
         node.until("a place", |status| status.place.satisfies_policy)
             .await;
-        let after = Duration::from_millis(300 + dice.roll(900));
+        let after = Duration::from_millis(300 + dice.below(900));
         senders = load(&city, &mut node, senders, "-KILL", after).await;
         node.end().await;
         let expected = match round {
@@ -90,7 +68,7 @@ fn tear(city: &City, dice: &mut Dice) {
     segments.sort();
     let last = segments.last().expect("there is a segment");
     let mut torn = vec![0xa0, 0x40];
-    torn.extend((0..1 + dice.roll(4000)).map(|_| u8::try_from(dice.roll(256)).unwrap()));
+    torn.extend((0..1 + dice.below(4000)).map(|_| u8::try_from(dice.below(256)).unwrap()));
     let mut file = std::fs::OpenOptions::new().append(true).open(last).unwrap();
     file.write_all(&torn).unwrap();
 }

@@ -25,7 +25,7 @@ pub(crate) enum Fault {
 
 pub(crate) const FAULTS: [Fault; 3] = [Fault::Eio, Fault::Enospc, Fault::Short];
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inode {
     seen: Vec<u8>,
     durable: Vec<u8>,
@@ -33,13 +33,23 @@ struct Inode {
     lost: Vec<Range<usize>>,
 }
 
+#[derive(Clone)]
 enum Change {
     Put(PathBuf, u64),
     Remove(PathBuf),
     Rename(PathBuf, PathBuf),
 }
 
-#[derive(Default)]
+impl Change {
+    /// The name that changes; renames stay within a directory.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Put(path, _) | Self::Remove(path) | Self::Rename(_, path) => path,
+        }
+    }
+}
+
+#[derive(Clone, Default)]
 struct State {
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
@@ -51,7 +61,8 @@ struct State {
     plan: Option<(u64, Fault)>,
     /// From this call on the machine is off: every call fails without effect.
     power_off_at: Option<u64>,
-    sync_failed: bool,
+    /// Directories in which an fsync failed, of a file or of the names.
+    sync_failed: Vec<PathBuf>,
     written_after_failed_sync: Vec<String>,
 }
 
@@ -62,10 +73,15 @@ pub(crate) struct Disk(Arc<Mutex<State>>);
 struct Open {
     disk: Disk,
     inode: u64,
+    path: PathBuf,
 }
 
 fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
+}
+
+fn is_in(path: &Path, dir: &Path) -> bool {
+    path.parent() == Some(dir)
 }
 
 fn enospc() -> io::Error {
@@ -73,14 +89,15 @@ fn enospc() -> io::Error {
 }
 
 impl State {
-    /// Counts a call; `Err` if this one must fail, with whether it is a torn write.
-    fn call(&mut self, what: &str, changes: bool) -> Result<(), (io::Error, bool)> {
+    /// Counts a call, which may change a path; `Err` if it must fail, with whether it is a torn write.
+    fn call(&mut self, what: &str, changes: Option<&Path>) -> Result<(), (io::Error, bool)> {
         self.calls += 1;
         if self.power_off_at.is_some_and(|at| self.calls >= at) {
             return Err((eio(), false));
         }
-        if changes && self.sync_failed {
-            self.written_after_failed_sync.push(what.to_owned());
+        if let Some(path) = changes.filter(|path| self.sync_failed.iter().any(|d| is_in(path, d))) {
+            let told = format!("{what} {}", path.display());
+            self.written_after_failed_sync.push(told);
         }
         match self.plan {
             Some((at, fault)) if at == self.calls => Err(match fault {
@@ -92,7 +109,7 @@ impl State {
         }
     }
 
-    fn plain(&mut self, what: &str, changes: bool) -> io::Result<()> {
+    fn plain(&mut self, what: &str, changes: Option<&Path>) -> io::Result<()> {
         self.call(what, changes).map_err(|(error, _)| error)
     }
 
@@ -163,7 +180,17 @@ impl Disk {
     }
 
     pub(crate) fn sync_failed(&self) -> bool {
-        self.state().sync_failed
+        !self.state().sync_failed.is_empty()
+    }
+
+    /// A disk of its own with the same content.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
+    }
+
+    /// Counts a call that another file system answers, and lets it fail if it is its turn.
+    pub(crate) fn count(&self, what: &str) -> io::Result<()> {
+        self.state().plain(what, None)
     }
 
     /// The process ended (kill -9): all that was written is still seen.
@@ -171,7 +198,7 @@ impl Disk {
         let mut state = self.state();
         state.plan = None;
         state.power_off_at = None;
-        state.sync_failed = false;
+        state.sync_failed.clear();
     }
 
     /// The power was cut: of what was not fsynced, a part is there, some of it as zeros.
@@ -235,23 +262,30 @@ impl Disk {
         state.durable_names.insert(path.to_owned(), inode);
     }
 
-    pub(crate) fn names(&self) -> Vec<String> {
-        let state = self.state();
-        let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-        state.names.keys().map(name).collect()
+    /// All files.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.state().names.keys().cloned().collect()
+    }
+
+    /// The names in a directory.
+    pub(crate) fn names_in(&self, dir: &Path) -> Vec<String> {
+        let paths = self.paths();
+        let here = paths.iter().filter(|path| is_in(path, dir));
+        here.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect()
     }
 }
 
 impl FileHandle for Open {
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.state();
-        state.plain("len", false)?;
+        state.plain("len", None)?;
         Ok(state.inodes[&self.inode].seen.len() as u64)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.plain("read", false)?;
+        state.plain("read", None)?;
         let offset = offset as usize;
         let bytes = state.inodes[&self.inode]
             .seen
@@ -263,7 +297,7 @@ impl FileHandle for Open {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut guard = self.disk.state();
-        let fate = guard.call("write", true);
+        let fate = guard.call("write", Some(&self.path));
         let written = match &fate {
             Ok(()) => bytes,
             Err((_, true)) => &bytes[..bytes.len() / 2],
@@ -288,7 +322,7 @@ impl FileHandle for Open {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut guard = self.disk.state();
-        let fate = guard.plain("sync", false);
+        let fate = guard.plain("sync", None);
         let state = &mut *guard;
         let off = state.power_off_at.is_some_and(|at| state.calls >= at);
         let inode = state.inodes.get_mut(&self.inode).unwrap();
@@ -304,7 +338,9 @@ impl FileHandle for Open {
             Err(_) => {
                 let unsynced = inode.durable.len().min(inode.seen.len())..inode.seen.len();
                 inode.lost.push(unsynced);
-                state.sync_failed = true;
+                state
+                    .sync_failed
+                    .extend(self.path.parent().map(Path::to_owned));
             }
         }
         fate
@@ -312,7 +348,7 @@ impl FileHandle for Open {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.plain("set_len", true)?;
+        state.plain("set_len", Some(&self.path))?;
         let inode = state.inodes.get_mut(&self.inode).unwrap();
         inode.seen.resize(len as usize, 0);
         inode.lost.retain(|range| range.start < len as usize);
@@ -321,32 +357,34 @@ impl FileHandle for Open {
 }
 
 impl Files for Disk {
-    fn create_dir(&self, _dir: &Path) -> io::Result<()> {
-        self.state().plain("create_dir", true)
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.state().plain("create_dir", Some(dir))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         let mut state = self.state();
-        state.plain("create", true)?;
+        state.plain("create", Some(path))?;
         state.next += 1;
         let inode = state.next;
         state.inodes.insert(inode, Inode::default());
         state.change(Change::Put(path.to_owned(), inode));
         let disk = self.clone();
-        Ok(Arc::new(Open { disk, inode }))
+        let path = path.to_owned();
+        Ok(Arc::new(Open { disk, inode, path }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         let mut state = self.state();
-        state.plain("open", false)?;
+        state.plain("open", None)?;
         let inode = state.find(path)?;
         let disk = self.clone();
-        Ok(Arc::new(Open { disk, inode }))
+        let path = path.to_owned();
+        Ok(Arc::new(Open { disk, inode, path }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.plain("rename", true)?;
+        state.plain("rename", Some(to))?;
         state.find(from)?;
         state.change(Change::Rename(from.to_owned(), to.to_owned()));
         Ok(())
@@ -354,7 +392,7 @@ impl Files for Disk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.plain("remove", true)?;
+        state.plain("remove", Some(path))?;
         state.find(path)?;
         state.change(Change::Remove(path.to_owned()));
         Ok(())
@@ -365,22 +403,28 @@ impl Files for Disk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.state().plain("list", false)?;
+        self.state().plain("list", None)?;
         assert!(dir.is_absolute());
-        Ok(self.names())
+        Ok(self.names_in(dir))
     }
 
-    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut guard = self.state();
-        let fate = guard.plain("sync_dir", false);
+        let fate = guard.plain("sync_dir", None);
         let state = &mut *guard;
         match fate {
             Ok(()) => {
-                for change in std::mem::take(&mut state.changes) {
-                    State::apply(&mut state.durable_names, &change);
+                let (here, elsewhere) = std::mem::take(&mut state.changes)
+                    .into_iter()
+                    .partition(|change| is_in(change.path(), dir));
+                state.changes = elsewhere;
+                let here: Vec<Change> = here;
+                for change in &here {
+                    State::apply(&mut state.durable_names, change);
                 }
             }
-            Err(_) => state.sync_failed = state.power_off_at.is_none(),
+            Err(_) if state.power_off_at.is_some() => {}
+            Err(_) => state.sync_failed.push(dir.to_owned()),
         }
         fate
     }
@@ -391,7 +435,7 @@ impl Files for Disk {
 
     fn free_space(&self, _dir: &Path) -> io::Result<u64> {
         let mut state = self.state();
-        state.plain("free_space", false)?;
+        state.plain("free_space", None)?;
         Ok(state.free)
     }
 }

@@ -1,0 +1,256 @@
+//! A municipality whose engine runs on a disk that fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use city_node::api::wire::NodePage;
+use city_node::client::officer;
+use city_node::client::person::Person;
+use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
+use city_node::pki::{Authority, Validity};
+use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
+use city_node::setup::{Identity, load_identity};
+use city_node::store::{
+    FileHandle, Files, OpenOutcome, OsFiles, Store, StoreError, StoreOptions, Watermark,
+};
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::body::Start;
+use city_protocol::crypto::Signer;
+use city_protocol::ids::BlockId;
+use city_protocol::pki::verify_client;
+use city_protocol::place::{Grade, PlacePolicy, Verdict};
+use city_protocol::replica::{Replica, ReplicaConfig};
+use city_protocol::stage::Submission;
+
+use super::disk::Disk;
+use crate::daemon::city::{City, alone, directory};
+
+/// How many have an account, and what each has at first, in hundredths.
+pub(super) const PEOPLE: usize = 4;
+const GRANT: u64 = 1_000_000;
+
+/// The segments and notes on a disk that fails, the index on the real one: sled does not go through `Files`.
+struct Home {
+    disk: Disk,
+    dir: PathBuf,
+}
+
+impl Home {
+    fn is_index(&self, path: &Path) -> bool {
+        path.parent() == Some(&self.dir) && path.is_dir()
+    }
+
+    /// The same on every start, wherever the index lies.
+    fn at(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(
+            path.strip_prefix(&self.dir)
+                .expect("the store stays at home"),
+        )
+    }
+}
+
+impl Files for Home {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(&self.at(dir))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        self.disk.create(&self.at(path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        self.disk.open(&self.at(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.is_index(from) {
+            self.disk.count("rename")?;
+            return OsFiles.rename(from, to);
+        }
+        self.disk.rename(&self.at(from), &self.at(to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(&self.at(path))
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.count("remove_dir")?;
+        OsFiles.remove_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = self.disk.list(&self.at(dir))?;
+        if *dir == self.dir {
+            names.extend(OsFiles.list(dir)?);
+        }
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(&self.at(dir))
+    }
+
+    fn sync_tree(&self, _dir: &Path) -> io::Result<()> {
+        self.disk.count("sync_tree")
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.free_space(&self.at(dir))
+    }
+}
+
+/// A municipality and its people, and a disk on which they have their accounts.
+pub(super) struct Town {
+    city: City,
+    identity: Identity,
+    pub(super) page: NodePage,
+    pub(super) people: Vec<Person>,
+    pub(super) verdict: Verdict,
+    pub(super) founded: Disk,
+}
+
+/// A node that runs on a disk.
+pub(super) struct Running {
+    pub(super) engine: Engine,
+    store: Arc<Store>,
+}
+
+impl Town {
+    pub(super) async fn found(root: &Path) -> Self {
+        let city = alone(root, root.join("d"));
+        // Who the home is says its page; the node itself is not needed further.
+        let node = city.ready().await;
+        let page = city.api(&node).node().await.unwrap();
+        node.stop().await;
+        let mut town = Self {
+            identity: load_identity(&city.data).unwrap(),
+            verdict: Verdict {
+                grade: Grade::Plausible,
+                municipality: Some(page.region.municipality().to_owned()),
+                point: Some(DEMO_CITIES[0].point()),
+                boundary: Some(demo_boundary().digest()),
+                ..Verdict::default()
+            },
+            city,
+            people: (0..PEOPLE).map(|_| Person::generate(&page)).collect(),
+            page,
+            founded: Disk::new(),
+        };
+        let dir = directory();
+        let running = town
+            .start(&town.founded.clone(), dir.path(), "boot")
+            .unwrap();
+        let handle = running.engine.handle().clone();
+        for (number, person) in (1..).zip(&town.people) {
+            handle.submit(town.enrolment(person)).await.unwrap();
+            town.page.officers.officers_sequence = number;
+            handle.submit(town.grant(person)).await.unwrap();
+        }
+        drop(handle);
+        running.stop().await.unwrap().close().unwrap();
+        town
+    }
+
+    fn enrolment(&self, person: &Person) -> Submission {
+        let authority = Authority::open(&self.city.ca).unwrap();
+        let now = utc();
+        let validity = Validity::days(now.minus_ms(60_000), 2);
+        let certificate = person
+            .request_certificate(|request| authority.issue_client(request, validity).unwrap());
+        let signed = person.enrol(&certificate, now).unwrap();
+        let region = self.identity.authority.region();
+        let client = verify_client(&self.identity.genesis.roots, &certificate, &[], now, region);
+        Submission::Enrol(signed.verify_enrolment(&client.unwrap()).unwrap())
+    }
+
+    fn grant(&self, person: &Person) -> Submission {
+        let amount = Amount::from_hundredths(GRANT);
+        let grant = officer::grant(&self.page, person.account(), amount, "始め", utc()).unwrap();
+        let officers: [&dyn Signer; 1] = [&self.city.officers[0]];
+        Submission::Grant(officer::sign_grant(&grant, &officers).unwrap())
+    }
+
+    fn replica(&self) -> Replica {
+        Replica::new(ReplicaConfig {
+            genesis: Arc::clone(&self.identity.genesis),
+            authority: Arc::clone(&self.identity.authority),
+            signer: Box::new(Arc::clone(&self.identity.signer)),
+            policy: PlacePolicy::default(),
+            start: Start {
+                v: 1,
+                software: "test".into(),
+                clock: "ntp".into(),
+                trust: None,
+            },
+            may_sequence: true,
+        })
+    }
+
+    /// Opens as the daemon does; an error is a start that failed.
+    pub(super) fn start(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Running, String> {
+        let mut options = StoreOptions::new();
+        options.files = Arc::new(Home {
+            disk: disk.clone(),
+            dir: dir.to_owned(),
+        });
+        options.limits.segment_target = 200_000;
+        options.boot_id = boot.to_owned();
+        let network = self.identity.network;
+        let begun = Instant::now();
+        let (store, report) = loop {
+            match Store::open(dir, network, options.clone()) {
+                // A process that another test starts holds a copy of every lock for a moment.
+                Err(StoreError::InUse { .. }) if begun.elapsed() < Duration::from_secs(5) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                other => break other.map_err(|error| error.to_string())?,
+            }
+        };
+        assert_eq!(report.ledger.damage, None);
+        if report.index == OpenOutcome::Empty {
+            let genesis = self.identity.genesis.to_block();
+            let at = store.append_group(&[(BlockId::of(&genesis), &genesis)]);
+            let at = at.map_err(|error| error.to_string())?;
+            let mark = Watermark::after(&at[0], network, 1);
+            store
+                .commit_rows(Vec::new(), &mark)
+                .map_err(|error| error.to_string())?;
+        }
+        let store = Arc::new(store);
+        let genesis = &self.identity.genesis;
+        let mut replica = self.replica();
+        bring_up_to_date(&store, genesis, &mut replica, report.index, |_| ())
+            .map_err(|error| error.to_string())?;
+        let (outgoing, _nobody) = tokio::sync::mpsc::unbounded_channel();
+        let engine = Engine::start(EngineConfig {
+            genesis: Arc::clone(genesis),
+            authority: Arc::clone(&self.identity.authority),
+            replica: self.replica(),
+            store: Arc::clone(&store),
+            clock: SystemClock::new(true, Timestamp(0)),
+            peers: 0,
+            outgoing,
+        });
+        let engine = engine.map_err(|error| error.to_string())?;
+        Ok(Running { engine, store })
+    }
+}
+
+impl Running {
+    /// Stops as the daemon does; `None` if it ended by a fault, after which nothing is closed.
+    pub(super) async fn stop(self) -> Option<Store> {
+        let Self { engine, mut store } = self;
+        let ended = engine.stopped().await;
+        loop {
+            // The index may be writing on a thread of its own.
+            store = match Arc::try_unwrap(store) {
+                Ok(store) => return ended.is_ok().then_some(store),
+                Err(held) => held,
+            };
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
