@@ -1,0 +1,403 @@
+//! The rules of the ledger (DESIGN §5, §6) in integers and maps: what a home answers, and what everybody
+//! has afterwards. Nothing here is signed, encoded or stored.
+//!
+//! People 0 and 1 live in 金沢市 (home 0), people 2 and 3 in 小松市 (home 1). Amounts are hundredths, times
+//! milliseconds. Of several things that are wrong the first in the order of the text is named.
+
+use std::collections::BTreeMap;
+
+use city_protocol::journal::{AIKA, GRANTED, PAYABLE, RECEIVED};
+use city_protocol::refusal::Refusal::{self, *};
+
+use crate::world::BEGIN;
+
+use super::steps::{Evidence, Signers, Step};
+use super::words::{Draft, Request, Verdict};
+
+pub(crate) type Who = usize;
+/// 愛の行動消費, where the sender names no other account.
+const EXPENSE: u16 = 501;
+/// How long a proof of place is fresh.
+const FRESH: u64 = 5 * 60_000;
+/// How far a client's clock may run ahead.
+pub(super) const AHEAD: u64 = 5 * 60_000;
+/// How long a receiver may accept.
+const DEADLINE: u64 = 180 * 24 * 60 * 60_000;
+
+/// Where a person's account is kept.
+pub(crate) const fn home_of(who: Who) -> usize {
+    who / 2
+}
+
+/// A person's account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// The sequence number that the next transfer or acceptance must carry, less one.
+    pub(crate) used: u64,
+    /// What can be spent.
+    pub(crate) available: u64,
+    /// What was sent and is not settled yet.
+    pub(crate) open_out: u64,
+}
+
+/// One line of a journal: whose books, code of the chart, debit, amount.
+pub(crate) type Line = (Who, u16, bool, u64);
+
+/// What a municipality's log adds up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Municipality {
+    pub(crate) officers_used: u64,
+    pub(crate) granted: u64,
+    pub(crate) open_out: u64,
+    pub(crate) settled_out: u64,
+    pub(crate) accepted_in: u64,
+    pub(crate) journal: Vec<Line>,
+}
+
+/// A transfer that its sender's home has sequenced.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    from: Who,
+    pub(super) to: Who,
+    id: u64,
+    pub(super) amount: u64,
+    at: u64,
+    /// Whether the receiver's home has heard of it.
+    known: bool,
+    accepted: bool,
+    settled: bool,
+}
+
+/// A proof of place. Two of the same content are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    pub(super) who: Who,
+    pub(super) id: u64,
+    pub(super) at: u64,
+    pub(super) evidence: Evidence,
+    /// Whether the home has it in memory.
+    pub(super) held: bool,
+}
+
+/// Everything there is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) now: u64,
+    pub(crate) accounts: BTreeMap<Who, Account>,
+    pub(crate) homes: [Municipality; 2],
+    pub(crate) transfers: Vec<Sent>,
+    /// Transfers in the order in which they were accepted.
+    accepted: Vec<usize>,
+    pub(super) proofs: Vec<Proof>,
+    /// Transfer ids that clients have chosen so far: 1, 2, …
+    pub(super) ids: u64,
+    /// What was booked, and when it was made.
+    pub(crate) booked: Vec<(u64, Request)>,
+    /// What was asked last, and the answer.
+    pub(crate) last: Option<(Request, Verdict)>,
+}
+
+impl Ledger {
+    /// Nothing has happened yet.
+    pub(crate) fn begin() -> Self {
+        Self {
+            now: BEGIN.plus_ms(1000).0,
+            ..Self::default()
+        }
+    }
+
+    /// Over both homes: what can be spent and what is on its way is what was granted.
+    pub(crate) fn conserved(&self) -> bool {
+        let sum = |of: fn(&Municipality) -> u64| self.homes.iter().map(of).sum::<u64>();
+        let available: u64 = self
+            .accounts
+            .values()
+            .map(|account| account.available)
+            .sum();
+        let in_transit = sum(|home| home.open_out) + sum(|home| home.settled_out);
+        available + in_transit == sum(|home| home.granted) + sum(|home| home.accepted_in)
+    }
+
+    /// Transfers that nobody has accepted yet.
+    pub(crate) fn open(&self) -> Vec<usize> {
+        let numbers = 0..self.transfers.len();
+        numbers.filter(|n| !self.transfers[*n].accepted).collect()
+    }
+
+    /// Asks, answers, and remembers both.
+    pub(crate) fn take(&mut self, step: &Step) {
+        let request = self.request(step);
+        let identity = self.identity(&request);
+        // Whoever says the same a second time gets the first receipt.
+        let verdict = if self.booked.contains(&identity) {
+            Verdict::Repeated
+        } else {
+            self.answer(&request).unwrap_or_else(Verdict::Refused)
+        };
+        if matches!(verdict, Verdict::Booked(_)) {
+            self.booked.push(identity);
+        }
+        self.last = Some((request, verdict));
+    }
+
+    fn answer(&mut self, request: &Request) -> Result<Verdict, Refusal> {
+        match *request {
+            Request::Enrol { who, at } => self.enrol(who, at),
+            Request::Grant {
+                to,
+                at,
+                signers,
+                sequence,
+                amount,
+            } => self.grant(to, at, signers, sequence, amount),
+            Request::Prove { who, id, evidence } => self.prove(who, id, evidence),
+            Request::Transfer(ref draft) => self.transfer(draft),
+            Request::Accept {
+                by,
+                transfer,
+                sequence,
+                amount,
+            } => self.accept(by, transfer, sequence, amount),
+            Request::Again(_) => Ok(Verdict::Repeated),
+            Request::Carry => Ok(self.carry()),
+            Request::Clock { ms, tick } => Ok(self.clock(ms, tick)),
+            Request::Restart(home) => Ok(self.restart(home)),
+        }
+    }
+
+    /// Changes an account, and books.
+    fn balance(&mut self, who: Who, change: impl FnOnce(&mut Account)) -> Verdict {
+        let account = self.accounts.entry(who).or_default();
+        change(account);
+        Verdict::Booked(Some(account.available))
+    }
+
+    /// An account opens once, at its own home.
+    fn enrol(&mut self, who: Who, at: usize) -> Result<Verdict, Refusal> {
+        first([
+            (at != home_of(who), WrongHome),
+            (self.accounts.contains_key(&who), AccountExists),
+        ])?;
+        self.accounts.insert(who, Account::default());
+        Ok(Verdict::Booked(None))
+    }
+
+    /// Two of a municipality's three officers give an account 愛貨, each grant in its turn.
+    fn grant(
+        &mut self,
+        to: Who,
+        at: usize,
+        signers: Signers,
+        sequence: u64,
+        amount: u64,
+    ) -> Result<Verdict, Refusal> {
+        let used = self.homes[at].officers_used;
+        first([
+            (amount == 0, BadAmount),
+            (sequence == 0, BadField),
+            (
+                at != home_of(to) || !self.accounts.contains_key(&to),
+                UnknownAccount,
+            ),
+            (sequence <= used, SequenceUsed),
+            (sequence > used + 1, SequenceGap),
+            (signers.too_few(), OfficersShort),
+            (signers == Signers::OneForged, BadSignature),
+        ])?;
+        let home = &mut self.homes[at];
+        home.officers_used = sequence;
+        home.granted += amount;
+        home.journal.push((to, AIKA, true, amount));
+        home.journal.push((to, GRANTED, false, amount));
+        Ok(self.balance(to, |account| account.available += amount))
+    }
+
+    /// A home holds a proof for whoever has an account there.
+    pub(super) fn prove(
+        &mut self,
+        who: Who,
+        id: u64,
+        evidence: Evidence,
+    ) -> Result<Verdict, Refusal> {
+        first([(!self.accounts.contains_key(&who), UnknownAccount)])?;
+        let (at, held) = (self.now, true);
+        self.proofs.push(Proof {
+            who,
+            id,
+            at,
+            evidence,
+            held,
+        });
+        Ok(Verdict::Done)
+    }
+
+    /// A transfer takes 愛貨 from what is available; whether the receiver exists is not asked.
+    fn transfer(&mut self, draft: &Draft) -> Result<Verdict, Refusal> {
+        let Draft {
+            from,
+            to,
+            id,
+            amount,
+            sequence,
+            ..
+        } = *draft;
+        let account = self.accounts.get(&from).cloned();
+        let next = account.as_ref().map_or(0, |account| account.used + 1);
+        let id_is_used = self
+            .transfers
+            .iter()
+            .any(|sent| (sent.from, sent.id) == (from, id));
+        first([
+            (amount == 0, BadAmount),
+            (from == to, SameAccount),
+            (sequence == 0, BadField),
+            (draft.at != home_of(from), WrongHome),
+            (account.is_none(), UnknownAccount),
+            (draft.signer != from, WrongKey),
+            (sequence < next, SequenceUsed),
+            (sequence > next, SequenceGap),
+            (id_is_used, TransferIdUsed),
+            (draft.created_at > self.now + AHEAD, FutureDated),
+            (draft.expires_at < self.now, Expired),
+        ])?;
+        self.placed(draft)?;
+        let available = account.map_or(0, |account| account.available);
+        first([(amount > available, Overdraft)])?;
+
+        let home = &mut self.homes[home_of(from)];
+        home.open_out += amount;
+        home.journal.push((from, EXPENSE, true, amount));
+        home.journal.push((from, PAYABLE, false, amount));
+        self.transfers.push(Sent {
+            from,
+            to,
+            id,
+            amount,
+            at: self.now,
+            known: home_of(from) == home_of(to),
+            accepted: false,
+            settled: false,
+        });
+        Ok(self.balance(from, |account| {
+            account.used = sequence;
+            account.available -= amount;
+            account.open_out += amount;
+        }))
+    }
+
+    /// The proof is held by this home, made for this account and transfer, fresh, good enough, and inside.
+    fn placed(&self, draft: &Draft) -> Result<(), Refusal> {
+        let named = draft.proof.map(|n| self.proofs[n]);
+        let held = |named: &Proof| {
+            self.proofs.contains(&Proof {
+                held: true,
+                ..*named
+            })
+        };
+        let here = |named: &Proof| home_of(named.who) == draft.at;
+        let proof = named.filter(held).filter(here).ok_or(PlaceUnknown)?;
+        first([
+            (
+                (proof.who, proof.id) != (draft.from, draft.id),
+                PlaceMismatch,
+            ),
+            (proof.evidence == Evidence::Nowhere, NoPosition),
+            (proof.evidence != Evidence::Inside, PlaceInsufficient),
+            (self.now - proof.at > FRESH, PlaceInsufficient),
+        ])
+    }
+
+    /// The receiver, and nobody else, takes a transfer, once and in time.
+    fn accept(
+        &mut self,
+        by: Who,
+        n: usize,
+        sequence: u64,
+        amount: u64,
+    ) -> Result<Verdict, Refusal> {
+        let sent = self.transfers[n].clone();
+        let account = self.accounts.get(&by);
+        let next = account.map_or(0, |account| account.used + 1);
+        first([
+            (amount == 0, BadAmount),
+            (sequence == 0, BadField),
+            (
+                sent.accepted && home_of(by) == home_of(sent.to),
+                AlreadyAccepted,
+            ),
+            (account.is_none(), UnknownAccount),
+            (sequence < next, SequenceUsed),
+            (sequence > next, SequenceGap),
+            (by != sent.to || !sent.known, UnknownTransfer),
+            (amount != sent.amount, TransferMismatch),
+            (self.now > sent.at + DEADLINE, DeadlinePassed),
+        ])?;
+        self.transfers[n].accepted = true;
+        self.accepted.push(n);
+        let home = &mut self.homes[home_of(by)];
+        home.accepted_in += amount;
+        home.journal.push((by, AIKA, true, amount));
+        home.journal.push((by, RECEIVED, false, amount));
+        let booked = self.balance(by, |account| {
+            account.used = sequence;
+            account.available += amount;
+        });
+        if home_of(sent.from) == home_of(by) {
+            self.settle(n);
+        }
+        Ok(booked)
+    }
+
+    /// The sender's home closes a transfer whose acceptance it has seen.
+    fn settle(&mut self, n: usize) {
+        let sent = &mut self.transfers[n];
+        sent.settled = true;
+        let (from, amount) = (sent.from, sent.amount);
+        let home = &mut self.homes[home_of(from)];
+        home.open_out -= amount;
+        home.settled_out += amount;
+        home.journal.push((from, PAYABLE, true, amount));
+        home.journal.push((from, AIKA, false, amount));
+        self.balance(from, |account| account.open_out -= amount);
+    }
+
+    fn carry(&mut self) -> Verdict {
+        for n in self.accepted.clone() {
+            if !self.transfers[n].settled {
+                self.settle(n);
+            }
+        }
+        self.transfers.iter_mut().for_each(|sent| sent.known = true);
+        Verdict::Done
+    }
+
+    /// Time passes. Old proofs are forgotten when the home is woken, not before.
+    fn clock(&mut self, ms: u64, tick: bool) -> Verdict {
+        self.now += ms;
+        let now = self.now;
+        for proof in self.proofs.iter_mut().filter(|_| tick) {
+            proof.held &= now - proof.at <= FRESH;
+        }
+        Verdict::Done
+    }
+
+    /// A home that starts again has its log, and forgets what it held in memory.
+    fn restart(&mut self, home: usize) -> Verdict {
+        for proof in self
+            .proofs
+            .iter_mut()
+            .filter(|proof| home_of(proof.who) == home)
+        {
+            proof.held = false;
+        }
+        Verdict::Done
+    }
+}
+
+/// The first refusal whose condition holds.
+fn first<const N: usize>(refusals: [(bool, Refusal); N]) -> Result<(), Refusal> {
+    match refusals.into_iter().find(|(applies, _)| *applies) {
+        Some((_, refusal)) => Err(refusal),
+        None => Ok(()),
+    }
+}
