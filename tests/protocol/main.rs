@@ -1,5 +1,4 @@
-//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the table of
-//! bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), and the worked examples of docs/formats.md (`formats`).
+//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the table of bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), and the worked examples of docs/formats.md (`formats`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -10,11 +9,14 @@ mod audit;
 mod ca;
 mod catch_up;
 mod chaos;
+mod disk;
 mod faults;
 mod formats;
 mod garbage;
+mod home;
 mod keys;
 mod liar;
+mod memo;
 mod people;
 mod refusals;
 mod refusals_others;

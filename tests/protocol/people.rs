@@ -145,6 +145,16 @@ impl World {
         transfer_id: TransferId,
         verdict: Verdict,
     ) -> PlaceProof {
+        self.ask_place(person, transfer_id, verdict).unwrap()
+    }
+
+    /// A proof of place, or why the home gives none.
+    fn ask_place(
+        &mut self,
+        person: &Person,
+        transfer_id: TransferId,
+        verdict: Verdict,
+    ) -> Result<PlaceProof, Refusal> {
         let ticket = self.new_ticket();
         let request = PlaceRequest {
             subject: Subject::KioskSession,
@@ -156,22 +166,33 @@ impl World {
         };
         self.tell(person.home, Input::Place(ticket, request));
         match self.homes[person.home].answers.remove(&ticket) {
-            Some(Ok(Outcome::Place(proof))) => *proof,
+            Some(Ok(Outcome::Place(proof))) => Ok(*proof),
+            Some(Err(refusal)) => Err(refusal),
             other => panic!("a proof of place, not {other:?}"),
         }
     }
 
     /// A transfer whose place is proven, in the sender's turn.
     pub(crate) fn transfer_body(&mut self, from: &Person, to: &Person, amount: &str) -> Transfer {
+        self.draft_transfer(from, to, amount).unwrap()
+    }
+
+    /// The same, or why the home proves no place.
+    pub(crate) fn draft_transfer(
+        &mut self,
+        from: &Person,
+        to: &Person,
+        amount: &str,
+    ) -> Result<Transfer, Refusal> {
         let transfer_id = self.next_transfer_id();
         let verdict = self.inside(from);
-        let proof = self.prove_place(from, transfer_id, verdict);
+        let proof = self.ask_place(from, transfer_id, verdict)?;
         let label = |text: &str| Label::new(text).unwrap();
         let disk = self.homes[from.home].disk.read();
         let sequence = disk
             .account(&from.home_log, &from.account)
             .map_or(1, |a| a.next_sequence);
-        Transfer {
+        Ok(Transfer {
             version: 1,
             kind: Kind::Transfer,
             network: self.network(),
@@ -203,7 +224,7 @@ impl World {
             verifiable_credential: None,
             message: None,
             attributes: None,
-        }
+        })
     }
 
     /// Somebody sends 愛貨.
@@ -219,6 +240,16 @@ impl World {
 
     pub(crate) fn accept_body(&self, receiver: &Person, sent: &BookedEntry) -> Accept {
         let transfer: Transfer = serde_json::from_slice(&sent.receipt.entry.body).unwrap();
+        self.accept_of(receiver, sent.identity, &transfer)
+    }
+
+    /// The acceptance of a transfer, in the receiver's turn.
+    pub(crate) fn accept_of(
+        &self,
+        receiver: &Person,
+        identity: Digest,
+        transfer: &Transfer,
+    ) -> Accept {
         let disk = self.homes[receiver.home].disk.read();
         let account = disk.account(&receiver.home_log, &receiver.account);
         Accept {
@@ -230,7 +261,7 @@ impl World {
             home: receiver.home_log,
             sequence: account.map_or(1, |a| a.next_sequence),
             created_at: self.now,
-            transfer: sent.identity,
+            transfer: identity,
             transfer_id: transfer.transfer_id,
             sender: transfer.sender,
             sender_home: transfer.home,
