@@ -5,6 +5,7 @@
     reason = "a test stops where something does not hold"
 )]
 
+mod aftermath;
 mod audit;
 mod ca;
 mod catch_up;
