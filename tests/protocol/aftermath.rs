@@ -1,9 +1,9 @@
 //! What a conviction leaves behind: both were found by the simulator.
 
-use city_protocol::ledger::Table;
+use city_protocol::ledger::{Frozen, Table};
 
-use super::faults::cut_off_kanazawa;
-use super::liar::{Liar, give, start};
+use super::faults::{cut_off_kanazawa, fault_entries};
+use super::liar::{Liar, give, head, start};
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const HONEST: [usize; 2] = [KOMATSU, HAKUSAN];
@@ -34,4 +34,40 @@ fn what_was_taken_beyond_the_cut_waits_again() {
         rows.range(vec![table]..vec![table + 1]).count()
     };
     assert_eq!(HONEST.map(waiting), [1, 1], "as if it had not been taken");
+}
+
+#[test]
+fn a_fork_that_turns_out_to_be_earlier_is_entered_too() {
+    let mut world = World::connected();
+    world.rich_citizen("hanako", KANAZAWA, "10.00");
+    world.run();
+    cut_off_kanazawa(&mut world);
+    world.disconnect(KOMATSU, HAKUSAN);
+    let log = world.homes[KANAZAWA].log();
+    let (cut, _) = head(&world, KANAZAWA, &log);
+    for (home, face) in [(KOMATSU, "east"), (HAKUSAN, "west")] {
+        let mut liar = Liar::new(&world, KANAZAWA);
+        for n in 0..3 {
+            let vertex = liar.sign(&world, &[start(&format!("{face} {n}"))]);
+            liar.follow(&vertex);
+            give(&mut world, KANAZAWA, home, &vertex);
+        }
+    }
+    world.connect(KOMATSU, HAKUSAN);
+    world.run();
+    world.pass(1_000);
+    for home in HONEST {
+        let cuts: Vec<_> = fault_entries(&world, home)
+            .iter()
+            .map(|fault| fault.cut)
+            .collect();
+        assert_eq!(
+            cuts,
+            [cut + 2, cut],
+            "what was known first, and where it ends"
+        );
+        let frozen = world.homes[home].row(&log).frozen;
+        assert_eq!(frozen, Some(Frozen::Equivocation(cut)));
+    }
+    world.assert_in_step(&HONEST);
 }

@@ -92,7 +92,13 @@ impl Replica {
             }
         }
         if live && log != self.home.log() {
-            self.enter_fault(&fault, now, history);
+            let rows = self.rows_now(history);
+            if rows.fault_cut(&self.home.log(), &log, epoch).is_none() {
+                self.enter_fault(&fault, now, history);
+            } else {
+                // A fork is walked back step by step: where it ends is entered with the next tick.
+                self.sweep_from_the_beginning();
+            }
         }
         Ok(())
     }
