@@ -1,9 +1,10 @@
 //! What a conviction leaves behind: both were found by the simulator.
 
-use city_protocol::ledger::{Frozen, Table};
+use city_protocol::ledger::{Frozen, Rows as _, Table};
 
 use super::faults::{cut_off_kanazawa, fault_entries};
 use super::liar::{Liar, give, head, start};
+use super::sim::fold_again;
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const HONEST: [usize; 2] = [KOMATSU, HAKUSAN];
@@ -37,7 +38,7 @@ fn what_was_taken_beyond_the_cut_waits_again() {
 }
 
 #[test]
-fn a_fork_that_turns_out_to_be_earlier_is_entered_too() {
+fn a_fork_that_turns_out_to_be_earlier_is_entered_too_and_an_index_made_again_knows_it() {
     let mut world = World::connected();
     world.rich_citizen("hanako", KANAZAWA, "10.00");
     world.run();
@@ -66,7 +67,8 @@ fn a_fork_that_turns_out_to_be_earlier_is_entered_too() {
             [cut + 2, cut],
             "what was known first, and where it ends"
         );
-        let frozen = world.homes[home].row(&log).frozen;
+        let again = fold_again(&world, home, 0);
+        let frozen = again.read().log(&log).unwrap().frozen;
         assert_eq!(frozen, Some(Frozen::Equivocation(cut)));
     }
     world.assert_in_step(&HONEST);

@@ -1,4 +1,5 @@
-//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the table of bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), and the worked examples of docs/formats.md (`formats`).
+//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), stories that chance
+//! writes (`sim`), the table of bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), and the worked examples of docs/formats.md (`formats`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -9,7 +10,6 @@ mod aftermath;
 mod audit;
 mod ca;
 mod catch_up;
-mod chaos;
 mod disk;
 mod faults;
 mod formats;
@@ -21,6 +21,7 @@ mod memo;
 mod people;
 mod refusals;
 mod refusals_others;
+mod sim;
 mod story;
 mod vertices;
 mod world;
