@@ -75,13 +75,20 @@ impl Sim {
         let torn = self.world.homes[home].disk.log_is_ahead();
         // A group whose rows were never written is always caught up.
         let known = if torn { known.min(groups - 1) } else { known };
+        if torn {
+            self.count("torn groups");
+        }
         if known < groups {
+            self.count("indexes made again");
             self.world.homes[home].disk = fold_again(&self.world, home, known);
         }
         let whole = self.guards[home].is_whole(&self.world.homes[home]);
         self.say(format!(
             "{home} starts, {known} of {groups} groups indexed; its log is whole: {whole}"
         ));
+        if !whole {
+            self.count("starts that book nothing");
+        }
         self.world.boot(home, whole);
         self.follow_up();
     }
@@ -116,6 +123,11 @@ impl Sim {
             "{home} is restored to {back} groups ago, with its mark: {whole}"
         ));
         self.world.homes[home].disk = old;
+        self.count(if whole {
+            "restored data directories"
+        } else {
+            "restored ledgers"
+        });
         if whole {
             self.excused.insert(home);
             self.guards[home] = Guard::new(&self.world.homes[home]);
@@ -146,6 +158,7 @@ impl Sim {
             if stands && self.guards[home].is_whole(h) {
                 self.switch_off(home);
                 self.switch_on(home);
+                self.count("homes that book again");
                 resumed = true;
             }
         }

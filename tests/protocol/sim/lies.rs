@@ -73,6 +73,7 @@ impl Sim {
                 );
             }
         }
+        self.count("lies");
         self.say(format!("{face} tells {told:?} a lie of kind {kind}"));
     }
 

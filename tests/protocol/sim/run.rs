@@ -1,101 +1,117 @@
-//! Playing stories: one seed, or a range of them on all cores.
+//! Many stories: a range of seeds on all cores, and what they came to together.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::oracles::complaints;
-use super::stage::Sim;
+use super::play::{Played, play};
 
 /// Seeds of a run that says nothing else.
 const SEEDS: u64 = 200;
 /// A run is at least so many times faster than the time it simulates.
 const SPEED_UP: u128 = 1_000;
+/// A run of so many seeds has seen everything that can happen.
+const MANY: u64 = 100;
+/// What can happen.
+const HAPPENINGS: [&str; 14] = [
+    "answers",
+    "convictions",
+    "homes that book again",
+    "indexes made again",
+    "invalid vertices",
+    "lies",
+    "partitions",
+    "refusals of the liar",
+    "refused submissions",
+    "repeated answers",
+    "restored data directories",
+    "restored ledgers",
+    "starts that book nothing",
+    "torn groups",
+];
 /// Failed seeds after which a long run gives up.
 const MAX_FAILURES: usize = 20;
 
-/// What a story came to.
-pub(crate) struct Played {
-    pub(crate) trace: String,
-    pub(crate) simulated: Duration,
-    pub(crate) events: u64,
-    pub(crate) accounts: usize,
-    pub(crate) acknowledged: usize,
-    /// What is wrong, with the last lines of the story.
-    pub(crate) failure: Option<String>,
+/// What a range of seeds came to.
+#[derive(Default)]
+struct Run {
+    stories: u64,
+    accounts: usize,
+    events: u64,
+    acknowledged: usize,
+    simulated: Duration,
+    tally: BTreeMap<&'static str, u64>,
+    failures: Vec<String>,
+    /// Of the story told last.
+    trace: String,
 }
 
-impl Sim {
-    /// Everything up to the end of healing.
-    pub(crate) fn play(seed: u64) -> Self {
-        let mut sim = Self::new(seed);
-        sim.everybody_connects();
-        sim.pass(5_000, 1_000);
-        for _ in 0..sim.plan.steps {
-            sim.step += 1;
-            sim.act();
-            let (gap, tick) = sim.pause();
-            sim.pass(gap, tick);
+impl Run {
+    fn add(&mut self, played: Played) {
+        self.stories += 1;
+        self.accounts += played.accounts;
+        self.events += played.events;
+        self.acknowledged += played.acknowledged;
+        self.simulated += played.simulated;
+        for (what, times) in played.tally {
+            *self.tally.entry(what).or_default() += times;
         }
-        sim.heal();
-        sim
-    }
-
-    fn act(&mut self) {
-        match self.dice.below(100) {
-            0..=37 => self.people_send(),
-            38..=59 => self.somebody_takes(),
-            60..=62 => self.officers_grant(),
-            63..=68 => self.somebody_asks_again(),
-            69..=77 => self.weather(),
-            78..=86 if self.plan.trouble => self.trouble(),
-            _ => self.lie(),
+        self.trace = played.trace;
+        if let Some(failure) = played.failure {
+            self.fail(failure);
         }
     }
 
-    /// How long nothing happens after a step, and how often everybody looks at the clock meanwhile.
-    fn pause(&mut self) -> (u64, u64) {
-        match self.dice.below(100) {
-            0..=69 => (self.dice.between(50, 4_000), 1_000),
-            70..=87 => (self.dice.between(5_000, 240_000), 20_000),
-            88..=96 => (self.dice.between(1, 12) * 3_600_000, 7_200_000),
-            _ => (self.dice.between(1, 5) * 86_400_000, 43_200_000),
-        }
+    /// Tells of a failure at once: a long run takes hours.
+    fn fail(&mut self, failure: String) {
+        eprintln!("{failure}");
+        self.failures.push(failure);
     }
 }
 
-/// A story that panics is told, too.
-impl Drop for Sim {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("step {}\n{}", self.step, self.trace);
-        }
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.simulated.as_secs() / 86_400;
+        writeln!(
+            f,
+            "{} stories of {days} days: {} accounts, {} events, {} entries acknowledged",
+            self.stories, self.accounts, self.events, self.acknowledged
+        )?;
+        let tally: Vec<_> = self
+            .tally
+            .iter()
+            .map(|(what, times)| format!("{times} {what}"))
+            .collect();
+        write!(f, "{}", tally.join(", "))
     }
 }
 
-/// Plays one seed and looks at the end.
-pub(crate) fn play(seed: u64) -> Played {
-    let sim = Sim::play(seed);
-    let wrong = complaints(&sim);
-    let failure = (!wrong.is_empty()).then(|| {
-        let mut text = format!("seed {seed}, step {}:\n", sim.step);
-        for what in wrong {
-            let _infallible = writeln!(text, "- {what}");
+/// Plays these seeds on all cores.
+fn play_all(first: u64, seeds: u64) -> Run {
+    let next = AtomicU64::new(first);
+    let run: Mutex<Run> = Mutex::default();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while run.lock().unwrap().failures.len() < MAX_FAILURES {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        return;
+                    }
+                    let told = std::panic::catch_unwind(|| play(seed));
+                    let mut run = run.lock().unwrap();
+                    match told {
+                        Ok(played) => run.add(played),
+                        Err(_) => run.fail(format!("CITY_NODE_SEED={seed} panics")),
+                    }
+                }
+            });
         }
-        let _infallible = write!(text, "{}", sim.trace);
-        let again = format!("CITY_NODE_SEED={seed} cargo test -p city-protocol sim -- --nocapture");
-        let _infallible = writeln!(text, "again: {again}");
-        text
     });
-    Played {
-        trace: sim.trace.hash(),
-        simulated: Duration::from_millis(sim.world.now.since(sim.begun)),
-        events: sim.trace.events,
-        accounts: sim.people.iter().map(Vec::len).sum(),
-        acknowledged: sim.acked.len(),
-        failure,
-    }
+    run.into_inner().unwrap()
 }
 
 #[expect(
@@ -115,61 +131,31 @@ fn whatever_happens_the_honest_end_in_step() {
     let seed = number("CITY_NODE_SEED");
     let first = seed.or_else(|| number("CITY_NODE_SIM_FIRST")).unwrap_or(0);
     let seeds = seed.map_or_else(|| number("CITY_NODE_SIM_SEEDS").unwrap_or(SEEDS), |_| 1);
-    let next = AtomicU64::new(first);
-    let all: Mutex<Vec<Played>> = Mutex::default();
-    let failures: Mutex<Vec<String>> = Mutex::default();
     let begun = Instant::now();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                while failures.lock().unwrap().len() < MAX_FAILURES {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds {
-                        return;
-                    }
-                    let told = std::panic::catch_unwind(|| play(seed));
-                    match told {
-                        Ok(mut played) => {
-                            failures.lock().unwrap().extend(played.failure.take());
-                            all.lock().unwrap().push(played);
-                        }
-                        Err(_) => failures
-                            .lock()
-                            .unwrap()
-                            .push(format!("CITY_NODE_SEED={seed} panics")),
-                    }
-                }
-            });
-        }
-    });
+    let run = play_all(first, seeds);
     let wall = begun.elapsed();
-    let (all, failures) = (all.into_inner().unwrap(), failures.into_inner().unwrap());
-    let sum = |of: fn(&Played) -> u64| all.iter().map(of).sum::<u64>();
-    let simulated: Duration = all.iter().map(|played| played.simulated).sum();
-    let ratio = simulated.as_millis() / wall.as_millis().max(1);
+    let faster = run.simulated.as_millis() / wall.as_millis().max(1);
     println!(
-        "seeds {first}..{}: {} accounts, {} events, {} entries acknowledged; {} days simulated in {:.1} s: {ratio} times faster",
+        "seeds {first}..{} in {:.1} s, {faster} times faster than the time they simulate",
         first + seeds,
-        sum(|played| played.accounts as u64),
-        sum(|played| played.events),
-        sum(|played| played.acknowledged as u64),
-        simulated.as_secs() / 86_400,
-        wall.as_secs_f64(),
+        wall.as_secs_f64()
     );
-    if let [played] = all.as_slice() {
-        println!("CITY_NODE_SEED={first}: trace {}", played.trace);
+    println!("{run}");
+    if seeds == 1 {
+        println!("CITY_NODE_SEED={first}: trace {}", run.trace);
     }
     assert!(
-        failures.is_empty(),
-        "{} stories failed:\n{}",
-        failures.len(),
-        failures.join("\n")
+        run.failures.is_empty(),
+        "{} stories failed; each stands above with its seed",
+        run.failures.len()
     );
     assert!(
-        ratio >= SPEED_UP,
-        "only {ratio} times faster than the time it simulates"
+        faster >= SPEED_UP,
+        "only {faster} times faster than the time they simulate"
     );
+    for what in HAPPENINGS.iter().filter(|_| seeds >= MANY) {
+        assert!(run.tally.contains_key(what), "{what} never happened");
+    }
 }
 
 #[test]

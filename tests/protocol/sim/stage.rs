@@ -1,12 +1,13 @@
 //! The stage of one story: a world whose frames, disks and boxes are in the hands of chance, and what the
 //! audience writes down to check it afterwards.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
-use city_protocol::body::OwnEntry;
+use city_protocol::body::{MAX_FUTURE_MS, OwnEntry};
 use city_protocol::ids::{BlockId, Digest, LogId};
+use city_protocol::ledger::Frozen;
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{Input, Outcome, Ticket};
 use city_protocol::stage::Submission;
@@ -14,6 +15,7 @@ use city_protocol::stage::Submission;
 use super::dice::Dice;
 use super::foundation::Foundation;
 use super::guard::Guard;
+use super::plan::Plan;
 use super::trace::Trace;
 use super::wire::Wire;
 use crate::people::Person;
@@ -21,37 +23,6 @@ use crate::world::{Sent, World};
 
 /// Submissions that are remembered for sending them again.
 const REMEMBERED: usize = 24;
-
-/// What a seed decides before anything happens.
-pub(crate) struct Plan {
-    pub(crate) homes: usize,
-    pub(crate) crowd: usize,
-    pub(crate) steps: u64,
-    /// The last home lies.
-    pub(crate) liar: bool,
-    /// Frames are lost, doubled and reordered.
-    pub(crate) rough: bool,
-    /// Boxes crash, lose power, fill up and are restored.
-    pub(crate) trouble: bool,
-    /// A data directory may be restored as a whole, with its high-water mark: no box can notice that by itself.
-    pub(crate) whole_restores: bool,
-}
-
-impl Plan {
-    fn thrown(dice: &mut Dice) -> Self {
-        let homes = dice.pick(&[3, 3, 3, 4, 4, 5, 7, 9]);
-        let large = homes >= 5 && dice.percent(25);
-        Self {
-            homes,
-            crowd: if large { 36 } else { 5 },
-            steps: dice.between(60, 140),
-            liar: dice.percent(75),
-            rough: dice.percent(40),
-            trouble: dice.percent(70),
-            whole_restores: dice.percent(8),
-        }
-    }
-}
 
 /// An entry that was acknowledged.
 #[derive(Clone)]
@@ -93,6 +64,8 @@ pub(crate) struct Sim {
     pub(crate) overheard: Vec<Sent>,
     /// Honest homes whose whole data directory was restored: they may have signed a position twice.
     pub(crate) excused: BTreeSet<usize>,
+    /// How often what happened.
+    pub(crate) tally: BTreeMap<&'static str, u64>,
     /// What honest homes did that they must never do.
     pub(crate) complaints: Vec<String>,
     pub(crate) step: u64,
@@ -110,6 +83,10 @@ impl Sim {
         for home in 0..plan.homes {
             // Two clocks may differ by less than the five minutes that a hello allows.
             world.homes[home].clock_ahead_ms = dice.below(120_000);
+        }
+        if plan.skewed {
+            let home = dice.index(plan.homes);
+            world.homes[home].clock_ahead_ms = dice.between(2, 30) * 60_000;
         }
         let wire = Wire::new(plan.rough);
         let begun = world.now;
@@ -129,6 +106,7 @@ impl Sim {
             starved: BTreeSet::new(),
             overheard: Vec::new(),
             excused: BTreeSet::new(),
+            tally: BTreeMap::new(),
             complaints: Vec::new(),
             step: 0,
             next_tick: begun,
@@ -158,6 +136,11 @@ impl Sim {
         self.honest()
             .iter()
             .any(|home| self.world.homes[*home].log() == *log && !self.excused.contains(home))
+    }
+
+    /// Notes that something happened that a run of many stories must have seen.
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
     }
 
     pub(crate) fn say(&mut self, what: String) {
@@ -232,7 +215,14 @@ impl Sim {
         for (log, frozen, refusal) in frozen {
             let name = self.name_of(&log);
             self.say(format!("{home} stops {name}: {frozen:?} {refusal:?}"));
-            if !self.lies(home) && self.is_clean(&log) {
+            if self.lies(home) {
+                continue;
+            }
+            self.count(match frozen {
+                Frozen::Equivocation(_) => "convictions",
+                Frozen::Invalid(_) | Frozen::Unsupported(_) => "invalid vertices",
+            });
+            if self.is_clean(&log) {
                 self.complain(format!(
                     "{home} convicts the honest {name}: {frozen:?} {refusal:?}"
                 ));
@@ -248,7 +238,12 @@ impl Sim {
                     self.say(format!("{home} hangs up on {other}: {refusal:?}"));
                     self.cut(home, other);
                 }
-                if !self.lies(home) && !self.lies(other) {
+                if self.lies(home) {
+                    continue;
+                }
+                if self.lies(other) {
+                    self.count("refusals of the liar");
+                } else if !self.differ(home, other) {
                     self.complain(format!("{home} refuses the honest {other}: {refusal:?}"));
                 }
             }
@@ -258,6 +253,11 @@ impl Sim {
                 self.cut(home, other);
             }
         }
+    }
+
+    /// Whether two clocks differ by more than a hello allows.
+    fn differ(&self, a: usize, b: usize) -> bool {
+        self.time_at(a).0.abs_diff(self.time_at(b).0) > MAX_FUTURE_MS
     }
 
     fn take_answers(&mut self) {
@@ -276,7 +276,10 @@ impl Sim {
         let booked = match answer {
             Ok(Outcome::Booked(booked)) => booked,
             Ok(Outcome::Place(_)) => return,
-            Err(refusal) => return self.say(format!("{} refuses: {refusal:?}", asked.home)),
+            Err(refusal) => {
+                self.count("refused submissions");
+                return self.say(format!("{} refuses: {refusal:?}", asked.home));
+            }
         };
         let home = &self.world.homes[asked.home];
         let acked = Acked {
@@ -290,6 +293,11 @@ impl Sim {
             "{} acknowledges {at:?}, repeated: {}",
             asked.home, booked.repeated
         ));
+        self.count(if booked.repeated {
+            "repeated answers"
+        } else {
+            "answers"
+        });
         let same = |before: &Acked| (before.vertex, &before.at) == (acked.vertex, &acked.at);
         if asked.before.as_ref().is_some_and(|before| !same(before)) && self.is_clean(&acked.log) {
             self.complain(format!("{} gives another receipt than before", asked.home));

@@ -37,6 +37,7 @@ impl Sim {
                 let side: Vec<bool> = (0..self.plan.homes)
                     .map(|_| self.dice.percent(50))
                     .collect();
+                self.count("partitions");
                 self.say(format!("the network falls apart: {side:?}"));
                 for a in 0..self.plan.homes {
                     for b in a + 1..self.plan.homes {
