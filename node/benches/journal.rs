@@ -201,7 +201,7 @@ impl<'db> Sqlite<'db> {
         let amount = signed(body.amount.hundredths());
         let turn = params![amount, sender, signed(body.sequence)];
         assert_eq!(self.turn.execute(turn)?, 1, "in turn and covered");
-        let (bytes, signature) = transfer.clone().into_parts();
+        let (_, bytes, signature) = transfer.clone().into_parts();
         self.transfer.execute(params![
             transfer.identity().0,
             sender,

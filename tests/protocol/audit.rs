@@ -47,29 +47,44 @@ impl World {
             for entry in home.replica.status(home.disk.read()).frontier {
                 let row = home.row(&entry.log);
                 assert!(row.totals.conserved(), "{}: {:?}", home.region, row.totals);
-                let mut sides: i128 = 0;
-                let mut available: BTreeMap<AccountId, i128> = BTreeMap::new();
-                for posting in self.journal(i, &entry.log) {
-                    let amount = i128::from(posting.amount.hundredths());
-                    let signed = if posting.side == Side::Debit {
-                        amount
-                    } else {
-                        -amount
-                    };
-                    sides += signed;
-                    if [AIKA, PAYABLE].contains(&posting.code) {
-                        *available.entry(posting.account).or_default() += signed;
-                    }
-                }
-                assert_eq!(sides, 0, "debit equals credit");
-                let total: i128 = available.values().sum();
-                assert_eq!(total, i128::from(row.totals.available));
-                for (account, sum) in available {
-                    let row = home.disk.read().account(&entry.log, &account).unwrap();
-                    assert_eq!(sum, i128::from(row.available.hundredths()), "{account}");
-                }
+                self.books(i, &entry.log).unwrap();
             }
         }
+    }
+
+    /// The journal of one log: debit equals credit, and postings give the balances that are shown.
+    pub(crate) fn books(&self, home: usize, log: &LogId) -> Result<(), String> {
+        let mut sides: i128 = 0;
+        let mut available: BTreeMap<AccountId, i128> = BTreeMap::new();
+        for posting in self.journal(home, log) {
+            let amount = i128::from(posting.amount.hundredths());
+            let signed = if posting.side == Side::Debit {
+                amount
+            } else {
+                -amount
+            };
+            sides += signed;
+            if [AIKA, PAYABLE].contains(&posting.code) {
+                *available.entry(posting.account).or_default() += signed;
+            }
+        }
+        if sides != 0 {
+            return Err(format!("debit and credit differ by {sides}"));
+        }
+        let (total, shown) = (
+            available.values().sum(),
+            self.homes[home].row(log).totals.available,
+        );
+        if i128::from(shown) != total {
+            return Err(format!("postings give {total}, and {shown} is shown"));
+        }
+        for (account, sum) in available {
+            let row = self.homes[home].disk.read().account(log, &account).unwrap();
+            if i128::from(row.available.hundredths()) != sum {
+                return Err(format!("postings give {account} {sum}"));
+            }
+        }
+        Ok(())
     }
 
     /// All these homes have the same frontier, and nothing is on its way.

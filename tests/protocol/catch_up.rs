@@ -56,7 +56,7 @@ fn a_backlog_beyond_the_credit_window_arrives_whole() {
         .disk
         .blocks
         .values()
-        .map(Vec::len)
+        .map(|bytes| bytes.len())
         .sum();
     assert!(
         size as u64 > 2 * INITIAL_CREDIT,
@@ -177,9 +177,9 @@ fn a_vertex_whose_parent_is_unknown_waits_and_asks_for_it() {
 /// Header and body block of a vertex.
 fn blocks(world: &World, home: usize, id: &city_protocol::ids::BlockId) -> (Vec<u8>, Vec<u8>) {
     let disk = &world.homes[home].disk;
-    let header = disk.blocks[id].clone();
+    let header = disk.blocks[id].to_vec();
     let body = SignedHeader::read(&header).unwrap().header.body;
-    (header, disk.blocks[&body].clone())
+    (header, disk.blocks[&body].to_vec())
 }
 
 #[test]
@@ -229,4 +229,26 @@ fn a_vertex_from_the_future_waits_until_its_time_has_come() {
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
     // Meanwhile nobody signed what rests on the future, and nobody is frozen.
     assert!(world.homes.iter().all(|home| home.frozen.is_empty()));
+}
+
+/// Found by the simulator: the proof against a third home, on the live stream, came before the hello on the other,
+/// and two honest homes hung up on each other.
+#[test]
+fn what_overtakes_the_hello_on_the_other_stream_is_no_fault() {
+    let mut world = World::new();
+    world.connect(KANAZAWA, KOMATSU);
+    let peer = world.homes[KANAZAWA].peer();
+    let early = Message::Announce(Vec::new());
+    world.tell(KOMATSU, Input::Message(peer, Channel::Live, early.clone()));
+    assert_eq!(world.homes[KOMATSU].disconnected, []);
+    world.run();
+    world.assert_in_step(&[KANAZAWA, KOMATSU]);
+    // On the hello's own stream nothing comes before it.
+    world.restart(KOMATSU);
+    world.connect(KANAZAWA, KOMATSU);
+    world.tell(KOMATSU, Input::Message(peer, Channel::Sync, early));
+    assert_eq!(
+        world.homes[KOMATSU].disconnected,
+        [(peer, Refusal::BadCertificate)]
+    );
 }

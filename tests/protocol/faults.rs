@@ -16,7 +16,7 @@ use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 const HONEST: [usize; 2] = [KOMATSU, HAKUSAN];
 
 /// 金沢's home stands aside: its key signs, its replica is gone from the network.
-fn cut_off_kanazawa(world: &mut World) {
+pub(crate) fn cut_off_kanazawa(world: &mut World) {
     world.disconnect(KANAZAWA, KOMATSU);
     world.disconnect(KANAZAWA, HAKUSAN);
 }
@@ -26,7 +26,7 @@ fn frozen(world: &World, home: usize, log: &LogId) -> Option<Frozen> {
 }
 
 /// The `fault` entries of a home's own log.
-fn fault_entries(world: &World, home: usize) -> Vec<Fault> {
+pub(crate) fn fault_entries(world: &World, home: usize) -> Vec<Fault> {
     let h = &world.homes[home];
     let disk = h.disk.read();
     let vertices = (1..=h.row(&h.log()).seq).map(|seq| disk.vertex_at(&h.log(), 1, seq).unwrap());
@@ -65,11 +65,11 @@ fn two_vertices_at_one_position_convict_their_author_everywhere() {
     let late = world.transfer(&hanako, &taro, "2.00").unwrap();
     let honest = Vertex {
         id: late.vertex,
-        header: world.homes[KANAZAWA].disk.blocks[&late.vertex].clone(),
+        header: world.homes[KANAZAWA].disk.blocks[&late.vertex].to_vec(),
         body: {
             let header = &world.homes[KANAZAWA].disk.blocks[&late.vertex];
             let body = SignedHeader::read(header).unwrap().header.body;
-            world.homes[KANAZAWA].disk.blocks[&body].clone()
+            world.homes[KANAZAWA].disk.blocks[&body].to_vec()
         },
     };
     give(&mut world, KANAZAWA, KOMATSU, &honest);
@@ -264,7 +264,7 @@ fn citing_beyond_the_cut_is_invalid_after_the_own_fault_entry() {
     let mut liar = Liar::new(&world, KOMATSU);
     let accepted = world.accept(&taro, &sent).unwrap();
     let (cut, _) = head(&world, HAKUSAN, &hanako.home_log);
-    let real = world.homes[KANAZAWA].disk.blocks[&sent.vertex].clone();
+    let real = world.homes[KANAZAWA].disk.blocks[&sent.vertex].to_vec();
     let mut kanazawa = Liar::new(&world, KANAZAWA);
     kanazawa.prev = SignedHeader::read(&real).unwrap().header.prev;
     kanazawa.seq = cut;
@@ -354,9 +354,9 @@ fn a_home_whose_disk_went_back_takes_its_log_from_others_and_signs_no_position_t
         .read()
         .vertex_at(&hanako.home_log, 1, lost)
         .unwrap();
-    let header = world.homes[KOMATSU].disk.blocks[&id].clone();
+    let header = world.homes[KOMATSU].disk.blocks[&id].to_vec();
     let body = SignedHeader::read(&header).unwrap().header.body;
-    let body = world.homes[KOMATSU].disk.blocks[&body].clone();
+    let body = world.homes[KOMATSU].disk.blocks[&body].to_vec();
     let vertex = Vertex { id, header, body };
     give(&mut world, KOMATSU, KANAZAWA, &vertex);
     let answer = world.answer(KANAZAWA, ticket).unwrap();
@@ -403,8 +403,8 @@ fn an_index_that_is_rebuilt_from_the_blocks_is_the_same() {
     world.homes[home].quality = city_protocol::replica::ClockQuality::Floor;
     world.restart(home);
     for (_, id) in vertices {
-        let header = before.blocks[&id].clone();
-        let body = before.blocks[&SignedHeader::read(&header).unwrap().header.body].clone();
+        let header = before.blocks[&id].to_vec();
+        let body = before.blocks[&SignedHeader::read(&header).unwrap().header.body].to_vec();
         let vertex = world.verify(home, &header, body).unwrap();
         world.tell(home, Input::Replay(Box::new(vertex)));
         world.commit(home);
@@ -412,7 +412,7 @@ fn an_index_that_is_rebuilt_from_the_blocks_is_the_same() {
     world.homes[home].quality = city_protocol::replica::ClockQuality::Ntp;
     world.restart(home);
     let after = &world.homes[home].disk;
-    let named = |disk: &super::world::Disk, table: u8| -> Vec<(Vec<u8>, Vec<u8>)> {
+    let named = |disk: &super::disk::Disk, table: u8| -> Vec<(Vec<u8>, Vec<u8>)> {
         disk.rows
             .iter()
             .filter(|(key, _)| key[0] == table)

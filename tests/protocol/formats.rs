@@ -170,7 +170,7 @@ fn examples() -> String {
 
     page.title("Vertex of that transfer");
     let header = SignedHeader::read(&sent.receipt.header).unwrap();
-    let body = world.homes[KANAZAWA].disk.blocks[&header.header.body].clone();
+    let body = world.homes[KANAZAWA].disk.blocks[&header.header.body].to_vec();
     let entries = decode_body(&body).unwrap();
     assert_eq!(encode_body(&entries), body);
     page.line("vertex id", header.id);

@@ -32,6 +32,7 @@ pub(crate) fn noise(name: &str, len: usize) -> Vec<u8> {
 }
 
 /// A transport key.
+#[derive(Clone)]
 pub(crate) struct Transport(SigningKey);
 
 impl Transport {

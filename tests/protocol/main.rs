@@ -1,24 +1,29 @@
-//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the table of
-//! bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), random stories against a specification (`model`), and the worked examples of docs/formats.md (`formats`).
+//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), stories that chance
+//! writes (`sim`), random stories against a specification (`model`), the table of bad input (`refusals`,
+//! `refusals_others`, `garbage`, `vertices`), and the worked examples of docs/formats.md (`formats`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     reason = "a test stops where something does not hold"
 )]
 
+mod aftermath;
 mod audit;
 mod ca;
 mod catch_up;
-mod chaos;
+mod disk;
 mod faults;
 mod formats;
 mod garbage;
+mod home;
 mod keys;
 mod liar;
+mod memo;
 mod model;
 mod people;
 mod refusals;
 mod refusals_others;
+mod sim;
 mod story;
 mod vertices;
 mod world;

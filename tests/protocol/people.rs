@@ -175,13 +175,23 @@ impl World {
 
     /// A transfer whose place is proven, in the sender's turn.
     pub(crate) fn transfer_body(&mut self, from: &Person, to: &Person, amount: &str) -> Transfer {
+        self.draft_transfer(from, to, amount).unwrap()
+    }
+
+    /// The same, or why the home proves no place.
+    pub(crate) fn draft_transfer(
+        &mut self,
+        from: &Person,
+        to: &Person,
+        amount: &str,
+    ) -> Result<Transfer, Refusal> {
         let transfer_id = self.next_transfer_id();
         let verdict = self.inside(from);
-        let proof = self.prove_place(from, transfer_id, verdict);
-        Transfer {
+        let proof = self.try_place(from, transfer_id, verdict)?;
+        Ok(Transfer {
             amount: amount.parse().unwrap_or(Amount::ZERO),
             ..self.transfer_with(from, to, transfer_id, proof.digest())
-        }
+        })
     }
 
     /// A transfer of 1.00 with this proof of place, in the sender's turn.
@@ -245,6 +255,16 @@ impl World {
 
     pub(crate) fn accept_body(&self, receiver: &Person, sent: &BookedEntry) -> Accept {
         let transfer: Transfer = serde_json::from_slice(&sent.receipt.entry.body).unwrap();
+        self.accept_of(receiver, sent.identity, &transfer)
+    }
+
+    /// The acceptance of a transfer, in the receiver's turn.
+    pub(crate) fn accept_of(
+        &self,
+        receiver: &Person,
+        identity: Digest,
+        transfer: &Transfer,
+    ) -> Accept {
         let disk = self.homes[receiver.home].disk.read();
         let account = disk.account(&receiver.home_log, &receiver.account);
         Accept {
@@ -256,7 +276,7 @@ impl World {
             home: receiver.home_log,
             sequence: account.map_or(1, |a| a.next_sequence),
             created_at: self.now,
-            transfer: sent.identity,
+            transfer: identity,
             transfer_id: transfer.transfer_id,
             sender: transfer.sender,
             sender_home: transfer.home,

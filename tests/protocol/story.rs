@@ -297,7 +297,7 @@ fn a_first_vertex_that_could_not_be_written_is_written_later() {
     let mut world = World::new();
     let home = world.add_home("17202");
     world.homes[home].disk_is_full = true;
-    world.homes[home].disk = super::world::Disk::default();
+    world.homes[home].disk = super::disk::Disk::default();
     world.restart(home);
     assert!(world.homes[home].disk.blocks.is_empty());
     world.homes[home].disk_is_full = false;

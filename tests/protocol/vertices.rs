@@ -379,9 +379,9 @@ fn a_first_vertex_is_judged_by_its_own_charter_up_to_a_root() {
     let first = world.homes[KANAZAWA]
         .row(&world.homes[KANAZAWA].log())
         .first;
-    let header = world.homes[KANAZAWA].disk.blocks[&first].clone();
+    let header = world.homes[KANAZAWA].disk.blocks[&first].to_vec();
     let signed = SignedHeader::read(&header).unwrap().header;
-    let body = world.homes[KANAZAWA].disk.blocks[&signed.body].clone();
+    let body = world.homes[KANAZAWA].disk.blocks[&signed.body].to_vec();
     assert!(world.verify(KOMATSU, &header, body.clone()).is_ok());
     let mut entries = decode_body(&body).unwrap();
     let mut charter: serde_json::Value = serde_json::from_slice(&entries[0].body).unwrap();

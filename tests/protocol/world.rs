@@ -1,16 +1,15 @@
 //! The world of the stories: homes with disks in memory, a network that carries encoded frames, a clock
 //! that moves when it is told to. The commit step is the node's: inputs, seal, append, committed, sends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Der, Kind, Officer, Officers, Start};
-use city_protocol::crypto::{PublicKey, SecretKey};
+use city_protocol::crypto::PublicKey;
 use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
-use city_protocol::ids::{BlockId, KeyId, LogId, NetworkId};
+use city_protocol::ids::{KeyId, LogId, NetworkId};
 use city_protocol::json;
-use city_protocol::ledger::{AccountRow, Changes, Frozen, History, LogRow, Rows};
 use city_protocol::place::PlacePolicy;
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
@@ -20,12 +19,14 @@ use city_protocol::replica::{
 };
 use city_protocol::stage::Submission;
 use city_protocol::sync::{Channel, Message};
-use city_protocol::trust::{PeerId, SignedData, TransportSigner as _};
-use city_protocol::vertex::{Authority, KeySource, VerifiedVertex};
+use city_protocol::trust::{PeerId, TransportSigner as _};
+use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
 
 use super::ca::Ca;
+use super::disk::Disk;
+use super::home::{Home, Identity};
 use super::keys::{Transport, signing_key};
-use super::people::Person;
+use super::memo::Memo;
 
 /// When every story begins: 2026-03-30 00:00:00 UTC.
 pub(crate) const BEGIN: Timestamp = Timestamp(1_774_828_800_000);
@@ -36,104 +37,8 @@ pub(crate) const HAKUSAN: usize = 2;
 /// More messages than any story needs: beyond, the nodes talk for ever.
 const MAX_MESSAGES: usize = 400_000;
 
-/// A disk that forgets nothing and can be full.
-#[derive(Clone, Default, PartialEq)]
-pub(crate) struct Disk {
-    pub(crate) rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) blocks: HashMap<BlockId, Vec<u8>>,
-}
-
-impl Disk {
-    fn write(&mut self, changes: Changes) {
-        for (id, bytes) in changes.blocks {
-            assert_eq!(BlockId::of(&bytes), id, "a block stands under its own id");
-            self.blocks.insert(id, bytes);
-        }
-        for (key, value) in changes.rows {
-            match value {
-                Some(value) => drop(self.rows.insert(key, value)),
-                None => drop(self.rows.remove(&key)),
-            }
-        }
-    }
-
-    pub(crate) fn read(&self) -> &dyn History {
-        self
-    }
-}
-
-impl History for Disk {
-    fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.rows.get(key).cloned()
-    }
-
-    fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.rows
-            .range(prefix.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after))
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    }
-
-    fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
-        self.blocks.get(id).cloned()
-    }
-}
-
-/// A municipality's home.
-pub(crate) struct Home {
-    pub(crate) region: Region,
-    pub(crate) key: Arc<SecretKey>,
-    transport: Transport,
-    certificate: Vec<u8>,
-    pub(crate) authority: Arc<Authority>,
-    pub(crate) officers: Vec<Arc<SecretKey>>,
-    pub(crate) replica: Replica,
-    pub(crate) disk: Disk,
-    pub(crate) disk_is_full: bool,
-    pub(crate) quality: ClockQuality,
-    pub(crate) clock_ahead_ms: u64,
-    /// Whether the verifying pool has people's keys at hand.
-    pub(crate) pool_knows_people: bool,
-    pub(crate) frozen: Vec<(LogId, Frozen, Option<Refusal>)>,
-    pub(crate) disconnected: Vec<(PeerId, Refusal)>,
-    pub(crate) answers: BTreeMap<Ticket, Result<Outcome, Refusal>>,
-    /// Vertices sent by this home so far.
-    pub(crate) vertices_sent: usize,
-}
-
-impl Home {
-    pub(crate) fn log(&self) -> LogId {
-        self.authority.log
-    }
-
-    pub(crate) fn peer(&self) -> PeerId {
-        self.transport.peer_id()
-    }
-
-    /// What its hello carries.
-    pub(crate) fn announcement(&self, now: Timestamp) -> SignedData {
-        self.transport.announce(&self.certificate, now)
-    }
-
-    pub(crate) fn row(&self, log: &LogId) -> LogRow {
-        self.disk.read().log(log).unwrap()
-    }
-
-    /// What is available to an account, as this home knows it.
-    pub(crate) fn available(&self, person: &Person) -> u64 {
-        self.account(person).available.hundredths()
-    }
-
-    pub(crate) fn account(&self, person: &Person) -> AccountRow {
-        self.disk
-            .read()
-            .account(&person.home_log, &person.account)
-            .unwrap()
-    }
-}
+/// From, to, stream and frame.
+pub(crate) type Sent = (usize, usize, Channel, Vec<u8>);
 
 /// Homes, people, a network and a clock.
 pub(crate) struct World {
@@ -142,10 +47,12 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) homes: Vec<Home>,
     links: BTreeSet<(usize, usize)>,
-    wire: VecDeque<(usize, usize, Channel, Vec<u8>)>,
+    wire: VecDeque<Sent>,
     pub(crate) people: BTreeMap<KeyId, Arc<PublicKey>>,
     next_ticket: Ticket,
     pub(crate) transfers: u64,
+    /// Where many homes verify the same vertices, once is enough.
+    pub(crate) memo: Option<Memo>,
 }
 
 /// What a verifying pool has at hand.
@@ -164,6 +71,15 @@ impl KeySource for Pool<'_> {
 impl World {
     /// 金沢, 小松 and 白山, started and not connected yet.
     pub(crate) fn new() -> Self {
+        let mut world = Self::empty();
+        for code in ["17201", "17203", "17210"] {
+            world.add_home(code);
+        }
+        world
+    }
+
+    /// A network without municipalities.
+    pub(crate) fn empty() -> Self {
         let ca = Ca::new("test root", BEGIN.minus_ms(1000));
         let genesis = Arc::new(Genesis {
             v: 1,
@@ -173,7 +89,7 @@ impl World {
             roots: vec![ca.root.clone()],
             suites: vec![SUITE_DILITHIUM5_NTRU.into()],
         });
-        let mut world = Self {
+        Self {
             genesis,
             ca,
             now: BEGIN.plus_ms(1000),
@@ -183,11 +99,8 @@ impl World {
             people: BTreeMap::new(),
             next_ticket: 0,
             transfers: 0,
-        };
-        for code in ["17201", "17203", "17210"] {
-            world.add_home(code);
+            memo: None,
         }
-        world
     }
 
     /// The same with all three connected and in step.
@@ -241,17 +154,27 @@ impl World {
             self.people
                 .insert(key.public().id(), Arc::new(key.public().clone()));
         }
-        let replica = self.new_replica(&authority, &key);
-        self.homes.push(Home {
+        let identity = Identity {
             region,
             key,
             transport,
             certificate,
             authority,
             officers,
+        };
+        self.add_box(identity, Disk::default())
+    }
+
+    /// A box with this identity and this disk is switched on.
+    pub(crate) fn add_box(&mut self, identity: Identity, disk: Disk) -> usize {
+        let replica = self.new_replica(&identity, true);
+        self.homes.push(Home {
+            identity,
             replica,
-            disk: Disk::default(),
+            disk,
             disk_is_full: false,
+            fails_after: None,
+            down: false,
             quality: ClockQuality::Ntp,
             clock_ahead_ms: 0,
             pool_knows_people: self.homes.len().is_multiple_of(2),
@@ -259,6 +182,7 @@ impl World {
             disconnected: Vec::new(),
             answers: BTreeMap::new(),
             vertices_sent: 0,
+            verdicts: BTreeMap::new(),
         });
         let home = self.homes.len() - 1;
         self.tell(home, Input::Started);
@@ -266,7 +190,8 @@ impl World {
         home
     }
 
-    fn new_replica(&self, authority: &Arc<Authority>, key: &Arc<SecretKey>) -> Replica {
+    pub(crate) fn new_replica(&self, identity: &Identity, may_sequence: bool) -> Replica {
+        let (authority, key) = (&identity.authority, &identity.key);
         Replica::new(ReplicaConfig {
             genesis: self.genesis.clone(),
             authority: authority.clone(),
@@ -278,7 +203,7 @@ impl World {
                 clock: "ntp".into(),
                 trust: None,
             },
-            may_sequence: true,
+            may_sequence,
         })
     }
 
@@ -287,11 +212,13 @@ impl World {
         for other in 0..self.homes.len() {
             self.disconnect(home, other);
         }
-        let (authority, key) = (
-            self.homes[home].authority.clone(),
-            self.homes[home].key.clone(),
-        );
-        self.homes[home].replica = self.new_replica(&authority, &key);
+        self.boot(home, true);
+    }
+
+    /// The box is switched on; it is connected to nobody.
+    pub(crate) fn boot(&mut self, home: usize, may_sequence: bool) {
+        self.homes[home].replica = self.new_replica(&self.homes[home].identity, may_sequence);
+        self.homes[home].down = false;
         self.tell(home, Input::Started);
         self.commit(home);
     }
@@ -337,11 +264,25 @@ impl World {
         let Some((from, to, channel, frame)) = self.wire.pop_front() else {
             return false;
         };
+        self.hand(from, to, channel, &frame);
+        true
+    }
+
+    /// A frame arrives.
+    pub(crate) fn hand(&mut self, from: usize, to: usize, channel: Channel, frame: &[u8]) {
         let peer = self.homes[from].peer();
-        let input = self.receive(to, peer, channel, &frame);
+        let input = self.receive(to, peer, channel, frame);
         self.tell(to, input);
         self.commit(to);
-        true
+    }
+
+    /// What was sent and not delivered yet, for who carries it himself.
+    pub(crate) fn take_sent(&mut self) -> VecDeque<Sent> {
+        std::mem::take(&mut self.wire)
+    }
+
+    pub(crate) fn is_connected(&self, a: usize, b: usize) -> bool {
+        self.links.contains(&(a.min(b), a.max(b)))
     }
 
     /// What the node's tasks make of a frame: decode, and verify what is a vertex.
@@ -366,7 +307,13 @@ impl World {
         let home = &self.homes[home];
         let people = home.pool_knows_people.then_some(&self.people);
         let pool = Pool(home.replica.authorities(), people);
-        VerifiedVertex::verify(&self.genesis, &pool, header, body)
+        let verify = |body| VerifiedVertex::verify(&self.genesis, &pool, header, body);
+        let Some(memo) = &self.memo else {
+            return verify(body);
+        };
+        let log = SignedHeader::read(header)?.header.log;
+        let known = [pool.authority(&log).is_some(), home.pool_knows_people];
+        memo.verify(known, header, body, verify)
     }
 
     /// Time passes; everybody notices, and the messages that follow are carried.
@@ -382,23 +329,20 @@ impl World {
     // One home.
 
     pub(crate) fn tell(&mut self, home: usize, input: Input) {
+        if self.homes[home].down {
+            return;
+        }
+        let now = self.clock_of(home);
         let h = &mut self.homes[home];
-        let now = Now {
-            time: self.now.plus_ms(h.clock_ahead_ms),
-            quality: h.quality,
-        };
         let actions = h.replica.handle(input, now, &h.disk);
         self.apply(home, actions);
     }
 
     /// The commit step.
     pub(crate) fn commit(&mut self, home: usize) {
-        while self.homes[home].replica.has_work() {
+        while !self.homes[home].down && self.homes[home].replica.has_work() {
+            let now = self.clock_of(home);
             let h = &mut self.homes[home];
-            let now = Now {
-                time: self.now.plus_ms(h.clock_ahead_ms),
-                quality: h.quality,
-            };
             let mut append = None;
             let mut others = Vec::new();
             for action in h.replica.handle(Input::Seal, now, &h.disk) {
@@ -413,8 +357,24 @@ impl World {
                 self.tell(home, Input::Aborted(Refusal::StorageFull));
                 return;
             }
-            self.homes[home].disk.write(changes);
+            let h = &mut self.homes[home];
+            if let Some(bytes) = h.fails_after.take() {
+                h.disk.tear(changes, bytes);
+                h.down = true;
+                return;
+            }
+            h.note_verdicts(&changes);
+            h.disk.write(changes);
             self.tell(home, Input::Committed);
+        }
+    }
+
+    /// What time it is at a home.
+    fn clock_of(&self, home: usize) -> Now {
+        let home = &self.homes[home];
+        Now {
+            time: self.now.plus_ms(home.clock_ahead_ms),
+            quality: home.quality,
         }
     }
 
@@ -427,12 +387,11 @@ impl World {
                     assert!(twice.is_none(), "ticket {ticket} is answered twice");
                 }
                 Action::Send(peer, channel, message) => {
-                    let Some(to) = self.homes.iter().position(|h| h.peer() == peer) else {
-                        continue;
-                    };
                     self.homes[home].vertices_sent +=
                         usize::from(matches!(message, Message::Vertex(..)));
-                    if self.links.contains(&(home.min(to), home.max(to))) {
+                    let is_reached =
+                        |to: &usize| self.homes[*to].peer() == peer && self.is_connected(home, *to);
+                    if let Some(to) = (0..self.homes.len()).find(is_reached) {
                         self.wire.push_back((home, to, channel, message.encode()));
                     }
                 }

@@ -4,10 +4,11 @@
 use serde_bytes::ByteBuf;
 
 use super::{Action, Now, Replica};
-use crate::body::Fault;
+use crate::body::{Accept, Fault, OwnEntry, read_person_body};
 use crate::ids::LogId;
 use crate::ledger::{
-    FaultRow, Fold, Frozen, History, LogRow, Rows, Table, TransferRow, convicts, key,
+    FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table, TransferRow, convicts, key,
+    try_read_row,
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
@@ -91,7 +92,13 @@ impl Replica {
             }
         }
         if live && log != self.home.log() {
-            self.enter_fault(&fault, now, history);
+            let rows = self.rows_now(history);
+            if rows.fault_cut(&self.home.log(), &log, epoch).is_none() {
+                self.enter_fault(&fault, now, history);
+            } else {
+                // A fork is walked back step by step: where it ends is entered with the next tick.
+                self.sweep_from_the_beginning();
+            }
         }
         Ok(())
     }
@@ -164,9 +171,32 @@ impl Replica {
                     let waiting = key(Table::Incoming, &[&row.receiver_home.0, receiver, identity]);
                     self.batch.delete(waiting);
                 }
+                if table == Table::Accepted {
+                    self.wait_again(log, &name[prefix.len()..], &value, history);
+                }
                 self.batch.delete(name);
             }
         }
+    }
+
+    /// A transfer whose acceptance does not count any more waits for its receiver again.
+    fn wait_again(&mut self, home: LogId, transfer: &[u8], at: &[u8], history: &dyn History) {
+        let rows = self.layers(history);
+        let accept = try_read_row::<OwnEntry>(at)
+            .and_then(|at| rows.entry(&home, &at))
+            .and_then(|entry| read_person_body::<Accept>(&entry.body).ok());
+        let Some(accept) = accept else { return };
+        let Some(sent) = rows.transfer(&accept.sender_home, &accept.transfer) else {
+            return;
+        };
+        let receiver = sent.receiver.as_str().as_bytes();
+        let waiting = IncomingRow {
+            log: accept.sender_home,
+            at: sent.at,
+            received_at: sent.received_at,
+        };
+        let name = key(Table::Incoming, &[&home.0, receiver, transfer]);
+        self.batch.put(name, &waiting);
     }
 
     /// All rows under a prefix, durable or in the batch.

@@ -108,12 +108,12 @@ impl Replica {
         (page.into_iter().filter_map(open).collect(), last)
     }
 
-    /// Enters a fault into the own log, once per log and epoch.
+    /// Enters a fault into the own log, once per log and epoch; again where the fork turned out to be earlier.
     pub(super) fn enter_fault(&mut self, fault: &Fault, now: Now, history: &dyn History) {
         let rows = self.rows_now(history);
         if rows
             .fault_cut(&self.home.log(), &fault.log, fault.epoch)
-            .is_some()
+            .is_some_and(|cut| cut <= fault.cut)
         {
             return;
         }

@@ -20,14 +20,14 @@ pub enum Checked {
 }
 
 /// What is known of one entry. It belongs to that entry's bytes and must not be passed with others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     signatures: Vec<Checked>,
     body: ReadBody,
 }
 
 /// A body of the kinds that a busy home has thousands of; the others are read where they are judged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum ReadBody {
     #[default]
     Unread,

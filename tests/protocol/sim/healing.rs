@@ -1,0 +1,50 @@
+//! After the story: everything works again, and time passes until nothing moves any more.
+
+use super::oracles::homes_are_in_step;
+use super::stage::Sim;
+
+/// How often frontiers are compared, in milliseconds, and a little more.
+const ROUND_MS: u64 = 61_000;
+/// Rounds that healing may take; they are minutes of simulated time.
+const ROUNDS: usize = 60;
+
+impl Sim {
+    /// Boxes run, clocks are right, everybody is connected; then everybody takes what waits.
+    pub(crate) fn heal(&mut self) {
+        self.say("healing".into());
+        self.repair_all();
+        self.silence();
+        self.wire.rough = false;
+        self.starved.clear();
+        // Longer than anything is dated ahead, or waits in the pen.
+        self.pass(30 * 60_000, 60_000);
+        self.everybody_connects();
+        if let (Some(liar), true) = (self.liar(), self.dice.percent(50)) {
+            self.say(format!("{liar} is gone"));
+            for other in 0..self.world.homes.len() {
+                for face in [Some(liar), self.twin].into_iter().flatten() {
+                    self.cut(face, other);
+                }
+            }
+        }
+        self.settle_down();
+        // What was restored is whole again by now, and books again after one more start.
+        if self.resume() {
+            self.everybody_connects();
+            self.settle_down();
+        }
+        for home in self.honest() {
+            self.everybody_takes(home);
+        }
+        self.settle_down();
+    }
+
+    fn settle_down(&mut self) {
+        for round in 0..ROUNDS {
+            self.pass(ROUND_MS, 10_000);
+            if homes_are_in_step(self).is_ok() && round > 1 {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The simulator: three to nine municipalities of real replicas under a virtual clock, network and disk, one of
+//! them lying, and what must hold whatever happens.
+//!
+//! A seed decides everything: `stage` holds what there is, `foundation` what it begins with, `business`, `weather`,
+//! `boxes` and `lies` what happens, `healing` the end, `oracles` what must be true then. `play` tells one
+//! story, `run` many:
+//!
+//! - `CITY_NODE_SEED=7 cargo test -p city-protocol sim -- --nocapture` plays one seed,
+//! - `CITY_NODE_SIM_SEEDS=10000 CITY_NODE_SIM_FIRST=200` plays so many from there; the default is 200 from 0.
+
+mod boxes;
+mod business;
+mod dice;
+mod foundation;
+mod guard;
+mod healing;
+mod lies;
+mod oracles;
+mod plan;
+mod play;
+mod run;
+mod stage;
+mod trace;
+mod weather;
+mod wire;
+
+pub(crate) use boxes::fold_again;

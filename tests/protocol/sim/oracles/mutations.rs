@@ -1,0 +1,255 @@
+//! Every oracle can complain: a healthy story is told once, one thing in it is spoilt, and the oracle that watches
+//! over it says so.
+
+use std::sync::Arc;
+
+use city_protocol::body::OwnEntry;
+use city_protocol::codec;
+use city_protocol::ledger::{
+    AccountRow, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow, key, read_row,
+};
+use city_protocol::vertex::SignedHeader;
+
+use super::books::audited;
+use super::step::table;
+use super::{ORACLES, complaints};
+use crate::liar::{Liar, start};
+use crate::sim::stage::Sim;
+
+/// A seed whose story has a liar that is convicted.
+const WITH_A_LIAR: u64 = 14;
+
+/// Spoils a healthy story; these oracles find something, and no story needs all of them.
+#[track_caller]
+fn check(spoil: impl FnOnce(&mut Sim), expected: &[&str]) {
+    let mut sim = Sim::play(WITH_A_LIAR);
+    assert_eq!(complaints(&sim), [""; 0], "the story is healthy before");
+    spoil(&mut sim);
+    let found: Vec<_> = ORACLES
+        .iter()
+        .filter(|(_, oracle)| oracle(&sim).is_err())
+        .map(|(name, _)| *name)
+        .collect();
+    for name in expected {
+        assert!(found.contains(name), "{name} is silent; {found:?} complain");
+    }
+}
+
+/// Changes one row of a table on the disk of the home whose books are looked at.
+fn change<T>(sim: &mut Sim, which: Table, change: impl Fn(&mut T) -> bool)
+where
+    T: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let home = audited(sim);
+    let rows = table(which, &sim.world.homes[home].disk);
+    let changed = rows.into_iter().find_map(|(key, row)| {
+        let mut row: T = read_row(row);
+        change(&mut row).then(|| (key.to_vec(), codec::encode(&row)))
+    });
+    let (key, row) = changed.expect("there is such a row");
+    sim.world.homes[home].disk.rows.insert(key, row);
+}
+
+#[test]
+fn a_wrong_balance_is_found() {
+    let richer = |row: &mut AccountRow| {
+        row.available = row.available.plus("0.01".parse().unwrap()).unwrap();
+        true
+    };
+    check(
+        |sim| change(sim, Table::Account, richer),
+        &[
+            "homes are in step",
+            "books balance",
+            "the index is what the log says",
+        ],
+    );
+}
+
+#[test]
+fn a_sum_that_does_not_add_up_is_found() {
+    let minted = |row: &mut LogRow| {
+        row.totals.available += 1;
+        true
+    };
+    check(
+        |sim| change(sim, Table::Log, minted),
+        &["books balance", "the index is what the log says"],
+    );
+    // Also one that satisfies the formula of its own log.
+    let minted = |row: &mut LogRow| {
+        row.totals.available += 1;
+        row.totals.granted += 1;
+        true
+    };
+    check(
+        |sim| change(sim, Table::Log, minted),
+        &["books balance", "the index is what the log says"],
+    );
+}
+
+#[test]
+fn another_head_is_found() {
+    let behind = |row: &mut LogRow| {
+        row.seq -= 1;
+        true
+    };
+    check(
+        |sim| change(sim, Table::Log, behind),
+        &["homes are in step"],
+    );
+}
+
+#[test]
+fn a_lost_acknowledged_entry_is_found() {
+    let lose = |sim: &mut Sim| {
+        let acked = sim
+            .acked
+            .iter()
+            .find(|acked| sim.is_clean(&acked.log))
+            .unwrap();
+        let (log, at) = (acked.log, acked.at);
+        let home = audited(sim);
+        let position = [&log.0[..], &at.epoch.to_be_bytes(), &at.seq.to_be_bytes()];
+        sim.world.homes[home]
+            .disk
+            .rows
+            .remove(&key(Table::Position, &position));
+    };
+    check(lose, &["acknowledged entries stand", "homes are in step"]);
+    // Another entry in its place is no better than none.
+    let replace = |sim: &mut Sim| {
+        let clean: Vec<_> = sim
+            .acked
+            .iter()
+            .map(|acked| sim.is_clean(&acked.log))
+            .collect();
+        let at = clean.iter().position(|clean| *clean).unwrap();
+        sim.acked[at].at = OwnEntry {
+            index: sim.acked[at].at.index + 1,
+            ..sim.acked[at].at
+        };
+    };
+    check(replace, &["acknowledged entries stand"]);
+}
+
+#[test]
+fn a_swallowed_proof_is_found() {
+    let swallow = |sim: &mut Sim| {
+        let liar = sim.liar().unwrap();
+        let log = sim.world.homes[liar].log();
+        let home = sim.honest()[0];
+        let disk = &mut sim.world.homes[home].disk;
+        let row = disk.read().log(&log).unwrap();
+        assert!(row.frozen.is_some(), "the liar of this story is convicted");
+        let fault = key(Table::Fault, &[&log.0, &row.epoch.to_be_bytes()]);
+        disk.rows.remove(&fault).expect("with a proof");
+    };
+    check(swallow, &["nobody forks unnoticed"]);
+}
+
+#[test]
+fn a_fork_that_nobody_noticed_is_found() {
+    let fork = |sim: &mut Sim| {
+        let author = sim.honest()[0];
+        let mut pen = Liar::new(&sim.world, author);
+        let row = sim.world.homes[author].row(&pen.log);
+        (pen.seq, pen.prev) = (row.seq, row.head);
+        let vertex = pen.sign(&sim.world, &[start("a second one")]);
+        let home = sim.honest()[1];
+        sim.world.homes[home]
+            .disk
+            .blocks
+            .insert(vertex.id, Arc::new(vertex.header));
+    };
+    check(fork, &["nobody forks unnoticed"]);
+}
+
+#[test]
+fn two_verdicts_on_one_vertex_are_found() {
+    let disagree = |sim: &mut Sim| {
+        let home = sim.honest()[0];
+        let id = *sim.world.homes[home].verdicts.keys().next().unwrap();
+        sim.world.homes[home].verdicts.insert(id, [false].into());
+    };
+    check(disagree, &["verdicts agree"]);
+}
+
+#[test]
+fn a_transfer_that_never_arrived_is_found() {
+    let home_of = |sim: &Sim| sim.honest()[0];
+    let open = |sim: &mut Sim| {
+        let home = home_of(sim);
+        let own = sim.world.homes[home].log();
+        let rows = table(Table::Transfer, &sim.world.homes[home].disk);
+        let settled = rows.into_iter().find_map(|(name, row)| {
+            let mut row: TransferRow = read_row(row);
+            let mine = name[1..33] == own.0 && sim.is_clean(&row.receiver_home);
+            row.state = TransferState::Open;
+            mine.then(|| (name.to_vec(), codec::encode(&row)))
+        });
+        let (name, row) = settled.expect("somebody sent something");
+        sim.world.homes[home].disk.rows.insert(name, row);
+    };
+    check(open, &["what was sent arrived", "homes are in step"]);
+}
+
+#[test]
+fn a_body_that_says_something_else_is_found() {
+    // The last vertex of an honest log is taken away from under its index.
+    let lose = |sim: &mut Sim| {
+        let home = audited(sim);
+        let h = &mut sim.world.homes[home];
+        let row = h.row(&h.log());
+        let header = SignedHeader::read(&h.disk.blocks[&row.head]).unwrap();
+        h.disk.blocks.remove(&header.header.body);
+    };
+    check(lose, &["books balance", "the index is what the log says"]);
+}
+
+#[test]
+fn a_conviction_of_an_honest_home_is_found() {
+    use city_protocol::ledger::Frozen;
+    let mut sim = Sim::play(WITH_A_LIAR);
+    let honest = sim.honest();
+    let log = sim.world.homes[honest[1]].log();
+    sim.world.homes[honest[0]]
+        .frozen
+        .push((log, Frozen::Invalid(3), None));
+    let peer = sim.world.homes[honest[1]].peer();
+    let refusal = city_protocol::refusal::Refusal::BadVertex;
+    sim.world.homes[honest[0]]
+        .disconnected
+        .push((peer, refusal));
+    sim.follow_up();
+    assert_eq!(sim.complaints.len(), 2, "{:?}", sim.complaints);
+}
+
+#[test]
+fn another_answer_to_the_same_submission_is_found() {
+    let mut sim = Sim::play(WITH_A_LIAR);
+    let mut clean = sim
+        .remembered
+        .iter()
+        .filter(|(acked, ..)| sim.is_clean(&acked.log));
+    let (mut before, home, submission) = clean.next().cloned().unwrap();
+    sim.ask(home, submission.clone(), Some(before.clone()));
+    sim.commit(home);
+    assert_eq!(sim.complaints, [""; 0]);
+    before.at.seq += 1;
+    sim.ask(home, submission, Some(before));
+    sim.commit(home);
+    assert_eq!(sim.complaints.len(), 1);
+}
+
+#[test]
+fn a_vertex_row_too_many_is_found() {
+    let invent = |sim: &mut Sim| {
+        let home = audited(sim);
+        let disk = &mut sim.world.homes[home].disk;
+        let row: VertexRow = read_row(table(Table::Vertex, disk).into_values().next().unwrap());
+        disk.rows
+            .insert(key(Table::Vertex, &[&[9; 32]]), codec::encode(&row));
+    };
+    check(invent, &["the index is what the log says"]);
+}

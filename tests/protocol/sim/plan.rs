@@ -1,0 +1,37 @@
+//! What a seed decides about a story as a whole.
+
+use super::dice::Dice;
+
+/// What a seed decides before anything happens.
+pub(crate) struct Plan {
+    pub(crate) homes: usize,
+    pub(crate) crowd: usize,
+    pub(crate) steps: u64,
+    /// The last home lies.
+    pub(crate) liar: bool,
+    /// Frames are lost, doubled and reordered.
+    pub(crate) rough: bool,
+    /// Boxes crash, lose power, fill up and are restored.
+    pub(crate) trouble: bool,
+    /// One clock is far ahead, until healing.
+    pub(crate) skewed: bool,
+    /// A data directory may be restored as a whole, with its high-water mark: no box can notice that by itself.
+    pub(crate) whole_restores: bool,
+}
+
+impl Plan {
+    pub(crate) fn thrown(dice: &mut Dice) -> Self {
+        let homes = dice.pick(&[3, 3, 3, 4, 4, 5, 7, 9]);
+        let large = homes >= 5 && dice.percent(25);
+        Self {
+            homes,
+            crowd: if large { 36 } else { 5 },
+            steps: dice.between(60, 140),
+            liar: dice.percent(75),
+            rough: dice.percent(40),
+            trouble: dice.percent(70),
+            skewed: dice.percent(15),
+            whole_restores: dice.percent(8),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! One story from its first step to the end of healing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::oracles::complaints;
+use super::stage::Sim;
+
+/// What a story came to.
+pub(crate) struct Played {
+    pub(crate) trace: String,
+    pub(crate) simulated: Duration,
+    pub(crate) events: u64,
+    pub(crate) accounts: usize,
+    pub(crate) acknowledged: usize,
+    pub(crate) tally: BTreeMap<&'static str, u64>,
+    /// What is wrong, with the last lines of the story.
+    pub(crate) failure: Option<String>,
+}
+
+impl Sim {
+    /// Everything up to the end of healing.
+    pub(crate) fn play(seed: u64) -> Self {
+        let mut sim = Self::new(seed);
+        sim.everybody_connects();
+        sim.pass(5_000, 1_000);
+        for _ in 0..sim.plan.steps {
+            sim.step += 1;
+            sim.act();
+            let (gap, tick) = sim.pause();
+            sim.pass(gap, tick);
+        }
+        sim.heal();
+        sim
+    }
+
+    fn act(&mut self) {
+        match self.dice.below(100) {
+            0..=37 => self.people_send(),
+            38..=59 => self.somebody_takes(),
+            60..=62 => self.officers_grant(),
+            63..=68 => self.somebody_asks_again(),
+            69..=77 => self.weather(),
+            78..=86 if self.plan.trouble => self.trouble(),
+            _ => self.lie(),
+        }
+    }
+
+    /// How long nothing happens after a step, and how often everybody looks at the clock meanwhile.
+    fn pause(&mut self) -> (u64, u64) {
+        match self.dice.below(100) {
+            0..=69 => (self.dice.between(50, 4_000), 1_000),
+            70..=87 => (self.dice.between(5_000, 240_000), 20_000),
+            88..=96 => (self.dice.between(1, 12) * 3_600_000, 7_200_000),
+            _ => (self.dice.between(1, 5) * 86_400_000, 43_200_000),
+        }
+    }
+}
+
+/// A story that panics is told, too.
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("step {}\n{}", self.step, self.trace);
+        }
+    }
+}
+
+/// Plays one seed and looks at the end.
+pub(crate) fn play(seed: u64) -> Played {
+    let sim = Sim::play(seed);
+    let wrong = complaints(&sim);
+    let failure = (!wrong.is_empty()).then(|| {
+        let mut text = format!("seed {seed}, step {}:\n", sim.step);
+        for what in wrong {
+            let _infallible = writeln!(text, "- {what}");
+        }
+        let _infallible = write!(text, "{}", sim.trace);
+        let again = format!("CITY_NODE_SEED={seed} cargo test -p city-protocol sim -- --nocapture");
+        let _infallible = writeln!(text, "again: {again}");
+        text
+    });
+    Played {
+        trace: sim.trace.hash(),
+        simulated: Duration::from_millis(sim.world.now.since(sim.begun)),
+        events: sim.trace.events,
+        accounts: sim.people.iter().map(Vec::len).sum(),
+        acknowledged: sim.acked.len(),
+        tally: sim.tally.clone(),
+        failure,
+    }
+}
