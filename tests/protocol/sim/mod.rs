@@ -5,8 +5,12 @@
 //! `boxes` and `lies` what happens, `healing` the end, `oracles` what must be true then. `play` tells one
 //! story, `run` many:
 //!
-//! - `CITY_NODE_SEED=7 cargo test -p city-protocol sim -- --nocapture` plays one seed,
+//! - `CITY_NODE_SEED=7 cargo test -p city-protocol sim::run -- --nocapture` plays one seed,
 //! - `CITY_NODE_SIM_SEEDS=10000 CITY_NODE_SIM_FIRST=200` plays so many from there; the default is 200 from 0.
+//!
+//! Real are the replicas, the fold, the signatures and every byte on the wire. Modelled are the disk (`crate::disk`),
+//! what the node does at a start, and its high-water mark. Not played: rotten blocks in the middle of a log, a ledger
+//! that is gone altogether, enrolments in the course of a story, and deadlines that lie months ahead.
 
 mod boxes;
 mod business;

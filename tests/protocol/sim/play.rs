@@ -77,7 +77,8 @@ pub(crate) fn play(seed: u64) -> Played {
             let _infallible = writeln!(text, "- {what}");
         }
         let _infallible = write!(text, "{}", sim.trace);
-        let again = format!("CITY_NODE_SEED={seed} cargo test -p city-protocol sim -- --nocapture");
+        let again =
+            format!("CITY_NODE_SEED={seed} cargo test -p city-protocol sim::run -- --nocapture");
         let _infallible = writeln!(text, "again: {again}");
         text
     });

@@ -323,7 +323,7 @@ impl Sim {
         }
     }
 
-    /// Two boxes are connected, if both run and are strangers' no more.
+    /// Two boxes are connected, if both run and neither speaks with the other's home already.
     pub(crate) fn join(&mut self, a: usize, b: usize) {
         let homes = &self.world.homes;
         let impossible = homes[a].down || homes[b].down || homes[a].peer() == homes[b].peer();

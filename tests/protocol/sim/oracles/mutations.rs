@@ -1,12 +1,13 @@
 //! Every oracle can complain: a healthy story is told once, one thing in it is spoilt, and the oracle that watches
 //! over it says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use city_protocol::body::OwnEntry;
 use city_protocol::codec;
 use city_protocol::ledger::{
-    AccountRow, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow, key, read_row,
+    AccountRow, Frozen, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow, key,
+    read_row,
 };
 use city_protocol::vertex::SignedHeader;
 
@@ -16,13 +17,25 @@ use super::{ORACLES, complaints};
 use crate::liar::{Liar, start};
 use crate::sim::stage::Sim;
 
-/// A seed whose story has a liar that is convicted.
-const WITH_A_LIAR: u64 = 14;
+/// A story whose liar is convicted: the first one that there is.
+fn told() -> Sim {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let convicted = |seed: &u64| {
+        let sim = Sim::play(*seed);
+        let home = sim.honest()[0];
+        let row = sim
+            .liar()
+            .map(|liar| sim.world.homes[home].row(&sim.world.homes[liar].log()));
+        sim.excused.is_empty()
+            && row.is_some_and(|row| matches!(row.frozen, Some(Frozen::Equivocation(_))))
+    };
+    Sim::play(*SEED.get_or_init(|| (1..).find(convicted).expect("some liar is convicted")))
+}
 
 /// Spoils a healthy story; these oracles find something, and no story needs all of them.
 #[track_caller]
 fn check(spoil: impl FnOnce(&mut Sim), expected: &[&str]) {
-    let mut sim = Sim::play(WITH_A_LIAR);
+    let mut sim = told();
     assert_eq!(complaints(&sim), [""; 0], "the story is healthy before");
     spoil(&mut sim);
     let found: Vec<_> = ORACLES
@@ -209,8 +222,7 @@ fn a_body_that_says_something_else_is_found() {
 
 #[test]
 fn a_conviction_of_an_honest_home_is_found() {
-    use city_protocol::ledger::Frozen;
-    let mut sim = Sim::play(WITH_A_LIAR);
+    let mut sim = told();
     let honest = sim.honest();
     let log = sim.world.homes[honest[1]].log();
     sim.world.homes[honest[0]]
@@ -227,7 +239,7 @@ fn a_conviction_of_an_honest_home_is_found() {
 
 #[test]
 fn another_answer_to_the_same_submission_is_found() {
-    let mut sim = Sim::play(WITH_A_LIAR);
+    let mut sim = told();
     let mut clean = sim
         .remembered
         .iter()
