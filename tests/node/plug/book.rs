@@ -45,7 +45,7 @@ pub(crate) fn segments(ledger: &Path) -> Vec<PathBuf> {
 
 /// All whole blocks of segments in order, each once: after a crash in the middle of a recovery the end may
 /// stand there twice.
-fn blocks(segments: impl Iterator<Item = Vec<u8>>) -> Vec<(BlockId, Vec<u8>)> {
+pub(crate) fn blocks(segments: impl Iterator<Item = Vec<u8>>) -> Vec<(BlockId, Vec<u8>)> {
     let (mut blocks, mut seen) = (Vec::new(), HashSet::new());
     for bytes in segments {
         let mut rest = bytes.get(HEADER..).unwrap_or_default();
