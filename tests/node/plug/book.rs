@@ -13,8 +13,8 @@ use city_protocol::stage::Signed;
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, merkle_root};
 
 /// Bytes of a segment's header and of a section's CID (CARv1 with one root of SHA-256).
-const HEADER: usize = 59;
-const CID: usize = 36;
+pub(crate) const HEADER: usize = 59;
+pub(crate) const CID: usize = 36;
 
 /// What an account's entries come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
