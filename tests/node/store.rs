@@ -13,6 +13,8 @@ mod disk;
 mod home;
 #[path = "store/log.rs"]
 mod log;
+#[path = "store/repair.rs"]
+mod repair;
 #[path = "store/run.rs"]
 mod run;
 #[path = "store/sealed.rs"]

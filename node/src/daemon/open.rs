@@ -185,6 +185,14 @@ fn open_store(
 ) -> Result<(Store, Found), OpenError> {
     let reserve = config.store.reserve_mib << 20;
     let (mut store, mut report) = open_kept(dir, identity, reserve)?;
+    if let Some(Damage { at }) = report.trust.damage {
+        let (segment, offset) = (at.segment, at.offset);
+        tracing::error!(
+            segment,
+            offset,
+            "the trust log is damaged: decisions are missing in it"
+        );
+    }
     let damage = report.ledger.damage;
     let indexed = matches!(
         report.index,

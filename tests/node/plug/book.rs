@@ -13,8 +13,8 @@ use city_protocol::stage::Signed;
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, merkle_root};
 
 /// Bytes of a segment's header and of a section's CID (CARv1 with one root of SHA-256).
-const HEADER: usize = 59;
-const CID: usize = 36;
+pub(crate) const HEADER: usize = 59;
+pub(crate) const CID: usize = 36;
 
 /// What an account's entries come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn segments(ledger: &Path) -> Vec<PathBuf> {
 
 /// All whole blocks of segments in order, each once: after a crash in the middle of a recovery the end may
 /// stand there twice.
-fn blocks(segments: impl Iterator<Item = Vec<u8>>) -> Vec<(BlockId, Vec<u8>)> {
+pub(crate) fn blocks(segments: impl Iterator<Item = Vec<u8>>) -> Vec<(BlockId, Vec<u8>)> {
     let (mut blocks, mut seen) = (Vec::new(), HashSet::new());
     for bytes in segments {
         let mut rest = bytes.get(HEADER..).unwrap_or_default();

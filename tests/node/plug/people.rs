@@ -262,7 +262,10 @@ pub(super) async fn supervise(
         let mut node = start();
         match node.comes_up().await {
             Ok(()) => return Ok((node, 1 + u32::try_from(ends.len()).unwrap())),
-            Err(ended) => ends.push((ended, node.log())),
+            Err(ended) => {
+                println!("it ended by itself with {ended}:\n{}", node.log());
+                ends.push((ended, node.log()));
+            }
         }
     }
     Err(ends)

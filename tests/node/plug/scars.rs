@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::book::{Book, segments};
+use super::book::{Book, CID, HEADER, segments};
 use super::people::{Pace, People, supervise};
 use super::times;
-use crate::daemon::city::{City, Node, alone, directory};
+use crate::daemon::city::{City, Node, alone, directory, found};
 use crate::store::Dice;
 
 /// Long enough that the high-water mark and the index follow the log, which they do within a second.
@@ -180,6 +180,27 @@ async fn a_hundred_scars_and_never_a_false_balance() {
         println!("{end}");
     }
     println!("{:.1?} each", pace.each(scars));
+}
+
+/// The whitelist is the configuration's all the same; what was decided when, and cannot be read, is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_trust_log_is_told() {
+    let root = directory();
+    let cities = found(root.path(), 3);
+    let city = &cities[0];
+    city.ready().await.stop().await;
+    let segment = segments(&city.data.path().join("trust")).remove(0);
+    let mut content = fs::read(&segment).unwrap();
+    // In the first of two records.
+    content[HEADER + CID + 10] ^= 1;
+    fs::write(&segment, content).unwrap();
+    let node = city.ready().await;
+    assert!(
+        node.log().contains("the trust log is damaged"),
+        "{}",
+        node.log()
+    );
+    node.stop().await;
 }
 
 /// An index names every vertex, so a header that was damaged behind its back is met by whoever reads the whole

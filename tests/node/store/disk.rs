@@ -267,12 +267,17 @@ impl Disk {
         self.state().names.keys().cloned().collect()
     }
 
-    /// The names in a directory.
+    /// The files in a directory, in order of their names.
+    pub(crate) fn paths_in(&self, dir: &Path) -> Vec<PathBuf> {
+        let mut paths = self.paths();
+        paths.retain(|path| is_in(path, dir));
+        paths
+    }
+
+    /// The same by name.
     pub(crate) fn names_in(&self, dir: &Path) -> Vec<String> {
-        let paths = self.paths();
-        let here = paths.iter().filter(|path| is_in(path, dir));
-        here.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-            .collect()
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        self.paths_in(dir).into_iter().map(name).collect()
     }
 }
 

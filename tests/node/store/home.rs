@@ -191,6 +191,23 @@ impl Town {
 
     /// Opens as the daemon does; an error is a start that failed.
     pub(super) fn start(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Running, String> {
+        let store = self.open(disk, dir, boot)?;
+        let (outgoing, _nobody) = tokio::sync::mpsc::unbounded_channel();
+        let engine = Engine::start(EngineConfig {
+            genesis: Arc::clone(&self.identity.genesis),
+            authority: Arc::clone(&self.identity.authority),
+            replica: self.replica(),
+            store: Arc::clone(&store),
+            clock: SystemClock::new(true, Timestamp(0)),
+            peers: 0,
+            outgoing,
+        });
+        let engine = engine.map_err(|error| error.to_string())?;
+        Ok(Running { engine, store })
+    }
+
+    /// The store with its index up to date.
+    pub(super) fn open(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Arc<Store>, String> {
         let mut options = StoreOptions::new();
         options.files = Arc::new(Home {
             disk: disk.clone(),
@@ -224,18 +241,7 @@ impl Town {
         let mut replica = self.replica();
         bring_up_to_date(&store, genesis, &mut replica, report.index, |_| ())
             .map_err(|error| error.to_string())?;
-        let (outgoing, _nobody) = tokio::sync::mpsc::unbounded_channel();
-        let engine = Engine::start(EngineConfig {
-            genesis: Arc::clone(genesis),
-            authority: Arc::clone(&self.identity.authority),
-            replica: self.replica(),
-            store: Arc::clone(&store),
-            clock: SystemClock::new(true, Timestamp(0)),
-            peers: 0,
-            outgoing,
-        });
-        let engine = engine.map_err(|error| error.to_string())?;
-        Ok(Running { engine, store })
+        Ok(store)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A home books a hundred transfers on a disk whose n-th call fails, for every n: it never acknowledges what is
 //! not there after a power cut, writes nothing where an fsync failed, and needs nobody to start again.
 
+use std::path::Path;
 use std::time::Instant;
 
 use city_node::client::person::{Order, random};
@@ -23,15 +24,15 @@ const BATCHES: [u64; 5] = [1, 4, 10, 25, 60];
 const TRANSFERS: u64 = 100;
 
 /// One attempt at a hundred transfers, over as many starts as it takes.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     town: &'a Town,
-    disk: Disk,
-    acknowledged: Vec<BookedEntry>,
+    pub(super) disk: Disk,
+    pub(super) acknowledged: Vec<BookedEntry>,
     starts: u32,
 }
 
 impl<'a> Run<'a> {
-    async fn of(town: &'a Town, disk: Disk) -> Self {
+    pub(super) async fn of(town: &'a Town, disk: Disk) -> Self {
         let mut run = Self {
             town,
             disk,
@@ -143,8 +144,7 @@ impl<'a> Run<'a> {
             .town
             .start(&self.disk, dir.path(), "another boot")
             .unwrap();
-        let files = self.disk.paths().into_iter();
-        let segments = files.filter(|path| path.starts_with("/ledger"));
+        let segments = self.disk.paths_in(Path::new("/ledger")).into_iter();
         let segments = segments.map(|path| self.disk.content(&path));
         let book = Book::of(segments, &self.town.page.log);
         for booked in &self.acknowledged {
@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
 }
 
 /// Everything happens on one thread, besides the engine's own.
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap()
 }
