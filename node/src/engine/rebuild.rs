@@ -87,14 +87,19 @@ pub fn bring_up_to_date(
             body = Some(block);
             continue;
         };
-        let vertex = body
+        let body_block = body
             .take()
             .filter(|body| body.id == header.header.body)
             .map(|body| body.bytes)
             // A torn group may have left its body before the watermark.
-            .or_else(|| history.block(&header.header.body))
-            .and_then(|body| stored_vertex(genesis, replica, &directory, header, body));
-        if let Some(vertex) = vertex {
+            .or_else(|| history.block(&header.header.body));
+        let Some(body_block) = body_block else {
+            // Proofs of an equivocation are kept as headers alone.
+            let evidence = Input::Evidence(Box::new(header));
+            drop(replica.handle(evidence, now, &history));
+            continue;
+        };
+        if let Some(vertex) = stored_vertex(genesis, replica, &directory, header, body_block) {
             let authority = Arc::clone(&vertex.authority);
             directory.learn_authority(&authority);
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));

@@ -188,7 +188,9 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
     let mut folded = 0;
     for id in unknown {
         indexed.push(id);
-        if let Some(vertex) = stored_vertex(world, &disk, &id) {
+        if let Some(header) = header_alone(&disk, &id) {
+            drop(replica.handle(Input::Evidence(Box::new(header)), now, &disk));
+        } else if let Some(vertex) = stored_vertex(world, &disk, &id) {
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &disk));
             folded += 1;
             if folded % STEP_VERTICES == 0 {
@@ -212,6 +214,12 @@ fn index_step(replica: &mut Replica, disk: &mut Disk, blocks: Vec<BlockId>, now:
     if appended {
         drop(replica.handle(Input::Committed, now, disk));
     }
+}
+
+/// A header whose body is not there.
+fn header_alone(disk: &Disk, id: &BlockId) -> Option<SignedHeader> {
+    let header = SignedHeader::read(disk.blocks.get(id)?).ok()?;
+    (!disk.blocks.contains_key(&header.header.body)).then_some(header)
 }
 
 /// A vertex of a disk, taken as verified.

@@ -10,7 +10,7 @@ use crate::region::Region;
 use crate::stage::Submission;
 use crate::sync::{Channel, Message};
 use crate::trust::{PeerId, SignedData};
-use crate::vertex::{Receipt, VerifiedVertex};
+use crate::vertex::{Receipt, SignedHeader, VerifiedVertex};
 
 /// How good the node's clock is (DESIGN §6.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,9 @@ pub enum Input {
     Aborted(Refusal),
     /// A vertex of the own store, while the index is rebuilt or caught up.
     Replay(Box<VerifiedVertex>),
+    /// A header block of the own store that stands without its body: half of a proof that its log signed two
+    /// vertices for one position. While the index is rebuilt or caught up, like [`Input::Replay`].
+    Evidence(Box<SignedHeader>),
 }
 
 /// What the replica asks for.

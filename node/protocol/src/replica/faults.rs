@@ -27,6 +27,10 @@ const STATE_TABLES: [Table; 7] = [
     Table::FaultEntry,
 ];
 
+/// Most headers without a body that wait for their rival while the store is replayed: the node writes them in
+/// pairs, one of each conviction and one of each step that a fork is walked back.
+const MAX_HALVES: usize = 4096;
+
 impl Replica {
     /// Looks at two header blocks of one position; if both are signed by the log, it is convicted.
     /// `live` is false while the own store is replayed: then nothing is entered into the own log.
@@ -101,6 +105,29 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    /// A stored header without its body: with another of the same position it convicts its log again, so that a
+    /// conviction survives the index, also one of the own log.
+    pub(super) fn evidence(&mut self, header: SignedHeader, now: Now, history: &dyn History) {
+        let h = &header.header;
+        let position = (h.log, h.epoch, h.seq);
+        let rows = self.layers(history);
+        let stored = |id| rows.get_block(&id).filter(|_| id != header.id);
+        let folded = rows.vertex_at(&h.log, h.epoch, h.seq).and_then(stored);
+        let refused = || rows.invalid(&h.log, h.epoch).and_then(stored);
+        let half = || {
+            let half = self.halves.get(&position)?;
+            (half.id != header.id).then(|| half.block.clone())
+        };
+        let rival = folded.or_else(half).or_else(refused);
+        let convicted = rival.is_some_and(|rival| {
+            self.convict_blocks(&rival, &header.block, false, now, history)
+                .is_ok()
+        });
+        if !convicted && self.halves.len() < MAX_HALVES {
+            self.halves.insert(position, header);
+        }
     }
 
     /// Whether every block of a log up to `cut` can be read.

@@ -35,7 +35,7 @@ use crate::place::PlacePolicy;
 use crate::refusal::Refusal;
 use crate::sync::{FrontierEntry, Session, frontier_hash};
 use crate::trust::PeerId;
-use crate::vertex::{Authority, KeySource};
+use crate::vertex::{Authority, KeySource, SignedHeader};
 
 use ask::InFlight;
 pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
@@ -107,6 +107,8 @@ pub struct Replica {
     places: HeldPlaces,
     sessions: BTreeMap<PeerId, Session>,
     in_flight: BTreeMap<LogId, InFlight>,
+    /// Headers that were replayed without a body and wait for their rival, by log, epoch and position.
+    halves: BTreeMap<(LogId, u64, u64), SignedHeader>,
     /// The vertex that an acceptance cited last.
     cited: Option<VertexBody>,
     /// Where the sweep for missed settlements stands; `None` when it is done.
@@ -163,6 +165,7 @@ impl Replica {
             places: HeldPlaces::default(),
             sessions: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            halves: BTreeMap::new(),
             cited: None,
             sweep: None,
             order: 0,
@@ -199,6 +202,7 @@ impl Replica {
             Input::Committed => self.committed(now, history, &mut out),
             Input::Aborted(refusal) => self.aborted(refusal, now, history, &mut out),
             Input::Replay(vertex) => self.ingest(None, *vertex, now, history, &mut out),
+            Input::Evidence(header) => self.evidence(*header, now, history),
         }
         if self.batch.is_empty() && self.open.is_none() && !self.appending {
             out.append(&mut self.after);
