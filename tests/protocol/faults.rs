@@ -124,6 +124,12 @@ fn two_vertices_at_one_position_convict_their_author_everywhere() {
         Refusal::NotSequencing
     );
     world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
+    // Nor when its index is made again from its blocks, where the proof stands as headers without bodies.
+    for home in [KANAZAWA, KOMATSU, HAKUSAN] {
+        let again = super::sim::fold_again(&world, home, 0);
+        let row = again.read().log(&log).unwrap();
+        assert_eq!(row.frozen, Some(Frozen::Equivocation(cut)), "home {home}");
+    }
 }
 
 #[test]
