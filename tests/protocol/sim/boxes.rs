@@ -2,6 +2,7 @@
 //! back to an older copy of their disk. What they do at a start is what the node does (`node/src/daemon/open.rs`,
 //! `node/src/engine/rebuild.rs`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
@@ -186,9 +187,11 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
     drop(replica.handle(Input::Started, now, &disk));
     let mut indexed: Vec<BlockId> = Vec::new();
     let mut folded = 0;
+    let mut later: HashSet<BlockId> = unknown.iter().copied().collect();
     for id in unknown {
+        later.remove(&id);
         indexed.push(id);
-        if let Some(header) = header_alone(&disk, &id) {
+        if let Some(header) = header_alone(&disk, &later, &id) {
             drop(replica.handle(Input::Evidence(Box::new(header)), now, &disk));
         } else if let Some(vertex) = stored_vertex(world, &disk, &id) {
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &disk));
@@ -216,10 +219,11 @@ fn index_step(replica: &mut Replica, disk: &mut Disk, blocks: Vec<BlockId>, now:
     }
 }
 
-/// A header whose body is not there.
-fn header_alone(disk: &Disk, id: &BlockId) -> Option<SignedHeader> {
+/// A header whose body is not there, or stored later.
+fn header_alone(disk: &Disk, later: &HashSet<BlockId>, id: &BlockId) -> Option<SignedHeader> {
     let header = SignedHeader::read(disk.blocks.get(id)?).ok()?;
-    (!disk.blocks.contains_key(&header.header.body)).then_some(header)
+    let body = &header.header.body;
+    (!disk.blocks.contains_key(body) || later.contains(body)).then_some(header)
 }
 
 /// A vertex of a disk, taken as verified.

@@ -130,6 +130,17 @@ impl Replica {
         }
     }
 
+    /// A replayed vertex whose rival was replayed before as a header alone.
+    pub(super) fn meet_half(&mut self, header: &SignedHeader, now: Now, history: &dyn History) {
+        let h = &header.header;
+        let half = self.halves.get(&(h.log, h.epoch, h.seq));
+        if let Some(half) = half.filter(|half| half.id != header.id) {
+            let half = half.block.clone();
+            // A refusal means that the two prove nothing, as when they were stored.
+            let _nothing = self.convict_blocks(&half, &header.block, false, now, history);
+        }
+    }
+
     /// Whether every block of a log up to `cut` can be read.
     fn can_fold(&self, log: LogId, epoch: u64, cut: u64, history: &dyn History) -> bool {
         let rows = self.layers(history);

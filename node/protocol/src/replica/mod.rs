@@ -201,7 +201,11 @@ impl Replica {
             Input::Seal => self.append(now, history, &mut out),
             Input::Committed => self.committed(now, history, &mut out),
             Input::Aborted(refusal) => self.aborted(refusal, now, history, &mut out),
-            Input::Replay(vertex) => self.ingest(None, *vertex, now, history, &mut out),
+            Input::Replay(vertex) => {
+                let header = vertex.header.clone();
+                self.ingest(None, *vertex, now, history, &mut out);
+                self.meet_half(&header, now, history);
+            }
             Input::Evidence(header) => self.evidence(*header, now, history),
         }
         if self.batch.is_empty() && self.open.is_none() && !self.appending {
