@@ -1,7 +1,7 @@
 //! The node's clock and how well it is known (DESIGN §6.10). The only place of the engine that reads it.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::replica::{ClockQuality, Now};
@@ -12,6 +12,9 @@ const BUILD_TIME_S: &str = env!("CITY_NODE_BUILD_TIME");
 const NTP_MARK: &str = "/run/systemd/timesync/synchronized";
 /// The first real-time clock.
 const RTC: &str = "/dev/rtc0";
+
+/// How long what was seen of the clock's sources is believed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The system's clock with what is known of its quality.
 #[derive(Clone, Copy, Debug)]
@@ -34,20 +37,54 @@ impl SystemClock {
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Now {
+        self.now_with(self.sources())
+    }
+
+    /// What time it is, where the clock's sources give this quality.
+    fn now_with(&self, sources: ClockQuality) -> Now {
         let time = utc();
-        let quality = if time < self.floor {
-            ClockQuality::Floor
-        } else if Path::new(NTP_MARK).exists() {
+        Now {
+            time: time.max(self.floor),
+            quality: if time < self.floor {
+                ClockQuality::Floor
+            } else {
+                sources
+            },
+        }
+    }
+
+    fn sources(&self) -> ClockQuality {
+        if Path::new(NTP_MARK).exists() {
             ClockQuality::Ntp
         } else if self.trust_system || Path::new(RTC).exists() {
             ClockQuality::Rtc
         } else {
             ClockQuality::Floor
-        };
-        Now {
-            time: time.max(self.floor),
-            quality,
         }
+    }
+}
+
+/// The clock of the commit thread, which asks for each transfer: it looks at the sources once a second.
+pub(super) struct Watch {
+    clock: SystemClock,
+    looked: Instant,
+    sources: ClockQuality,
+}
+
+impl Watch {
+    pub(super) fn new(clock: SystemClock) -> Self {
+        Self {
+            clock,
+            looked: Instant::now(),
+            sources: clock.sources(),
+        }
+    }
+
+    pub(super) fn now(&mut self) -> Now {
+        if self.looked.elapsed() >= LOOK_AGAIN {
+            *self = Self::new(self.clock);
+        }
+        self.clock.now_with(self.sources)
     }
 }
 

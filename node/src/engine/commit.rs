@@ -22,6 +22,7 @@ use city_protocol::vertex::Authority;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::Watch;
 use super::guard::Guard;
 use super::history::{location_key, location_value};
 use super::{Directory, EngineHandle, Pool, Pulse, StoreHistory, SystemClock};
@@ -147,7 +148,7 @@ impl Engine {
             history,
             directory,
             pool,
-            clock: config.clock,
+            clock: Watch::new(config.clock),
             outgoing: config.outgoing,
             waiting: HashMap::new(),
             next_ticket: 0,
@@ -246,7 +247,7 @@ struct CommitThread {
     history: StoreHistory,
     directory: Arc<Directory>,
     pool: Pool,
-    clock: SystemClock,
+    clock: Watch,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
