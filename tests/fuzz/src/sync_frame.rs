@@ -141,7 +141,7 @@ struct Talk {
     /// Every vertex that some home signed.
     signed: BTreeSet<BlockId>,
     /// Bytes of vertices that the node may still send.
-    credit: u64,
+    credit: i64,
 }
 
 fn tell(story: &mut Unstructured<'_>) -> arbitrary::Result<()> {
@@ -187,7 +187,7 @@ impl Talk {
 
     fn connect(&mut self) {
         let world = &town().world;
-        self.credit = INITIAL_CREDIT;
+        self.credit = INITIAL_CREDIT.cast_signed();
         let ours = world.homes[HAKUSAN].announcement(world.now);
         let actions = self
             .node
@@ -287,7 +287,8 @@ impl Talk {
         let frame = message.encode();
         assert_eq!(Message::decode(&frame).as_ref(), Ok(&message));
         if let Message::Credit(bytes) = message {
-            self.credit = self.credit.saturating_add(bytes).min(INITIAL_CREDIT);
+            let bytes = bytes.min(2 * INITIAL_CREDIT).cast_signed();
+            self.credit = (self.credit + bytes).min(INITIAL_CREDIT.cast_signed());
         }
         let input = self.node.input(self.peer, message, frame.len());
         self.give(input);
@@ -314,7 +315,7 @@ impl Talk {
                         assert!(self.signed.contains(&BlockId::of(header)) || self.is_own(header));
                         assert!(self.credit > 0, "credit is used up");
                         let size = header.len() + body.len();
-                        self.credit = self.credit.saturating_sub(size as u64);
+                        self.credit -= size as i64;
                     }
                 }
                 Action::Frozen(log, ..) => assert!(self.forked.contains(log), "an honest log"),

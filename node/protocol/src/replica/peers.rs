@@ -8,8 +8,7 @@ use crate::pki;
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::sync::{
-    Channel, Hello, INITIAL_CREDIT, MAX_RANGES, Message, PROTOCOL_VERSION, Range, Session,
-    frontier_hash,
+    Channel, Hello, MAX_RANGES, Message, PROTOCOL_VERSION, Range, Session, frontier_hash,
 };
 use crate::trust::{KeyAnnouncement, PeerId, SignedData};
 
@@ -128,7 +127,7 @@ impl Replica {
                 }
             }
             Message::Credit(bytes) => {
-                session.credit = session.credit.saturating_add(bytes).min(INITIAL_CREDIT);
+                session.refund(bytes);
                 self.serve(from, history, out);
             }
             Message::Proof(a, b) => {

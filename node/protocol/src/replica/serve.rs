@@ -73,9 +73,7 @@ impl Replica {
                 session.ranges.remove(&log);
                 continue;
             };
-            session.credit = session
-                .credit
-                .saturating_sub((header.len() + body.len()) as u64);
+            session.spend(&header, &body);
             let channel = if live { Channel::Live } else { Channel::Sync };
             let message = Message::Vertex(header.into(), body.into());
             out.push(Action::Send(peer, channel, message));
@@ -115,9 +113,7 @@ pub(super) fn serve_single(
             .vertex(id)
             .and_then(|vertex| Some((history.block(id)?, history.block(&vertex.body)?)));
         if let Some((header, body)) = blocks.filter(|_| session.credit > 0) {
-            session.credit = session
-                .credit
-                .saturating_sub((header.len() + body.len()) as u64);
+            session.spend(&header, &body);
             found.push((header, body));
         }
     }

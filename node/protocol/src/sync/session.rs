@@ -56,8 +56,9 @@ pub struct Session {
     pub claims: BTreeMap<LogId, Claim>,
     /// What it asked for.
     pub ranges: BTreeMap<LogId, Range>,
-    /// Bytes that it may still be sent.
-    pub credit: u64,
+    /// Bytes that it may still be sent. Below zero after a vertex that was longer than what was left: that is owed,
+    /// or else what is on its way would grow with every round.
+    pub credit: i64,
     /// Bytes received from it that were not credited back yet.
     pub uncredited: u64,
     /// When its frontier is compared next.
@@ -80,7 +81,7 @@ impl Session {
             region: None,
             claims: BTreeMap::new(),
             ranges: BTreeMap::new(),
-            credit: INITIAL_CREDIT,
+            credit: INITIAL_CREDIT.cast_signed(),
             uncredited: 0,
             next_beacon: now,
             beacon_interval: 0,
@@ -90,9 +91,44 @@ impl Session {
         }
     }
 
+    /// Takes a vertex of these two blocks from the credit.
+    pub const fn spend(&mut self, header: &[u8], body: &[u8]) {
+        self.credit -= (header.len() + body.len()) as i64;
+    }
+
+    /// The peer stored so many bytes. It cannot be owed more than at the beginning, whatever it says.
+    pub fn refund(&mut self, bytes: u64) {
+        let bytes = bytes.min(2 * INITIAL_CREDIT).cast_signed();
+        self.credit = (self.credit + bytes).min(INITIAL_CREDIT.cast_signed());
+    }
+
     /// Whether hello was accepted.
     #[must_use]
     pub const fn established(&self) -> bool {
         self.region.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_stays_within_the_credit_and_one_vertex() {
+        let (header, body) = (vec![0; 5_000], vec![0; 900_000]);
+        let size = (header.len() + body.len()) as u64;
+        let mut session = Session::new(Timestamp(0));
+        let mut on_its_way = 0;
+        for _ in 0..100 {
+            while session.credit > 0 {
+                session.spend(&header, &body);
+                on_its_way += size;
+            }
+            assert!(on_its_way <= INITIAL_CREDIT + size, "{on_its_way}");
+            session.refund(2 * size);
+            on_its_way -= 2 * size;
+        }
+        session.refund(u64::MAX);
+        assert_eq!(session.credit, INITIAL_CREDIT.cast_signed());
     }
 }
