@@ -47,7 +47,7 @@ pub(super) fn read(frame: &Frame<'_>) -> Option<Reading> {
                 valid: Some(flags & 0x01 != 0),
                 quality: Some(quality_of(pvt.fix_type(), flags)),
                 mode: Some(mode),
-                position: Some((pvt.latitude_raw(), pvt.longitude_raw())),
+                position: on_earth(pvt.latitude_raw(), pvt.longitude_raw()),
                 altitude_mm: Some(pvt.height_msl_raw()),
                 accuracy_mm: Some(pvt.horizontal_accuracy_raw()),
                 speed_mm_s: u32::try_from(pvt.ground_speed_2d_raw()).ok(),
@@ -87,6 +87,12 @@ fn reading(source: Source) -> Reading {
         key,
         ..Reading::default()
     }
+}
+
+/// Latitude and longitude in 1e-7 degrees, if there is such a place: a broken receiver's checksums fit too.
+fn on_earth(lat_e7: i32, lon_e7: i32) -> Option<(i32, i32)> {
+    let is_place = lat_e7.unsigned_abs() <= 900_000_000 && lon_e7.unsigned_abs() <= 1_800_000_000;
+    is_place.then_some((lat_e7, lon_e7))
 }
 
 /// UTC time of day in milliseconds and days since the Unix epoch; the fraction may be negative and reach back over midnight.
@@ -189,6 +195,18 @@ mod tests {
         // Month 13 of a broken receiver.
         payload[6..12].copy_from_slice(&[13, 40, 99, 99, 99, 7]);
         assert_eq!(read_payload(0x07, &payload).expect("a NAV-PVT").days, None);
+    }
+
+    /// Found by the fuzz target `gnss_framing`: a frame full of 0xB7 stood at 121° south.
+    #[test]
+    fn a_position_beyond_the_poles_is_no_position() {
+        for (lat, lon) in [(900_000_001, 0), (i32::MIN, 0), (0, -1_800_000_001_i32)] {
+            let mut payload = pvt(PVT);
+            payload[24..28].copy_from_slice(&lon.to_le_bytes());
+            payload[28..32].copy_from_slice(&lat.to_le_bytes());
+            let reading = read_payload(0x07, &payload).expect("a NAV-PVT");
+            assert_eq!(reading.position, None, "{lat} {lon}");
+        }
     }
 
     #[test]
