@@ -1,0 +1,40 @@
+//! What the fuzz targets check, one module a target: `run` takes the fuzzer's bytes, `seeds` gives inputs to
+//! begin with. `edits` changes valid bytes, `memory` counts what is held.
+//!
+//! The node's store is its own source, wired by path, so that no target has to build the network stack.
+#![allow(clippy::missing_panics_doc, reason = "a panic is how a target speaks")]
+
+pub mod car_segment;
+pub mod edits;
+pub mod gnss_framing;
+pub mod memory;
+pub mod receipt;
+#[path = "../../../node/src/store/mod.rs"]
+pub mod store;
+mod town;
+pub mod transfer_json;
+
+// The worlds of tests/protocol: homes, people, keys and certificates that are the same in every run.
+#[path = "../../protocol/ca.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod ca;
+#[path = "../../protocol/keys.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod keys;
+#[path = "../../protocol/people.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod people;
+#[path = "../../protocol/world.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod world;
+
+/// The inputs to begin with, by target.
+#[must_use]
+pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    vec![
+        ("car_segment", car_segment::seeds()),
+        ("gnss_framing", gnss_framing::seeds()),
+        ("receipt", receipt::seeds()),
+        ("transfer_json", transfer_json::seeds()),
+    ]
+}

@@ -1,0 +1,228 @@
+//! What people and officers sign: canonical JSON. Whatever reads is exactly what writing it again gives, keeps
+//! the limits of docs/formats.md, and no other body stands under somebody's signature.
+
+use arbitrary::{Arbitrary, Unstructured};
+use city_protocol::body::{Accept, Charter, Enrol, Grant, PersonBody, Transfer, read_person_body};
+use city_protocol::json::{self, MAX_CHARTER_BODY, MAX_INTEGER, MAX_SIGNED_BODY};
+use city_protocol::refusal::Refusal;
+use city_protocol::stage::Signed;
+use city_protocol::vertex::EntrySignature;
+use serde_json::{Map, Value};
+
+use crate::edits::{Edit, Input, apply};
+use crate::memory;
+use crate::town::town;
+
+/// What reading one body may hold: values, their canonical form and typed copies, a few dozen times the bytes.
+const MEMORY: usize = 1 << 20;
+
+/// What happened to a valid body's fields before it was spelled canonically.
+#[derive(Arbitrary, Debug)]
+enum Change<'a> {
+    /// A field has another value.
+    Set(u8, Spelled<'a>),
+    /// A field is missing.
+    Remove(u8),
+    /// A field too many.
+    Add(&'a str, Spelled<'a>),
+    /// Two fields have changed their values.
+    Swap(u8, u8),
+}
+
+/// A value of JSON.
+#[derive(Arbitrary, Debug)]
+enum Spelled<'a> {
+    Text(&'a str),
+    Number(u64),
+    Below(i64),
+    Fraction(f64),
+    Yes(bool),
+    Nothing,
+    List(Vec<&'a str>),
+    Object(Vec<(&'a str, u64)>),
+    Deep(u8),
+}
+
+/// Runs the target.
+pub fn run(data: &[u8]) {
+    match Input::of(data) {
+        Some(Input::Raw(bytes)) => check(bytes),
+        Some(Input::Story(story)) => drop(tell(story)),
+        None => {}
+    }
+}
+
+/// Inputs to begin with: every body of the story.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    bodies().iter().map(|body| Input::raw(body)).collect()
+}
+
+fn bodies() -> Vec<Vec<u8>> {
+    let receipts = town().receipts();
+    let json = |body: &Vec<u8>| body.starts_with(b"{");
+    receipts
+        .into_iter()
+        .map(|receipt| receipt.entry.body)
+        .filter(json)
+        .collect()
+}
+
+thread_local! {
+    static BODIES: Vec<Vec<u8>> = bodies();
+}
+
+fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
+    let pick: u8 = story.arbitrary()?;
+    let changes: Vec<Change<'_>> = story.arbitrary()?;
+    let edits: Vec<Edit> = story.arbitrary()?;
+    let body = BODIES.with(|bodies| bodies[usize::from(pick) % bodies.len()].clone());
+    let mut value: Map<String, Value> = serde_json::from_slice(&body).expect("a valid body");
+    for change in changes {
+        change.apply(&mut value);
+    }
+    // What no canonical form has, such as the number NaN, is left out by serde_json itself.
+    let mut bytes = json::canonical(&Value::Object(value));
+    apply(&mut bytes, &edits);
+    check(&bytes);
+    Ok(())
+}
+
+impl Change<'_> {
+    fn apply(self, value: &mut Map<String, Value>) {
+        let name = |n: u8, value: &Map<String, Value>| {
+            let n = usize::from(n) % value.len().max(1);
+            value.keys().nth(n).cloned().unwrap_or_default()
+        };
+        match self {
+            Self::Set(n, to) => drop(value.insert(name(n, value), to.value())),
+            Self::Remove(n) => drop(value.remove(&name(n, value))),
+            Self::Add(name, to) => drop(value.insert(name.to_owned(), to.value())),
+            Self::Swap(a, b) => {
+                let (a, b) = (name(a, value), name(b, value));
+                let (old_a, old_b) = (value.get(&a).cloned(), value.get(&b).cloned());
+                for (name, new) in [(a, old_b), (b, old_a)] {
+                    value.extend(new.map(|new| (name, new)));
+                }
+            }
+        }
+    }
+}
+
+impl Spelled<'_> {
+    fn value(self) -> Value {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Number(number) => number.into(),
+            Self::Below(number) => number.into(),
+            Self::Fraction(number) => number.into(),
+            Self::Yes(yes) => yes.into(),
+            Self::Nothing => Value::Null,
+            Self::List(list) => list.into(),
+            Self::Object(fields) => fields
+                .into_iter()
+                .map(|(name, number)| (name.to_owned(), number.into()))
+                .collect::<Map<_, _>>()
+                .into(),
+            Self::Deep(depth) => (0..depth).fold(Value::from(1), |value, _| vec![value].into()),
+        }
+    }
+}
+
+fn check(bytes: &[u8]) {
+    memory::within(MEMORY + 64 * bytes.len(), || {
+        let object = json::read_object(bytes, MAX_SIGNED_BODY);
+        if let Ok(value) = &object {
+            assert!(bytes.len() <= MAX_SIGNED_BODY);
+            assert_eq!(json::canonical(value), bytes, "read is what is written");
+            assert!(integers_only(value, 1));
+        }
+        person::<Transfer>(bytes, object.is_ok());
+        person::<Accept>(bytes, object.is_ok());
+        person::<Enrol>(bytes, object.is_ok());
+        if let Ok(grant) = Grant::read(bytes) {
+            assert_eq!(json::canonical(&grant), bytes);
+            assert!(grant.amount.hundredths() > 0 && grant.officers_sequence > 0);
+        }
+        if let Ok(charter) = Charter::read(bytes) {
+            assert!(bytes.len() <= MAX_CHARTER_BODY);
+            assert_eq!(json::canonical(&charter), bytes);
+            let officers = &charter.officers;
+            assert!((1..=officers.keys.len() as u64).contains(&officers.k));
+        }
+    });
+    if let Ok(transfer) = read_person_body::<Transfer>(bytes) {
+        consistent(&transfer);
+        only_what_was_signed(bytes);
+    }
+}
+
+fn person<B: PersonBody + std::fmt::Debug + PartialEq>(bytes: &[u8], is_json: bool) {
+    match read_person_body::<B>(bytes) {
+        Ok(body) => {
+            assert!(is_json);
+            assert_eq!(json::canonical(&body), bytes, "one spelling");
+            assert_eq!(body.check(), Ok(()));
+            assert_eq!((body.common().kind, body.common().version), (B::KIND, 1));
+        }
+        Err(refusal) => {
+            let again = read_person_body::<B>(bytes);
+            assert_eq!(again, Err(refusal), "the same answer twice");
+            assert!(!is_json || refusal != Refusal::BadJson);
+        }
+    }
+}
+
+fn integers_only(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Object(map) => {
+            depth <= 4 && map.values().all(|value| integers_only(value, depth + 1))
+        }
+        Value::Array(list) => {
+            depth <= 4 && list.iter().all(|value| integers_only(value, depth + 1))
+        }
+        Value::Number(number) => number.as_u64().is_some_and(|number| number <= MAX_INTEGER),
+        Value::Null => false,
+        Value::Bool(_) | Value::String(_) => true,
+    }
+}
+
+fn consistent(transfer: &Transfer) {
+    assert!(transfer.amount.hundredths() > 0 && transfer.sequence > 0);
+    assert_ne!(transfer.sender, transfer.receiver);
+    assert!(transfer.sender.is_of(&transfer.home));
+    assert!(transfer.receiver.is_of(&transfer.receiver_home));
+    let hash = transfer.transaction_hash();
+    let mut other = transfer.clone();
+    other.attributes = None;
+    other.created_at = other.created_at.plus_ms(1);
+    assert_eq!(
+        other.transaction_hash(),
+        hash,
+        "both stand outside the hash"
+    );
+    other.sequence += 1;
+    assert_ne!(other.transaction_hash(), hash);
+}
+
+/// 花子's signatures say exactly what she signed.
+fn only_what_was_signed(bytes: &[u8]) {
+    thread_local! {
+        static SIGNED: Vec<(Vec<u8>, EntrySignature)> = signed();
+    }
+    SIGNED.with(|signed| {
+        for (original, signature) in signed {
+            let read = Signed::<Transfer>::read(bytes, signature.clone());
+            let verified = read.and_then(|read| read.verify(town().hanako.key.public()));
+            assert_eq!(verified.is_ok(), bytes == original);
+        }
+    });
+}
+
+fn signed() -> Vec<(Vec<u8>, EntrySignature)> {
+    let entries = town().receipts().into_iter().map(|receipt| receipt.entry);
+    entries
+        .filter(|entry| entry.kind == Transfer::KIND)
+        .map(|entry| (entry.body, entry.sig[0].clone()))
+        .collect()
+}
