@@ -5,14 +5,20 @@
 #![allow(clippy::missing_panics_doc, reason = "a panic is how a target speaks")]
 
 pub mod car_segment;
+pub mod certificate;
 pub mod edits;
+mod follower;
 pub mod gnss_framing;
+pub mod hello;
+mod issue;
 pub mod memory;
 pub mod receipt;
 #[path = "../../../node/src/store/mod.rs"]
 pub mod store;
+pub mod sync_frame;
 mod town;
 pub mod transfer_json;
+pub mod vertex;
 
 // The worlds of tests/protocol: homes, people, keys and certificates that are the same in every run.
 #[path = "../../protocol/ca.rs"]
@@ -33,8 +39,12 @@ mod world;
 pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
         ("car_segment", car_segment::seeds()),
+        ("certificate", certificate::seeds()),
         ("gnss_framing", gnss_framing::seeds()),
+        ("hello", hello::seeds()),
         ("receipt", receipt::seeds()),
+        ("sync_frame", sync_frame::seeds()),
         ("transfer_json", transfer_json::seeds()),
+        ("vertex", vertex::seeds()),
     ]
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use city_protocol::body::Kind;
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::{Digest, KeyId, LogId};
-use city_protocol::ledger::{Changes, FoldContext, Layers, Rows as _, Verdict, judge};
+use city_protocol::ledger::{self, Changes, FoldContext, Layers, Rows as _, Verdict};
 use city_protocol::replica::log_rows;
 use city_protocol::vertex::{
     Authority, Entry, KeySource, Receipt, SignedHeader, VerifiedVertex, decode_body, merkle_paths,
@@ -20,6 +20,7 @@ use crate::world::{Disk, HAKUSAN, KANAZAWA, KOMATSU, World};
 pub(crate) struct Town {
     pub(crate) world: World,
     pub(crate) hanako: Person,
+    pub(crate) people: Vec<Person>,
     pub(crate) keys: Keys,
     /// All vertices in the order in which they arrived at 白山市.
     pub(crate) vertices: Vec<Written>,
@@ -84,26 +85,11 @@ impl Town {
         let vertices = written(&world, &keys);
         Self {
             world,
+            people: vec![hanako.clone(), jiro, taro],
             hanako,
             keys,
             vertices,
         }
-    }
-
-    /// What a home may say about a vertex that it is given after these rows.
-    pub(crate) fn judge(&self, vertex: &VerifiedVertex, before: &Disk) -> Verdict {
-        let nothing = Changes::default();
-        let ctx = FoldContext {
-            network: self.world.network(),
-            authority: &vertex.authority,
-            keys: &self.keys,
-            layers: Layers {
-                history: before,
-                batch: &nothing,
-                vertex: None,
-            },
-        };
-        judge(&ctx, vertex, 1)
     }
 
     /// The receipts of all entries.
@@ -163,21 +149,12 @@ fn written(world: &World, keys: &Keys) -> Vec<Written> {
     for (header, body) in found.into_values() {
         let vertex = VerifiedVertex::verify(&world.genesis, keys, &header, body.clone())
             .expect("a home signed it");
-        let nothing = Changes::default();
-        let ctx = FoldContext {
-            network: world.network(),
-            authority: &vertex.authority,
-            keys,
-            layers: Layers {
-                history: &before,
-                batch: &nothing,
-                vertex: None,
-            },
-        };
-        let Verdict::Valid(valid) = judge(&ctx, &vertex, written.len() as u64) else {
+        let order = written.len() as u64;
+        let Verdict::Valid(valid) = judge(world, keys, &vertex, &before, order) else {
             panic!("honest homes write what holds");
         };
-        let after = apply(&before, valid.0);
+        let mut after = before.clone();
+        apply(&mut after, valid.0);
         written.push(Written {
             header,
             body,
@@ -187,9 +164,30 @@ fn written(world: &World, keys: &Keys) -> Vec<Written> {
     written
 }
 
-/// The disk after these changes.
-fn apply(disk: &Disk, changes: Changes) -> Disk {
-    let mut disk = disk.clone();
+/// What a home says about a vertex that it is given after these rows.
+pub(crate) fn judge(
+    world: &World,
+    keys: &Keys,
+    vertex: &VerifiedVertex,
+    before: &Disk,
+    order: u64,
+) -> Verdict {
+    let nothing = Changes::default();
+    let ctx = FoldContext {
+        network: world.network(),
+        authority: &vertex.authority,
+        keys,
+        layers: Layers {
+            history: before,
+            batch: &nothing,
+            vertex: None,
+        },
+    };
+    ledger::judge(&ctx, vertex, order)
+}
+
+/// Writes these changes.
+pub(crate) fn apply(disk: &mut Disk, changes: Changes) {
     disk.blocks.extend(changes.blocks);
     for (key, value) in changes.rows {
         match value {
@@ -197,5 +195,4 @@ fn apply(disk: &Disk, changes: Changes) -> Disk {
             None => drop(disk.rows.remove(&key)),
         }
     }
-    disk
 }
