@@ -12,10 +12,15 @@ use super::world::World;
 impl World {
     /// All postings of a log as a home has it.
     pub(crate) fn journal(&self, home: usize, log: &LogId) -> Vec<Posting> {
+        self.journal_after(home, log, 0)
+    }
+
+    /// The postings of what a log's vertices say after this position.
+    pub(crate) fn journal_after(&self, home: usize, log: &LogId, after: u64) -> Vec<Posting> {
         let disk = self.homes[home].disk.read();
         let row = disk.log(log).unwrap();
         let mut journal = Vec::new();
-        for seq in 1..=row.seq {
+        for seq in after + 1..=row.seq {
             let id = disk.vertex_at(log, row.epoch, seq).unwrap();
             let header = SignedHeader::read(&disk.block(&id).unwrap())
                 .unwrap()

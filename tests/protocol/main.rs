@@ -1,5 +1,5 @@
 //! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the table of
-//! bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), and the worked examples of docs/formats.md (`formats`).
+//! bad input (`refusals`, `refusals_others`, `garbage`, `vertices`), random stories against a specification (`model`), and the worked examples of docs/formats.md (`formats`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -15,6 +15,7 @@ mod formats;
 mod garbage;
 mod keys;
 mod liar;
+mod model;
 mod people;
 mod refusals;
 mod refusals_others;

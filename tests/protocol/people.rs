@@ -145,6 +145,17 @@ impl World {
         transfer_id: TransferId,
         verdict: Verdict,
     ) -> PlaceProof {
+        let proof = self.try_place(person, transfer_id, verdict);
+        proof.expect("a proof of place")
+    }
+
+    /// What the home answers to whoever asks for a proof of place.
+    pub(crate) fn try_place(
+        &mut self,
+        person: &Person,
+        transfer_id: TransferId,
+        verdict: Verdict,
+    ) -> Result<PlaceProof, Refusal> {
         let ticket = self.new_ticket();
         let request = PlaceRequest {
             subject: Subject::KioskSession,
@@ -156,7 +167,8 @@ impl World {
         };
         self.tell(person.home, Input::Place(ticket, request));
         match self.homes[person.home].answers.remove(&ticket) {
-            Some(Ok(Outcome::Place(proof))) => *proof,
+            Some(Ok(Outcome::Place(proof))) => Ok(*proof),
+            Some(Err(refusal)) => Err(refusal),
             other => panic!("a proof of place, not {other:?}"),
         }
     }
@@ -166,6 +178,20 @@ impl World {
         let transfer_id = self.next_transfer_id();
         let verdict = self.inside(from);
         let proof = self.prove_place(from, transfer_id, verdict);
+        Transfer {
+            amount: amount.parse().unwrap_or(Amount::ZERO),
+            ..self.transfer_with(from, to, transfer_id, proof.digest())
+        }
+    }
+
+    /// A transfer of 1.00 with this proof of place, in the sender's turn.
+    pub(crate) fn transfer_with(
+        &self,
+        from: &Person,
+        to: &Person,
+        transfer_id: TransferId,
+        proof_of_place: Digest,
+    ) -> Transfer {
         let label = |text: &str| Label::new(text).unwrap();
         let disk = self.homes[from.home].disk.read();
         let sequence = disk
@@ -187,7 +213,7 @@ impl World {
             receiver: to.account,
             from_wallet: label("main"),
             to_wallet: label("main"),
-            amount: amount.parse().unwrap_or(Amount::ZERO),
+            amount: Amount::from_hundredths(100),
             subject: Digest::of(&[b"salt", "雪かき".as_bytes()]),
             action_level: label("1"),
             dimension: Dimension::Local,
@@ -195,7 +221,7 @@ impl World {
             sender_municipality: from.region.clone(),
             receiver_municipality: to.region.clone(),
             goods_or_money: GoodsOrMoney::Money,
-            proof_of_place: proof.digest(),
+            proof_of_place,
             details: Digest::of(&[b"salt", b"details"]),
             location: Digest::of(&[b"salt", b"location"]),
             fluctuation: None,

@@ -1,0 +1,121 @@
+//! The ledger against its specification: random stories of four people in two municipalities, told to real
+//! replicas through real submissions and to `model::spec`, which knows integers and maps only. After every
+//! step the answer, the balances, the sums and the journals are the same.
+//!
+//! `PROPTEST_CASES` says how many stories; the seed is printed, and `CITY_NODE_SEED` gives it back.
+
+mod spec;
+mod steps;
+mod town;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use proptest::strategy::{BoxedStrategy, Just, Strategy as _};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
+
+use spec::Ledger;
+use steps::Step;
+use town::Town;
+
+/// Stories in one run, unless `PROPTEST_CASES` says otherwise: a few seconds.
+const CASES: u32 = 16;
+/// Steps of the longest story.
+const STEPS: usize = 40;
+/// How many shorter or simpler stories are tried once one failed.
+const MAX_SHRINKS: u32 = 400;
+
+impl ReferenceStateMachine for Ledger {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        Just(Self::begin()).boxed()
+    }
+
+    fn transitions(state: &Self) -> BoxedStrategy<Step> {
+        steps::next(state)
+    }
+
+    fn apply(mut state: Self, step: &Step) -> Self {
+        state.take(step);
+        state
+    }
+
+    fn preconditions(state: &Self, step: &Step) -> bool {
+        steps::possible(state, step)
+    }
+}
+
+/// The test of one story.
+struct Story;
+
+thread_local! {
+    /// How often each answer was given: whoever looks sees what the stories reach.
+    static ANSWERS: RefCell<BTreeMap<String, u64>> = RefCell::default();
+}
+
+impl StateMachineTest for Story {
+    type SystemUnderTest = Town;
+    type Reference = Ledger;
+
+    fn init_test(_: &Ledger) -> Town {
+        Town::new()
+    }
+
+    fn apply(mut town: Town, ledger: &Ledger, _: Step) -> Town {
+        let (request, expected) = ledger.last.as_ref().expect("a step was taken");
+        let answer = town.ask(request);
+        assert_eq!(answer, *expected, "{request:?}");
+        ANSWERS.with_borrow_mut(|answers| *answers.entry(answer.name()).or_default() += 1);
+        town
+    }
+
+    fn check_invariants(town: &Town, ledger: &Ledger) {
+        town.compare(ledger);
+    }
+
+    fn teardown(town: Town, mut ledger: Ledger) {
+        ledger.take(&Step::Carry);
+        let town = Self::apply(town, &ledger, Step::Carry);
+        town.compare(&ledger);
+        town.finish();
+    }
+}
+
+#[test]
+fn whatever_people_ask_homes_answer_as_the_rules_say() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a random test takes its seed back"
+    )]
+    let given = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let seed = given("CITY_NODE_SEED").unwrap_or(0x5eed);
+    println!("CITY_NODE_SEED={seed}");
+    let mut config = Config {
+        max_shrink_iters: MAX_SHRINKS,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if given("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config.clone(), rng);
+    let stories = Ledger::sequential_strategy(1..=STEPS);
+    let told = runner.run(&stories, |(ledger, steps, seen)| {
+        Story::test_sequential(config.clone(), ledger, steps, seen);
+        Ok(())
+    });
+    println!("{:?}", ANSWERS.take());
+    if let Err(error) = told {
+        panic!("CITY_NODE_SEED={seed}: {error}");
+    }
+}

@@ -1,0 +1,347 @@
+//! The system under test: real homes, real submissions, real signatures, asked what the model is asked.
+
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::body::Grant;
+use city_protocol::ids::{Digest, LogId, TransferId};
+use city_protocol::journal::Side;
+use city_protocol::ledger::Rows as _;
+use city_protocol::pki::verify_client;
+use city_protocol::place::{Grade, Verdict as PlaceVerdict};
+use city_protocol::refusal::Refusal;
+use city_protocol::replica::{BookedEntry, Input};
+use city_protocol::stage::{Draft, SignedGrant, Submission};
+
+use super::spec::{self, Ledger, Line, Request, Verdict, Who, home_of};
+use super::steps::{Evidence, Signers};
+use crate::people::{Person, granted_by, signed};
+use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
+
+/// Three homes: two with people, and 白山市, which only follows.
+pub(crate) struct Town {
+    world: World,
+    people: Vec<Person>,
+    /// Digests of the proofs of place, in order of their making.
+    proofs: Vec<Digest>,
+    /// Booked transfers, in order.
+    sent: Vec<BookedEntry>,
+    /// Everything booked, with the home that booked it.
+    booked: Vec<(usize, Submission, BookedEntry)>,
+    /// How far each home's journal was read, and what it says.
+    journal: [(u64, Vec<Line>); 2],
+}
+
+impl Town {
+    pub(crate) fn new() -> Self {
+        let mut world = World::connected();
+        let names = ["hanako", "jiro", "taro", "yoko"];
+        let people = (0..)
+            .zip(names)
+            .map(|(who, name)| world.person(name, home_of(who)));
+        let people = people.collect();
+        Self {
+            world,
+            people,
+            proofs: Vec::new(),
+            sent: Vec::new(),
+            booked: Vec::new(),
+            journal: Default::default(),
+        }
+    }
+
+    /// Asks the homes, and gives their answer in the model's words.
+    pub(crate) fn ask(&mut self, request: &Request) -> Verdict {
+        let verdict = self.answer(request);
+        self.read_journals();
+        verdict
+    }
+
+    fn answer(&mut self, request: &Request) -> Verdict {
+        let answer = match *request {
+            Request::Enrol { who, at } => self.enrol(who, at),
+            Request::Grant {
+                to,
+                at,
+                signers,
+                sequence,
+                amount,
+            } => {
+                let grant = self.grant(to, at, signers, sequence, amount);
+                self.submit(at, Ok(Submission::Grant(grant)))
+            }
+            Request::Prove { who, id, evidence } => return self.prove(who, id, evidence),
+            Request::Transfer(ref draft) => self.transfer(draft),
+            Request::Accept {
+                by,
+                transfer,
+                sequence,
+                amount,
+            } => self.accept(by, transfer, sequence, amount),
+            Request::Again(n) => return self.again(n),
+            Request::Carry => {
+                self.world.run();
+                self.world.assert_in_step(&[KANAZAWA, KOMATSU, HAKUSAN]);
+                return Verdict::Done;
+            }
+            Request::Clock { ms, tick } => return self.clock(ms, tick),
+            Request::Restart(home) => return self.restart(home),
+        };
+        match answer {
+            Ok(booked) => {
+                if booked.repeated {
+                    return Verdict::Repeated;
+                }
+                let balance = booked.receipt.entry.booked.balance_after;
+                Verdict::Booked(balance.map(Amount::hundredths))
+            }
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+
+    /// Submits, if there is anything to submit, and remembers what was booked.
+    fn submit(
+        &mut self,
+        at: usize,
+        submission: Result<Submission, Refusal>,
+    ) -> Result<BookedEntry, Refusal> {
+        let submission = submission?;
+        let booked = self.world.submit(at, submission.clone())?;
+        booked.receipt.verify(&self.world.genesis)?;
+        if !booked.repeated {
+            self.booked.push((at, submission, booked.clone()));
+        }
+        Ok(booked)
+    }
+
+    fn enrol(&mut self, who: Who, at: usize) -> Result<BookedEntry, Refusal> {
+        let (world, person) = (&self.world, &self.people[who]);
+        let key = person.key.public();
+        let certificate = world.ca.client(&person.account, key, &person.kem);
+        let roots = &world.genesis.roots;
+        let verified = verify_client(roots, &certificate, &[], world.now, &person.region);
+        let draft = Draft(world.enrol_body(person)).sign(&*person.key);
+        let enrol = draft.and_then(|enrol| enrol.verify_enrolment(&verified.unwrap()));
+        self.submit(at, enrol.map(Submission::Enrol))
+    }
+
+    fn grant(
+        &self,
+        to: Who,
+        at: usize,
+        signers: Signers,
+        sequence: u64,
+        amount: u64,
+    ) -> SignedGrant {
+        let homes = &self.world.homes;
+        let body = Grant {
+            home: homes[at].log(),
+            officers_sequence: sequence,
+            amount: Amount::from_hundredths(amount),
+            ..self.world.grant_body(&self.people[to], "1.00")
+        };
+        let [one, two, three] = [0, 1, 2].map(|n| homes[at].officers[n].clone());
+        let officers = match signers {
+            Signers::Two | Signers::OneForged => vec![one, two.clone()],
+            Signers::OtherTwo => vec![three, one],
+            Signers::All => vec![three, two.clone(), one],
+            Signers::One => vec![two.clone()],
+            Signers::OneTwice => vec![one.clone(), one],
+            Signers::OneForeign => vec![one, homes[1 - at].officers[0].clone()],
+        };
+        let mut grant = granted_by(&body, &officers);
+        if signers == Signers::OneForged {
+            let other = Grant {
+                amount: Amount::from_hundredths(amount + 1),
+                ..body
+            };
+            grant.signatures[1] = granted_by(&other, &[two]).signatures.remove(0);
+        }
+        grant
+    }
+
+    fn prove(&mut self, who: Who, id: u64, evidence: Evidence) -> Verdict {
+        let (world, person) = (&mut self.world, &self.people[who]);
+        let inside = world.inside(person);
+        let place = match evidence {
+            Evidence::Inside => inside,
+            Evidence::Outside => {
+                let other = world.homes[1 - person.home].region.municipality().into();
+                PlaceVerdict {
+                    municipality: Some(other),
+                    ..inside
+                }
+            }
+            Evidence::Claimed => PlaceVerdict {
+                grade: Grade::Claimed,
+                ..inside
+            },
+            Evidence::Nowhere => PlaceVerdict {
+                grade: Grade::None,
+                municipality: None,
+                point: None,
+                ..inside
+            },
+        };
+        match world.try_place(person, transfer_id(id), place) {
+            Ok(proof) => {
+                self.proofs.push(proof.digest());
+                Verdict::Done
+            }
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+
+    fn transfer(&mut self, draft: &spec::Draft) -> Result<BookedEntry, Refusal> {
+        if draft.proof == Some(self.proofs.len()) {
+            let proven = self.prove(draft.from, draft.id, Evidence::Inside);
+            assert_eq!(proven, Verdict::Done);
+        }
+        let never = Digest::of(&[b"a proof that nobody made"]);
+        let proof = draft.proof.map_or(never, |n| self.proofs[n]);
+        let (from, to) = (&self.people[draft.from], &self.people[draft.to]);
+        let signer = &self.people[draft.signer];
+        let mut body = self
+            .world
+            .transfer_with(from, to, transfer_id(draft.id), proof);
+        body.amount = Amount::from_hundredths(draft.amount);
+        body.sequence = draft.sequence;
+        body.created_at = Timestamp(draft.created_at);
+        body.expires_at = Timestamp(draft.expires_at);
+        body.key = signer.key.public().id();
+        let submission = signed(body, signer).map(Submission::Transfer);
+        let booked = self.submit(draft.at, submission)?;
+        if !booked.repeated {
+            self.sent.push(booked.clone());
+        }
+        Ok(booked)
+    }
+
+    fn accept(
+        &mut self,
+        by: Who,
+        transfer: usize,
+        sequence: u64,
+        amount: u64,
+    ) -> Result<BookedEntry, Refusal> {
+        let person = &self.people[by];
+        let mut body = self.world.accept_body(person, &self.sent[transfer]);
+        body.sequence = sequence;
+        body.amount = Amount::from_hundredths(amount);
+        let submission = signed(body, person).map(Submission::Accept);
+        self.submit(person.home, submission)
+    }
+
+    /// The same once more: the first receipt, byte for byte.
+    fn again(&mut self, n: usize) -> Verdict {
+        let (at, submission, first) = self.booked[n].clone();
+        let second = self.world.submit(at, submission).unwrap();
+        assert!(second.repeated);
+        assert_eq!(second.receipt, first.receipt);
+        assert_eq!(
+            (second.identity, second.vertex, second.at),
+            (first.identity, first.vertex, first.at)
+        );
+        Verdict::Repeated
+    }
+
+    fn clock(&mut self, ms: u64, tick: bool) -> Verdict {
+        self.world.now = self.world.now.plus_ms(ms);
+        for home in [KANAZAWA, KOMATSU, HAKUSAN] {
+            if tick {
+                self.world.tell(home, Input::Tick);
+                self.world.commit(home);
+            }
+        }
+        Verdict::Done
+    }
+
+    fn restart(&mut self, home: usize) -> Verdict {
+        self.world.restart(home);
+        for other in [KANAZAWA, KOMATSU, HAKUSAN] {
+            if other != home {
+                self.world.connect(home, other);
+            }
+        }
+        Verdict::Done
+    }
+
+    fn log(&self, home: usize) -> LogId {
+        self.world.homes[home].log()
+    }
+
+    /// Reads what was booked since the last time.
+    fn read_journals(&mut self) {
+        for home in [KANAZAWA, KOMATSU] {
+            let log = self.log(home);
+            let read = self.journal[home].0;
+            for posting in self.world.journal_after(home, &log, read) {
+                let whose = |person: &Person| person.account == posting.account;
+                let who = self.people.iter().position(whose).unwrap();
+                let debit = posting.side == Side::Debit;
+                let line = (who, posting.code, debit, posting.amount.hundredths());
+                self.journal[home].1.push(line);
+            }
+            self.journal[home].0 = self.world.homes[home].row(&log).seq;
+        }
+    }
+
+    /// Accounts, sums and journals are the model's, and the sums hold.
+    pub(crate) fn compare(&self, ledger: &Ledger) {
+        assert_eq!(self.world.now.0, ledger.now);
+        for (who, person) in self.people.iter().enumerate() {
+            let home = &self.world.homes[person.home];
+            let row = home.disk.read().account(&person.home_log, &person.account);
+            let found = row.map(|row| spec::Account {
+                used: row.next_sequence - 1,
+                available: row.available.hundredths(),
+                open_out: row.open_out.hundredths(),
+            });
+            assert_eq!(
+                found.as_ref(),
+                ledger.accounts.get(&who),
+                "account of {who}"
+            );
+        }
+        for (n, expected) in ledger.homes.iter().enumerate() {
+            let row = self.world.homes[n].row(&self.log(n));
+            let accounts = ledger
+                .accounts
+                .iter()
+                .filter(|(who, _)| home_of(**who) == n);
+            let available = accounts.map(|(_, account)| account.available).sum::<u64>();
+            assert_eq!(row.totals.available, available);
+            assert!(row.totals.conserved(), "{:?}", row.totals);
+            let found = spec::Municipality {
+                officers_used: row.officers_sequence,
+                granted: row.totals.granted,
+                open_out: row.totals.open_out,
+                settled_out: row.totals.settled_out,
+                accepted_in: row.totals.accepted_in,
+                journal: self.journal[n].1.clone(),
+            };
+            assert_eq!(found, *expected, "home {n}");
+        }
+        assert!(ledger.conserved());
+        for home in &self.world.homes {
+            assert!(home.frozen.is_empty() && home.disconnected.is_empty());
+        }
+    }
+
+    /// At the end every home's books are in order, and 白山市 has the same as their authors.
+    pub(crate) fn finish(&self) {
+        self.world.audit();
+        for home in [KANAZAWA, KOMATSU] {
+            let log = self.log(home);
+            assert_eq!(
+                self.world.homes[HAKUSAN].row(&log),
+                self.world.homes[home].row(&log)
+            );
+        }
+    }
+}
+
+/// The n-th id that a client chose.
+fn transfer_id(n: u64) -> TransferId {
+    let mut id = [0xaa; 16];
+    id[8..].copy_from_slice(&n.to_be_bytes());
+    TransferId(id)
+}
