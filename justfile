@@ -13,3 +13,22 @@ demo *ARGS:
 # Everything that CI runs.
 ci:
     bash .ci/run
+
+# Fuzz one target of tests/fuzz until it fails or is stopped: `just fuzz vertex -max_total_time=600`. Needs cargo-fuzz.
+# Without sanitizer it builds with the stable compiler; the memory checks are the targets' own.
+fuzz TARGET *ARGS:
+    cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none {{TARGET}} -- -rss_limit_mb=2048 -timeout=10 {{ARGS}}
+
+# Every fuzz target for so many seconds, on top of the seeds.
+fuzz-all SECONDS: fuzz-seeds
+    for target in car_segment certificate gnss_framing hello receipt sync_frame transfer_json vertex; do \
+        just fuzz $target -max_total_time={{SECONDS}} || exit 1; \
+    done
+
+# What the fuzz targets begin with, written into tests/fuzz/corpus.
+fuzz-seeds:
+    cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none seeds
+
+# The model test for longer: so many stories, from this seed.
+model CASES SEED:
+    PROPTEST_CASES={{CASES}} CITY_NODE_SEED={{SEED}} cargo test -p city-protocol --test protocol model -- --nocapture

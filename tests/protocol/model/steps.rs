@@ -156,27 +156,53 @@ impl Dated {
 /// Four people in two municipalities.
 const PEOPLE: Range<Who> = 0..4;
 
-/// What may happen to this ledger.
+/// What may happen to this ledger: mostly what people do, often enough what they should not.
 pub(crate) fn next(ledger: &Ledger) -> BoxedStrategy<Step> {
-    let enrolled = ledger.accounts.len();
-    let sent = ledger.transfers.len();
-    let booked = ledger.booked.len();
-    // Until everybody has an account, they mostly open one.
-    let enrol = if enrolled < PEOPLE.len() { 8 } else { 1 };
+    let (sent, booked) = (ledger.transfers.len(), ledger.booked.len());
+    let strangers = people(|who| !ledger.accounts.contains_key(&who));
+    let citizens = people(|who| ledger.accounts.contains_key(&who));
+    let rich = people(|who| ledger.accounts.get(&who).is_some_and(|a| a.available > 0));
+    let open = ledger.open();
     prop_oneof![
-        enrol => (PEOPLE, rarely()).prop_map(|(who, elsewhere)| Step::Enrol { who, elsewhere }),
-        4 => (PEOPLE, rarely(), signers(), turn(), much())
-            .prop_map(|(to, elsewhere, signers, turn, amount)| Step::Grant { to, elsewhere, signers, turn, amount }),
+        1 + 5 * weight(strangers.len()) => (one_of(strangers), rarely())
+            .prop_map(|(who, elsewhere)| Step::Enrol { who, elsewhere }),
+        4 => (one_of(citizens), rarely(), signers(), turn(), much()).prop_map(
+            |(to, elsewhere, signers, turn, amount)| Step::Grant { to, elsewhere, signers, turn, amount }
+        ),
         2 => (PEOPLE, id(), evidence()).prop_map(|(who, id, evidence)| Step::Prove { who, id, evidence }),
-        12 => transfer(),
-        if sent > 0 { 10 } else { 0 } => (weighted(0.15, PEOPLE), 0..sent.max(1), turn(), rarely())
+        3 + 4 * weight(rich.len()) => transfer(one_of(rich)),
+        weight(sent.min(1)) * (3 + 3 * weight(open.len().min(3))) => (weighted(0.1, PEOPLE), transfer_of(open, sent), turn(), rarely())
             .prop_map(|(by, transfer, turn, other_amount)| Step::Accept { by, transfer, turn, other_amount }),
-        u32::from(booked > 0) * 2 => (0..booked.max(1)).prop_map(Step::Again),
+        weight(booked.min(2)) => (0..booked.max(1)).prop_map(Step::Again),
         5 => Just(Step::Carry),
         3 => clock(),
         1 => (0..2_usize).prop_map(Step::Restart),
     ]
     .boxed()
+}
+
+fn people(are: impl Fn(Who) -> bool) -> Vec<Who> {
+    PEOPLE.filter(|who| are(*who)).collect()
+}
+
+fn weight(count: usize) -> u32 {
+    u32::try_from(count).expect("a few")
+}
+
+/// Mostly one of these, sometimes anybody.
+fn one_of(these: Vec<Who>) -> BoxedStrategy<Who> {
+    if these.is_empty() {
+        return PEOPLE.boxed();
+    }
+    prop_oneof![12 => proptest::sample::select(these), 1 => PEOPLE].boxed()
+}
+
+/// Mostly a transfer that nobody accepted yet.
+fn transfer_of(open: Vec<usize>, sent: usize) -> BoxedStrategy<usize> {
+    if open.is_empty() {
+        return (0..sent.max(1)).boxed();
+    }
+    prop_oneof![8 => proptest::sample::select(open), 1 => 0..sent].boxed()
 }
 
 /// Whether what the step is about is there: when a story gets shorter it may not be.
@@ -188,8 +214,8 @@ pub(crate) fn possible(ledger: &Ledger, step: &Step) -> bool {
     }
 }
 
-fn transfer() -> impl Strategy<Value = Step> {
-    let who = (PEOPLE, PEOPLE, weighted(0.05, PEOPLE), rarely());
+fn transfer(from: BoxedStrategy<Who>) -> impl Strategy<Value = Step> {
+    let who = (from, PEOPLE, weighted(0.05, PEOPLE), rarely());
     let what = (much(), turn(), id(), dated(), proof());
     (who, what).prop_map(
         |((from, to, signer, elsewhere), (amount, turn, id, dated, proof))| Step::Transfer {
