@@ -20,8 +20,8 @@ use spec::Ledger;
 use steps::Step;
 use town::Town;
 
-/// Stories in one run, unless `PROPTEST_CASES` says otherwise: a few seconds.
-const CASES: u32 = 16;
+/// Stories in one run, unless `PROPTEST_CASES` says otherwise: some ten seconds.
+const CASES: u32 = 24;
 /// Steps of the longest story; the shortest has half as many.
 const STEPS: usize = 50;
 /// How many shorter or simpler stories are tried once one failed.

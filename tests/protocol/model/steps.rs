@@ -123,8 +123,10 @@ pub(crate) enum Evidence {
 pub(crate) enum ProofOf {
     /// One that is made for it now.
     Now,
+    /// The n-th of all, and the transfer is the one that it was made for.
+    Its(usize),
     /// The n-th of all.
-    Before(usize),
+    Other(usize),
     Nothing,
 }
 
@@ -175,7 +177,7 @@ pub(crate) fn next(ledger: &Ledger) -> BoxedStrategy<Step> {
             .prop_map(|(by, transfer, turn, other_amount)| Step::Accept { by, transfer, turn, other_amount }),
         weight(booked.min(2)) => (0..booked.max(1)).prop_map(Step::Again),
         5 => Just(Step::Carry),
-        3 => clock(),
+        4 => clock(),
         1 => (0..2_usize).prop_map(Step::Restart),
     ]
     .boxed()
@@ -264,8 +266,9 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 
 fn proof() -> impl Strategy<Value = ProofOf> {
     prop_oneof![
-        16 => Just(ProofOf::Now),
-        3 => (0..8_usize).prop_map(ProofOf::Before),
+        14 => Just(ProofOf::Now),
+        5 => (0..8_usize).prop_map(ProofOf::Its),
+        1 => (0..8_usize).prop_map(ProofOf::Other),
         1 => Just(ProofOf::Nothing),
     ]
 }

@@ -126,17 +126,23 @@ impl Ledger {
                 dated,
                 proof,
             } => {
-                let (amount, id) = (self.amount(from, amount), self.id(id));
-                let proof = match proof {
-                    ProofOf::Now => self
-                        .prove(from, id, Evidence::Inside)
-                        .ok()
-                        .map(|_| self.proofs.len() - 1),
-                    ProofOf::Before(n) => Some(n)
-                        .filter(|_| !self.proofs.is_empty())
-                        .map(|n| n % self.proofs.len()),
-                    ProofOf::Nothing => None,
+                let made = self.proofs.len();
+                let (from, id, proof) = match proof {
+                    ProofOf::Now => {
+                        let id = self.id(id);
+                        let proof = self.prove(from, id, Evidence::Inside);
+                        (from, id, proof.ok().map(|_| made))
+                    }
+                    ProofOf::Its(n) if made > 0 => {
+                        let proof = self.proofs[n % made];
+                        (proof.who, proof.id, Some(n % made))
+                    }
+                    ProofOf::Other(n) if made > 0 => (from, self.id(id), Some(n % made)),
+                    ProofOf::Its(_) | ProofOf::Other(_) | ProofOf::Nothing => {
+                        (from, self.id(id), None)
+                    }
                 };
+                let amount = self.amount(from, amount);
                 let (created_at, expires_at) = dated.around(self.now, AHEAD);
                 Request::Transfer(Draft {
                     from,
