@@ -284,11 +284,12 @@ impl Talk {
     /// Another header at the position of this vertex, signed by its home; the true one for shift 0.
     fn fork(&mut self, n: u8, shift: u8) -> Vec<u8> {
         let n = u8::try_from(usize::from(n) % town().vertices.len()).expect("few");
+        let shift = shift % 4;
         let signed = FORKS.with_borrow_mut(|forks| {
-            let made = forks.entry((n, shift % 4));
-            made.or_insert_with(|| fork(n, shift % 4)).clone()
+            let made = forks.entry((n, shift));
+            made.or_insert_with(|| fork(n, shift)).clone()
         });
-        if shift % 4 > 0 {
+        if shift > 0 {
             self.forked.insert(signed.header.log);
         }
         self.signed.insert(signed.id);
