@@ -21,7 +21,7 @@ use steps::Step;
 use town::Town;
 
 /// Stories in one run, unless `PROPTEST_CASES` says otherwise: some ten seconds.
-const CASES: u32 = 24;
+const CASES: u32 = 48;
 /// Steps of the longest story; the shortest has half as many.
 const STEPS: usize = 50;
 /// How many shorter or simpler stories are tried once one failed.

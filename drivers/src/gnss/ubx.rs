@@ -200,7 +200,7 @@ mod tests {
     /// Found by the fuzz target `gnss_framing`: a frame full of 0xB7 stood at 121° south.
     #[test]
     fn a_position_beyond_the_poles_is_no_position() {
-        for (lat, lon) in [(900_000_001_i32, 0_i32), (i32::MIN, 0), (0, -1_800_000_001)] {
+        for (lat, lon) in [(900_000_001, 0), (i32::MIN, 0), (0, -1_800_000_001_i32)] {
             let mut payload = pvt(PVT);
             payload[24..28].copy_from_slice(&lon.to_le_bytes());
             payload[28..32].copy_from_slice(&lat.to_le_bytes());

@@ -1,6 +1,6 @@
 //! A segment of a disk that lies: whatever bytes stand in a file of the log, opening it ends, hands out only
 //! blocks with their own hash, in the order in which they stand there, and is the same the second time; and
-//! the log can be appended to. The store is the node's own source, without the node around it.
+//! the log can be appended to. What was durable, or still stands where it stood, is among them. The store is the node's own source, without the node around it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use city_protocol::ids::BlockId;
 
 use crate::edits::{Edit, Input, apply};
 use crate::memory;
-use crate::store::{FileHandle, Files, Limits, LogError, Position, SegmentLog, car};
+use crate::store::{FileHandle, Files, Limits, LogError, Position, Recovery, SegmentLog, car};
 
 const DIR: &str = "/ledger";
 /// What opening and walking may hold beside the disk: chunks, one section, one group.
@@ -21,7 +21,7 @@ const MEMORY: usize = 8 << 20;
 /// Runs the target.
 pub fn run(data: &[u8]) {
     match Input::of(data) {
-        Some(Input::Raw(bytes)) => drop(check(bytes.to_vec())),
+        Some(Input::Raw(bytes)) => drop(check(bytes.to_vec(), None)),
         Some(Input::Story(story)) => drop(tell(story)),
         None => {}
     }
@@ -49,28 +49,44 @@ fn segment(blocks: &[impl AsRef<[u8]>]) -> Vec<u8> {
     bytes
 }
 
-/// Valid blocks, and what happened to their bytes.
+/// Valid blocks, and what happened to the bytes behind the first few, which are known to be durable.
 fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
     let edits: Vec<Edit> = story.arbitrary()?;
+    let durable: Option<u8> = story.arbitrary()?;
     let blocks: Vec<Vec<u8>> = story.arbitrary()?;
-    let mut bytes = segment(&blocks);
-    let whole = edits.is_empty();
-    apply(&mut bytes, &edits);
-    let read = check(bytes);
-    if whole {
-        assert_eq!(read, Some(blocks), "what is whole comes back whole");
+    let durable = durable.map(|n| usize::from(n) % (blocks.len() + 1));
+    let begins: Vec<_> = (0..=blocks.len())
+        .map(|n| segment(&blocks[..n]).len())
+        .collect();
+    let safe = durable.map_or(0, |n| begins[n]);
+    let whole = segment(&blocks);
+    let mut tail = whole[safe..].to_vec();
+    apply(&mut tail, &edits);
+    let bytes = [&whole[..safe], &tail].concat();
+    let Some(read) = check(bytes.clone(), durable.map(|_| safe as u64)) else {
+        return Ok(());
+    };
+    // Whatever still stands where it stood comes back, also behind what is damaged.
+    let mut rest = read.iter();
+    for (n, block) in blocks.iter().enumerate() {
+        let place = begins[n]..begins[n + 1];
+        if bytes.get(place.clone()) == Some(&whole[place]) {
+            assert!(rest.any(|found| found == block), "block {n} is lost");
+        }
     }
     Ok(())
 }
 
-fn check(bytes: Vec<u8>) -> Option<Vec<Vec<u8>>> {
+/// Opens a log of this one segment, known to be durable up to some place, and gives its blocks.
+fn check(bytes: Vec<u8>, durable: Option<u64>) -> Option<Vec<Vec<u8>>> {
     round_trip(&bytes);
     let disk = Disk::default();
     let content = Content(Arc::new(Mutex::new(bytes.clone())));
     disk.names().insert(segment_path(1), content);
     let allowed = MEMORY + 6 * bytes.len();
     memory::within(allowed, || {
-        let (log, first) = match open(&disk) {
+        let durable = durable.map(|offset| Position { segment: 1, offset });
+        let (log, first) = match open(&disk, durable) {
             Ok(opened) => opened,
             Err(LogError::WrongRoot { .. }) => {
                 assert_ne!(car::root_of(&bytes[..59]), Some(root()));
@@ -88,7 +104,7 @@ fn check(bytes: Vec<u8>) -> Option<Vec<Vec<u8>>> {
         }
         drop(log);
         // Opened once more, nothing is left to mend.
-        let (log, second) = open(&disk).expect("it opened before");
+        let (log, second) = open(&disk, None).expect("it opened before");
         assert_eq!(walk(&log), blocks);
         assert_eq!((second.cut_bytes, second.end), (0, first.end));
         let next = b"what is appended next".to_vec();
@@ -120,12 +136,18 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-fn open(disk: &Disk) -> Result<(SegmentLog, crate::store::Recovery), LogError> {
+fn open(disk: &Disk, durable: Option<Position>) -> Result<(SegmentLog, Recovery), LogError> {
     let limits = Limits {
         segment_target: 1 << 20,
         space_reserve: 0,
     };
-    SegmentLog::open(Arc::new(disk.clone()), Path::new(DIR), root(), limits, None)
+    SegmentLog::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        root(),
+        limits,
+        durable,
+    )
 }
 
 fn walk(log: &SegmentLog) -> Vec<Vec<u8>> {

@@ -396,7 +396,7 @@ fn signed_again(entry: &mut Entry, change: impl FnOnce(&mut Value)) {
     let Ok(mut body) = serde_json::from_slice::<Value>(&entry.body) else {
         return;
     };
-    let Some(person) = entry.sig.first().and_then(|sig| person(sig)) else {
+    let Some(person) = entry.sig.first().and_then(person) else {
         return;
     };
     change(&mut body);

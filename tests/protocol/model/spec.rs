@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use city_protocol::journal::{AIKA, GRANTED, PAYABLE, RECEIVED};
 use city_protocol::refusal::Refusal::{self, *};
 
 use crate::world::BEGIN;
@@ -14,7 +13,17 @@ use crate::world::BEGIN;
 use super::steps::{Evidence, Signers, Step};
 use super::words::{Draft, Request, Verdict};
 
+/// One of the four people.
 pub(crate) type Who = usize;
+
+/// 愛貨.
+const AIKA: u16 = 101;
+/// 他者への未払愛貨.
+const PAYABLE: u16 = 203;
+/// 愛貨贈与差額.
+const GRANTED: u16 = 305;
+/// 愛の行動受取.
+const RECEIVED: u16 = 401;
 /// 愛の行動消費, where the sender names no other account.
 const EXPENSE: u16 = 501;
 /// How long a proof of place is fresh.
