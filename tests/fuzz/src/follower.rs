@@ -13,8 +13,9 @@ use city_protocol::trust::PeerId;
 use city_protocol::vertex::{Authority, KeySource, VerifiedVertex};
 use std::sync::Arc;
 
-use crate::town::{apply, town};
-use crate::world::{Disk, HAKUSAN};
+use crate::disk::Disk;
+use crate::town::town;
+use crate::world::HAKUSAN;
 
 /// 白山市, started on some disk.
 pub(crate) struct Follower {
@@ -70,7 +71,7 @@ impl Follower {
             for action in self.replica.handle(Input::Seal, self.now, &self.disk) {
                 match action {
                     Action::Append(changes) => {
-                        apply(&mut self.disk, changes);
+                        self.disk.write(changes);
                         appended = true;
                     }
                     other => out.push(other),

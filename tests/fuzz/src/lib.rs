@@ -24,9 +24,18 @@ pub mod vertex;
 #[path = "../../protocol/ca.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod ca;
+#[path = "../../protocol/disk.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod disk;
+#[path = "../../protocol/home.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod home;
 #[path = "../../protocol/keys.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod keys;
+#[path = "../../protocol/memo.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod memo;
 #[path = "../../protocol/people.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod people;

@@ -2,6 +2,7 @@
 //! receipts that the homes of the story wrote, byte for byte.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Unstructured};
 use city_protocol::vertex::{MAX_RECEIPT, Receipt};
@@ -109,12 +110,12 @@ impl Change {
             Self::Header(edit) => apply(&mut receipt.header, &[edit]),
             Self::Body(edit) => apply(&mut receipt.entry.body, &[edit]),
             Self::Charter(edit) => {
-                for charter in &mut receipt.authority {
+                for charter in Arc::make_mut(&mut receipt.authority) {
                     apply(&mut charter.body, std::slice::from_ref(&edit));
                 }
             }
-            Self::CharterTwice => receipt.authority.extend_from_within(..),
-            Self::NoCharter => receipt.authority.clear(),
+            Self::CharterTwice => Arc::make_mut(&mut receipt.authority).extend_from_within(..),
+            Self::NoCharter => Arc::make_mut(&mut receipt.authority).clear(),
             Self::Signature(n, edit) => {
                 let n = usize::from(n) % sig.len().max(1);
                 if let Some(sig) = sig.get_mut(n) {
@@ -139,7 +140,7 @@ impl Change {
             Self::PathShorter => drop(receipt.path.pop()),
         }
         // A receipt that doubled many times is no receipt; the fuzzer shall not spend its time on it.
-        receipt.authority.truncate(4);
+        Arc::make_mut(&mut receipt.authority).truncate(4);
         receipt.entry.sig.truncate(8);
     }
 }

@@ -192,7 +192,7 @@ impl Talk {
             n => town().vertices[n - 1].before.clone(),
         };
         // A node that has lost its own log must not go on in it before it has it back.
-        let own = |disk: &crate::world::Disk| disk.read().log(&log(2)).map(|row| row.seq);
+        let own = |disk: &crate::disk::Disk| disk.read().log(&log(2)).map(|row| row.seq);
         let whole = own(&disk) == own(&world.homes[HAKUSAN].disk);
         let mut talk = Self {
             node: Follower::start(disk, whole),

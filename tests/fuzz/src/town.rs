@@ -13,8 +13,9 @@ use city_protocol::vertex::{
     Authority, Entry, KeySource, Receipt, SignedHeader, VerifiedVertex, decode_body, merkle_paths,
 };
 
+use crate::disk::Disk;
 use crate::people::Person;
-use crate::world::{Disk, HAKUSAN, KANAZAWA, KOMATSU, World};
+use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// The world after the story, and everything that was written in it.
 pub(crate) struct Town {
@@ -112,7 +113,7 @@ impl Town {
         let paths = merkle_paths(&leaves).1;
         let receipt = |(index, (entry, path)): (usize, (Entry, Vec<[u8; 32]>))| Receipt {
             v: 1,
-            authority: vec![charter.clone()],
+            authority: Arc::new(vec![charter.clone()]),
             header: vertex.header.clone(),
             entry,
             index: index as u64,
@@ -140,7 +141,10 @@ fn written(world: &World, keys: &Keys) -> Vec<Written> {
             let vertex = read.vertex(&id).expect("it has a row");
             found.insert(
                 vertex.order,
-                (disk.blocks[&id].clone(), disk.blocks[&vertex.body].clone()),
+                (
+                    disk.blocks[&id].to_vec(),
+                    disk.blocks[&vertex.body].to_vec(),
+                ),
             );
         }
     }
@@ -154,7 +158,7 @@ fn written(world: &World, keys: &Keys) -> Vec<Written> {
             panic!("honest homes write what holds");
         };
         let mut after = before.clone();
-        apply(&mut after, valid.0);
+        after.write(valid.changes);
         written.push(Written {
             header,
             body,
@@ -184,15 +188,4 @@ pub(crate) fn judge(
         },
     };
     ledger::judge(&ctx, vertex, order)
-}
-
-/// Writes these changes.
-pub(crate) fn apply(disk: &mut Disk, changes: Changes) {
-    disk.blocks.extend(changes.blocks);
-    for (key, value) in changes.rows {
-        match value {
-            Some(value) => drop(disk.rows.insert(key, value)),
-            None => drop(disk.rows.remove(&key)),
-        }
-    }
 }

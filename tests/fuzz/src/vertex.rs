@@ -19,10 +19,11 @@ use city_protocol::vertex::{
 };
 use serde_json::Value;
 
+use crate::disk::Disk;
 use crate::edits::{Edit, Input, apply};
+use crate::home::Home;
 use crate::memory;
 use crate::town::{Written, judge, town};
-use crate::world::{Disk, Home};
 
 /// What verifying and judging may hold beside some copies of the bytes: keys, one enrolment, rows.
 const MEMORY: usize = 4 << 20;
@@ -150,7 +151,7 @@ fn verified(header: &[u8], body: &[u8]) -> Option<VerifiedVertex> {
             assert_eq!(encode_body(entries), body);
             let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
             assert_eq!(vertex.header.header.entries_root.0, merkle_root(&leaves));
-            assert_eq!(vertex.checked.len(), entries.len());
+            assert_eq!(vertex.known.len(), entries.len());
         }
         Some(vertex)
     })
@@ -209,8 +210,11 @@ fn weigh(vertex: &VerifiedVertex, base: &Written) {
     });
     match (first, second) {
         (Verdict::Valid(first), Verdict::Valid(second)) => {
-            assert_eq!((&first.0.rows, &first.1), (&second.0.rows, &second.1));
-            sound(vertex, before, &first.0, &first.1);
+            assert_eq!(
+                (&first.changes.rows, &first.row),
+                (&second.changes.rows, &second.row)
+            );
+            sound(vertex, before, &first.changes, &first.row);
         }
         (first, second) => {
             assert_eq!(format!("{first:?}"), format!("{second:?}"));
