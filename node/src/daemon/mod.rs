@@ -209,13 +209,14 @@ pub async fn serve(
         fault = engine.fault() => Some(fault),
     };
     stop.cancel();
+    // Before it is told that the node stops: nothing is fed after that.
+    watchdog_task.abort();
     tracing::info!("stopping: no new requests, then everything that waits is written");
     notify::stopping(match &fault {
         None => "stopping: everything that waits is written",
         Some(_) => "stopping after a fault; the journal says which",
     });
     antenna_task.abort();
-    watchdog_task.abort();
     let orderly = async {
         net.shutdown().await;
         drop(net);

@@ -49,7 +49,7 @@ pub fn found(root: &Path, count: usize) -> Vec<City> {
     let mut cities: Vec<City> = Vec::new();
     for which in 0..count {
         let data = root.join(format!("city{which}"));
-        cities.push(settle(root, which, data, cities.is_empty()));
+        cities.push(settle(root, which, data, cities.is_empty(), free_port()));
     }
     let peers: Vec<Peer> = cities.iter().map(City::as_peer).collect();
     for (i, city) in cities.iter_mut().enumerate() {
@@ -62,10 +62,16 @@ pub fn found(root: &Path, count: usize) -> Vec<City> {
 
 /// One city alone, with its data in this directory.
 pub fn alone(root: &Path, data: PathBuf) -> City {
-    settle(root, 0, data, true)
+    settle(root, 0, data, true, 0)
 }
 
-fn settle(root: &Path, which: usize, data: PathBuf, first: bool) -> City {
+/// A port for the peers of a city, who have to know it beforehand.
+fn free_port() -> u16 {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    probe.local_addr().unwrap().port()
+}
+
+fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> City {
     let ca = root.join("ca");
     let network = if first {
         NetworkChoice::New {
@@ -83,9 +89,6 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool) -> City {
     let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
     config.clock.trust_system = true;
     config.api.listen = (Ipv4Addr::LOCALHOST, 0).into();
-    // Peers have to know it beforehand, so this one is chosen here.
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = probe.local_addr().unwrap().port();
     config.network.listen = vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()];
     let data = DataDir::new(data);
     let report = init(InitRequest {

@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::machine::Machine;
-use crate::daemon::city::directory;
+use crate::daemon::city::{PATIENCE, directory};
 use crate::store::Dice;
 
 /// What the child does: `sqlite` or `sled`, `write` or `read`, and where.
@@ -144,6 +144,10 @@ fn cut(machine: &Machine, peer: &str, after: Duration) -> u64 {
         }
     });
     assert!(machine.is_mounted(&mut writer));
+    let begun = Instant::now();
+    while acknowledged.load(Ordering::SeqCst) == 0 && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     std::thread::sleep(after);
     let before = acknowledged.load(Ordering::SeqCst);
     machine.cut(writer.id());

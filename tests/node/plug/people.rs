@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use city_node::api::wire::{NodePage, SubmittedPage};
+use city_node::api::wire::{AccountPage, NodePage, SubmittedPage};
 use city_node::client::person::{Order, Person, random};
 use city_node::client::{ApiClient, ClientError};
 use city_node::engine::utc;
@@ -142,7 +142,7 @@ impl People {
                 }
             }
             let account = client.person.account();
-            let (shown, sums) = (api.account(&account).await.unwrap(), book.sums(&account));
+            let (shown, sums) = (shown(&api, &account).await, book.sums(&account));
             assert_eq!(
                 (sums.granted, sums.next_sequence),
                 (GRANT, shown.next_sequence)
@@ -249,6 +249,16 @@ impl Client {
         };
         let signed = self.person.accept(first, self.next_sequence, utc())?;
         home.api.accept(&signed).await.map(Some)
+    }
+}
+
+/// What the node shows of an account, once its rate limit lets that pass: there was load just now.
+async fn shown(api: &ApiClient, account: &AccountId) -> AccountPage {
+    loop {
+        match api.account(account).await {
+            Err(error) if error.status() == Some(429) => tokio::time::sleep(PAUSE).await,
+            answer => return answer.unwrap(),
+        }
     }
 }
 
