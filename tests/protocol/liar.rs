@@ -111,7 +111,7 @@ pub(crate) fn give(world: &mut World, from: usize, to: usize, vertex: &Vertex) {
     let peer = world.homes[from].peer();
     let input = match world.verify(to, &vertex.header, vertex.body.clone()) {
         Ok(verified) => Input::Vertex(peer, Box::new(verified), 0),
-        Err(refusal) => Input::Garbage(peer, refusal),
+        Err(refusal) => Input::Garbage(peer, refusal, 0),
     };
     world.tell(to, input);
     world.commit(to);

@@ -102,6 +102,12 @@ fn lie(expected: Refusal, tell: impl FnOnce(&mut Stage) -> Vec<Entry>) {
     let entries = tell(&mut stage);
     let vertex = stage.liar.sign(&stage.world, &entries);
     check_invalid(&mut stage.world, &stage.liar, &vertex, expected);
+    // Nobody's signature is believed because its vertex is stored: an index made again says the same.
+    for home in [KOMATSU, HAKUSAN] {
+        let again = super::sim::fold_again(&stage.world, home, 0);
+        let (row, live) = (again.read().log(&stage.liar.log), &stage.world.homes[home]);
+        assert_eq!(row, Some(live.row(&stage.liar.log)), "{expected:?}");
+    }
 }
 
 #[test]

@@ -288,10 +288,10 @@ impl World {
     /// What the node's tasks make of a frame: decode, and verify what is a vertex.
     pub(crate) fn receive(&self, to: usize, peer: PeerId, channel: Channel, frame: &[u8]) -> Input {
         match Message::decode(frame) {
-            Err(refusal) => Input::Garbage(peer, refusal),
+            Err(refusal) => Input::Garbage(peer, refusal, 0),
             Ok(Message::Vertex(header, body)) => match self.verify(to, &header, body.into_vec()) {
                 Ok(vertex) => Input::Vertex(peer, Box::new(vertex), frame.len() as u64),
-                Err(refusal) => Input::Garbage(peer, refusal),
+                Err(refusal) => Input::Garbage(peer, refusal, 0),
             },
             Ok(message) => Input::Message(peer, channel, message),
         }

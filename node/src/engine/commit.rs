@@ -145,7 +145,7 @@ impl Engine {
         let mut thread = CommitThread {
             replica: config.replica,
             store: config.store,
-            history,
+            history: history.beating(pulse.clone()),
             directory,
             pool,
             clock: Watch::new(config.clock),
@@ -320,6 +320,7 @@ impl CommitThread {
 
     fn take(&mut self, request: Request) {
         self.handled += 1;
+        self.pulse.beat();
         match request {
             Request::Input(input) => self.tell(*input),
             Request::Submit(submission, reply) => {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::Pulse;
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::ledger::{History, LogRow, Rows as _};
 
@@ -15,19 +16,31 @@ const LOCATION: u8 = b'b';
 
 /// The store as [`History`].
 #[derive(Clone)]
-pub struct StoreHistory(Arc<Store>);
+pub struct StoreHistory {
+    store: Arc<Store>,
+    /// Beats with each block that is read: folding a long log again takes minutes, and is no standstill.
+    pulse: Option<Pulse>,
+}
 
 impl StoreHistory {
     /// Reads this store.
     #[must_use]
     pub const fn new(store: Arc<Store>) -> Self {
-        Self(store)
+        Self { store, pulse: None }
+    }
+
+    /// The same for the commit thread, whose pulse it feeds. Nobody else's reading may.
+    pub(super) fn beating(self, pulse: Pulse) -> Self {
+        Self {
+            pulse: Some(pulse),
+            ..self
+        }
     }
 
     /// The store.
     #[must_use]
     pub const fn store(&self) -> &Arc<Store> {
-        &self.0
+        &self.store
     }
 
     /// Where a block stands.
@@ -78,7 +91,7 @@ pub const fn high_water_of(row: &LogRow) -> HighWater {
 
 impl History for StoreHistory {
     fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0
+        self.store
             .get(key)
             .expect("the index can be read; the next start makes it again")
     }
@@ -87,8 +100,8 @@ impl History for StoreHistory {
         // The smallest key behind `after` is `after` with a zero byte.
         let from = after.map(|key| [key, &[0]].concat());
         let rows = match &from {
-            Some(from) => self.0.scan_prefix_from(prefix, from),
-            None => self.0.scan_prefix(prefix),
+            Some(from) => self.store.scan_prefix_from(prefix, from),
+            None => self.store.scan_prefix(prefix),
         };
         rows.take(limit)
             .map(|row| row.expect("the index can be read; the next start makes it again"))
@@ -96,7 +109,10 @@ impl History for StoreHistory {
     }
 
     fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
-        let block = self.0.read_block(&self.location(id)?);
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
+        let block = self.store.read_block(&self.location(id)?);
         match block {
             Ok(block) if block.id == *id => Some(block.bytes),
             Ok(_) => None,
@@ -104,7 +120,7 @@ impl History for StoreHistory {
                 tracing::error!(%error, block = %id, "a stored block cannot be read");
                 if let ReadError::Damaged(at) | ReadError::Outside(at) = error {
                     // The commit thread sees the flag, writes nothing more and ends the process.
-                    if let Err(error) = self.0.ledger().met_damage(at) {
+                    if let Err(error) = self.store.ledger().met_damage(at) {
                         tracing::error!(%error, "the damage could not be noted");
                     }
                 }

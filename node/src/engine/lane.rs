@@ -27,7 +27,7 @@ const PEER_BYTES: usize = 10 << 20;
 const VERIFYING: usize = 32;
 /// Messages that wait for one peer. With credit and one message a change this is far from full.
 const OUTBOX: usize = 8192;
-/// Bytes that wait for one peer: twice the credit that it can have (8 MiB), because frontiers and proofs need
+/// Bytes that wait for one peer: far more than the credit that it can have (4 MiB and one vertex), because frontiers and proofs need
 /// none. This, and not credit alone, is what bounds a peer that asks and does not read.
 const OUTBOX_BYTES: usize = 16 << 20;
 
@@ -150,7 +150,7 @@ async fn decode(
     while let Some((channel, frame)) = frames.recv().await {
         let size = frame.len();
         let turn = match Message::decode(&frame) {
-            Err(refusal) => Turn::Ready(Box::new(Input::Garbage(peer, refusal)), size),
+            Err(refusal) => Turn::Ready(Box::new(Input::Garbage(peer, refusal, 0)), size),
             Ok(Message::Vertex(header, body)) => {
                 let (done, verified) = oneshot::channel();
                 let (header, body) = (header.into_vec(), body.into_vec());
@@ -239,7 +239,7 @@ async fn forward(
                 };
                 let input = match verdict {
                     Ok(vertex) => Input::Vertex(peer, vertex, size as u64),
-                    Err(refusal) => Input::Garbage(peer, refusal),
+                    Err(refusal) => Input::Garbage(peer, refusal, size as u64),
                 };
                 (Box::new(input), size)
             }

@@ -1,5 +1,5 @@
-//! Folding the stored log again: after a crash, a power cut, or for `store rebuild`. Signatures are not
-//! verified: what is stored was verified before.
+//! Folding the stored log again: after a crash, a power cut, or for `store rebuild`. The signatures of vertices that
+//! were found valid are not verified again; those of others, whose headers stand before their bodies, are.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use city_protocol::genesis::Genesis;
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History as _};
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
-use city_protocol::vertex::{Authority, KeySource as _, Known, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{
+    Authority, Entry, KeySource as _, Known, SignedHeader, VerifiedVertex,
+};
 
 use super::history::{location_key, location_value};
 use super::{Directory, StoreHistory, utc};
@@ -69,6 +71,8 @@ pub fn bring_up_to_date(
     drop(replica.handle(Input::Started, now, &history));
     let mut report = RebuildReport::default();
     let mut body: Option<Block> = None;
+    // A header whose body may follow: it was stored without having been found valid.
+    let mut unjudged: Option<SignedHeader> = None;
     let mut rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
     let mut last: Option<(Location, BlockId)> = None;
     for block in store.blocks_from(from) {
@@ -84,9 +88,21 @@ pub fn bring_up_to_date(
         rows.push((location_key(&block.id), Some(location_value(&block.at))));
         last = Some((block.at, block.id));
         let Ok(header) = SignedHeader::read(&block.bytes) else {
+            let of_this = |header: &SignedHeader| header.header.body == block.id;
+            if let Some(header) = unjudged.take_if(|header| of_this(header)) {
+                let bytes = block.bytes.clone();
+                let known = Known::nothing;
+                let vertex = stored_vertex(genesis, replica, &directory, header, bytes, known);
+                if let Some(vertex) = vertex {
+                    drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));
+                }
+            }
             body = Some(block);
             continue;
         };
+        if let Some(header) = unjudged.take() {
+            drop(replica.handle(Input::Evidence(Box::new(header)), now, &history));
+        }
         let body_block = body
             .take()
             .filter(|body| body.id == header.header.body)
@@ -94,12 +110,18 @@ pub fn bring_up_to_date(
             // A torn group may have left its body before the watermark.
             .or_else(|| history.block(&header.header.body));
         let Some(body_block) = body_block else {
-            // Proofs of an equivocation are kept as headers alone.
-            let evidence = Input::Evidence(Box::new(header));
-            drop(replica.handle(evidence, now, &history));
+            // Or a proof of an equivocation, which is kept as headers alone.
+            unjudged = Some(header);
             continue;
         };
-        if let Some(vertex) = stored_vertex(genesis, replica, &directory, header, body_block) {
+        if let Some(vertex) = stored_vertex(
+            genesis,
+            replica,
+            &directory,
+            header,
+            body_block,
+            Known::stored,
+        ) {
             let authority = Arc::clone(&vertex.authority);
             directory.learn_authority(&authority);
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));
@@ -115,6 +137,9 @@ pub fn bring_up_to_date(
         store.commit_rows(std::mem::take(&mut rows), &Watermark::after(&at, id, count))?;
         drop(replica.handle(Input::Committed, now, &history));
         progress(report.vertices);
+    }
+    if let Some(header) = unjudged {
+        drop(replica.handle(Input::Evidence(Box::new(header)), now, &history));
     }
     rows.extend(drain(replica, now, &history).rows);
     if let (Some((at, id)), false) = (last, rows.is_empty()) {
@@ -137,13 +162,14 @@ fn drain(replica: &mut Replica, now: Now, history: &StoreHistory) -> Changes {
         .unwrap_or_default()
 }
 
-/// A vertex of the own store, taken as verified.
+/// A vertex of the own store, with what is known of its entries.
 fn stored_vertex(
     genesis: &Genesis,
     replica: &Replica,
     directory: &Directory,
     header: SignedHeader,
     body_block: Vec<u8>,
+    known: impl Fn(&Entry) -> Known,
 ) -> Option<VerifiedVertex> {
     let log = header.header.log;
     let entries = city_protocol::vertex::decode_body(&body_block);
@@ -154,7 +180,7 @@ fn stored_vertex(
             let charter = &entries.as_ref().ok()?.first()?.body;
             Authority::from_charter(genesis, charter).ok().map(Arc::new)
         })?;
-    let known = entries.iter().flatten().map(Known::stored).collect();
+    let known = entries.iter().flatten().map(known).collect();
     Some(VerifiedVertex {
         header,
         body_block,

@@ -104,7 +104,7 @@ pub fn verify_store(
     Ok(report)
 }
 
-/// Walks header after header with the body that stands before it; gives the number of blocks, and the places that
+/// Walks header after header with the body that stands before it, or behind it where the vertex was not found valid; gives the number of blocks, and the places that
 /// cannot be read.
 pub(crate) fn each_vertex(
     store: &Store,
@@ -112,6 +112,7 @@ pub(crate) fn each_vertex(
 ) -> Result<(u64, Vec<Position>), ReadError> {
     let (mut blocks, mut bad) = (0, Vec::new());
     let mut body: Option<Block> = None;
+    let mut alone: Option<(SignedHeader, Vec<u8>)> = None;
     for block in store.blocks_from(Position::START) {
         let block = match block {
             Ok(block) => block,
@@ -123,11 +124,17 @@ pub(crate) fn each_vertex(
         };
         blocks += 1;
         let Ok(header) = SignedHeader::read(&block.bytes) else {
-            body = Some(block);
+            match alone.take() {
+                Some((header, bytes)) if header.header.body == block.id => {
+                    look(&header, block, &bytes);
+                }
+                _ => body = Some(block),
+            }
             continue;
         };
-        if let Some(body) = body.take().filter(|body| body.id == header.header.body) {
-            look(&header, body, &block.bytes);
+        match body.take().filter(|body| body.id == header.header.body) {
+            Some(body) => look(&header, body, &block.bytes),
+            None => alone = Some((header, block.bytes)),
         }
     }
     Ok((blocks, bad))

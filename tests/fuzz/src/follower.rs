@@ -99,7 +99,7 @@ impl Follower {
         let genesis = &town().world.genesis;
         match VerifiedVertex::verify(genesis, &pool, &header, body.into_vec()) {
             Ok(vertex) => Input::Vertex(from, Box::new(vertex), size as u64),
-            Err(refusal) => Input::Garbage(from, refusal),
+            Err(refusal) => Input::Garbage(from, refusal, size as u64),
         }
     }
 

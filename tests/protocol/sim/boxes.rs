@@ -9,7 +9,7 @@ use city_protocol::amount::Timestamp;
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::Rows as _;
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
-use city_protocol::vertex::{Known, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{Entry, Known, SignedHeader, VerifiedVertex};
 
 use super::guard::Guard;
 use super::stage::Sim;
@@ -188,12 +188,19 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
     let mut indexed: Vec<BlockId> = Vec::new();
     let mut folded = 0;
     let mut later: HashSet<BlockId> = unknown.iter().copied().collect();
-    for id in unknown {
+    for (i, id) in unknown.iter().copied().enumerate() {
         later.remove(&id);
         indexed.push(id);
         if let Some(header) = header_alone(&disk, &later, &id) {
-            drop(replica.handle(Input::Evidence(Box::new(header)), now, &disk));
-        } else if let Some(vertex) = stored_vertex(world, &disk, &id) {
+            let body = header.header.body;
+            let unjudged = stored_vertex(world, &disk, &id, Known::nothing)
+                .filter(|_| unknown.get(i + 1) == Some(&body));
+            let input = match unjudged {
+                Some(vertex) => Input::Replay(Box::new(vertex)),
+                None => Input::Evidence(Box::new(header)),
+            };
+            drop(replica.handle(input, now, &disk));
+        } else if let Some(vertex) = stored_vertex(world, &disk, &id, Known::stored) {
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &disk));
             folded += 1;
             if folded % STEP_VERTICES == 0 {
@@ -226,8 +233,13 @@ fn header_alone(disk: &Disk, later: &HashSet<BlockId>, id: &BlockId) -> Option<S
     (!disk.blocks.contains_key(body) || later.contains(body)).then_some(header)
 }
 
-/// A vertex of a disk, taken as verified.
-fn stored_vertex(world: &World, disk: &Disk, id: &BlockId) -> Option<VerifiedVertex> {
+/// A vertex of a disk, with what is known of its entries.
+fn stored_vertex(
+    world: &World,
+    disk: &Disk,
+    id: &BlockId,
+    known: impl Fn(&Entry) -> Known,
+) -> Option<VerifiedVertex> {
     let header = SignedHeader::read(disk.blocks.get(id)?).ok()?;
     let body_block = disk.blocks.get(&header.header.body)?.to_vec();
     let entries = city_protocol::vertex::decode_body(&body_block);
@@ -235,7 +247,7 @@ fn stored_vertex(world: &World, disk: &Disk, id: &BlockId) -> Option<VerifiedVer
         .homes
         .iter()
         .find(|home| home.log() == header.header.log)?;
-    let known = entries.iter().flatten().map(Known::stored).collect();
+    let known = entries.iter().flatten().map(known).collect();
     let authority = Arc::clone(&author.authority);
     Some(VerifiedVertex {
         header,

@@ -26,7 +26,8 @@ pub trait History {
 pub struct Changes {
     /// New row values; `None` deletes.
     pub rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// New blocks in the order in which they are to be stored: a vertex's body before its header.
+    /// New blocks in the order in which they are to be stored: the body of a valid vertex before its header, that
+    /// of any other behind it.
     pub blocks: Vec<(BlockId, Vec<u8>)>,
 }
 

@@ -82,8 +82,9 @@ pub enum Input {
     Place(Ticket, PlaceRequest),
     /// A peer sent a vertex, of so many bytes, that was verified.
     Vertex(PeerId, Box<VerifiedVertex>, u64),
-    /// A peer sent something that proves nothing but its own fault.
-    Garbage(PeerId, Refusal),
+    /// A peer sent something that proves nothing but its own fault, or what newer software writes; the bytes are
+    /// those of a vertex, and 0 for any other message.
+    Garbage(PeerId, Refusal, u64),
     /// A peer sent another message.
     Message(PeerId, Channel, Message),
     /// A whitelisted peer is connected; this announcement goes into our hello, and this is the region for

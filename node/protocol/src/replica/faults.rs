@@ -125,9 +125,17 @@ impl Replica {
             self.convict_blocks(&rival, &header.block, false, now, history)
                 .is_ok()
         });
-        if !convicted && self.halves.len() < MAX_HALVES {
+        if convicted {
+            self.drop_halves(position);
+        } else if self.halves.len() < MAX_HALVES {
             self.halves.insert(position, header);
         }
+    }
+
+    /// Halves at a position of a convicted log, and behind it, have nothing more to say.
+    fn drop_halves(&mut self, (log, epoch, seq): (LogId, u64, u64)) {
+        self.halves
+            .retain(|(l, e, s), _| (*l, *e) != (log, epoch) || *s < seq);
     }
 
     /// A replayed vertex whose rival was replayed before as a header alone.
@@ -136,8 +144,14 @@ impl Replica {
         let half = self.halves.get(&(h.log, h.epoch, h.seq));
         if let Some(half) = half.filter(|half| half.id != header.id) {
             let half = half.block.clone();
+            let (log, epoch, seq) = (h.log, h.epoch, h.seq);
             // A refusal means that the two prove nothing, as when they were stored.
-            let _nothing = self.convict_blocks(&half, &header.block, false, now, history);
+            if self
+                .convict_blocks(&half, &header.block, false, now, history)
+                .is_ok()
+            {
+                self.drop_halves((log, epoch, seq));
+            }
         }
     }
 

@@ -254,10 +254,7 @@ impl Replica {
                 order: self.order,
             },
         );
-        changes.blocks.push((h.body, vertex.body_block.clone()));
-        changes
-            .blocks
-            .push((vertex.id(), vertex.header.block.clone()));
+        changes.blocks.extend(unjudged(vertex));
         self.order += 1;
         self.fetching.remove(&vertex.id());
         self.batch.absorb(changes);
@@ -266,11 +263,7 @@ impl Replica {
     /// Keeps the blocks of a vertex that broke a rule.
     fn keep_evidence(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
         if self.layers(history).get_block(&vertex.id()).is_none() {
-            let body = (vertex.header.header.body, vertex.body_block.clone());
-            self.batch.blocks.push(body);
-            self.batch
-                .blocks
-                .push((vertex.id(), vertex.header.block.clone()));
+            self.batch.blocks.extend(unjudged(vertex));
         }
     }
 
@@ -349,4 +342,11 @@ impl Replica {
             self.ingest(waiting.from, waiting.vertex, now, history, out);
         }
     }
+}
+
+/// The blocks of a vertex that was not found valid: the header stands before its body, so that whoever folds the
+/// log again does not take its signatures for checked.
+fn unjudged(vertex: &VerifiedVertex) -> [(BlockId, Vec<u8>); 2] {
+    let body = (vertex.header.header.body, vertex.body_block.clone());
+    [(vertex.id(), vertex.header.block.clone()), body]
 }

@@ -188,8 +188,12 @@ impl Replica {
             }
             // Honest peers send those too: a single vertex of a log that is not known here yet, and
             // what newer software writes.
-            Input::Garbage(_, Refusal::UnknownLog | Refusal::UnknownVersion) => {}
-            Input::Garbage(from, refusal) => out.push(Action::Disconnect(from, refusal)),
+            Input::Garbage(from, Refusal::UnknownLog | Refusal::UnknownVersion, bytes) => {
+                // Or else its credit would be used up by what is of no use here.
+                self.received_bytes(&from, bytes);
+                self.give_credit(&mut out);
+            }
+            Input::Garbage(from, refusal, _) => out.push(Action::Disconnect(from, refusal)),
             Input::Message(from, channel, message) => {
                 self.message(from, channel, message, now, history, &mut out);
             }
@@ -256,6 +260,7 @@ impl Replica {
 
     fn started(&mut self, now: Now, history: &dyn History) {
         self.order = order(history);
+        self.halves.clear();
         self.authorities
             .0
             .insert(self.home.log(), self.home.authority());

@@ -53,6 +53,8 @@ impl HeldPlaces {
             self.make_room()?;
         }
         let encoded = proof.encode();
+        // By the rule by which others read it: what they would refuse must not be signed.
+        let proof = PlaceProof::decode(&encoded)?;
         let (digest, account) = (Digest::of(&[&encoded]), proof.account);
         if self
             .proofs

@@ -61,10 +61,16 @@ impl Known {
         }
     }
 
-    /// An entry whose signatures were all checked before it was stored.
+    /// An entry of a stored vertex that was found valid: all its signatures were checked then.
     #[must_use]
     pub fn stored(entry: &Entry) -> Self {
         Self::signatures(vec![Checked::Good; entry.sig.len()])
+    }
+
+    /// Nothing is known of this entry.
+    #[must_use]
+    pub fn nothing(entry: &Entry) -> Self {
+        Self::signatures(vec![Checked::Unknown; entry.sig.len()])
     }
 
     /// So much is known of the signatures, and nothing of the body.
