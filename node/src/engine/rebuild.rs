@@ -88,10 +88,9 @@ pub fn bring_up_to_date(
         rows.push((location_key(&block.id), Some(location_value(&block.at))));
         last = Some((block.at, block.id));
         let Ok(header) = SignedHeader::read(&block.bytes) else {
-            let of_this = |header: &SignedHeader| header.header.body == block.id;
-            if let Some(header) = unjudged.take_if(|header| of_this(header)) {
-                let bytes = block.bytes.clone();
-                let known = Known::nothing;
+            let of_this = |header: &mut SignedHeader| header.header.body == block.id;
+            if let Some(header) = unjudged.take_if(of_this) {
+                let (bytes, known) = (block.bytes.clone(), Known::nothing);
                 let vertex = stored_vertex(genesis, replica, &directory, header, bytes, known);
                 if let Some(vertex) = vertex {
                     drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));
@@ -103,25 +102,21 @@ pub fn bring_up_to_date(
         if let Some(header) = unjudged.take() {
             drop(replica.handle(Input::Evidence(Box::new(header)), now, &history));
         }
-        let body_block = body
-            .take()
-            .filter(|body| body.id == header.header.body)
-            .map(|body| body.bytes)
-            // A torn group may have left its body before the watermark.
-            .or_else(|| history.block(&header.header.body));
-        let Some(body_block) = body_block else {
-            // Or a proof of an equivocation, which is kept as headers alone.
-            unjudged = Some(header);
-            continue;
+        let before = body.take().filter(|body| body.id == header.header.body);
+        let (body_block, known): (_, fn(&Entry) -> Known) = match before {
+            Some(body) => (body.bytes, Known::stored),
+            // A torn group may have left it before the watermark; who knows as whose.
+            None => match history.block(&header.header.body) {
+                Some(bytes) => (bytes, Known::nothing),
+                // Or a proof of an equivocation, which is kept as headers alone.
+                None => {
+                    unjudged = Some(header);
+                    continue;
+                }
+            },
         };
-        if let Some(vertex) = stored_vertex(
-            genesis,
-            replica,
-            &directory,
-            header,
-            body_block,
-            Known::stored,
-        ) {
+        let vertex = stored_vertex(genesis, replica, &directory, header, body_block, known);
+        if let Some(vertex) = vertex {
             let authority = Arc::clone(&vertex.authority);
             directory.learn_authority(&authority);
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));
