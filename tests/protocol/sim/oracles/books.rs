@@ -7,7 +7,7 @@ use city_protocol::amount::Amount;
 use city_protocol::body::{Accept, Grant, Kind, PersonBody as _, Settle, Transfer, identity};
 use city_protocol::crypto::TAG_GRANT;
 use city_protocol::ids::{AccountId, Digest, LogId};
-use city_protocol::ledger::{LogRow, Rows as _, Table};
+use city_protocol::ledger::{FaultRow, LogRow, Rows as _, Table, read_row};
 use city_protocol::replica::log_rows;
 use city_protocol::vertex::{Entry, decode_body};
 
@@ -16,8 +16,9 @@ use super::{Finding, ensure};
 use crate::sim::boxes::fold_again;
 use crate::sim::stage::{Acked, Sim};
 
-/// Tables that are a home's own, besides the order of arrival, which a rebuild begins anew.
-const OWN: [Table; 4] = [Table::Log, Table::FaultEntry, Table::Fault, Table::Invalid];
+/// Tables that are a home's own, besides the order of arrival, which a rebuild begins anew, and the faults, whose
+/// proof may be another pair of the same position's vertices.
+const OWN: [Table; 3] = [Table::Log, Table::FaultEntry, Table::Invalid];
 
 /// What one log comes to, in hundredths.
 #[derive(Default)]
@@ -180,8 +181,21 @@ pub(crate) fn index_is_what_the_log_says(sim: &Sim) -> Finding {
         same_rows(sim, table, shown, rebuilt)
             .map_err(|what| format!("{what} when {home} makes its index again"))?;
     }
-    let vertices = |disk| table(Table::Vertex, disk).len();
-    ensure(vertices(shown) == vertices(rebuilt), || {
+    let cuts = |disk| -> Vec<_> {
+        let faults = table(Table::Fault, disk).into_iter();
+        faults
+            .map(|(name, row)| (name.to_vec(), read_row::<FaultRow>(row).cut))
+            .collect()
+    };
+    ensure(cuts(shown) == cuts(rebuilt), || {
+        format!("{home} cuts logs elsewhere when it makes its index again")
+    })?;
+    // More may be known: what was judged when it came stands aside when its log's cut is known before.
+    let again = table(Table::Vertex, rebuilt);
+    let lost = table(Table::Vertex, shown)
+        .into_keys()
+        .find(|id| !again.contains_key(id));
+    ensure(lost.is_none(), || {
         format!("{home} loses vertices when its index is made again")
     })
 }
