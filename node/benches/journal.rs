@@ -28,8 +28,6 @@ const SENDERS: usize = 512;
 const EACH: usize = 6;
 /// Transfers of one durable commit in SQLite.
 const BATCH: usize = 64;
-/// Clients of ours that wait for their answers at once: as many as that batch, and as many as there are senders.
-const CLIENTS: [usize; 2] = [BATCH, SENDERS];
 /// Runs, of which the median counts.
 const RUNS: usize = 5;
 /// Accounts of the chart that a transfer debits and credits; any two numbers cost the same.
@@ -41,7 +39,10 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let dir = tempfile::tempdir().expect("a directory");
     let site = Site::found(dir.path(), 0);
-    let mut town = runtime.block_on(Town::open(site, options.size(SENDERS, 64)));
+    let senders = options.size(SENDERS, BATCH);
+    // Of ours so many wait for their answers at once: as many as that batch, and one for each sender.
+    let clients = [BATCH, senders];
+    let mut town = runtime.block_on(Town::open(site, senders));
     let what =
         format!("batches of {BATCH}, two postings a transfer, no signature of a person verified");
     let mut table = Table::new("journal", options, &what);
@@ -57,14 +58,14 @@ fn main() {
         let verified = verify(&town.people, work);
         let alone = numbers.book(&verified).expect("booked");
         let whole = bodies.book(&verified).expect("booked");
-        let few = runtime.block_on(accept(&town, verified, CLIENTS[0]));
+        let few = runtime.block_on(accept(&town, verified, clients[0]));
         let work = runtime.block_on(town.prepare(EACH));
         let verified = verify(&town.people, work);
         // Not timed again: what comes next is in turn for all.
         for journal in [&mut numbers, &mut bodies] {
             journal.book(&verified).expect("booked");
         }
-        let ours = runtime.block_on(accept(&town, verified, CLIENTS[1]));
+        let ours = runtime.block_on(accept(&town, verified, clients[1]));
         for (rates, rate) in rates.iter_mut().zip([alone, whole, few, ours]) {
             rates.push(rate);
         }
@@ -79,8 +80,8 @@ fn main() {
         "/s",
         Bar::None,
     );
-    for (clients, rates) in CLIENTS.into_iter().zip([few, ours]) {
-        let what = format!("ours, {clients} clients at once");
+    for (count, rates) in clients.into_iter().zip([few, ours]) {
+        let what = format!("ours, {count} clients at once");
         table.row(&what, median(rates), "/s", Bar::None);
     }
     let [alone, whole] = &mut ratios;
