@@ -268,7 +268,7 @@ impl Talk {
             Deed::Credit(bytes) => self.say(Message::Credit(bytes)),
             Deed::Frame(bytes) => match read(bytes) {
                 Some(message) => self.say(message),
-                None => self.give(Told::Garbage(self.peer, city_protocol::Refusal::BadCbor)),
+                None => self.give(Told::Garbage(self.peer, city_protocol::Refusal::BadCbor, 0)),
             },
             Deed::Again => {
                 self.give(Told::Disconnected(self.peer));
