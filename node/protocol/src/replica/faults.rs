@@ -111,6 +111,14 @@ impl Replica {
     /// conviction survives the index, also one of the own log.
     pub(super) fn evidence(&mut self, header: SignedHeader, now: Now, history: &dyn History) {
         let h = &header.header;
+        if !self.pair(&header, now, history) && self.halves.len() < MAX_HALVES {
+            self.halves.insert((h.log, h.epoch, h.seq), header);
+        }
+    }
+
+    /// Whether a replayed header convicts its log together with another of its position that is stored.
+    pub(super) fn pair(&mut self, header: &SignedHeader, now: Now, history: &dyn History) -> bool {
+        let h = &header.header;
         let position = (h.log, h.epoch, h.seq);
         let rows = self.layers(history);
         let stored = |id| rows.get_block(&id).filter(|_| id != header.id);
@@ -120,39 +128,21 @@ impl Replica {
             let half = self.halves.get(&position)?;
             (half.id != header.id).then(|| half.block.clone())
         };
-        let rival = folded.or_else(half).or_else(refused);
-        let convicted = rival.is_some_and(|rival| {
+        // A refusal means that the two prove nothing, as when they were stored.
+        let convicted = folded.or_else(half).or_else(refused).is_some_and(|rival| {
             self.convict_blocks(&rival, &header.block, false, now, history)
                 .is_ok()
         });
         if convicted {
             self.drop_halves(position);
-        } else if self.halves.len() < MAX_HALVES {
-            self.halves.insert(position, header);
         }
+        convicted
     }
 
     /// Halves at a position of a convicted log, and behind it, have nothing more to say.
     fn drop_halves(&mut self, (log, epoch, seq): (LogId, u64, u64)) {
         self.halves
             .retain(|(l, e, s), _| (*l, *e) != (log, epoch) || *s < seq);
-    }
-
-    /// A replayed vertex whose rival was replayed before as a header alone.
-    pub(super) fn meet_half(&mut self, header: &SignedHeader, now: Now, history: &dyn History) {
-        let h = &header.header;
-        let half = self.halves.get(&(h.log, h.epoch, h.seq));
-        if let Some(half) = half.filter(|half| half.id != header.id) {
-            let half = half.block.clone();
-            let (log, epoch, seq) = (h.log, h.epoch, h.seq);
-            // A refusal means that the two prove nothing, as when they were stored.
-            if self
-                .convict_blocks(&half, &header.block, false, now, history)
-                .is_ok()
-            {
-                self.drop_halves((log, epoch, seq));
-            }
-        }
     }
 
     /// Whether every block of a log up to `cut` can be read.

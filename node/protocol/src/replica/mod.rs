@@ -208,7 +208,7 @@ impl Replica {
             Input::Replay(vertex) => {
                 let header = vertex.header.clone();
                 self.ingest(None, *vertex, now, history, &mut out);
-                self.meet_half(&header, now, history);
+                let _proven = self.pair(&header, now, history);
             }
             Input::Evidence(header) => self.evidence(*header, now, history),
         }
