@@ -6,9 +6,11 @@
 //! Key generation and encapsulation take randomness from the operating system inside pqcrypto: the one
 //! exception to "randomness is an argument" in this crate.
 
+mod aead;
 mod kem;
 mod sign;
 
+pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
 pub use kem::{KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext};
 pub use sign::{Algorithm, PublicKey, SecretKey, Signature, Signer};
 
