@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod issue;
+pub mod revocation;
 mod signer;
 pub mod tls;
 

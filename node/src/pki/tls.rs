@@ -11,7 +11,7 @@ use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
-    SerialNumber,
+    SerialNumber, SigningKey,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -83,6 +83,8 @@ impl Clone for TlsIdentity {
 /// The classical side of a municipal CA.
 pub struct TlsAuthority {
     certificate: CertificateDer<'static>,
+    /// The root's subject key identifier.
+    identifier: Vec<u8>,
     issuer: rcgen::Issuer<'static, KeyPair>,
 }
 
@@ -97,9 +99,11 @@ impl TlsAuthority {
         let mut params = params(name, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let identifier = params.key_identifier(&key);
         let certificate = params.self_signed(&key)?.der().clone();
         Ok(Self {
             certificate,
+            identifier,
             issuer: rcgen::Issuer::new(params, key),
         })
     }
@@ -127,9 +131,11 @@ impl TlsAuthority {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(&name);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.0.as_bytes().to_vec());
+        let identifier = identifier.0.as_bytes().to_vec();
+        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.clone());
         Ok(Self {
             certificate,
+            identifier,
             issuer: rcgen::Issuer::new(params, key),
         })
     }
@@ -138,6 +144,14 @@ impl TlsAuthority {
     #[must_use]
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    pub(super) fn identifier(&self) -> &[u8] {
+        &self.identifier
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TlsError> {
+        Ok(self.issuer.key().sign(message)?)
     }
 
     /// The root's key in PKCS#8 PEM, for its file only.
