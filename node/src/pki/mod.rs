@@ -7,10 +7,12 @@ pub mod authority;
 pub mod issue;
 mod signer;
 pub mod tls;
+pub mod tls_client;
 
 #[cfg(test)]
 mod tests;
 
 pub use authority::{Authority, AuthorityError};
 pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
-pub use tls::{TlsAuthority, TlsError, TlsIdentity};
+pub use tls::{Revoked, TlsAuthority, TlsError, TlsIdentity};
+pub use tls_client::{OperatorName, TlsSubject};

@@ -9,9 +9,9 @@ use city_protocol::amount::Timestamp;
 use city_protocol::pki::forms::{common_name, read_common_name};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -22,6 +22,7 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
 use super::issue::{Validity, serial};
+use super::tls_client::TlsSubject;
 
 /// Most names and addresses of one server certificate.
 pub const MAX_SERVER_NAMES: usize = 32;
@@ -180,6 +181,69 @@ impl TlsAuthority {
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         })
     }
+
+    /// Issues a client certificate with a fresh key for an account or an operator.
+    ///
+    /// # Errors
+    /// [`TlsError::Validity`] or [`TlsError::Certificate`].
+    pub fn client(
+        &self,
+        subject: &TlsSubject,
+        validity: Validity,
+    ) -> Result<TlsIdentity, TlsError> {
+        let mut params = params(&subject.common_name(), validity)?;
+        let uri = Ia5String::try_from(subject.uri()).expect("our URIs are ASCII");
+        params.subject_alt_names.push(SanType::URI(uri));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(TlsIdentity {
+            chain: vec![certificate.der().clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        })
+    }
+
+    /// Signs a list of what is revoked (DER), number `number`, from the first to the last moment of `current`
+    /// (thisUpdate, nextUpdate).
+    ///
+    /// # Errors
+    /// [`TlsError::Validity`] or [`TlsError::Certificate`].
+    pub fn crl(
+        &self,
+        number: u64,
+        revoked: &[Revoked],
+        current: Validity,
+    ) -> Result<Vec<u8>, TlsError> {
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let entry = |one: &Revoked| {
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&one.serial),
+                revocation_time: epoch + since_1970(one.at)?,
+                reason_code: None,
+                invalidity_date: None,
+            })
+        };
+        let list = CertificateRevocationListParams {
+            this_update: epoch + since_1970(current.not_before)?,
+            next_update: epoch + since_1970(current.not_after)?,
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect::<Result<_, TlsError>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.der().to_vec())
+    }
+}
+
+/// One line of a list of revoked certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The certificate's serial number, big-endian.
+    pub serial: Vec<u8>,
+    /// When it was revoked, at full seconds.
+    pub at: Timestamp,
 }
 
 impl std::fmt::Debug for TlsAuthority {
@@ -228,21 +292,25 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// Parameters that every certificate here has: name, dates and a random serial number.
 fn params(name: &str, validity: Validity) -> Result<CertificateParams, TlsError> {
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let seconds = |at: Timestamp| at.0 / 1000;
-    if seconds(validity.not_after) > LAST_SECOND {
-        return Err(TlsError::Validity);
-    }
-    let date_time = |at| epoch + Duration::from_secs(seconds(at));
-    if seconds(validity.not_before) >= seconds(validity.not_after) {
+    if validity.not_before.0 / 1000 >= validity.not_after.0 / 1000 {
         return Err(TlsError::Validity);
     }
     let mut params = CertificateParams::default();
-    params.not_before = date_time(validity.not_before);
-    params.not_after = date_time(validity.not_after);
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since_1970(validity.not_before)?;
+    params.not_after = epoch + since_1970(validity.not_after)?;
     params.serial_number = Some(SerialNumber::from_slice(&serial()));
     params.distinguished_name = distinguished_name(name);
     Ok(params)
+}
+
+/// Full seconds since 1970, as far as a certificate can name them.
+fn since_1970(at: Timestamp) -> Result<Duration, TlsError> {
+    let seconds = at.0 / 1000;
+    if seconds > LAST_SECOND {
+        return Err(TlsError::Validity);
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn distinguished_name(name: &str) -> DistinguishedName {
