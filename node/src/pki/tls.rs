@@ -34,7 +34,7 @@ const SERVER_COMMON_NAME: &str = "city-node";
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The application protocol of both listeners (RFC 7301).
-const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+pub(super) const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
 /// A TLS certificate or configuration could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum TlsError {
     /// Not a root certificate that this software made.
     #[error("not a TLS root certificate made by this software")]
     Root,
+    /// Not an X.509 certificate.
+    #[error("the chain does not begin with an X.509 certificate")]
+    Leaf,
     /// The key is not the one in the root certificate.
     #[error("the TLS root's key is not the one in its certificate")]
     RootKey,
@@ -70,6 +73,29 @@ pub struct TlsIdentity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The key in PKCS#8; rustls-pki-types redacts it in `Debug`.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl TlsIdentity {
+    /// Checks that key and leaf belong together.
+    ///
+    /// # Errors
+    /// [`TlsError::Rustls`].
+    pub fn check(&self) -> Result<(), TlsError> {
+        // rustls compares the halves when it makes a configuration; this one is thrown away.
+        server_config(self.clone()).map(drop)
+    }
+
+    /// Last second of the leaf.
+    ///
+    /// # Errors
+    /// [`TlsError::Leaf`].
+    pub fn not_after(&self) -> Result<Timestamp, TlsError> {
+        let leaf = self.chain.first().ok_or(TlsError::Leaf)?;
+        let leaf = Certificate::from_der(leaf).map_err(|_| TlsError::Leaf)?;
+        let end = leaf.tbs_certificate().validity().not_after;
+        let ms = u64::try_from(end.to_unix_duration().as_millis());
+        ms.map(Timestamp).map_err(|_| TlsError::Leaf)
+    }
 }
 
 impl Clone for TlsIdentity {
@@ -286,7 +312,7 @@ pub fn client_config(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, 
 }
 
 /// aws-lc-rs by name: another crate's choice of a process-wide provider does not matter.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
