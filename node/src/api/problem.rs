@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use city_protocol::Refusal;
 use serde::{Deserialize, Serialize};
 
+use crate::pki::TlsRefusal;
+
 /// Where a problem's type begins; the code follows.
 const TYPE: &str = "urn:city-node:problem:";
 /// Media type of problem JSON (RFC 9457 section 3).
@@ -158,6 +160,16 @@ impl Problem {
             retry_after,
             ..problem
         }
+    }
+
+    /// The client certificate of this connection is not admitted.
+    #[must_use]
+    pub fn certificate(refusal: TlsRefusal) -> Self {
+        Self::plain(
+            StatusCode::UNAUTHORIZED,
+            refusal.code(),
+            &refusal.to_string(),
+        )
     }
 
     /// Only the operator may ask this (admin socket).
