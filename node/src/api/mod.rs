@@ -6,6 +6,7 @@
 
 mod ask;
 mod extract;
+pub(crate) mod peer;
 mod place;
 pub mod problem;
 mod rate;
@@ -29,7 +30,7 @@ pub use serve::serve;
 
 use crate::engine::{EngineHandle, SystemClock};
 use crate::place::antenna::Antenna;
-use serve::Source;
+use peer::{Peer, Shown};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -102,13 +103,13 @@ const HEADERS: [(HeaderName, &str); 4] = [
 
 /// The rate limit before, a deadline around and the headers behind every handler.
 async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let source = request
-        .extensions()
-        .get::<Source>()
-        .copied()
-        .unwrap_or_default();
-    let mut response = match state.rate.take(source.0) {
+    let peer = request.extensions().get::<Peer>().cloned();
+    let peer = peer.unwrap_or_default();
+    let mut response = match state.rate.take(peer.source) {
         Ok(()) => {
+            if let Shown::Refused(refusal) = &peer.shown {
+                return Problem::certificate(*refusal).into_response();
+            }
             let answer = tokio::time::timeout(serve::REQUEST_TIMEOUT, next.run(request));
             answer
                 .await

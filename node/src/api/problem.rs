@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use city_protocol::Refusal;
 use serde::{Deserialize, Serialize};
 
+use crate::pki::TlsRefusal;
+
 /// Where a problem's type begins; the code follows.
 const TYPE: &str = "urn:city-node:problem:";
 /// Media type of problem JSON (RFC 9457 section 3).
@@ -66,14 +68,17 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         R::WrongAlgorithm
         | R::BadSignature
         | R::WrongKey
+        | R::KeyRevoked
         | R::OfficersShort
         | R::BadCertificate => StatusCode::FORBIDDEN,
         // It is not here.
         R::UnknownAccount | R::UnknownLog | R::UnknownTransfer => StatusCode::NOT_FOUND,
         // Something else has its place already.
-        R::AccountExists | R::SequenceUsed | R::TransferIdUsed | R::AlreadyAccepted => {
-            StatusCode::CONFLICT
-        }
+        R::AccountExists
+        | R::KeyUsed
+        | R::SequenceUsed
+        | R::TransferIdUsed
+        | R::AlreadyAccepted => StatusCode::CONFLICT,
         R::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         // The node cannot at the moment.
         R::Busy | R::ClockUnknown | R::NotSequencing => StatusCode::SERVICE_UNAVAILABLE,
@@ -157,6 +162,16 @@ impl Problem {
         }
     }
 
+    /// The client certificate of this connection is not admitted.
+    #[must_use]
+    pub fn certificate(refusal: TlsRefusal) -> Self {
+        Self::plain(
+            StatusCode::UNAUTHORIZED,
+            refusal.code(),
+            &refusal.to_string(),
+        )
+    }
+
     /// Only the operator may ask this (admin socket).
     #[must_use]
     pub fn operators_only() -> Self {
@@ -235,6 +250,7 @@ mod tests {
                     R::WrongAlgorithm,
                     R::BadSignature,
                     R::WrongKey,
+                    R::KeyRevoked,
                     R::OfficersShort,
                     R::BadCertificate,
                 ],
@@ -244,6 +260,7 @@ mod tests {
                 409,
                 &[
                     R::AccountExists,
+                    R::KeyUsed,
                     R::SequenceUsed,
                     R::TransferIdUsed,
                     R::AlreadyAccepted,
@@ -288,7 +305,7 @@ mod tests {
             }
         }
         let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
-        assert_eq!(all, 49, "a refusal was added: give it its place here");
+        assert_eq!(all, 51, "a refusal was added: give it its place here");
     }
 
     #[test]

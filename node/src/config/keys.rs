@@ -66,7 +66,10 @@ pub const SECTIONS: [(&str, &str); 9] = [
         "network",
         "Connections with other municipalities: libp2p over TCP, mutual TLS 1.3.",
     ),
-    ("api", "HTTPS for apps and the kiosk's screen."),
+    (
+        "api",
+        "HTTPS for apps and the kiosk's screen, and for operators.",
+    ),
     (
         "gnss",
         "The GNSS (GPS) receiver. Without `device` there is no receiver, and no place proof.",
@@ -103,7 +106,7 @@ const fn key(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 25] = [
+pub const KEYS: [Key; 27] = [
     key(
         "node.region",
         Text,
@@ -131,6 +134,20 @@ pub const KEYS: [Key; 25] = [
         "ADDRESS:PORT. Loopback by default: open it to the network on purpose. Port 0 takes a free one.",
         "write an address and port such as \"127.0.0.1:8443\" or \"[::1]:8443\"; names are not looked up here",
         "127.0.0.1:8443",
+    ),
+    key(
+        "api.operator_listen",
+        Text,
+        "ADDRESS:PORT for operators who show a TLS client certificate of the municipality: what the admin socket shows, over\nHTTPS. Left out: operators use the admin socket only.",
+        "write an address and port such as \"127.0.0.1:8444\", or leave the key out; it must not be api.listen's",
+        "127.0.0.1:8444",
+    ),
+    key(
+        "api.tls12",
+        Switch,
+        "Speak TLS 1.2 beside 1.3, for clients that know nothing newer. Its key exchange is not post-quantum.",
+        "write true or false",
+        "false",
     ),
     key(
         "gnss.device",

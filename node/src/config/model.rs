@@ -72,8 +72,12 @@ pub struct Peer {
 /// HTTPS for apps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// Where to listen.
+    /// Where to listen for apps.
     pub listen: SocketAddr,
+    /// Where to listen for operators with a certificate; `None`: nowhere.
+    pub operator_listen: Option<SocketAddr>,
+    /// Whether TLS 1.2 is spoken beside 1.3.
+    pub tls12: bool,
 }
 
 /// The receiver.
@@ -157,6 +161,8 @@ impl Config {
             },
             api: Api {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+                operator_listen: None,
+                tls12: false,
             },
             gnss: Gnss {
                 device: None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use city_protocol::place::PlacePolicy;
@@ -89,6 +90,14 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     reader.put("network.mdns", values::switch, &mut config.network.mdns);
     config.network.peers = reader.peers();
     reader.put("api.listen", values::parsed, &mut config.api.listen);
+    let operators = "api.operator_listen";
+    config.api.operator_listen = reader.value(operators, values::parsed);
+    let taken = |address: &SocketAddr| *address == config.api.listen && address.port() != 0;
+    if config.api.operator_listen.as_ref().is_some_and(taken) {
+        let what = "is the same as api.listen".into();
+        reader.refuse(operators, Origin::Absent, what);
+    }
+    reader.put("api.tls12", values::switch, &mut config.api.tls12);
     config.gnss.device = reader.value("gnss.device", values::device);
     reader.put("gnss.baud", values::baud, &mut config.gnss.baud);
     reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);

@@ -115,6 +115,8 @@ impl Config {
             "network.listen" => list(&self.network.listen),
             "network.mdns" => Value::Boolean(self.network.mdns),
             "api.listen" => text(&self.api.listen),
+            "api.operator_listen" => text(&self.api.operator_listen?),
+            "api.tls12" => Value::Boolean(self.api.tls12),
             "gnss.device" => text(&self.gnss.device.as_ref()?.display()),
             "gnss.baud" => whole(self.gnss.baud.into()),
             "gnss.recorded" => Value::Boolean(self.gnss.recorded),

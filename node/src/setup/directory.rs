@@ -108,6 +108,12 @@ impl DataDir {
         self.0.join("certs").join("tls.key")
     }
 
+    /// `crls/`, lists of revoked certificates, PEM or DER; need not be there.
+    #[must_use]
+    pub fn crls(&self) -> PathBuf {
+        self.0.join("crls")
+    }
+
     /// `charter.json`, the exact bytes of the first entry's body.
     #[must_use]
     pub fn charter(&self) -> PathBuf {

@@ -23,7 +23,6 @@ use crate::config::Config;
 use crate::keys;
 use crate::keys::file::read_secret;
 use crate::pki::TlsIdentity;
-use crate::pki::tls::server_config;
 
 /// Longest certificate file in bytes: a leaf and its intermediates in PEM, a third longer than DER.
 const MAX_PEM: usize = (1 + MAX_INTERMEDIATES) * MAX_CERTIFICATE_DER * 3 / 2;
@@ -120,7 +119,7 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
     let mut roots = read_chain(&data.tls_root())?;
     Ok(Identity {
         network: genesis.network(),
-        tls: read_tls(data)?,
+        tls: read_tls(&data.tls_certificate(), &data.tls_key())?,
         tls_root: roots.remove(0),
         genesis: Arc::new(genesis),
         authority: Arc::new(authority),
@@ -190,23 +189,22 @@ fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, Identity
     })
 }
 
-fn read_tls(data: &DataDir) -> Result<TlsIdentity, IdentityError> {
-    let chain = read_chain(&data.tls_certificate())?;
-    let pem = read_secret(&data.tls_key())?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::TlsKey {
-        path: data.tls_key(),
-    })?;
-    // rustls compares the halves when it makes a configuration; this one is thrown away.
-    let trial = TlsIdentity {
-        chain: chain.clone(),
-        key: key.clone_key(),
-    };
-    server_config(trial).map_err(|source| IdentityError::TlsPair {
-        certificate: data.tls_certificate(),
-        key: data.tls_key(),
+/// Reads the API's certificate and key, which must belong together.
+///
+/// # Errors
+/// An [`IdentityError`] that names the file.
+pub(crate) fn read_tls(certificate: &Path, key: &Path) -> Result<TlsIdentity, IdentityError> {
+    let chain = read_chain(certificate)?;
+    let pem = read_secret(key)?;
+    let secret = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| IdentityError::TlsKey { path: key.into() })?;
+    let identity = TlsIdentity { chain, key: secret };
+    identity.check().map_err(|source| IdentityError::TlsPair {
+        certificate: certificate.into(),
+        key: key.into(),
         source,
     })?;
-    Ok(TlsIdentity { chain, key })
+    Ok(identity)
 }
 
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>, IdentityError> {

@@ -14,7 +14,10 @@ use city_node::api::{ApiState, Limits, serve};
 use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
-use city_node::pki::{Authority as Ca, NodeRequest, Validity, tls};
+use city_node::pki::{
+    Authority as Ca, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TlsTrust, TrustStore,
+    Validity,
+};
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
@@ -172,6 +175,20 @@ impl Founded {
         })
     }
 
+    /// Doors without files: the CA's own roots, nothing revoked.
+    fn doors(&self, identity: TlsIdentity, clock: SystemClock) -> DoorKeeper {
+        let trust = TrustStore {
+            tls: TlsTrust::new(&[self.ca.tls_root().clone()], &[]).unwrap(),
+            roots: self.genesis.roots.clone().into(),
+        };
+        let terms = DoorTerms {
+            roots: Arc::clone(&trust.roots),
+            clock,
+            tls12: false,
+        };
+        DoorKeeper::fixed(identity, trust, &terms).unwrap()
+    }
+
     /// Starts everything and waits for the first good fix.
     pub async fn open(self, plan: Plan) -> Town {
         let (store, outcome) = self.store();
@@ -237,7 +254,7 @@ impl Founded {
             .ca
             .issue_tls_server(&["localhost".into()], &[[127, 0, 0, 1].into()], validity())
             .unwrap();
-        let tls = Arc::new(tls::server_config(identity).unwrap());
+        let keeper = self.doors(identity, clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
@@ -256,7 +273,7 @@ impl Founded {
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
         };
         let tasks = vec![
-            tokio::spawn(serve(listener, tls, state, stop.clone())),
+            tokio::spawn(serve(listener, keeper, state, stop.clone())),
             tokio::spawn(socket.serve(admin_state, stop.clone())),
         ];
         let api = ApiClient::new(&url, &[self.ca.tls_root().clone()]).unwrap();
@@ -323,7 +340,7 @@ impl Town {
         let node = self.api.node().await.unwrap();
         let body = officer::grant(&node, account, amount.parse().unwrap(), "始め", utc()).unwrap();
         let officers: [&dyn Signer; 2] = [&self.founded.officers[0], &self.founded.officers[2]];
-        let signed = officer::sign_grant(&body, &officers).unwrap();
+        let signed = officer::sign_together(&body, &officers).unwrap();
         self.api.grant(&signed).await.unwrap();
     }
 
