@@ -4,7 +4,7 @@
 
 use city_node::config::{Config, Overrides};
 use city_node::keys;
-use city_node::pki::Authority;
+use city_node::pki::{Authority, CaLock};
 use city_node::setup::{
     Boundary, DataDir, Identity, IdentityError, InitError, InitRequest, NetworkChoice, init,
     load_identity, write_config,
@@ -254,7 +254,13 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
         ..prefecture.komatsu()
     };
     let other = prefecture.path("other");
-    Authority::create(&other, "other", city_node::pki::Validity::days(APRIL, 10)).unwrap();
+    Authority::create(
+        &other,
+        "other",
+        &CaLock::Unencrypted,
+        city_node::pki::Validity::days(APRIL, 10),
+    )
+    .unwrap();
     assert!(
         matches!(init(join("other")), Err(InitError::Identity(_))),
         "no genesis beside it"

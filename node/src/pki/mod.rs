@@ -4,9 +4,11 @@
 //! its post-quantum and classical roots, and rustls configurations. CRLs and caches will stand here.
 
 pub mod authority;
+pub mod ca_keys;
 pub mod case;
 pub mod door;
 pub mod issue;
+pub mod register;
 pub mod reload;
 pub mod revocation;
 mod signer;
@@ -19,6 +21,7 @@ pub mod trust_store;
 mod tests;
 
 pub use authority::{Authority, AuthorityError};
+pub use ca_keys::CaLock;
 pub use door::{Door, DoorKind};
 pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
 pub use reload::{DoorFiles, DoorKeeper, DoorTerms, DoorWatch, Doors};

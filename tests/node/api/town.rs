@@ -15,7 +15,7 @@ use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
 use city_node::pki::{
-    Authority as Ca, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TlsTrust, TrustStore,
+    Authority as Ca, CaLock, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TlsTrust, TrustStore,
     Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
@@ -91,7 +91,13 @@ impl Founded {
     pub fn kanazawa() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
-        let ca = Ca::create(&dir.path().join("ca"), "石川県 CA", validity()).unwrap();
+        let ca = Ca::create(
+            &dir.path().join("ca"),
+            "石川県 CA",
+            &CaLock::Unencrypted,
+            validity(),
+        )
+        .unwrap();
         let genesis = Genesis {
             v: 1,
             name: "石川の試験".into(),
