@@ -13,12 +13,14 @@ use clap::{Args, ValueEnum};
 use libp2p::Multiaddr;
 use serde_json::json;
 
+use super::ca::{CA_PASSPHRASE, unlock};
 use super::exit::{Exit, Outcome};
 use super::output;
+use super::passphrase::PassphraseArgs;
 use crate::config::{Config, Overrides};
 use crate::keys;
 use crate::setup::{
-    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
+    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
 };
 
 /// Arguments of `init`.
@@ -51,6 +53,11 @@ pub struct InitArgs {
     /// Where the new network's CA is to stand [default: ca/ in the data directory].
     #[arg(long, value_name = "DIR", requires = "new_network")]
     ca: Option<PathBuf>,
+    /// Leave the new CA's keys unencrypted: for trials on a machine that is yours alone.
+    #[arg(long, requires = "new_network", conflicts_with = "passphrase_file")]
+    ca_unencrypted: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
     /// What the new network is for; only demo and test take simulated and recorded receivers.
     #[arg(long, value_enum, requires = "new_network")]
     purpose: Option<PurposeArg>,
@@ -180,8 +187,17 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
                 .into(),
             prefix: args.prefix,
             ca: args.ca,
+            protection: match args.passphrase.without_asking(CA_PASSPHRASE)? {
+                _ if args.ca_unencrypted => CaProtection::Unencrypted,
+                Some(passphrase) => CaProtection::Given(passphrase),
+                // Nobody is asked here: what is made up stands in a file, and the answer says where.
+                None => CaProtection::Generated,
+            },
         },
-        (None, Some(ca)) => NetworkChoice::Join { ca },
+        (None, Some(ca)) => NetworkChoice::Join {
+            passphrase: unlock(&ca, &args.passphrase)?,
+            ca,
+        },
         (None, None) => anyhow::bail!("give --new-network NAME or --network CA_DIR"),
     };
     let officers = args
@@ -249,15 +265,28 @@ fn told(report: &InitReport) -> String {
          log      {log}\n\
          peer id  {peer_id}\n\
          CA       {ca}  (its keys can make any node of this network: keep them away from others)\n\
-         {boundaries}{leftovers}\n\
+         {passphrase}{boundaries}{leftovers}\n\
          Next:\n  \
          1. read and edit {config}\n  \
          2. city-node config check {config}\n  \
          3. {start}\n\
          Other nodes whitelist this one by its peer id; apps trust {tls_root}.\n",
         ca = ca.display(),
+        passphrase = passphrase_told(data),
         config = data.config().display(),
         tls_root = data.tls_root().display(),
+    )
+}
+
+/// Where the CA's passphrase stands, if it was made up.
+fn passphrase_told(data: &DataDir) -> String {
+    let path = data.ca_passphrase();
+    if !path.exists() {
+        return String::new();
+    }
+    format!(
+        "passphrase of the CA: {path}  (write it down, keep it away from the CA's keys, then remove the file)\n",
+        path = path.display()
     )
 }
 

@@ -18,13 +18,20 @@ const TRIES: usize = 3;
 
 /// The argument that names a file with the passphrase; the other sources need none.
 #[derive(Clone, Debug, Default, Args)]
-pub struct PassphraseArgs {
+pub(super) struct PassphraseArgs {
     /// Read the passphrase from this file (mode 0600), instead of a systemd credential or the terminal.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
 impl PassphraseArgs {
+    /// As if this file had been named.
+    pub(super) fn named(path: PathBuf) -> Self {
+        Self {
+            passphrase_file: Some(path),
+        }
+    }
+
     /// The passphrase of something that exists. `what` says which in the prompt, such as `the CA's keys`;
     /// `credential` is the name of the systemd credential that is looked for.
     ///
@@ -55,7 +62,11 @@ impl PassphraseArgs {
         bail!("the passphrase was not typed alike twice; nothing was changed")
     }
 
-    fn without_asking(&self, name: &str) -> anyhow::Result<Option<Passphrase>> {
+    /// The passphrase of a file or credential, if there is one.
+    ///
+    /// # Errors
+    /// As for [`PassphraseArgs::of`].
+    pub(super) fn without_asking(&self, name: &str) -> anyhow::Result<Option<Passphrase>> {
         let (path, bytes) = if let Some(path) = &self.passphrase_file {
             let bytes = read_secret(path).context("--passphrase-file")?;
             (path.clone(), bytes)

@@ -10,8 +10,9 @@ use city_protocol::region::{Region, RegionPrefix};
 use super::directory::{CaDir, DataDir, Staged};
 use super::error::InitError;
 use super::identity::read_genesis;
-use super::init::{ROOT_DAYS, validity};
-use crate::keys::file::write_public;
+use super::init::{LIST_DAYS, ROOT_DAYS, validity};
+use crate::keys::Passphrase;
+use crate::keys::file::{write_public, write_secret};
 use crate::pki::{Authority, CaLock};
 
 /// Longest network name in characters: with " CA TLS" behind it, it must fit a common name of 64.
@@ -20,7 +21,7 @@ const MAX_NETWORK_NAME: usize = 40;
 const MAX_NETWORK_NAME_BYTES: usize = 128;
 
 /// The network of a new node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum NetworkChoice {
     /// A new network with a CA of its own.
     New {
@@ -32,12 +33,27 @@ pub enum NetworkChoice {
         prefix: Option<RegionPrefix>,
         /// Where the CA will stand; `ca/` in the data directory if `None`.
         ca: Option<PathBuf>,
+        /// How its keys are kept.
+        protection: CaProtection,
     },
     /// The network of a CA on this machine, with its `genesis.cbor` beside it.
     Join {
         /// The CA's directory.
         ca: PathBuf,
+        /// The passphrase of its keys, if they are sealed.
+        passphrase: Option<Passphrase>,
     },
+}
+
+/// How the keys of a new CA are kept.
+#[derive(Debug)]
+pub enum CaProtection {
+    /// As they are: whoever reads the files can issue certificates.
+    Unencrypted,
+    /// Sealed by this passphrase.
+    Given(Passphrase),
+    /// Sealed by one that is made up and written to `ca.passphrase` in the data directory.
+    Generated,
 }
 
 /// The network, open for issuing.
@@ -58,7 +74,7 @@ pub(super) fn open_network(
     now: Timestamp,
 ) -> Result<Network, InitError> {
     match choice {
-        NetworkChoice::Join { ca } => join(&ca),
+        NetworkChoice::Join { ca, passphrase } => join(&ca, passphrase.as_ref()),
         NetworkChoice::New {
             purpose: Purpose::Live,
             ..
@@ -68,6 +84,7 @@ pub(super) fn open_network(
             purpose,
             prefix,
             ca,
+            protection,
         } => {
             let prefix = prefix_for(prefix.as_ref(), region)?;
             let ca = ca.unwrap_or(data.ca());
@@ -76,7 +93,16 @@ pub(super) fn open_network(
             let directory = staged
                 .as_ref()
                 .map_or(draft.ca(), |staged| staged.path().into());
-            let (genesis, authority) = found(&directory, &name, purpose, prefix, now)?;
+            let lock = match protection {
+                CaProtection::Unencrypted => CaLock::Unencrypted,
+                CaProtection::Given(passphrase) => CaLock::Passphrase(passphrase),
+                CaProtection::Generated => {
+                    let (passphrase, text) = Passphrase::generate();
+                    write_secret(&draft.ca_passphrase(), text.as_bytes())?;
+                    CaLock::Passphrase(passphrase)
+                }
+            };
+            let (genesis, authority) = found(&directory, &name, purpose, prefix, &lock, now)?;
             Ok(Network {
                 genesis,
                 authority,
@@ -87,18 +113,14 @@ pub(super) fn open_network(
     }
 }
 
-fn join(directory: &Path) -> Result<Network, InitError> {
+fn join(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Network, InitError> {
     let path = CaDir::new(directory).genesis();
-    let authority = Authority::open(directory, None)?;
+    let mut authority = Authority::open(directory, passphrase)?;
     let genesis = read_genesis(&path).map_err(|error| match error {
         super::IdentityError::Genesis { path, refusal } => InitError::Genesis { path, refusal },
         other => other.into(),
     })?;
-    if !genesis
-        .roots
-        .iter()
-        .any(|root| root.der == authority.root_der())
-    {
+    if !authority.issue_under(&genesis.roots) {
         return Err(InitError::OtherCa { path });
     }
     Ok(Network {
@@ -115,6 +137,7 @@ fn found(
     name: &str,
     purpose: Purpose,
     prefix: RegionPrefix,
+    lock: &CaLock,
     now: Timestamp,
 ) -> Result<(Genesis, Authority), InitError> {
     let length = name.chars().count();
@@ -122,12 +145,9 @@ fn found(
     if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(InitError::NetworkName);
     }
-    let authority = Authority::create(
-        directory,
-        &format!("{name} CA"),
-        &CaLock::Unencrypted,
-        validity(now, ROOT_DAYS),
-    )?;
+    let years = validity(now, ROOT_DAYS);
+    let authority = Authority::create(directory, &format!("{name} CA"), lock, years)?;
+    authority.write_lists(validity(now, LIST_DAYS))?;
     let path = CaDir::new(directory).genesis();
     let root = authority
         .root(prefix)
