@@ -1,6 +1,7 @@
 //! Tests of `city-node`.
 
 mod api;
+mod ca;
 mod cli;
 mod config;
 mod daemon;

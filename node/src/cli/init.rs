@@ -152,6 +152,7 @@ pub(super) fn run(args: InitArgs) -> Outcome {
             "log": report.log,
             "peer_id": report.peer_id.to_string(),
             "ca": report.ca,
+            "ca_passphrase": made_up(&report.data),
             "tls_root": report.data.tls_root(),
             "trust_system": trust_system,
             "boundary": report.boundary,
@@ -280,14 +281,16 @@ fn told(report: &InitReport) -> String {
 
 /// Where the CA's passphrase stands, if it was made up.
 fn passphrase_told(data: &DataDir) -> String {
-    let path = data.ca_passphrase();
-    if !path.exists() {
-        return String::new();
-    }
-    format!(
-        "passphrase of the CA: {path}  (write it down, keep it away from the CA's keys, then remove the file)\n",
-        path = path.display()
-    )
+    made_up(data).map_or_else(String::new, |path| {
+        format!(
+            "passphrase of the CA: {path}  (write it down, keep it away from the CA's keys, then remove the file)\n",
+            path = path.display()
+        )
+    })
+}
+
+fn made_up(data: &DataDir) -> Option<PathBuf> {
+    Some(data.ca_passphrase()).filter(|path| path.exists())
 }
 
 fn now() -> anyhow::Result<Timestamp> {
