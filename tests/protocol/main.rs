@@ -12,6 +12,7 @@ mod audit;
 mod ca;
 mod catch_up;
 mod disk;
+mod epochs;
 mod faults;
 mod formats;
 mod garbage;

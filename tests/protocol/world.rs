@@ -157,6 +157,7 @@ impl World {
         let identity = Identity {
             region,
             key,
+            next_key: None,
             transport,
             certificate,
             authority,
@@ -191,11 +192,12 @@ impl World {
     }
 
     pub(crate) fn new_replica(&self, identity: &Identity, may_sequence: bool) -> Replica {
-        let (authority, key) = (&identity.authority, &identity.key);
+        let authority = &identity.authority;
+        let keys = std::iter::once(&identity.key).chain(&identity.next_key);
         Replica::new(ReplicaConfig {
             genesis: self.genesis.clone(),
             authority: authority.clone(),
-            signer: Box::new(key.clone()),
+            signers: keys.map(|key| Box::new(key.clone()) as _).collect(),
             policy: PlacePolicy::default(),
             start: Start {
                 v: 1,

@@ -61,6 +61,9 @@ pub enum Refusal {
     /// The account's key is closed.
     #[error("the account's key was revoked; officers can give the account a new one")]
     KeyRevoked,
+    /// An epoch's beginning names another head than the log's.
+    #[error("the log's head is another than the cut that the officers signed; propose again")]
+    EpochMismatch,
     /// Too few, repeated or foreign officers.
     #[error("fewer than the needed officers signed, or one is not an officer")]
     OfficersShort,
@@ -195,6 +198,7 @@ impl Refusal {
         Self::WrongKey,
         Self::KeyUsed,
         Self::KeyRevoked,
+        Self::EpochMismatch,
         Self::OfficersShort,
         Self::BadCertificate,
         Self::WrongNetwork,
@@ -252,6 +256,7 @@ impl Refusal {
             Self::WrongKey => "wrong-key",
             Self::KeyUsed => "key-used",
             Self::KeyRevoked => "key-revoked",
+            Self::EpochMismatch => "epoch-mismatch",
             Self::OfficersShort => "officers-short",
             Self::BadCertificate => "bad-certificate",
             Self::WrongNetwork => "wrong-network",

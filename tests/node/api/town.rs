@@ -196,7 +196,7 @@ impl Founded {
         let mut replica = Replica::new(ReplicaConfig {
             genesis: Arc::clone(&self.genesis),
             authority: Arc::clone(&self.authority),
-            signer: Box::new(Arc::clone(&self.node_key)),
+            signers: vec![Box::new(Arc::clone(&self.node_key))],
             policy: PlacePolicy::default(),
             may_sequence: true,
             start: Start {

@@ -32,6 +32,8 @@ pub const TAG_ROTATE: DomainTag = DomainTag(b"city-node/rotate/v1\0");
 pub const TAG_REVOKE: DomainTag = DomainTag(b"city-node/revoke/v1\0");
 /// Tag of recoveries.
 pub const TAG_RECOVER: DomainTag = DomainTag(b"city-node/recover/v1\0");
+/// Tag of epochs' beginnings.
+pub const TAG_EPOCH_START: DomainTag = DomainTag(b"city-node/epoch-start/v1\0");
 /// Tag of transfers.
 pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 /// Tag of acceptances.

@@ -218,7 +218,11 @@ impl Fold {
         let Some(accused) = ctx.keys.authority(&body.log) else {
             return Err(FoldError::Waiting(Missing::Log(body.log)));
         };
-        convicts(&body, &accused.node_key, ctx.network)?;
+        // Of an epoch whose beginning has not come yet.
+        let Some(signer) = accused.key_of(body.epoch) else {
+            return Err(FoldError::Waiting(Missing::Log(body.log)));
+        };
+        convicts(&body, signer, ctx.network)?;
         let parts = [&self.log.0[..], &body.log.0, &body.epoch.to_be_bytes()];
         self.changes.put(key(Table::FaultEntry, &parts), &body.cut);
         Ok(())
