@@ -2,7 +2,7 @@
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
 //! SSLKEYLOGFILE · `logging` · `shell` completions and manual · `launch` what needs the daemon's rooms ·
-//! and one file for each noun.
+//! `suite` algorithms as arguments · and one file for each noun.
 
 mod config;
 mod exit;
@@ -16,6 +16,7 @@ mod place;
 mod run;
 mod shell;
 mod store;
+mod suite;
 mod tx;
 
 use std::process::ExitCode;

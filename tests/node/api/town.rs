@@ -20,8 +20,8 @@ use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
-use city_protocol::crypto::{Algorithm, SecretKey, Signer};
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::{Algorithm, SecretKey, Signer, Suite};
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
 use city_protocol::pki::Role;
@@ -88,14 +88,20 @@ impl Founded {
     pub fn kanazawa() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
-        let ca = Ca::create(&dir.path().join("ca"), "石川県 CA", validity()).unwrap();
+        let ca = Ca::create(
+            &dir.path().join("ca"),
+            "石川県 CA",
+            Suite::Dilithium5Ntru,
+            validity(),
+        )
+        .unwrap();
         let genesis = Genesis {
             v: 1,
             name: "石川の試験".into(),
             purpose: Purpose::Test,
             created_at: utc(),
             roots: vec![ca.root("Asia/JP/17".parse().unwrap()).unwrap()],
-            suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+            suites: vec![Suite::Dilithium5Ntru],
         };
         let node_key = SecretKey::generate(Algorithm::Dilithium5);
         let peer = Keypair::generate_ed25519();
@@ -117,7 +123,7 @@ impl Founded {
             .collect();
         let charter: Charter = serde_json::from_value(json!({
             "version": 1, "type": Kind::Charter, "network": genesis.network(), "region": region,
-            "created_at": utc(), "suite": SUITE_DILITHIUM5_NTRU,
+            "created_at": utc(), "suite": Suite::Dilithium5Ntru,
             "node_certificate": base64(&certificate), "chain": [],
             "officers": {"k": 2, "keys": keys}, "witnesses": [],
         }))
