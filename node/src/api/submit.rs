@@ -35,6 +35,7 @@ pub(super) async fn enrol(
     let signed = Signed::<Enrol>::read(body.as_bytes(), signature.read()?)?;
     let common = signed.body().common();
     api.for_us(&common.network, &common.home)?;
+    api.takes_keys_of(signed.body())?;
     let now = api.clock.now();
     // A certificate's dates cannot be judged by a clock that is not known.
     if now.quality == ClockQuality::Floor {
@@ -76,6 +77,9 @@ pub(super) async fn grant(
         .into_iter()
         .map(|signature| signature.read())
         .collect::<Result<_, _>>()?;
+    for signature in &signatures {
+        api.takes(signature.alg)?;
+    }
     let job = move || -> Result<SignedGrant, Refusal> {
         for signature in &signatures {
             verify_officer(authority.officers(), signature, &bytes)?;
@@ -128,6 +132,7 @@ impl ApiState {
         let signed = Signed::<B>::read(form.body.as_bytes(), form.signature.read()?)?;
         let common = signed.body().common();
         self.for_us(&common.network, &common.home)?;
+        self.takes(common.alg)?;
         Ok(signed)
     }
 

@@ -9,12 +9,14 @@
 mod algorithm;
 mod kem;
 mod legacy;
+mod not_after;
 mod sealed;
 mod sign;
 
 pub use algorithm::{Algorithm, KemAlgorithm, Suite};
 pub use kem::{KemPublicKey, KemSecretKey, SHARED_SECRET_LEN, SharedSecret, decapsulate};
 pub use legacy::{RsaHash, RsaSecretKey, verify_rsa};
+pub use not_after::NotAfter;
 pub use sealed::{SealedBox, SealedBoxContext};
 pub use sign::{PublicKey, SecretKey, Signature, Signer, one_algorithm_each};
 
