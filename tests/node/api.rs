@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_others;
 mod edges;
 mod operator;
+mod suites;
 mod town;
 
 use city_node::api::problem::ProblemBody;

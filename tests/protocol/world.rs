@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Der, Kind, Officer, Officers, Start};
-use city_protocol::crypto::PublicKey;
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::{PublicKey, Suite};
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{KeyId, LogId, NetworkId};
 use city_protocol::json;
 use city_protocol::place::PlacePolicy;
@@ -87,7 +87,7 @@ impl World {
             purpose: Purpose::Test,
             created_at: BEGIN,
             roots: vec![ca.root.clone()],
-            suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+            suites: vec![Suite::Dilithium5Ntru],
         });
         Self {
             genesis,
@@ -133,7 +133,7 @@ impl World {
             network: self.network(),
             region: region.clone(),
             created_at: BEGIN,
-            suite: SUITE_DILITHIUM5_NTRU.into(),
+            suite: Suite::Dilithium5Ntru,
             node_certificate: Der(certificate.clone()),
             chain: Vec::new(),
             officers: Officers {

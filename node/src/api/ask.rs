@@ -38,7 +38,8 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
         purpose: genesis.purpose,
         log: api.engine.log(),
         region: charter.region.clone(),
-        suite: charter.suite.clone(),
+        suite: charter.suite,
+        suites: genesis.suites.clone(),
         officers: OfficersPage {
             k: charter.officers.k,
             n: charter.officers.keys.len() as u64,

@@ -2,9 +2,11 @@
 //!
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
 //! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `ask` what
-//! is only read · `place` proofs of place. Nothing is decided here that the engine decides.
+//! is only read · `place` proofs of place ·
+//! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
 mod ask;
+mod expiry;
 mod extract;
 pub(crate) mod peer;
 mod place;
@@ -22,6 +24,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use city_protocol::crypto::NotAfter;
 
 pub use extract::MAX_BODY;
 pub use problem::Problem;
@@ -39,6 +42,7 @@ pub struct ApiState {
     antenna: Antenna,
     clock: SystemClock,
     credit: Option<Arc<str>>,
+    not_after: Arc<NotAfter>,
     rate: Arc<RateLimiter>,
 }
 
@@ -52,6 +56,7 @@ impl ApiState {
             antenna,
             clock,
             credit: None,
+            not_after: Arc::default(),
             rate,
         }
     }
@@ -60,6 +65,13 @@ impl ApiState {
     #[must_use]
     pub fn with_boundary_credit(mut self, credit: &str) -> Self {
         self.credit = (!credit.is_empty()).then(|| credit.into());
+        self
+    }
+
+    /// Until when which algorithm is taken.
+    #[must_use]
+    pub fn with_not_after(mut self, not_after: NotAfter) -> Self {
+        self.not_after = Arc::new(not_after);
         self
     }
 

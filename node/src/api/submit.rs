@@ -37,6 +37,7 @@ pub(super) async fn enrol(
     let signed = Signed::<Enrol>::read(body.as_bytes(), signature.read()?)?;
     let common = signed.body().common();
     api.for_us(&common.network, &common.home)?;
+    api.takes_keys_of(signed.body())?;
     let now = api.clock.now();
     // A certificate's dates cannot be judged by a clock that is not known.
     if now.quality == ClockQuality::Floor {
@@ -80,6 +81,9 @@ pub(super) async fn grant(
         .into_iter()
         .map(|signature| signature.read())
         .collect::<Result<_, _>>()?;
+    for signature in &signatures {
+        api.takes(signature.alg)?;
+    }
     let job = move || -> Result<SignedBySeveral, Refusal> {
         for signature in &signatures {
             verify_officer(authority.officers(), signature, &bytes)?;
@@ -132,6 +136,7 @@ impl ApiState {
         let signed = Signed::<B>::read(form.body.as_bytes(), form.signature.read()?)?;
         let common = signed.body().common();
         self.for_us(&common.network, &common.home)?;
+        self.takes(common.alg)?;
         Ok(signed)
     }
 

@@ -6,6 +6,7 @@
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::OwnEntry;
+use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
@@ -143,7 +144,9 @@ pub struct NodePage {
     /// The municipality.
     pub region: Region,
     /// Suite of the node's keys.
-    pub suite: String,
+    pub suite: Suite,
+    /// Suites that the network admits, for people's keys too.
+    pub suites: Vec<Suite>,
     /// Officers.
     pub officers: OfficersPage,
     /// Clock.

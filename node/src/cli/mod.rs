@@ -1,8 +1,8 @@
 //! The command line: noun–verb, data on standard output, logs and errors on standard error. Index card:
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
-//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the daemon's rooms ·
-//! and one file for each noun.
+//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
+//! daemon's rooms · `suite` algorithms as arguments · and one file for each noun.
 
 mod config;
 mod exit;
@@ -17,6 +17,7 @@ mod place;
 mod run;
 mod shell;
 mod store;
+mod suite;
 mod tx;
 
 use std::process::ExitCode;

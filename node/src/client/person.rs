@@ -9,7 +9,7 @@ use city_protocol::body::{
     Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Kind, Label, Transfer,
 };
 use city_protocol::crypto::{
-    Algorithm, KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey,
+    KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey, Suite,
 };
 use city_protocol::ids::{AccountId, Digest, LogId, NetworkId, TransferId};
 use city_protocol::pki::fingerprint;
@@ -47,11 +47,17 @@ impl Person {
         }
     }
 
-    /// A person with fresh keys.
+    /// A person with fresh keys of the suite that the home itself has.
     #[must_use]
     pub fn generate(home: &NodePage) -> Self {
-        let signing = SecretKey::generate(Algorithm::Dilithium5);
-        let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+        Self::of_suite(home, home.suite)
+    }
+
+    /// A person with fresh keys of a suite; the network must admit it ([`NodePage::suites`]).
+    #[must_use]
+    pub fn of_suite(home: &NodePage, suite: Suite) -> Self {
+        let signing = SecretKey::generate(suite.signing());
+        let kem = KemSecretKey::generate(suite.kem());
         Self::new(signing, kem, home)
     }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use city_protocol::amount::Timestamp;
+use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
 use city_protocol::region::Region;
 use libp2p::multiaddr::Protocol;
@@ -28,6 +29,8 @@ pub struct Config {
     pub gnss: Gnss,
     /// `[place]`.
     pub place: Place,
+    /// `[crypto.not_after]`.
+    pub not_after: NotAfter,
     /// `[clock]`.
     pub clock: Clock,
     /// `[store]`.
@@ -173,6 +176,7 @@ impl Config {
                 boundary: "boundary.cbor".into(),
                 policy: PlacePolicy::default(),
             },
+            not_after: NotAfter::default(),
             clock: Clock {
                 trust_system: false,
             },

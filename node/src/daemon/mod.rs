@@ -185,7 +185,8 @@ pub async fn serve(
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
-        .with_boundary_credit(&credit);
+        .with_boundary_credit(&credit)
+        .with_not_after(config.not_after.clone());
     tasks.spawn(api::serve(
         listener,
         keeper.clone(),

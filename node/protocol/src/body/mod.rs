@@ -26,7 +26,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::amount::{Amount, Timestamp};
-use crate::crypto::{Algorithm, DomainTag};
+use crate::crypto::{Algorithm, DomainTag, KemAlgorithm, Suite};
 use crate::ids::{AccountId, Digest, KeyId, LogId, NetworkId, TransferId};
 use crate::json;
 use crate::refusal::Refusal;
@@ -206,6 +206,8 @@ fn precise_refusal(value: &serde_json::Value) -> Result<(), Refusal> {
         let Some(text) = value.as_str() else { continue };
         match name.as_str() {
             "alg" => form::<Algorithm>(text)?,
+            "kem_alg" => form::<KemAlgorithm>(text)?,
+            "suite" => form::<Suite>(text)?,
             "amount" => drop(text.parse::<Amount>()?.positive()?),
             "network" => form::<NetworkId>(text)?,
             "key" => form::<KeyId>(text)?,

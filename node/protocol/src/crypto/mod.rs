@@ -1,18 +1,26 @@
 //! Keys and signatures under named algorithms, and the sealed box.
 //!
-//! Owns the algorithm registry and the wrappers around the post-quantum crates; files, TPM and
+//! Owns the registry of algorithms and suites and the wrappers around pqcrypto and aws-lc-rs; files, TPM and
 //! certificates stand elsewhere. Every key has one algorithm; an unknown id is refused.
 //!
-//! Key generation and encapsulation take randomness from the operating system inside pqcrypto: the one
-//! exception to "randomness is an argument" in this crate.
+//! Key generation, encapsulation and hedged signing take randomness from the operating system inside pqcrypto and
+//! aws-lc-rs: the one exception to "randomness is an argument" in this crate.
 
 mod aead;
+mod algorithm;
 mod kem;
+mod legacy;
+mod not_after;
+mod sealed;
 mod sign;
 
 pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
-pub use kem::{KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext};
-pub use sign::{Algorithm, PublicKey, SecretKey, Signature, Signer};
+pub use algorithm::{Algorithm, KemAlgorithm, Suite};
+pub use kem::{KemPublicKey, KemSecretKey, SHARED_SECRET_LEN, SharedSecret, decapsulate};
+pub use legacy::{RsaHash, RsaSecretKey, verify_rsa};
+pub use not_after::NotAfter;
+pub use sealed::{SealedBox, SealedBoxContext};
+pub use sign::{PublicKey, SecretKey, Signature, Signer, one_algorithm_each};
 
 /// A domain tag: every signed or hashed message begins with one, so no signature serves two purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

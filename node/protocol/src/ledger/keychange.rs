@@ -132,9 +132,10 @@ impl Fold {
         }
     }
 
-    /// Refuses a key that an account of this log has or had, under whatever algorithm: the same bytes may work
-    /// in two, and one key has one.
+    /// Refuses a key whose suite the network does not list, and one that an account of this log, its node or an
+    /// officer has or had, under whatever algorithm: the same bytes may work in two, and one key has one.
     pub(super) fn unused(&self, ctx: &FoldContext<'_>, new: &PublicKey) -> Result<(), Refusal> {
+        ctx.authority.admits(new)?;
         let rows = self.rows(ctx);
         let taken = |id: &KeyId| {
             let enrolled = AccountId::new(&self.log, id);

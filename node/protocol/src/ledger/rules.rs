@@ -45,11 +45,12 @@ impl Fold {
         if self.rows(ctx).account(&self.log, &account).is_some() {
             return Err(Refusal::AccountExists.into());
         }
-        self.unused(ctx, &body.signing_key()?)?;
+        let key = body.signing_key()?;
+        self.unused(ctx, &key)?;
         one_signature(entry, body.key)?;
         match known.checked() {
             [Checked::Good] => {}
-            _ => crate::vertex::verify_entry_signature(entry, body.key, &body.signing_key()?)?,
+            _ => crate::vertex::verify_entry_signature(entry, body.key, &key)?,
         }
         let received_at = received_at(entry)?;
         exactly(

@@ -7,7 +7,7 @@
 use super::{Booked, Checked, Entry, verify_entry_signature};
 use crate::amount::Timestamp;
 use crate::body::{Charter, Der, EpochStart, Kind, read_officers_body};
-use crate::crypto::PublicKey;
+use crate::crypto::{PublicKey, Suite, one_algorithm_each};
 use crate::genesis::Genesis;
 use crate::ids::{Digest, LogId, sha256};
 use crate::pki::{self, Crls, NodeCertificate};
@@ -26,6 +26,7 @@ pub struct Authority {
     /// The charter's body as it stands in the log.
     pub charter_body: Vec<u8>,
     officers: Vec<PublicKey>,
+    suites: Vec<Suite>,
     /// The epochs from the first, never empty.
     epochs: Vec<Epoch>,
 }
@@ -44,7 +45,9 @@ impl Authority {
     /// region, at the time it was written and without CRLs.
     ///
     /// # Errors
-    /// The refusals of the charter's form, [`Refusal::WrongNetwork`] or [`Refusal::BadCertificate`].
+    /// The refusals of the charter's form, [`Refusal::WrongNetwork`], [`Refusal::BadCertificate`],
+    /// [`Refusal::SuiteNotAdmitted`] for a suite that the network does not list or that is not the node's keys', or
+    /// [`Refusal::WrongAlgorithm`] where one key stands under two algorithms.
     pub fn from_charter(genesis: &Genesis, body: &[u8]) -> Result<Self, Refusal> {
         let charter = Charter::read(body)?;
         if charter.network != genesis.network() {
@@ -57,11 +60,21 @@ impl Authority {
             &charter.chain,
             charter.created_at,
         )?;
+        let (officers, suite) = (charter.officer_keys()?, charter.suite);
+        if certificate.key.algorithm().suite() != suite {
+            return Err(Refusal::SuiteNotAdmitted);
+        }
+        for officer in &officers {
+            genesis.admits(officer.algorithm().suite())?;
+        }
+        let node = std::slice::from_ref(&certificate.key);
+        one_algorithm_each(&[node, &officers].concat())?;
         Ok(Self {
             log: Charter::log_id(body),
             charter_hash: Digest(sha256(&[body])),
             charter_body: body.to_vec(),
-            officers: charter.officer_keys()?,
+            officers,
+            suites: genesis.suites.clone(),
             epochs: vec![Epoch {
                 key: certificate.key,
                 peer_id: certificate.peer_id,
@@ -107,12 +120,12 @@ impl Authority {
                 let made = body.created_at;
                 let certificate = home_certificate(genesis, self.region(), der, &body.chain, made)?;
                 let (key, newest) = (certificate.key, &newest.key);
-                // The newest may go on under a new certificate; an older one, or its bytes, never returns.
-                let ids = key.ids_of_bytes();
-                let used = |epoch: &Epoch| ids.contains(&epoch.key.id());
+                // The newest may go on under a new certificate; an older one never returns.
+                let used = |epoch: &Epoch| epoch.key.id() == key.id();
                 if key.id() != newest.id() && self.epochs.iter().any(used) {
                     return Err(Refusal::KeyUsed);
                 }
+                self.admits(&key)?;
                 (key, certificate.peer_id)
             }
         };
@@ -138,6 +151,23 @@ impl Authority {
     #[must_use]
     pub const fn region(&self) -> &Region {
         &self.charter.region
+    }
+
+    /// Whether a key may stand in this log: its suite is one that the network lists, and it is not the node's or an
+    /// officer's under another algorithm.
+    ///
+    /// # Errors
+    /// [`Refusal::SuiteNotAdmitted`] or [`Refusal::WrongAlgorithm`].
+    pub fn admits(&self, key: &PublicKey) -> Result<(), Refusal> {
+        if !self.suites.contains(&key.algorithm().suite()) {
+            return Err(Refusal::SuiteNotAdmitted);
+        }
+        let nodes = self.epochs.iter().map(|epoch| &epoch.key);
+        let mut known = nodes.chain(&self.officers);
+        if known.any(|one| one.is_twin_of(key)) {
+            return Err(Refusal::WrongAlgorithm);
+        }
+        Ok(())
     }
 
     /// The officers' keys.
@@ -226,7 +256,8 @@ impl Authority {
     }
 }
 
-/// The certificate of a home of this region, as of a moment and without CRLs: those are for admission.
+/// The certificate of a home of this region, as of a moment and without CRLs: those are for admission. Both its keys
+/// are of one suite, which the network lists.
 fn home_certificate(
     genesis: &Genesis,
     region: &Region,
@@ -238,9 +269,14 @@ fn home_certificate(
     let certificate = pki::verify_node(&genesis.roots, &der.0, &chain, &Crls::none(), at)
         .map_err(|_| Refusal::BadCertificate)?
         .certificate;
-    if certificate.region == *region && certificate.role == pki::Role::Home {
-        Ok(certificate)
-    } else {
-        Err(Refusal::BadCertificate)
+    if certificate.region != *region || certificate.role != pki::Role::Home {
+        return Err(Refusal::BadCertificate);
     }
+    let suite = certificate.key.algorithm().suite();
+    let kem = certificate.kem.as_ref();
+    if kem.is_some_and(|kem| kem.algorithm().suite() != suite) {
+        return Err(Refusal::SuiteNotAdmitted);
+    }
+    genesis.admits(suite)?;
+    Ok(certificate)
 }
