@@ -4,6 +4,7 @@
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · and one file for each noun.
 
+mod ca;
 mod config;
 mod exit;
 mod init;
@@ -74,6 +75,9 @@ pub enum Command {
     /// Make or look at keys of officers and people.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Run a certificate authority, or judge certificates.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// Verify the ledger on disk, or rebuild its index.
     Store(StoreArgs),
     /// Import boundaries, or ask them where a point lies.
@@ -120,6 +124,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Store(args) => launch::store(&args),
         Command::Init(args) => init::run(*args),
         Command::Config(command) => config::run(&command),
+        Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
         Command::Place(command) => place::run(&command),
         Command::Tx(command) => tx::run(&command),

@@ -4,6 +4,7 @@
 //! its post-quantum and classical roots, and rustls configurations. CRLs and caches will stand here.
 
 pub mod authority;
+pub mod case;
 pub mod door;
 pub mod issue;
 pub mod reload;
