@@ -10,7 +10,7 @@ use city_protocol::crypto::{KemPublicKey, SecretKey, Signer as _, TAG_GRANT};
 use city_protocol::ids::{AccountId, Digest, LogId, TransferId};
 use city_protocol::json;
 use city_protocol::ledger::Rows as _;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, PlaceProof, Point, Subject, Verdict};
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
@@ -89,11 +89,18 @@ impl World {
             .ca
             .client(&person.account, person.key.public(), &person.kem);
         let roots = &self.genesis.roots;
-        let certificate =
-            verify_client(roots, &certificate, &[], self.now, &person.region).unwrap();
+        let certificate = verify_client(
+            roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            self.now,
+            &person.region,
+        )
+        .unwrap();
         let signed = Draft(body)
             .sign(&*person.key)?
-            .verify_enrolment(&certificate)?;
+            .verify_enrolment(&certificate.certificate)?;
         self.submit(person.home, Submission::Enrol(signed))
     }
 

@@ -3,6 +3,7 @@
 use city_protocol::body::{Accept, Enrol, Grant, Label, MAX_FUTURE_MS};
 use city_protocol::crypto::{Signer as _, TAG_GRANT};
 use city_protocol::ids::{BlockId, Digest};
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
 use city_protocol::stage::{Draft, SignedGrant, Submission};
@@ -24,11 +25,17 @@ fn enrol(expected: Refusal, change: impl FnOnce(&mut Enrol, &Stage)) {
         .ca
         .client(&shiro.account, shiro.key.public(), &shiro.kem);
     let roots = s.world.genesis.roots.clone();
-    let certificate =
-        city_protocol::pki::verify_client(&roots, &certificate, &[], s.world.now, &shiro.region);
+    let certificate = verify_client(
+        &roots,
+        &certificate,
+        &[],
+        &Crls::none(),
+        s.world.now,
+        &shiro.region,
+    );
     let input = Draft(body)
         .sign(&*shiro.key)
-        .and_then(|signed| signed.verify_enrolment(&certificate.unwrap()))
+        .and_then(|signed| signed.verify_enrolment(&certificate.unwrap().certificate))
         .map(Submission::Enrol);
     check(&mut s, KANAZAWA, input, expected);
 }

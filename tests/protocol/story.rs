@@ -5,6 +5,7 @@ use std::sync::Arc;
 use city_protocol::body::Kind;
 use city_protocol::ids::{Digest, NetworkId};
 use city_protocol::ledger::{Rows as _, Table, TransferState, key};
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{ClockQuality, Input};
 use city_protocol::stage::Submission;
@@ -118,12 +119,20 @@ fn a_whole_life_fits_into_one_vertex() {
             .ca
             .client(&person.account, person.key.public(), &person.kem);
         let roots = world.genesis.roots.clone();
-        let certificate =
-            city_protocol::pki::verify_client(&roots, &certificate, &[], world.now, &person.region);
+        let certificate = verify_client(
+            &roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            world.now,
+            &person.region,
+        );
         let draft = city_protocol::stage::Draft(body)
             .sign(&*person.key)
             .unwrap();
-        let enrol = draft.verify_enrolment(&certificate.unwrap()).unwrap();
+        let enrol = draft
+            .verify_enrolment(&certificate.unwrap().certificate)
+            .unwrap();
         tickets.push(world.ask(KANAZAWA, Submission::Enrol(enrol)));
     }
     let grant = world.grant_body(&hanako, "5.00");

@@ -8,11 +8,12 @@ use std::time::Instant;
 use city_node::api::{self, ApiState, Limits};
 use city_node::client::ApiClient;
 use city_node::engine::SystemClock;
-use city_node::pki::{DoorKeeper, DoorTerms, TlsTrust, TrustStore};
+use city_node::pki::{DoorKeeper, DoorTerms, TrustStore};
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::demo_boundary;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Transfer;
+use city_protocol::pki::Crls;
 use city_protocol::stage::Signed;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,10 +44,9 @@ pub async fn serve(town: &Town) -> String {
         policy: town.site.config.place.policy.clone(),
     });
     let clock = SystemClock::new(true, Timestamp(0));
-    let trust = TrustStore {
-        tls: TlsTrust::new(slice::from_ref(&identity.tls_root), &[]).expect("a root"),
-        roots: identity.genesis.roots.clone().into(),
-    };
+    let roots = identity.genesis.roots.clone().into();
+    let trust = TrustStore::new(slice::from_ref(&identity.tls_root), roots, Crls::none());
+    let trust = trust.expect("a root");
     let terms = DoorTerms {
         roots: Arc::clone(&trust.roots),
         clock,

@@ -22,7 +22,7 @@ use city_protocol::crypto::{
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::AccountId;
 use city_protocol::json;
-use city_protocol::pki::{fingerprint, verify_client};
+use city_protocol::pki::{Crls, fingerprint, verify_client};
 use city_protocol::place::{self, FixMode, Observation, PlacePolicy, Quality, Sample};
 use city_protocol::stage::{Draft, SignedGrant, Submission};
 use city_protocol::vertex::EntrySignature;
@@ -257,9 +257,18 @@ async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> Accoun
     };
     let signed = Draft(body).sign(key).expect("an enrolment");
     let region = handle.authority().region();
-    let checked = verify_client(&handle.genesis().roots, &certificate, &[], utc(), region)
-        .expect("a good certificate");
-    let verified = signed.verify_enrolment(&checked).expect("a good enrolment");
+    let checked = verify_client(
+        &handle.genesis().roots,
+        &certificate,
+        &[],
+        &Crls::none(),
+        utc(),
+        region,
+    )
+    .expect("a good certificate");
+    let verified = signed
+        .verify_enrolment(&checked.certificate)
+        .expect("a good enrolment");
     handle
         .submit(Submission::Enrol(verified))
         .await

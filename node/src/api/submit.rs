@@ -10,7 +10,7 @@ use city_protocol::Refusal;
 use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
 use city_protocol::crypto::{PublicKey, TAG_GRANT};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
-use city_protocol::pki::{CertificateRefusal, verify_client};
+use city_protocol::pki::{CertificateRefusal, Crls, verify_client};
 use city_protocol::replica::ClockQuality;
 use city_protocol::stage::{Signed, SignedGrant, Submission, Verified};
 use city_protocol::vertex::EntrySignature;
@@ -45,9 +45,11 @@ pub(super) async fn enrol(
     let job = move || {
         let chain: Vec<Vec<u8>> = chain.into_iter().map(|Der(der)| der).collect();
         let roots = &genesis.roots;
-        let client = verify_client(roots, &certificate.0, &chain, now.time, authority.region())
+        let region = authority.region();
+        let crls = Crls::none();
+        let client = verify_client(roots, &certificate.0, &chain, &crls, now.time, region)
             .map_err(refused_certificate)?;
-        Ok::<_, Problem>(signed.verify_enrolment(&client)?)
+        Ok::<_, Problem>(signed.verify_enrolment(&client.certificate)?)
     };
     let verified = api.on_pool(job).await??;
     api.submit(Submission::Enrol(verified)).await

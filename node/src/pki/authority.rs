@@ -222,7 +222,7 @@ mod tests {
     use city_protocol::amount::Timestamp;
     use city_protocol::crypto::{KemAlgorithm, KemSecretKey};
     use city_protocol::ids::{AccountId, LogId};
-    use city_protocol::pki::{Role, verify_client, verify_node};
+    use city_protocol::pki::{Crls, Role, verify_client, verify_node};
     use city_protocol::region::Region;
     use libp2p::identity::Keypair;
 
@@ -265,7 +265,9 @@ mod tests {
             kem: Some(kem.public()),
         };
         let node = authority.issue_node(&request, year).unwrap();
-        let node = verify_node(&roots, &node, &[], at).unwrap();
+        let node = verify_node(&roots, &node, &[], &Crls::none(), at)
+            .unwrap()
+            .certificate;
         assert_eq!(
             (node.region, node.role, node.peer_id),
             (region.clone(), Role::Home, peer_id)
@@ -283,7 +285,9 @@ mod tests {
             kem: Some(kem.public()),
         };
         let client = authority.issue_client(&request, year).unwrap();
-        let client = verify_client(&roots, &client, &[], at, &region).unwrap();
+        let client = verify_client(&roots, &client, &[], &Crls::none(), at, &region)
+            .unwrap()
+            .certificate;
         assert_eq!(client.account, account);
         assert_eq!(
             (&client.key, client.kem.as_ref()),

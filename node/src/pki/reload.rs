@@ -308,22 +308,22 @@ pub fn warnings(doors: &Doors, now: Timestamp) -> Vec<String> {
         doors.server_not_after,
         now,
     ));
-    for root in doors.trust.tls.roots(now) {
-        let which = root.fingerprint.to_string();
-        warnings.extend(ends(&format!("the TLS root {which}"), root.not_after, now));
+    for (kind, root) in doors.trust.states(now) {
+        let which = format!("the {kind} {}", root.fingerprint);
+        warnings.extend(ends(&which, root.not_after, now));
         let list = match root.list {
             ListState::Current => continue,
-            ListState::None => {
-                "has no list of revoked certificates (crl-none): nothing is revoked; put its CRL into crls/"
-            }
+            ListState::None => "has no list of revoked certificates (crl-none)",
             ListState::Stale => {
-                "has a list of revoked certificates past its nextUpdate (crl-stale): put a newer one into crls/"
+                "has a list of revoked certificates past its nextUpdate (crl-stale)"
             }
-            ListState::TooOld => {
-                "has a list of revoked certificates past its grace: nobody is admitted under it; put a newer one into crls/"
+            ListState::Expired => {
+                "has a list of revoked certificates past its grace (crl-expired): nobody is admitted under it"
             }
         };
-        warnings.push(format!("the TLS root {which} {list}"));
+        warnings.push(format!(
+            "{which} {list}; put the CA's newest CRL into crls/"
+        ));
     }
     warnings
 }

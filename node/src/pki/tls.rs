@@ -9,9 +9,9 @@ use city_protocol::amount::Timestamp;
 use city_protocol::pki::forms::{common_name, read_common_name};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PublicKeyData, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    SerialNumber, SigningKey,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -110,6 +110,8 @@ impl Clone for TlsIdentity {
 /// The classical side of a municipal CA.
 pub struct TlsAuthority {
     certificate: CertificateDer<'static>,
+    /// The root's subject key identifier.
+    identifier: Vec<u8>,
     issuer: rcgen::Issuer<'static, KeyPair>,
 }
 
@@ -124,9 +126,11 @@ impl TlsAuthority {
         let mut params = params(name, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let identifier = params.key_identifier(&key);
         let certificate = params.self_signed(&key)?.der().clone();
         Ok(Self {
             certificate,
+            identifier,
             issuer: rcgen::Issuer::new(params, key),
         })
     }
@@ -154,9 +158,11 @@ impl TlsAuthority {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(&name);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.0.as_bytes().to_vec());
+        let identifier = identifier.0.as_bytes().to_vec();
+        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.clone());
         Ok(Self {
             certificate,
+            identifier,
             issuer: rcgen::Issuer::new(params, key),
         })
     }
@@ -165,6 +171,14 @@ impl TlsAuthority {
     #[must_use]
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    pub(super) fn identifier(&self) -> &[u8] {
+        &self.identifier
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TlsError> {
+        Ok(self.issuer.key().sign(message)?)
     }
 
     /// The root's key in PKCS#8 PEM, for its file only.
@@ -230,46 +244,6 @@ impl TlsAuthority {
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         })
     }
-
-    /// Signs a list of what is revoked (DER), number `number`, from the first to the last moment of `current`
-    /// (thisUpdate, nextUpdate).
-    ///
-    /// # Errors
-    /// [`TlsError::Validity`] or [`TlsError::Certificate`].
-    pub fn crl(
-        &self,
-        number: u64,
-        revoked: &[Revoked],
-        current: Validity,
-    ) -> Result<Vec<u8>, TlsError> {
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        let entry = |one: &Revoked| {
-            Ok(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(&one.serial),
-                revocation_time: epoch + since_1970(one.at)?,
-                reason_code: None,
-                invalidity_date: None,
-            })
-        };
-        let list = CertificateRevocationListParams {
-            this_update: epoch + since_1970(current.not_before)?,
-            next_update: epoch + since_1970(current.not_after)?,
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.iter().map(entry).collect::<Result<_, TlsError>>()?,
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        Ok(list.signed_by(&self.issuer)?.der().to_vec())
-    }
-}
-
-/// One line of a list of revoked certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// The certificate's serial number, big-endian.
-    pub serial: Vec<u8>,
-    /// When it was revoked, at full seconds.
-    pub at: Timestamp,
 }
 
 impl std::fmt::Debug for TlsAuthority {

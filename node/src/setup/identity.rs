@@ -11,7 +11,7 @@ use city_protocol::crypto::{KemSecretKey, SecretKey};
 use city_protocol::genesis::{Genesis, MAX_GENESIS, Purpose};
 use city_protocol::ids::NetworkId;
 use city_protocol::json::MAX_CHARTER_BODY;
-use city_protocol::pki::{MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, verify_node};
+use city_protocol::pki::{Crls, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, verify_node};
 use city_protocol::vertex::Authority;
 use libp2p::identity::Keypair;
 use rustls_pki_types::pem::PemObject;
@@ -92,9 +92,11 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
         &genesis.roots,
         &node_certificate,
         &node_chain,
+        &Crls::none(),
         charter.created_at,
     )
-    .map_err(refused)?;
+    .map_err(refused)?
+    .certificate;
 
     let other_key = |key, what| IdentityError::OtherKey {
         key,

@@ -15,8 +15,7 @@ use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
 use city_node::pki::{
-    Authority as Ca, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TlsTrust, TrustStore,
-    Validity,
+    Authority as Ca, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore, Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
@@ -27,7 +26,7 @@ use city_protocol::crypto::{Algorithm, SecretKey, Signer};
 use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
-use city_protocol::pki::Role;
+use city_protocol::pki::{Crls, Role};
 use city_protocol::place::{Grade, PlacePolicy};
 use city_protocol::region::Region;
 use city_protocol::replica::{Replica, ReplicaConfig};
@@ -177,10 +176,9 @@ impl Founded {
 
     /// Doors without files: the CA's own roots, nothing revoked.
     fn doors(&self, identity: TlsIdentity, clock: SystemClock) -> DoorKeeper {
-        let trust = TrustStore {
-            tls: TlsTrust::new(&[self.ca.tls_root().clone()], &[]).unwrap(),
-            roots: self.genesis.roots.clone().into(),
-        };
+        let roots = self.genesis.roots.clone().into();
+        let tls_roots = [self.ca.tls_root().clone()];
+        let trust = TrustStore::new(&tls_roots, roots, Crls::none()).unwrap();
         let terms = DoorTerms {
             roots: Arc::clone(&trust.roots),
             clock,

@@ -19,7 +19,7 @@ use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::Start;
 use city_protocol::crypto::Signer;
 use city_protocol::ids::BlockId;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, PlacePolicy, Verdict};
 use city_protocol::replica::{Replica, ReplicaConfig};
 use city_protocol::stage::Submission;
@@ -162,8 +162,19 @@ impl Town {
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, now).unwrap();
         let region = self.identity.authority.region();
-        let client = verify_client(&self.identity.genesis.roots, &certificate, &[], now, region);
-        Submission::Enrol(signed.verify_enrolment(&client.unwrap()).unwrap())
+        let client = verify_client(
+            &self.identity.genesis.roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            now,
+            region,
+        );
+        Submission::Enrol(
+            signed
+                .verify_enrolment(&client.unwrap().certificate)
+                .unwrap(),
+        )
     }
 
     fn grant(&self, person: &Person) -> Submission {

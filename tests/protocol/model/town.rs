@@ -7,7 +7,7 @@ use city_protocol::body::Grant;
 use city_protocol::ids::{Digest, LogId, TransferId};
 use city_protocol::journal::Side;
 use city_protocol::ledger::Rows as _;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, Verdict as PlaceVerdict};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Input};
@@ -119,9 +119,16 @@ impl Town {
         let key = person.key.public();
         let certificate = world.ca.client(&person.account, key, &person.kem);
         let roots = &world.genesis.roots;
-        let verified = verify_client(roots, &certificate, &[], world.now, &person.region);
+        let verified = verify_client(
+            roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            world.now,
+            &person.region,
+        );
         let draft = Draft(world.enrol_body(person)).sign(&*person.key);
-        let enrol = draft.and_then(|enrol| enrol.verify_enrolment(&verified.unwrap()));
+        let enrol = draft.and_then(|enrol| enrol.verify_enrolment(&verified.unwrap().certificate));
         self.submit(at, enrol.map(Submission::Enrol))
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::KeyId;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::stage::{Draft, Submission};
 
 use crate::disk::Disk;
@@ -94,12 +94,19 @@ fn settle(world: &mut World, home: usize, crowd: usize) -> Vec<Person> {
             .ca
             .client(&person.account, person.key.public(), &person.kem);
         let roots = &world.genesis.roots;
-        let certificate =
-            verify_client(roots, &certificate, &[], world.now, &person.region).unwrap();
+        let certificate = verify_client(
+            roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            world.now,
+            &person.region,
+        )
+        .unwrap();
         let signed = Draft(body).sign(&*person.key).unwrap();
         world.ask(
             home,
-            Submission::Enrol(signed.verify_enrolment(&certificate).unwrap()),
+            Submission::Enrol(signed.verify_enrolment(&certificate.certificate).unwrap()),
         );
     }
     world.commit(home);

@@ -157,6 +157,17 @@ pub(super) fn check_dates(
     Ok(())
 }
 
+/// The last second of a certificate's validity.
+pub(super) fn not_after(certificate: &Certificate) -> Result<Timestamp, CertificateRefusal> {
+    timestamp(
+        certificate
+            .tbs_certificate()
+            .validity()
+            .not_after
+            .to_unix_duration(),
+    )
+}
+
 fn extensions(certificate: &Certificate) -> &[Extension] {
     certificate
         .tbs_certificate()

@@ -52,6 +52,21 @@ pub enum CertificateRefusal {
     /// The root that anchors the path does not speak for the region.
     #[error("the root is not trusted for this region")]
     Region,
+    /// A list of its issuer names a certificate of the path (RFC 5280 section 6.3).
+    #[error("the certificate or one of its issuers is revoked")]
+    Revoked,
+    /// A list is past its nextUpdate and the grace.
+    #[error("the CA's revocation list is out of date for too long; get a new one from the CA")]
+    CrlExpired,
+    /// The only lists of an issuer are dated in the future, and one is required.
+    #[error("the CA's revocation list is dated in the future; check the clock")]
+    CrlNotYetValid,
+    /// The only lists of an issuer's name have another signature, and one is required.
+    #[error("the revocation list is not signed by the issuer of the certificate")]
+    CrlBadSignature,
+    /// There is no list of an issuer, and one is required.
+    #[error("there is no revocation list for a certificate of the path")]
+    CrlNone,
 }
 
 impl CertificateRefusal {
@@ -74,6 +89,11 @@ impl CertificateRefusal {
             Self::Name => "cert-name",
             Self::AlternativeName => "cert-san",
             Self::Region => "cert-region",
+            Self::Revoked => "cert-revoked",
+            Self::CrlExpired => "crl-expired",
+            Self::CrlNotYetValid => "crl-not-yet-valid",
+            Self::CrlBadSignature => "crl-bad-signature",
+            Self::CrlNone => "crl-none",
         }
     }
 }
@@ -105,7 +125,7 @@ impl From<webpki::Error> for CertificateRefusal {
             | E::MaximumPathBuildCallsExceeded
             | E::MaximumSignatureChecksExceeded
             | E::MaximumNameConstraintComparisonsExceeded => Self::TooLarge,
-            // What is left are ways of not being well-formed; CRLs are not asked for here.
+            // What is left are ways of not being well-formed; lists are asked elsewhere (`crl`).
             _ => Self::Malformed,
         }
     }

@@ -1,7 +1,7 @@
 //! Judges certificates of nodes and people against roots that are pinned to regions.
 //!
 //! One question, asked at admission (charter, enrol, submit, hello). In history a signature counts if
-//! its key was active there; that is the ledger's matter. CRLs are not consulted yet: see `admit`.
+//! its key was active there; that is the ledger's matter, and it asks without revocation lists.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 use x509_cert::der::Encode;
 
 use super::algorithms::{CERTIFICATE_ALGORITHMS, read_key_info};
+use super::crl::{CertificateWarning, Crls, RevocationPolicy, Standing};
 use super::forms::Role;
 use super::read::{self, CLIENT_USAGES, NODE_USAGES};
 use super::refusal::CertificateRefusal;
@@ -116,6 +117,18 @@ pub struct ClientCertificate {
     pub not_after: Timestamp,
 }
 
+/// A certificate that is admitted, what has to be said about it, and for how long that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted<T> {
+    /// What it says.
+    pub certificate: T,
+    /// In ascending order, each at most once.
+    pub warnings: Vec<CertificateWarning>,
+    /// The last moment of this verdict under the same roots and lists: the first notAfter of the path, or
+    /// the end of a list's grace. A list may turn stale before.
+    pub valid_until: Timestamp,
+}
+
 /// SHA-256 of a certificate's DER.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> Digest {
@@ -124,22 +137,25 @@ pub fn fingerprint(der: &[u8]) -> Digest {
 
 /// Judges a node certificate at a moment; `intermediates` in any order, without the root.
 ///
+/// What `crls` list is refused; see [`RevocationPolicy::ADMISSION`] for lists that are stale or missing.
+///
 /// # Errors
 /// The [`CertificateRefusal`] of the path that came furthest.
 pub fn verify_node(
     roots: &[Root],
     leaf: &[u8],
     intermediates: &[Vec<u8>],
+    crls: &Crls,
     at: Timestamp,
-) -> Result<NodeCertificate, CertificateRefusal> {
+) -> Result<Admitted<NodeCertificate>, CertificateRefusal> {
     let read = read::leaf(&read::decode(leaf)?, NODE_USAGES)?;
     let region: Region = read
         .common_name
         .parse()
         .map_err(|_| CertificateRefusal::Name)?;
     let (peer_id, role) = read.node.ok_or(CertificateRefusal::AlternativeName)?;
-    admit(roots, leaf, intermediates, at, &region)?;
-    Ok(NodeCertificate {
+    let standing = admit(roots, leaf, intermediates, crls, at, &region)?;
+    let certificate = NodeCertificate {
         fingerprint: fingerprint(leaf),
         region,
         key: read.key,
@@ -148,11 +164,12 @@ pub fn verify_node(
         role,
         not_before: read.not_before,
         not_after: read.not_after,
-    })
+    };
+    Ok(standing.admit(certificate))
 }
 
 /// Judges a person's certificate at a moment; `region` is that of the account's home, and the root's
-/// prefix must cover it.
+/// prefix must cover it. Lists count as in [`verify_node`].
 ///
 /// # Errors
 /// The [`CertificateRefusal`] of the path that came furthest.
@@ -160,9 +177,10 @@ pub fn verify_client(
     roots: &[Root],
     leaf: &[u8],
     intermediates: &[Vec<u8>],
+    crls: &Crls,
     at: Timestamp,
     region: &Region,
-) -> Result<ClientCertificate, CertificateRefusal> {
+) -> Result<Admitted<ClientCertificate>, CertificateRefusal> {
     let read = read::leaf(&read::decode(leaf)?, CLIENT_USAGES)?;
     let account = read
         .common_name
@@ -171,15 +189,32 @@ pub fn verify_client(
     if read.node.is_some() {
         return Err(CertificateRefusal::AlternativeName);
     }
-    admit(roots, leaf, intermediates, at, region)?;
-    Ok(ClientCertificate {
+    let standing = admit(roots, leaf, intermediates, crls, at, region)?;
+    let certificate = ClientCertificate {
         fingerprint: fingerprint(leaf),
         account,
         key: read.key,
         kem: read.kem,
         not_before: read.not_before,
         not_after: read.not_after,
-    })
+    };
+    Ok(standing.admit(certificate))
+}
+
+/// What holds of a whole path.
+struct Judged {
+    warnings: Vec<CertificateWarning>,
+    valid_until: Timestamp,
+}
+
+impl Judged {
+    fn admit<T>(self, certificate: T) -> Admitted<T> {
+        Admitted {
+            certificate,
+            warnings: self.warnings,
+            valid_until: self.valid_until,
+        }
+    }
 }
 
 /// Finds a path from the leaf to a root that may speak for the region, every step of it in order.
@@ -187,9 +222,10 @@ fn admit(
     roots: &[Root],
     leaf: &[u8],
     intermediates: &[Vec<u8>],
+    crls: &Crls,
     at: Timestamp,
     region: &Region,
-) -> Result<(), CertificateRefusal> {
+) -> Result<Judged, CertificateRefusal> {
     if roots.len() > MAX_ROOTS || intermediates.len() > MAX_INTERMEDIATES {
         return Err(CertificateRefusal::TooLarge);
     }
@@ -208,53 +244,72 @@ fn admit(
     let leaf = EndEntityCert::try_from(&leaf)?;
 
     // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
-    let refused = Cell::new(None);
+    let verdict = Cell::new(None);
     let judge = |path: &VerifiedPath<'_>| {
         let root = anchors
             .iter()
             .zip(&trusted)
             .find_map(|(anchor, root)| std::ptr::eq(anchor, path.anchor()).then_some(*root))
             .ok_or(webpki::Error::UnknownIssuer)?;
-        check_path(path, root, at, region).map_err(|refusal| {
-            refused.set(Some(refusal));
-            webpki::Error::UnknownIssuer
-        })
+        let judged = check_path(path, root, crls, at, region);
+        let answer = judged
+            .as_ref()
+            .map(|_| ())
+            .map_err(|_| webpki::Error::UnknownIssuer);
+        verdict.set(Some(judged));
+        answer
     };
-    leaf.verify_for_usage(
+    let found = leaf.verify_for_usage(
         CERTIFICATE_ALGORITHMS,
         &anchors,
         &intermediates,
         UnixTime::since_unix_epoch(Duration::from_millis(at.0)),
         KeyUsage::client_auth(),
-        // The seam for CRLs: `RevocationOptions` over the municipality's lists, checked for the whole
-        // chain, with the grace of a list past its nextUpdate judged by the caller.
+        // Lists are asked by `check_path`, one by one: see `Crls::judge`.
         None,
         Some(&judge),
-    )
-    .map(|_| ())
-    .map_err(|error| refused.get().unwrap_or_else(|| error.into()))
+    );
+    match (found, verdict.into_inner()) {
+        (_, Some(verdict)) => verdict,
+        (Err(error), None) => Err(error.into()),
+        (Ok(_), None) => Err(CertificateRefusal::UnknownIssuer),
+    }
 }
 
 /// Checks over a path that webpki has verified what webpki does not look at.
 fn check_path(
     path: &VerifiedPath<'_>,
     root: &Root,
+    crls: &Crls,
     at: Timestamp,
     region: &Region,
-) -> Result<(), CertificateRefusal> {
+) -> Result<Judged, CertificateRefusal> {
+    let leaf = read::decode(&path.end_entity().der())?;
+    let mut valid_until = read::not_after(&leaf)?;
     let mut below = 0;
     for intermediate in path.intermediate_certificates() {
-        read::check_issuer(&read::decode(&intermediate.der())?, below)?;
+        let intermediate = read::decode(&intermediate.der())?;
+        read::check_issuer(&intermediate, below)?;
+        valid_until = valid_until.min(read::not_after(&intermediate)?);
         below += 1;
     }
     let anchor = read::decode(&root.der)?;
     read::check_dates(&anchor, at)?;
     read::check_issuer(&anchor, below)?;
-    if root.prefix.covers(region) {
-        Ok(())
-    } else {
-        Err(CertificateRefusal::Region)
+    if !root.prefix.covers(region) {
+        return Err(CertificateRefusal::Region);
     }
+    let policy = RevocationPolicy::ADMISSION;
+    let Standing {
+        warnings,
+        valid_until: lists_until,
+    } = crls.judge(CERTIFICATE_ALGORITHMS, path, at, policy)?;
+    Ok(Judged {
+        warnings,
+        valid_until: valid_until
+            .min(read::not_after(&anchor)?)
+            .min(lists_until.unwrap_or(Timestamp(u64::MAX))),
+    })
 }
 
 fn der(bytes: &[u8]) -> CertificateDer<'_> {

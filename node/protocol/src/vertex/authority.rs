@@ -7,7 +7,7 @@ use crate::body::Charter;
 use crate::crypto::PublicKey;
 use crate::genesis::Genesis;
 use crate::ids::{Digest, LogId, sha256};
-use crate::pki;
+use crate::pki::{self, Crls};
 use crate::refusal::Refusal;
 use crate::region::Region;
 
@@ -45,9 +45,11 @@ impl Authority {
             &genesis.roots,
             &charter.node_certificate.0,
             &chain,
+            &Crls::none(),
             charter.created_at,
         )
-        .map_err(|_| Refusal::BadCertificate)?;
+        .map_err(|_| Refusal::BadCertificate)?
+        .certificate;
         if certificate.region != charter.region || certificate.role != pki::Role::Home {
             return Err(Refusal::BadCertificate);
         }
