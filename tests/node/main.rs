@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod daemon;
 mod demo;
+mod doors;
 mod net;
 mod plug;
 mod rollback;

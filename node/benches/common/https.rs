@@ -51,6 +51,7 @@ pub async fn serve(town: &Town) -> String {
         roots: Arc::clone(&trust.roots),
         clock,
         tls12: false,
+        others: Vec::new(),
     };
     let keeper = DoorKeeper::fixed(identity.tls.clone(), trust, &terms).expect("a certificate");
     let state = ApiState::new(town.handle().clone(), antenna, clock).with_limits(NO_LIMIT);

@@ -202,9 +202,10 @@ pub async fn serve(
         started,
         peer_id: identity.transport.public().to_peer_id(),
         names: Arc::new(names),
+        doors: keeper.clone(),
     };
     if let Some((listener, address)) = operator_door {
-        tracing::info!(%address, "operators with a certificate are served here");
+        tracing::info!(%address, "operators are served");
         let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
         tasks.spawn(serving);
     }
@@ -288,6 +289,10 @@ fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorT
         roots: identity.genesis.roots.clone().into(),
         clock,
         tls12: config.api.tls12,
+        others: vec![(
+            "the node certificate (certs/node.pem)".into(),
+            identity.node_certificate_ends,
+        )],
     }
 }
 

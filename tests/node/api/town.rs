@@ -183,6 +183,7 @@ impl Founded {
             roots: Arc::clone(&trust.roots),
             clock,
             tls12: false,
+            others: Vec::new(),
         };
         DoorKeeper::fixed(identity, trust, &terms).unwrap()
     }
@@ -269,6 +270,7 @@ impl Founded {
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
+            doors: keeper.clone(),
         };
         let tasks = vec![
             tokio::spawn(serve(listener, keeper, state, stop.clone())),
