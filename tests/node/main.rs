@@ -1,5 +1,6 @@
 //! Tests of `city-node`.
 
+mod admitted;
 mod api;
 mod cli;
 mod config;

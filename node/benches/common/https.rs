@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use city_node::api::{self, ApiState, Limits};
 use city_node::client::ApiClient;
-use city_node::engine::SystemClock;
-use city_node::pki::{DoorKeeper, DoorTerms, TrustStore};
+use city_node::engine::{SystemClock, utc};
+use city_node::pki::{Clients, DoorKeeper, DoorTerms, ShownCertificate, TrustStore};
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::demo_boundary;
 use city_protocol::amount::Timestamp;
@@ -54,7 +54,20 @@ pub async fn serve(town: &Town) -> String {
         others: Vec::new(),
     };
     let keeper = DoorKeeper::fixed(identity.tls.clone(), trust, &terms).expect("a certificate");
-    let state = ApiState::new(town.handle().clone(), antenna, clock).with_limits(NO_LIMIT);
+    let region = identity.authority.region().clone();
+    let clients = Clients::open(town.site.data.clients(), keeper.clone(), region);
+    let clients = clients.expect("a directory");
+    // Everybody was here before: what is measured is a home's day, not its first morning.
+    for sender in &town.people.senders {
+        let shown = ShownCertificate {
+            leaf: sender.certificate.clone(),
+            chain: Vec::new(),
+        };
+        let key = sender.key.public();
+        let admitted = clients.admit(&sender.account, key, Some(&shown), None, utc());
+        admitted.expect("a good certificate");
+    }
+    let state = ApiState::new(town.handle().clone(), antenna, clock, clients).with_limits(NO_LIMIT);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");

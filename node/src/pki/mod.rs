@@ -4,6 +4,7 @@
 //! its post-quantum and classical roots, and rustls configurations. CRLs and caches will stand here.
 
 pub mod authority;
+pub mod clients;
 pub mod door;
 pub mod issue;
 pub mod reload;
@@ -18,6 +19,7 @@ pub mod trust_store;
 mod tests;
 
 pub use authority::{Authority, AuthorityError};
+pub use clients::{ClientRefusal, Clients, ShownCertificate};
 pub use door::{Door, DoorKind};
 pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
 pub use reload::{DoorFiles, DoorKeeper, DoorTerms, DoorWatch, Doors};

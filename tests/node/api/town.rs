@@ -15,7 +15,7 @@ use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
 use city_node::pki::{
-    Authority as Ca, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore, Validity,
+    Authority as Ca, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore, Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
@@ -256,7 +256,9 @@ impl Founded {
         let keeper = self.doors(identity, clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+        let kept = self.dir.path().join("clients");
+        let clients = Clients::open(kept, keeper.clone(), self.region.clone()).unwrap();
+        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
             .with_boundary_credit(demo_boundary().credit())
             .with_limits(plan.limits);
         let admin = self.dir.path().join("admin.sock");
