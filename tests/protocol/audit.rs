@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use city_protocol::ids::{AccountId, LogId};
-use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
+use city_protocol::ids::{AccountId, Digest, LogId};
+use city_protocol::journal::{AIKA, PAYABLE, Parties, Posting, Side, postings};
 use city_protocol::ledger::Rows as _;
 use city_protocol::vertex::{OwnCite, SignedHeader, decode_body};
 
@@ -32,10 +32,12 @@ impl World {
                     seq,
                     index: index as u64,
                 };
-                let sender = |settle: &city_protocol::body::Settle| {
-                    disk.transfer(log, &settle.transfer).map(|row| row.sender)
+                let sent = |transfer: &Digest| {
+                    let row = disk.transfer(log, transfer)?;
+                    let (sender, receiver) = (row.sender, row.receiver);
+                    Some(Parties { sender, receiver })
                 };
-                journal.extend(postings(entry, *log, header.time, id, at, sender).unwrap());
+                journal.extend(postings(entry, *log, header.time, id, at, sent).unwrap());
             }
         }
         journal

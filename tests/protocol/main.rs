@@ -16,6 +16,7 @@ mod faults;
 mod formats;
 mod garbage;
 mod home;
+mod keychange;
 mod keys;
 mod liar;
 mod memo;

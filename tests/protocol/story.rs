@@ -11,7 +11,7 @@ use city_protocol::replica::{ClockQuality, Input};
 use city_protocol::stage::Submission;
 use city_protocol::vertex::{Receipt, decode_body};
 
-use super::people::{granted_by, signed};
+use super::people::{decided_by, signed};
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const ALL: [usize; 3] = [KANAZAWA, KOMATSU, HAKUSAN];
@@ -139,7 +139,7 @@ fn a_whole_life_fits_into_one_vertex() {
     let officers = world.homes[KANAZAWA].officers.clone();
     tickets.push(world.ask(
         KANAZAWA,
-        Submission::Grant(granted_by(&grant, &officers[1..])),
+        Submission::Grant(decided_by(&grant, &officers[1..])),
     ));
     let transfer = world.transfer_body(&hanako, &jiro, "5.00");
     let transfer = signed(transfer, &hanako).unwrap();
@@ -475,7 +475,7 @@ fn nothing_is_given_out_before_it_is_durable() {
     let officers = world.homes[KANAZAWA].officers[..2].to_vec();
     let ticket = world.ask(
         KANAZAWA,
-        Submission::Grant(granted_by(&stranger, &officers)),
+        Submission::Grant(decided_by(&stranger, &officers)),
     );
     // A refusal that nothing waits for is told at once.
     assert_eq!(

@@ -15,7 +15,7 @@ use city_node::setup::{
 };
 use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label};
+use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label, officer_message};
 use city_protocol::crypto::{
     Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, TAG_GRANT,
 };
@@ -24,7 +24,7 @@ use city_protocol::ids::AccountId;
 use city_protocol::json;
 use city_protocol::pki::{Crls, fingerprint, verify_client};
 use city_protocol::place::{self, FixMode, Observation, PlacePolicy, Quality, Sample};
-use city_protocol::stage::{Draft, SignedGrant, Submission};
+use city_protocol::stage::{Draft, SignedBySeveral, Submission};
 use city_protocol::vertex::EntrySignature;
 use libp2p::Multiaddr;
 
@@ -293,9 +293,9 @@ async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, s
     };
     let bytes = json::canonical(&body);
     let key = officer.public();
-    let message = Grant::officer_message(key.algorithm(), &key.id(), &bytes);
+    let message = officer_message(key.algorithm(), &key.id(), &bytes);
     let signature = EntrySignature::new(key.id(), &officer.sign(TAG_GRANT, &message));
-    let grant = SignedGrant {
+    let grant = SignedBySeveral {
         bytes,
         signatures: vec![signature],
     };

@@ -55,6 +55,12 @@ pub enum Refusal {
     /// Signed with a key that is not the account's.
     #[error("the key is not the account's active key")]
     WrongKey,
+    /// An account of this home has or had this key already.
+    #[error("an account has or had this key already; make a new one")]
+    KeyUsed,
+    /// The account's key is closed.
+    #[error("the account's key was revoked; officers can give the account a new one")]
+    KeyRevoked,
     /// Too few, repeated or foreign officers.
     #[error("fewer than the needed officers signed, or one is not an officer")]
     OfficersShort,
@@ -187,6 +193,8 @@ impl Refusal {
         Self::SignatureLength,
         Self::BadSignature,
         Self::WrongKey,
+        Self::KeyUsed,
+        Self::KeyRevoked,
         Self::OfficersShort,
         Self::BadCertificate,
         Self::WrongNetwork,
@@ -242,6 +250,8 @@ impl Refusal {
             Self::SignatureLength => "signature-length",
             Self::BadSignature => "bad-signature",
             Self::WrongKey => "wrong-key",
+            Self::KeyUsed => "key-used",
+            Self::KeyRevoked => "key-revoked",
             Self::OfficersShort => "officers-short",
             Self::BadCertificate => "bad-certificate",
             Self::WrongNetwork => "wrong-network",

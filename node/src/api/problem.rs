@@ -74,14 +74,17 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         R::WrongAlgorithm
         | R::BadSignature
         | R::WrongKey
+        | R::KeyRevoked
         | R::OfficersShort
         | R::BadCertificate => StatusCode::FORBIDDEN,
         // It is not here.
         R::UnknownAccount | R::UnknownLog | R::UnknownTransfer => StatusCode::NOT_FOUND,
         // Something else has its place already.
-        R::AccountExists | R::SequenceUsed | R::TransferIdUsed | R::AlreadyAccepted => {
-            StatusCode::CONFLICT
-        }
+        R::AccountExists
+        | R::KeyUsed
+        | R::SequenceUsed
+        | R::TransferIdUsed
+        | R::AlreadyAccepted => StatusCode::CONFLICT,
         R::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         // The node cannot at the moment.
         R::Busy | R::ClockUnknown | R::NotSequencing => StatusCode::SERVICE_UNAVAILABLE,
@@ -276,6 +279,7 @@ mod tests {
                     R::WrongAlgorithm,
                     R::BadSignature,
                     R::WrongKey,
+                    R::KeyRevoked,
                     R::OfficersShort,
                     R::BadCertificate,
                 ],
@@ -285,6 +289,7 @@ mod tests {
                 409,
                 &[
                     R::AccountExists,
+                    R::KeyUsed,
                     R::SequenceUsed,
                     R::TransferIdUsed,
                     R::AlreadyAccepted,
@@ -329,7 +334,7 @@ mod tests {
             }
         }
         let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
-        assert_eq!(all, 49, "a refusal was added: give it its place here");
+        assert_eq!(all, 51, "a refusal was added: give it its place here");
     }
 
     #[test]

@@ -7,11 +7,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use city_protocol::Refusal;
-use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
+use city_protocol::body::{
+    Accept, Enrol, Grant, PersonBody, Transfer, officer_message, read_officers_body,
+};
 use city_protocol::crypto::{PublicKey, TAG_GRANT};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
 use city_protocol::replica::ClockQuality;
-use city_protocol::stage::{Signed, SignedGrant, Submission, Verified};
+use city_protocol::stage::{Signed, SignedBySeveral, Submission, Verified};
 use city_protocol::vertex::EntrySignature;
 
 use super::extract::JsonBody;
@@ -69,7 +71,7 @@ pub(super) async fn grant(
     JsonBody(form): JsonBody<GrantForm>,
 ) -> Answer {
     let bytes = form.body.into_bytes();
-    let grant = Grant::read(&bytes)?;
+    let grant = read_officers_body::<Grant>(&bytes)?;
     api.for_us(&grant.network, &grant.home)?;
     let authority = api.engine.authority().clone();
     // Before anything is verified: nobody makes this node check more signatures than officers can give.
@@ -81,11 +83,11 @@ pub(super) async fn grant(
         .into_iter()
         .map(|signature| signature.read())
         .collect::<Result<_, _>>()?;
-    let job = move || -> Result<SignedGrant, Refusal> {
+    let job = move || -> Result<SignedBySeveral, Refusal> {
         for signature in &signatures {
             verify_officer(authority.officers(), signature, &bytes)?;
         }
-        Ok(SignedGrant { bytes, signatures })
+        Ok(SignedBySeveral { bytes, signatures })
     };
     let signed = api.on_pool(job).await??;
     api.submit(Submission::Grant(signed)).await
@@ -101,7 +103,7 @@ fn verify_officer(
         .iter()
         .find(|officer| officer.id() == signature.key);
     let officer = officer.ok_or(Refusal::OfficersShort)?;
-    let message = Grant::officer_message(signature.alg, &signature.key, body);
+    let message = officer_message(signature.alg, &signature.key, body);
     officer.verify(TAG_GRANT, &message, &signature.signature()?)
 }
 
@@ -125,7 +127,7 @@ pub(super) async fn accept(
     let shown = form.shown()?;
     let signed = api.read::<Accept>(form)?;
     let body = signed.body();
-    let receiver = AccountId::new(&body.home, &body.key);
+    let receiver = api.engine.account_of_key(&body.key);
     let verified = api.verify(signed, receiver, shown).await?;
     api.submit(Submission::Accept(verified)).await
 }

@@ -1,7 +1,7 @@
 //! The command line: noun–verb, data on standard output, logs and errors on standard error. Index card:
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
-//! SSLKEYLOGFILE · `logging` · `shell` completions and manual · `launch` what needs the daemon's rooms ·
+//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the daemon's rooms ·
 //! and one file for each noun.
 
 mod config;
@@ -12,6 +12,7 @@ mod keylog;
 mod launch;
 mod logging;
 mod output;
+mod passphrase;
 mod place;
 mod run;
 mod shell;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
 use city_protocol::ids::{AccountId, Digest, TransferId};
 use city_protocol::place::PlaceProof;
-use city_protocol::stage::{Signed, SignedGrant};
+use city_protocol::stage::{Signed, SignedBySeveral};
 use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode, Uri};
@@ -132,7 +132,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn grant(&self, grant: &SignedGrant) -> Result<SubmittedPage, ClientError> {
+    pub async fn grant(&self, grant: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
         let form = GrantForm {
             body: text(&grant.bytes),
             signatures: grant.signatures.iter().map(Into::into).collect(),

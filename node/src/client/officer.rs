@@ -2,11 +2,11 @@
 
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{Grant, Kind, Label};
-use city_protocol::crypto::{Signer, TAG_GRANT};
+use city_protocol::body::{Grant, Kind, Label, OfficersBody, officer_message, read_officers_body};
+use city_protocol::crypto::Signer;
 use city_protocol::ids::AccountId;
 use city_protocol::json;
-use city_protocol::stage::SignedGrant;
+use city_protocol::stage::SignedBySeveral;
 use city_protocol::vertex::EntrySignature;
 
 use crate::api::wire::NodePage;
@@ -39,16 +39,19 @@ pub fn grant(
 ///
 /// # Errors
 /// What the body itself refuses, so that nobody signs what no home would take.
-pub fn sign_grant(grant: &Grant, officers: &[&dyn Signer]) -> Result<SignedGrant, Refusal> {
-    let bytes = json::canonical(grant);
-    Grant::read(&bytes)?;
+pub fn sign_together<B: OfficersBody>(
+    body: &B,
+    officers: &[&dyn Signer],
+) -> Result<SignedBySeveral, Refusal> {
+    let bytes = json::canonical(body);
+    read_officers_body::<B>(&bytes)?;
     let signatures = officers
         .iter()
         .map(|officer| {
             let key = officer.public_key();
-            let message = Grant::officer_message(key.algorithm(), &key.id(), &bytes);
-            EntrySignature::new(key.id(), &officer.sign(TAG_GRANT, &message))
+            let message = officer_message(key.algorithm(), &key.id(), &bytes);
+            EntrySignature::new(key.id(), &officer.sign(B::TAG, &message))
         })
         .collect();
-    Ok(SignedGrant { bytes, signatures })
+    Ok(SignedBySeveral { bytes, signatures })
 }

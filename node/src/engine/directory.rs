@@ -6,10 +6,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, RwLock};
 
 use city_protocol::Refusal;
-use city_protocol::body::{Enrol, Kind, read_person_body};
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::{AccountId, KeyId, LogId};
-use city_protocol::ledger::{History, Rows as _};
+use city_protocol::ledger::{History, Rows as _, key_named_by};
 use city_protocol::replica::MAX_LOGS;
 use city_protocol::vertex::{Authority, Entry, KeySource};
 use lru::LruCache;
@@ -63,18 +62,14 @@ impl Directory {
         }
     }
 
-    /// Learns the keys that these entries enrol.
-    pub fn learn_enrolments(&self, entries: &[Entry]) {
-        for entry in entries.iter().filter(|entry| entry.kind == Kind::Enrol) {
-            if let Ok(body) = read_person_body::<Enrol>(&entry.body)
-                && let Ok(key) = body.signing_key()
-            {
-                self.people.lock().expect(HELD).put(key.id(), Arc::new(key));
-            }
+    /// Learns the keys that these entries give to accounts.
+    pub fn learn_keys(&self, entries: &[Entry]) {
+        for key in entries.iter().filter_map(|entry| key_named_by(entry).ok()) {
+            self.people.lock().expect(HELD).put(key.id(), Arc::new(key));
         }
     }
 
-    /// The active key of an account, from memory or from its enrolment in the log.
+    /// The active key of an account, from memory or from the entry in the log that names it.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`].
@@ -91,9 +86,9 @@ impl Directory {
             return Ok(key);
         }
         let entry = history
-            .entry(log, &row.enrolled)
+            .entry(log, &row.key_at)
             .ok_or(Refusal::UnknownAccount)?;
-        self.learn_enrolments(std::slice::from_ref(&entry));
+        self.learn_keys(std::slice::from_ref(&entry));
         self.public_key(&row.key).ok_or(Refusal::UnknownAccount)
     }
 }

@@ -150,7 +150,7 @@ fn learn(genesis: &Genesis, directory: &Directory, header: &SignedHeader, body: 
     if let Some(Ok(authority)) = charter.map(|charter| Authority::from_charter(genesis, charter)) {
         directory.learn_authority(&Arc::new(authority));
     }
-    directory.learn_enrolments(&entries);
+    directory.learn_keys(&entries);
 }
 
 fn check_links(links: &[Link], genesis: &Genesis, report: &mut VerifyReport) {
@@ -189,7 +189,7 @@ fn check_entries(vertex: &VerifiedVertex, directory: &Directory, report: &mut Ve
     };
     report.entries += entries.len() as u64;
     // Again, because the keys of people that are kept are bounded.
-    directory.learn_enrolments(entries);
+    directory.learn_keys(entries);
     for (i, entry) in entries.iter().enumerate() {
         for (sig, known) in entry.sig.iter().zip(vertex.known[i].checked()) {
             let verdict = match known {

@@ -342,7 +342,7 @@ impl Town {
         let node = self.api.node().await.unwrap();
         let body = officer::grant(&node, account, amount.parse().unwrap(), "始め", utc()).unwrap();
         let officers: [&dyn Signer; 2] = [&self.founded.officers[0], &self.founded.officers[2]];
-        let signed = officer::sign_grant(&body, &officers).unwrap();
+        let signed = officer::sign_together(&body, &officers).unwrap();
         self.api.grant(&signed).await.unwrap();
     }
 

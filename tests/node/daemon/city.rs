@@ -227,7 +227,7 @@ impl City {
         let grant = officer::grant(page, person.account(), amount, "始め", utc())?;
         let officers: [&dyn Signer; 1] = [&self.officers[0]];
         Ok(api
-            .grant(&officer::sign_grant(&grant, &officers)?)
+            .grant(&officer::sign_together(&grant, &officers)?)
             .await?
             .identity)
     }

@@ -181,7 +181,7 @@ impl Town {
         let amount = Amount::from_hundredths(GRANT);
         let grant = officer::grant(&self.page, person.account(), amount, "始め", utc()).unwrap();
         let officers: [&dyn Signer; 1] = [&self.city.officers[0]];
-        Submission::Grant(officer::sign_grant(&grant, &officers).unwrap())
+        Submission::Grant(officer::sign_together(&grant, &officers).unwrap())
     }
 
     fn replica(&self) -> Replica {

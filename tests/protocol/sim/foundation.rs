@@ -13,7 +13,7 @@ use city_protocol::stage::{Draft, Submission};
 use crate::disk::Disk;
 use crate::home::Identity;
 use crate::memo::Memo;
-use crate::people::{Person, granted_by};
+use crate::people::{Person, decided_by};
 use crate::world::World;
 
 /// 石川県's municipalities: the first ones are founded.
@@ -114,7 +114,7 @@ fn settle(world: &mut World, home: usize, crowd: usize) -> Vec<Person> {
     for (turn, person) in people.iter().enumerate() {
         let mut body = world.grant_body(person, "100.00");
         body.officers_sequence += turn as u64;
-        world.ask(home, Submission::Grant(granted_by(&body, &officers)));
+        world.ask(home, Submission::Grant(decided_by(&body, &officers)));
     }
     world.commit(home);
     let answers = std::mem::take(&mut world.homes[home].answers);

@@ -5,14 +5,16 @@
 
 mod charter;
 mod home;
+mod keys;
 mod label;
 mod officer;
 mod person;
 
 pub use charter::{Charter, Der, Officer, Officers};
 pub use home::{Fault, OwnEntry, Settle, Start};
+pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
-pub use officer::Grant;
+pub use officer::{Decision, Grant, OfficersBody, officer_message, read_officers_body};
 pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
 
 use std::fmt;
@@ -41,6 +43,12 @@ pub enum Kind {
     Charter,
     /// An account opens.
     Enrol,
+    /// An account gets other keys.
+    Rotate,
+    /// An account's key is closed.
+    Revoke,
+    /// Officers give an account new keys.
+    Recover,
     /// Officers give an account 愛貨.
     Grant,
     /// A proof of place, directly before its transfer.
@@ -64,6 +72,9 @@ impl Kind {
         match self {
             Self::Charter => "charter",
             Self::Enrol => "enrol",
+            Self::Rotate => "rotate",
+            Self::Revoke => "revoke",
+            Self::Recover => "recover",
             Self::Grant => "grant",
             Self::Place => "place",
             Self::Transfer => "transfer",
@@ -88,6 +99,9 @@ impl FromStr for Kind {
         [
             Self::Charter,
             Self::Enrol,
+            Self::Rotate,
+            Self::Revoke,
+            Self::Recover,
             Self::Grant,
             Self::Place,
             Self::Transfer,

@@ -31,6 +31,7 @@ macro_rules! common_fields {
         }
     };
 }
+pub(super) use common_fields;
 
 /// Opens an account: both public keys and the client certificate's fingerprint. Sequence 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,11 @@
 //! Key generation and encapsulation take randomness from the operating system inside pqcrypto: the one
 //! exception to "randomness is an argument" in this crate.
 
+mod aead;
 mod kem;
 mod sign;
 
+pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
 pub use kem::{KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext};
 pub use sign::{Algorithm, PublicKey, SecretKey, Signature, Signer};
 
@@ -24,6 +26,12 @@ pub const TAG_CHARTER: DomainTag = DomainTag(b"city-node/charter/v1\0");
 pub const TAG_VERTEX: DomainTag = DomainTag(b"city-node/vertex/v1\0");
 /// Tag of enrolments.
 pub const TAG_ENROL: DomainTag = DomainTag(b"city-node/enrol/v1\0");
+/// Tag of rotations.
+pub const TAG_ROTATE: DomainTag = DomainTag(b"city-node/rotate/v1\0");
+/// Tag of revocations.
+pub const TAG_REVOKE: DomainTag = DomainTag(b"city-node/revoke/v1\0");
+/// Tag of recoveries.
+pub const TAG_RECOVER: DomainTag = DomainTag(b"city-node/recover/v1\0");
 /// Tag of transfers.
 pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 /// Tag of acceptances.

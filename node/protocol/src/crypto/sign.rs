@@ -23,6 +23,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Dilithium5];
+
     /// The id that stands in bodies, keys and signatures.
     #[must_use]
     pub const fn id(self) -> &'static str {
@@ -175,6 +178,15 @@ impl PublicKey {
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// The ids that the same bytes would have under every algorithm with keys of this length, the own one among
+    /// them.
+    #[must_use]
+    pub fn ids_of_bytes(&self) -> Vec<KeyId> {
+        let as_key = |algorithm: &Algorithm| Self::new(*algorithm, &self.bytes).ok();
+        let keys = Algorithm::ALL.iter().filter_map(as_key);
+        keys.map(|key| key.id()).collect()
     }
 
     /// Checks a signature over `tag ‖ body`.

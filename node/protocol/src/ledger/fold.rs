@@ -165,6 +165,9 @@ impl Fold {
                 return Err(Refusal::BadEntry.into());
             }
             (Kind::Enrol, ..) => self.enrol(ctx, &entry, known)?,
+            (Kind::Rotate, ..) => self.rotate(ctx, &entry, known)?,
+            (Kind::Revoke, ..) => self.revoke(ctx, &entry, known)?,
+            (Kind::Recover, ..) => self.recover(ctx, &entry, known)?,
             (Kind::Grant, ..) => self.grant(ctx, &entry, known)?,
             (Kind::Place, ..) => self.place(ctx, &entry, known)?,
             (Kind::Transfer, ..) => self.transfer(ctx, &entry, known)?,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::rows::{AccountRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read};
 use crate::body::OwnEntry;
 use crate::codec;
-use crate::ids::{AccountId, BlockId, Digest, LogId};
+use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
 use crate::vertex::{Entry, decode_body};
 
 /// What the core may read: rows and blocks that are durable.
@@ -125,6 +125,17 @@ pub trait Rows {
         self.typed(&key(Table::Account, &[&log.0, account.as_str().as_bytes()]))
     }
 
+    /// The account that got this key by `rotate` or `recover`.
+    fn key_owner(&self, log: &LogId, id: &KeyId) -> Option<AccountId> {
+        self.typed(&key(Table::Key, &[&log.0, &id.0]))
+    }
+
+    /// The account that signs with this key, or would if it had enrolled with it.
+    fn account_of_key(&self, log: &LogId, id: &KeyId) -> AccountId {
+        let owner = self.key_owner(log, id);
+        owner.unwrap_or_else(|| AccountId::new(log, id))
+    }
+
     /// A transfer in its sender's log.
     fn transfer(&self, log: &LogId, identity: &Digest) -> Option<TransferRow> {
         self.typed(&key(Table::Transfer, &[&log.0, &identity.0]))
@@ -135,7 +146,7 @@ pub trait Rows {
         self.typed(&key(Table::Accepted, &[&log.0, &identity.0]))
     }
 
-    /// Where a grant or enrolment stands.
+    /// Where a submission that is not a transfer or acceptance stands.
     fn submission(&self, log: &LogId, identity: &Digest) -> Option<OwnEntry> {
         self.typed(&key(Table::Submission, &[&log.0, &identity.0]))
     }

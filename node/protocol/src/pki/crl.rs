@@ -11,9 +11,8 @@ use rustls_pki_types::{
     CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, UnixTime,
 };
 use webpki::{
-    BorrowedCertRevocationList, CertRevocationList, Error, ExtendedKeyUsageValidator,
-    KeyPurposeIdIter, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
-    VerifiedPath,
+    BorrowedCertRevocationList, CertRevocationList, Error, RevocationCheckDepth,
+    RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
 use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
@@ -22,6 +21,7 @@ use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
 use x509_cert::time::Time;
 
+use super::path::AnyUsage;
 use super::refusal::CertificateRefusal;
 use crate::amount::Timestamp;
 use crate::ids::Digest;
@@ -418,14 +418,5 @@ impl Crl {
     fn same_scope(&self, other: &Self) -> bool {
         self.list.issuer() == other.list.issuer()
             && self.list.issuing_distribution_point() == other.list.issuing_distribution_point()
-    }
-}
-
-/// Extended key usages were judged when the path was built.
-struct AnyUsage;
-
-impl ExtendedKeyUsageValidator for AnyUsage {
-    fn validate(&self, mut usages: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
-        usages.try_for_each(|usage| usage.map(|_| ()))
     }
 }

@@ -5,7 +5,9 @@
 
 pub mod algorithms;
 mod crl;
+pub mod foreign;
 pub mod forms;
+mod path;
 mod read;
 mod refusal;
 mod verify;

@@ -3,17 +3,14 @@
 //! One question, asked at admission (charter, enrol, submit, hello). In history a signature counts if
 //! its key was active there; that is the ledger's matter, and it asks without revocation lists.
 
-use std::cell::Cell;
-use std::time::Duration;
-
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use serde::{Deserialize, Serialize};
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use webpki::{KeyUsage, VerifiedPath};
 use x509_cert::der::Encode;
 
 use super::algorithms::{CERTIFICATE_ALGORITHMS, read_key_info};
 use super::crl::{CertificateWarning, Crls, RevocationPolicy, Standing};
 use super::forms::Role;
+use super::path::Search;
 use super::read::{self, CLIENT_USAGES, NODE_USAGES};
 use super::refusal::CertificateRefusal;
 use crate::amount::Timestamp;
@@ -232,48 +229,19 @@ fn admit(
     for intermediate in intermediates {
         read::decode(intermediate)?;
     }
-    let root_ders: Vec<_> = roots.iter().map(|root| der(&root.der)).collect();
-    // A root that webpki cannot read anchors nothing; the others still do.
-    let (trusted, anchors): (Vec<&Root>, Vec<TrustAnchor<'_>>) = roots
-        .iter()
-        .zip(&root_ders)
-        .filter_map(|(root, der)| Some((root, anchor_from_trusted_cert(der).ok()?)))
-        .unzip();
-    let intermediates: Vec<_> = intermediates.iter().map(|one| der(one)).collect();
-    let leaf = der(leaf);
-    let leaf = EndEntityCert::try_from(&leaf)?;
-
-    // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
-    let verdict = Cell::new(None);
-    let judge = |path: &VerifiedPath<'_>| {
-        let root = anchors
+    let search = Search {
+        algorithms: CERTIFICATE_ALGORITHMS,
+        roots: &roots
             .iter()
-            .zip(&trusted)
-            .find_map(|(anchor, root)| std::ptr::eq(anchor, path.anchor()).then_some(*root))
-            .ok_or(webpki::Error::UnknownIssuer)?;
-        let judged = check_path(path, root, crls, at, region);
-        let answer = judged
-            .as_ref()
-            .map(|_| ())
-            .map_err(|_| webpki::Error::UnknownIssuer);
-        verdict.set(Some(judged));
-        answer
+            .map(|root| root.der.as_slice())
+            .collect::<Vec<_>>(),
+        intermediates,
+        leaf,
+        at,
     };
-    let found = leaf.verify_for_usage(
-        CERTIFICATE_ALGORITHMS,
-        &anchors,
-        &intermediates,
-        UnixTime::since_unix_epoch(Duration::from_millis(at.0)),
-        KeyUsage::client_auth(),
-        // Lists are asked by `check_path`, one by one: see `Crls::judge`.
-        None,
-        Some(&judge),
-    );
-    match (found, verdict.into_inner()) {
-        (_, Some(verdict)) => verdict,
-        (Err(error), None) => Err(error.into()),
-        (Ok(_), None) => Err(CertificateRefusal::UnknownIssuer),
-    }
+    search.find(KeyUsage::client_auth(), |path, root| {
+        check_path(path, &roots[root], crls, at, region)
+    })
 }
 
 /// Checks over a path that webpki has verified what webpki does not look at.
@@ -310,8 +278,4 @@ fn check_path(
             .min(read::not_after(&anchor)?)
             .min(lists_until.unwrap_or(Timestamp(u64::MAX))),
     })
-}
-
-fn der(bytes: &[u8]) -> CertificateDer<'_> {
-    CertificateDer::from(bytes)
 }

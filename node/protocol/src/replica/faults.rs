@@ -17,8 +17,9 @@ use crate::vertex::{KeySource, Known, SignedHeader, decode_body};
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
 /// Tables whose keys begin with the log whose state they are.
-const STATE_TABLES: [Table; 7] = [
+const STATE_TABLES: [Table; 8] = [
     Table::Account,
+    Table::Key,
     Table::Transfer,
     Table::TransferId,
     Table::Open,

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{Authority, Entry, Known, SignedHeader, decode_body, merkle_root};
-use crate::body::{Grant, Kind, PersonBody};
-use crate::crypto::{DomainTag, PublicKey, TAG_GRANT};
+use crate::body::Kind;
+use crate::crypto::{DomainTag, PublicKey};
 use crate::genesis::Genesis;
 use crate::ids::{BlockId, KeyId, LogId};
 use crate::refusal::Refusal;
@@ -112,15 +112,20 @@ fn founding_authority(
 
 /// The tag and message that a signature of this entry covers.
 fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>), Refusal> {
-    use crate::body::{Accept, Enrol, Transfer};
+    use crate::body::{
+        Accept, Enrol, Grant, OfficersBody as _, PersonBody as _, Recover, Revoke, Rotate,
+        Transfer, is_officers_revoke, officer_message,
+    };
+    let by_officer = || officer_message(key.algorithm(), &key.id(), &entry.body);
     match entry.kind {
         Kind::Enrol => Ok((Enrol::TAG, entry.body.clone())),
         Kind::Transfer => Ok((Transfer::TAG, entry.body.clone())),
         Kind::Accept => Ok((Accept::TAG, entry.body.clone())),
-        Kind::Grant => Ok((
-            TAG_GRANT,
-            Grant::officer_message(key.algorithm(), &key.id(), &entry.body),
-        )),
+        Kind::Rotate => Ok((Rotate::TAG, entry.body.clone())),
+        Kind::Grant => Ok((Grant::TAG, by_officer())),
+        Kind::Recover => Ok((Recover::TAG, by_officer())),
+        Kind::Revoke if is_officers_revoke(&entry.body) => Ok((Revoke::TAG, by_officer())),
+        Kind::Revoke => Ok((Revoke::TAG, entry.body.clone())),
         Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {
             Err(Refusal::BadEntry)
         }
