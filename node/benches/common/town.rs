@@ -37,6 +37,8 @@ pub struct Sender {
     pub key: Arc<SecretKey>,
     /// Their account.
     pub account: AccountId,
+    /// Their certificate.
+    pub certificate: Vec<u8>,
     /// The next sequence number.
     pub next: u64,
 }
@@ -161,11 +163,12 @@ impl Town {
         let mut people = Vec::new();
         for n in 0..=senders {
             let key = Arc::new(SecretKey::generate(Algorithm::Dilithium5));
-            let account = enrol(&handle, &ca, &key).await;
+            let (account, certificate) = enrol(&handle, &ca, &key).await;
             grant(&handle, &site.officer, account, n as u64 + 1).await;
             people.push(Sender {
                 key,
                 account,
+                certificate,
                 next: 1,
             });
         }
@@ -233,7 +236,7 @@ fn start(site: &Site) -> (Engine, Arc<Store>) {
     (engine.expect("an engine"), store)
 }
 
-async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> AccountId {
+async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> (AccountId, Vec<u8>) {
     let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
     let account = AccountId::new(&handle.log(), &key.public().id());
     let request = ClientRequest {
@@ -276,7 +279,7 @@ async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> Accoun
         .submit(Submission::Enrol(verified))
         .await
         .expect("enrolled");
-    account
+    (account, certificate)
 }
 
 async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, sequence: u64) {

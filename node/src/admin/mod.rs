@@ -51,6 +51,8 @@ pub struct AdminState {
     pub peer_id: PeerId,
     /// Names of municipalities by code, as far as the boundary index knows them.
     pub names: Arc<BTreeMap<String, String>>,
+    /// Certificates, roots and lists as they hold.
+    pub doors: DoorKeeper,
 }
 
 /// Who asks: by SO_PEERCRED, or by a TLS client certificate.

@@ -32,6 +32,7 @@ pub use rate::{Limits, RateLimiter};
 pub use serve::serve;
 
 use crate::engine::{EngineHandle, SystemClock};
+use crate::pki::Clients;
 use crate::place::antenna::Antenna;
 use peer::{Peer, Shown};
 
@@ -41,20 +42,27 @@ pub struct ApiState {
     engine: EngineHandle,
     antenna: Antenna,
     clock: SystemClock,
+    clients: Clients,
     credit: Option<Arc<str>>,
     not_after: Arc<NotAfter>,
     rate: Arc<RateLimiter>,
 }
 
 impl ApiState {
-    /// The API of this engine and antenna.
+    /// The API of this engine and antenna, for people with these certificates.
     #[must_use]
-    pub fn new(engine: EngineHandle, antenna: Antenna, clock: SystemClock) -> Self {
+    pub fn new(
+        engine: EngineHandle,
+        antenna: Antenna,
+        clock: SystemClock,
+        clients: Clients,
+    ) -> Self {
         let rate = Arc::new(RateLimiter::new(Limits::default()));
         Self {
             engine,
             antenna,
             clock,
+            clients,
             credit: None,
             not_after: Arc::default(),
             rate,

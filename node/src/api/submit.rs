@@ -12,14 +12,14 @@ use city_protocol::body::{
 };
 use city_protocol::crypto::{PublicKey, TAG_GRANT};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
-use city_protocol::pki::{CertificateRefusal, Crls, verify_client};
 use city_protocol::replica::ClockQuality;
 use city_protocol::stage::{Signed, SignedBySeveral, Submission, Verified};
 use city_protocol::vertex::EntrySignature;
 
 use super::extract::JsonBody;
-use super::wire::{Der, EnrolForm, GrantForm, SignedForm, SubmittedPage};
+use super::wire::{Der, EnrolForm, GrantForm, Shown, SignedForm, SubmittedPage};
 use super::{ApiState, Problem};
+use crate::pki::ShownCertificate;
 
 type Answer = Result<(StatusCode, Json<SubmittedPage>), Problem>;
 
@@ -43,24 +43,27 @@ pub(super) async fn enrol(
     if now.quality == ClockQuality::Floor {
         return Err(Refusal::ClockUnknown.into());
     }
-    let genesis = api.engine.genesis().clone();
-    let authority = api.engine.authority().clone();
-    let job = move || {
-        let chain: Vec<Vec<u8>> = chain.into_iter().map(|Der(der)| der).collect();
-        let roots = &genesis.roots;
-        let region = authority.region();
-        let crls = Crls::none();
-        let client = verify_client(roots, &certificate.0, &chain, &crls, now.time, region)
-            .map_err(refused_certificate)?;
-        Ok::<_, Problem>(signed.verify_enrolment(&client.certificate)?)
+    let shown = ShownCertificate {
+        leaf: certificate.0,
+        chain: chain.into_iter().map(|Der(der)| der).collect(),
     };
-    let verified = api.on_pool(job).await??;
-    api.submit(Submission::Enrol(verified)).await
-}
-
-/// What is wrong with the caller's own certificate, in words.
-fn refused_certificate(refusal: CertificateRefusal) -> Problem {
-    Problem::from(Refusal::BadCertificate).with_detail(refusal.to_string())
+    let clients = api.clients.clone();
+    let job = move || {
+        let client = clients.judge(&shown, now.time)?;
+        let verified = signed.verify_enrolment(&client)?;
+        Ok::<_, Problem>((verified, client.account, shown))
+    };
+    let (verified, account, shown) = api.on_pool(job).await??;
+    let (status, page) = api.submit(Submission::Enrol(verified)).await?;
+    // An enrolment that is sent again does not put an old certificate in the place of a newer one.
+    let clients = api.clients.clone();
+    let keep = move || {
+        if status == StatusCode::CREATED || !clients.has(&account) {
+            clients.keep(&account, &shown);
+        }
+    };
+    api.on_pool(keep).await?;
+    Ok((status, page))
 }
 
 /// `POST /send/api/grants`.
@@ -111,23 +114,25 @@ fn verify_officer(
 /// `POST /send/api/transfers`.
 pub(super) async fn transfer(
     State(api): State<ApiState>,
-    JsonBody(form): JsonBody<SignedForm>,
+    JsonBody(mut form): JsonBody<SignedForm>,
 ) -> Answer {
+    let shown = form.shown()?;
     let signed = api.read::<Transfer>(form)?;
     let sender = signed.body().sender;
-    let verified = api.verify(signed, &sender).await?;
+    let verified = api.verify(signed, sender, shown).await?;
     api.submit(Submission::Transfer(verified)).await
 }
 
 /// `POST /send/api/accepts`.
 pub(super) async fn accept(
     State(api): State<ApiState>,
-    JsonBody(form): JsonBody<SignedForm>,
+    JsonBody(mut form): JsonBody<SignedForm>,
 ) -> Answer {
+    let shown = form.shown()?;
     let signed = api.read::<Accept>(form)?;
     let body = signed.body();
     let receiver = api.engine.account_of_key(&body.key);
-    let verified = api.verify(signed, &receiver).await?;
+    let verified = api.verify(signed, receiver, shown).await?;
     api.submit(Submission::Accept(verified)).await
 }
 
@@ -151,14 +156,28 @@ impl ApiState {
         }
     }
 
-    /// Checks the signature with the account's active key.
+    /// Checks the signature with the account's active key, then the account's certificate: strangers cost one
+    /// signature and no more.
     async fn verify<B: PersonBody + Send + 'static>(
         &self,
         signed: Signed<B>,
-        account: &AccountId,
+        account: AccountId,
+        shown: Shown,
     ) -> Result<Verified<B>, Problem> {
-        let key = self.engine.account_key(account)?;
-        Ok(self.on_pool(move || signed.verify(&key)).await??)
+        let key = self.engine.account_key(&account)?;
+        let clients = self.clients.clone();
+        let now = self.clock.now();
+        // A certificate's dates cannot be judged by a clock that is not known.
+        if now.quality == ClockQuality::Floor {
+            return Err(Refusal::ClockUnknown.into());
+        }
+        let job = move || {
+            let verified = signed.verify(&key)?;
+            let (sent, named) = (shown.certificate.as_ref(), shown.named.as_ref());
+            clients.admit(&account, &key, sent, named, now.time)?;
+            Ok::<_, Problem>(verified)
+        };
+        self.on_pool(job).await?
     }
 
     async fn on_pool<T: Send + 'static>(

@@ -16,6 +16,8 @@ use city_protocol::replica::BookedEntry;
 use city_protocol::vertex::{Booked, EntrySignature};
 use serde::{Deserialize, Serialize};
 
+use crate::pki::ShownCertificate;
+
 /// Form of every reply of this version.
 pub const SCHEMA: u64 = 1;
 
@@ -64,6 +66,38 @@ pub struct SignedForm {
     pub body: String,
     /// Its signature.
     pub signature: SignatureForm,
+    /// The client certificate; needed only when the home has not admitted it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Der>,
+    /// Its intermediates towards a genesis root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Der>,
+    /// SHA-256 of the client certificate that is meant, where the home has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_fingerprint: Option<String>,
+}
+
+impl SignedForm {
+    /// What the form says of the client certificate.
+    pub(super) fn shown(&mut self) -> Result<Shown, Refusal> {
+        let chain = std::mem::take(&mut self.chain);
+        let named = self.certificate_fingerprint.take();
+        let leaf = self.certificate.take();
+        Ok(Shown {
+            certificate: leaf.map(|Der(leaf)| ShownCertificate {
+                leaf,
+                chain: chain.into_iter().map(|Der(der)| der).collect(),
+            }),
+            named: named.map(|named| named.parse()).transpose()?,
+        })
+    }
+}
+
+/// The client certificate of a submission: sent along, named, both or neither.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) certificate: Option<ShownCertificate>,
+    pub(super) named: Option<Digest>,
 }
 
 /// DER in base64.

@@ -25,7 +25,7 @@ use crate::engine::{
 };
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
-use crate::pki::{DoorFiles, DoorTerms, DoorWatch, TrustFiles};
+use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
@@ -57,6 +57,9 @@ pub enum DaemonError {
     /// The certificates of the API.
     #[error(transparent)]
     Doors(#[from] DoorError),
+    /// People's certificates.
+    #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
+    Clients(#[source] std::io::Error),
     /// The API's address.
     #[error("the API cannot listen on {address} ({key} in config.toml): {source}")]
     ApiListen {
@@ -140,6 +143,9 @@ pub async fn serve(
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let (door_watch, keeper) =
         DoorWatch::open(door_files(dir), door_terms(config, identity, clock))?;
+    let region = identity.authority.region().clone();
+    let clients =
+        Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
     let mut engine = Engine::start(EngineConfig {
@@ -184,7 +190,7 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
         .with_boundary_credit(&credit)
         .with_not_after(config.not_after.clone());
     tasks.spawn(api::serve(
@@ -203,9 +209,10 @@ pub async fn serve(
         started,
         peer_id: identity.transport.public().to_peer_id(),
         names: Arc::new(names),
+        doors: keeper.clone(),
     };
     if let Some((listener, address)) = operator_door {
-        tracing::info!(%address, "operators with a certificate are served here");
+        tracing::info!(%address, "operators are served");
         let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
         tasks.spawn(serving);
     }
@@ -289,6 +296,10 @@ fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorT
         roots: identity.genesis.roots.clone().into(),
         clock,
         tls12: config.api.tls12,
+        others: vec![(
+            "the node certificate (certs/node.pem)".into(),
+            identity.node_certificate_ends,
+        )],
     }
 }
 

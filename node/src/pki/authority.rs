@@ -166,6 +166,12 @@ impl Authority {
         self.tls.certificate()
     }
 
+    /// The classical side.
+    #[must_use]
+    pub const fn tls(&self) -> &TlsAuthority {
+        &self.tls
+    }
+
     /// Issues a node certificate in DER.
     ///
     /// # Errors

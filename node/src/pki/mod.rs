@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod case;
+pub mod clients;
 pub mod door;
 pub mod issue;
 pub mod reload;
@@ -19,6 +20,7 @@ pub mod trust_store;
 mod tests;
 
 pub use authority::{Authority, AuthorityError};
+pub use clients::{ClientRefusal, Clients, ShownCertificate};
 pub use door::{Door, DoorKind};
 pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
 pub use reload::{DoorFiles, DoorKeeper, DoorTerms, DoorWatch, Doors};

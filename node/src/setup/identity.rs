@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{KemSecretKey, SecretKey};
 use city_protocol::genesis::{Genesis, MAX_GENESIS, Purpose};
 use city_protocol::ids::NetworkId;
@@ -44,6 +45,8 @@ pub struct Identity {
     pub transport: Keypair,
     /// The node certificate in DER.
     pub node_certificate: Vec<u8>,
+    /// Its last second.
+    pub node_certificate_ends: Timestamp,
     /// Its intermediates towards a genesis root, in DER.
     pub chain: Vec<Vec<u8>>,
     /// The API's certificate and key.
@@ -127,6 +130,7 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
         kem,
         transport,
         node_certificate,
+        node_certificate_ends: certificate.not_after,
         chain: node_chain,
     })
 }

@@ -15,8 +15,7 @@ use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
 use city_node::pki::{
-    Authority as Ca, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TlsTrust, TrustStore,
-    Validity,
+    Authority as Ca, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore, Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
@@ -27,7 +26,7 @@ use city_protocol::crypto::{Algorithm, NotAfter, SecretKey, Signer, Suite};
 use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
-use city_protocol::pki::Role;
+use city_protocol::pki::{Crls, Role};
 use city_protocol::place::{Grade, PlacePolicy};
 use city_protocol::region::Region;
 use city_protocol::replica::{Replica, ReplicaConfig};
@@ -191,14 +190,14 @@ impl Founded {
 
     /// Doors without files: the CA's own roots, nothing revoked.
     fn doors(&self, identity: TlsIdentity, clock: SystemClock) -> DoorKeeper {
-        let trust = TrustStore {
-            tls: TlsTrust::new(&[self.ca.tls_root().clone()], &[]).unwrap(),
-            roots: self.genesis.roots.clone().into(),
-        };
+        let roots = self.genesis.roots.clone().into();
+        let tls_roots = [self.ca.tls_root().clone()];
+        let trust = TrustStore::new(&tls_roots, roots, Crls::none()).unwrap();
         let terms = DoorTerms {
             roots: Arc::clone(&trust.roots),
             clock,
             tls12: false,
+            others: Vec::new(),
         };
         DoorKeeper::fixed(identity, trust, &terms).unwrap()
     }
@@ -271,7 +270,9 @@ impl Founded {
         let keeper = self.doors(identity, clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+        let kept = self.dir.path().join("clients");
+        let clients = Clients::open(kept, keeper.clone(), self.region.clone()).unwrap();
+        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
             .with_boundary_credit(demo_boundary().credit())
             .with_limits(plan.limits)
             .with_not_after(plan.not_after);
@@ -286,6 +287,7 @@ impl Founded {
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
+            doors: keeper.clone(),
         };
         let tasks = vec![
             tokio::spawn(serve(listener, keeper, state, stop.clone())),
