@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_others;
 mod edges;
 mod operator;
+mod renewal;
 mod suites;
 mod town;
 

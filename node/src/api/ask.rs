@@ -65,6 +65,7 @@ pub(super) async fn account(
         schema: SCHEMA,
         account,
         key: row.key,
+        revoked: row.revoked,
         available: row.available,
         open_out: row.open_out,
         next_sequence: row.next_sequence,

@@ -1,13 +1,14 @@
 //! The HTTPS API: how apps, the kiosk screen and officers reach a home.
 //!
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
-//! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `ask` what
+//! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `keys` how an account's keys change · `ask` what
 //! is only read · `place` proofs of place ·
 //! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
 mod ask;
 mod expiry;
 mod extract;
+mod keys;
 pub(crate) mod peer;
 mod place;
 pub mod problem;
@@ -97,6 +98,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/send/api/node", get(ask::node))
         .route("/send/api/enrol", post(submit::enrol))
         .route("/send/api/grants", post(submit::grant))
+        .route("/send/api/rotations", post(keys::rotate))
+        .route("/send/api/revocations", post(keys::revoke))
+        .route("/send/api/recoveries", post(keys::recover))
         .route("/send/api/place", post(place::prove))
         .route("/send/api/transfers", post(submit::transfer))
         .route("/send/api/transfers/{identity}", get(ask::transfer))

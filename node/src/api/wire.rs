@@ -120,13 +120,28 @@ pub struct EnrolForm {
     pub chain: Vec<Der>,
 }
 
-/// `POST /send/api/grants`.
+/// `POST /send/api/rotations` and `/send/api/recoveries`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GrantForm {
-    /// The exact JSON text that the officers signed.
+pub struct KeysForm {
+    /// The exact JSON text that was signed.
     pub body: String,
-    /// Their signatures.
+    /// Its signatures: by the old and the new key, or by officers.
+    pub signatures: Vec<SignatureForm>,
+    /// The client certificate for the new keys.
+    pub certificate: Der,
+    /// Its intermediates towards a genesis root.
+    #[serde(default)]
+    pub chain: Vec<Der>,
+}
+
+/// `POST /send/api/grants` and `/send/api/revocations`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TogetherForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signatures.
     pub signatures: Vec<SignatureForm>,
 }
 
@@ -271,8 +286,10 @@ pub struct AccountPage {
     pub schema: u64,
     /// The account.
     pub account: AccountId,
-    /// Its active signing key.
+    /// Its signing key.
     pub key: KeyId,
+    /// Whether that key is closed: officers can give the account a new one.
+    pub revoked: bool,
     /// What it may send.
     pub available: Amount,
     /// Sent and not yet settled.

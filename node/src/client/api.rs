@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
-use city_protocol::ids::{AccountId, Digest, TransferId};
+use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
 use data_encoding::HEXLOWER;
@@ -16,8 +16,8 @@ use super::ClientError;
 use super::http::{Link, Target};
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
-    AccountPage, Der, EnrolForm, GrantForm, IncomingPage, NodePage, PlaceForm, PlacePage,
-    SignedForm, SubmittedPage, TransferPage,
+    AccountPage, Der, EnrolForm, IncomingPage, KeysForm, NodePage, PlaceForm, PlacePage,
+    SignedForm, SubmittedPage, TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
@@ -33,7 +33,7 @@ const MAX_KNOWN: usize = 1024;
 /// A home's HTTPS API.
 pub struct ApiClient {
     link: Link,
-    known: Mutex<HashMap<AccountId, ShownCertificate>>,
+    known: Mutex<HashMap<KeyId, ShownCertificate>>,
 }
 
 impl ApiClient {
@@ -64,14 +64,14 @@ impl ApiClient {
         })
     }
 
-    /// Has an account's certificate (leaf and intermediates, DER) sent when the home asks for it. One that is
-    /// enrolled with is known.
-    pub fn know(&self, account: AccountId, certificate: &[u8], chain: &[Vec<u8>]) {
+    /// Has the certificate of this signing key (leaf and intermediates, DER) sent when the home asks for it. One
+    /// that is enrolled or renewed with is known.
+    pub fn know(&self, key: KeyId, certificate: &[u8], chain: &[Vec<u8>]) {
         let mut known = self.known.lock().expect(HELD);
-        if known.len() < MAX_KNOWN || known.contains_key(&account) {
+        if known.len() < MAX_KNOWN || known.contains_key(&key) {
             let leaf = certificate.to_vec();
             let chain = chain.to_vec();
-            known.insert(account, ShownCertificate { leaf, chain });
+            known.insert(key, ShownCertificate { leaf, chain });
         }
     }
 
@@ -79,13 +79,17 @@ impl ApiClient {
     async fn submit<B: PersonBody>(
         &self,
         path: &str,
-        account: &AccountId,
         signed: &Signed<B>,
     ) -> Result<SubmittedPage, ClientError> {
         let mut form = signed_form(signed);
         let answer = self.link.post(path, &form).await;
         let asked = matches!(&answer, Err(error) if error.code() == Some(CERTIFICATE_REQUIRED));
-        let known = self.known.lock().expect(HELD).get(account).cloned();
+        let known = self
+            .known
+            .lock()
+            .expect(HELD)
+            .get(&signed.signature().key)
+            .cloned();
         match known {
             Some(ShownCertificate { leaf, chain }) if asked => {
                 form.certificate = Some(Der(leaf));
@@ -124,7 +128,7 @@ impl ApiClient {
             chain: chain.iter().cloned().map(Der).collect(),
         };
         let page = self.link.post("/send/api/enrol", &form).await?;
-        self.know(signed.body().account(), certificate, chain);
+        self.know(signed.signature().key, certificate, chain);
         Ok(page)
     }
 
@@ -133,11 +137,44 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn grant(&self, grant: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
-        let form = GrantForm {
-            body: text(&grant.bytes),
-            signatures: grant.signatures.iter().map(Into::into).collect(),
-        };
-        self.link.post("/send/api/grants", &form).await
+        self.link.post("/send/api/grants", &together(grant)).await
+    }
+
+    /// Hands in a revocation, by a person or by officers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke(&self, signed: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
+        let form = together(signed);
+        self.link.post("/send/api/revocations", &form).await
+    }
+
+    /// Hands in a rotation with the certificate (DER) for the new keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate(
+        &self,
+        signed: &SignedBySeveral,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let form = keys_form(signed, certificate, chain);
+        self.link.post("/send/api/rotations", &form).await
+    }
+
+    /// Hands in a recovery that officers signed, with the certificate (DER) for the new keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn recover(
+        &self,
+        signed: &SignedBySeveral,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let form = keys_form(signed, certificate, chain);
+        self.link.post("/send/api/recoveries", &form).await
     }
 
     /// Asks for a proof of place for a transfer, and checks that it is the one that the answer names and that
@@ -171,8 +208,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn transfer(&self, signed: &Signed<Transfer>) -> Result<SubmittedPage, ClientError> {
-        let sender = signed.body().sender;
-        self.submit("/send/api/transfers", &sender, signed).await
+        self.submit("/send/api/transfers", signed).await
     }
 
     /// Submits an acceptance to the receiver's home.
@@ -180,9 +216,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
-        let body = signed.body();
-        let receiver = AccountId::new(&body.home, &body.key);
-        self.submit("/send/api/accepts", &receiver, signed).await
+        self.submit("/send/api/accepts", signed).await
     }
 
     /// An account.
@@ -240,6 +274,23 @@ fn signed_form<B: PersonBody>(signed: &Signed<B>) -> SignedForm {
         certificate: None,
         chain: Vec::new(),
         certificate_fingerprint: None,
+    }
+}
+
+fn together(signed: &SignedBySeveral) -> TogetherForm {
+    TogetherForm {
+        body: text(&signed.bytes),
+        signatures: signed.signatures.iter().map(Into::into).collect(),
+    }
+}
+
+fn keys_form(signed: &SignedBySeveral, certificate: &[u8], chain: &[Vec<u8>]) -> KeysForm {
+    let TogetherForm { body, signatures } = together(signed);
+    KeysForm {
+        body,
+        signatures,
+        certificate: Der(certificate.to_vec()),
+        chain: chain.iter().cloned().map(Der).collect(),
     }
 }
 

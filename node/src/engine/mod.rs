@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{AccountId, KeyId, LogId};
+use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::place::PlaceProof;
 use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
@@ -133,6 +133,13 @@ impl EngineHandle {
     #[must_use]
     pub fn log(&self) -> LogId {
         self.authority.log
+    }
+
+    /// Whether a submission that is neither a transfer nor an acceptance is booked here.
+    #[must_use]
+    pub fn is_booked(&self, identity: &Digest) -> bool {
+        let history: &dyn History = &self.history;
+        history.submission(&self.log(), identity).is_some()
     }
 
     /// The account of this home that signs with this key, or would if it had enrolled with it.
