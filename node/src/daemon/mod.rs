@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::engine::{
     Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
+use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::{TlsError, tls};
 use crate::place::antenna::Antenna;
@@ -50,6 +51,9 @@ pub enum DaemonError {
     /// Opening panicked (where a panic does not end the process).
     #[error("opening the data directory ended by a bug; its report stands above")]
     OpenDied,
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeystoreError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -121,6 +125,8 @@ pub async fn serve(
         hold,
         ..
     } = opened;
+    // Held until the end: other commands do not exchange the keys of a running node.
+    let _in_use = identity.keystore.lock(false)?;
     // Before the engine starts, because a start that fails here should not write to the log.
     let address = config.api.listen;
     let listener = TcpListener::bind(address)
@@ -191,6 +197,7 @@ pub async fn serve(
         clock,
         started,
         peer_id: identity.transport.public().to_peer_id(),
+        keys: Some((Arc::clone(&identity.keystore), dir.clone())),
         names: Arc::new(names),
     };
     tasks.spawn(admin.serve(admin_state, stop.clone()));

@@ -7,10 +7,12 @@
 //! exception to "randomness is an argument" in this crate.
 
 mod aead;
+mod field;
 mod kem;
 mod sign;
 
 pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
+pub use field::{DataKey, DataKeyId, FIELD_OVERHEAD, FieldError, FieldPlace, MAX_BOXES, sealed_by};
 pub use kem::{KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext};
 pub use sign::{Algorithm, PublicKey, SecretKey, Signature, Signer};
 
