@@ -18,7 +18,7 @@ use super::exit::{Exit, Outcome};
 use super::output;
 use super::suite::suites;
 use crate::config::{Config, Overrides};
-use crate::keys;
+use crate::keys::{self, BackendKind};
 use crate::setup::{
     Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
 };
@@ -88,6 +88,10 @@ pub struct InitArgs {
     /// The GNSS receiver's serial device.
     #[arg(long, value_name = "DEVICE")]
     device: Option<PathBuf>,
+    /// Where the node's master secret is kept: file (protect it later with `key seal --with-passphrase`), credential
+    /// or tpm [default: file].
+    #[arg(long, value_name = "BACKEND")]
+    key_backend: Option<BackendKind>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -178,6 +182,7 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
         config.network.listen = args.listen;
     }
     config.gnss.device = args.device;
+    config.keys.backend = args.key_backend.unwrap_or(BackendKind::File);
     // Arguments go through the same checks as a file, so that what is written can be read.
     let data = DataDir::new(args.data_dir);
     let config = Config::from_text(&data.config(), &config.to_toml(), &Overrides::none())

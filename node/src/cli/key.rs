@@ -8,7 +8,10 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::exit::{Exit, Outcome};
+use super::keystore::{self, SealArgs};
 use super::output;
+use super::passphrase::PassphraseArgs;
+use super::run::PlaceArgs;
 use super::suite::suites;
 use crate::keys::{self, KeyFileError, public_path};
 
@@ -48,6 +51,33 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Keep the master secret where keys.backend in the configuration says, and wrap the node's keys by it.
+    #[command(after_help = "\
+Examples:
+  set keys.backend = \"tpm\" in data/config.toml, then:  city-node key seal --data-dir data
+  a passphrase for keys in files:                       city-node key seal --data-dir data --with-passphrase
+
+The node must be stopped. Every step is durable before the next; after a cut, do it again: it goes on. Keys are
+replaced only after what replaces them was read back.")]
+    Seal(SealArgs),
+    /// Exchange the master secret and wrap everything by the new one, while the node runs or not.
+    #[command(after_help = "\
+Examples:
+  city-node key rotate-master
+  city-node key rotate-master --data-dir data
+
+With keys.backend = \"credential\" the new one is the credential city-node.master.next (docs/keys.md).")]
+    RotateMaster {
+        /// Which node.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Of a node that is not running.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What a key is for.
@@ -68,6 +98,12 @@ pub(super) fn run(command: &KeyCommand) -> Outcome {
             json,
         } => generate(file, *kind, *suite, *json),
         KeyCommand::Show { file, json } => show(file, *json),
+        KeyCommand::Seal(args) => keystore::seal(args),
+        KeyCommand::RotateMaster {
+            place,
+            passphrase,
+            json,
+        } => keystore::rotate_master(place, passphrase, *json),
     }
 }
 

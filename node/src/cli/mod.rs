@@ -10,6 +10,7 @@ mod exit;
 mod init;
 mod key;
 mod keylog;
+mod keystore;
 mod launch;
 mod logging;
 mod output;

@@ -16,7 +16,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::document::{Document, Leaf};
 use super::keys::{self, KEYS, NOT_AFTER, PEER, PEER_KEYS};
 use super::mistake::{ConfigError, Mistake, Origin};
-use super::model::{Config, MAX_PEERS, Peer};
+use super::model::{Config, Keys, MAX_PEERS, Peer};
 use super::overrides::Overrides;
 use super::values::{self, Read};
 
@@ -105,6 +105,7 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     reader.put("place.boundary", values::path, &mut config.place.boundary);
     config.place.policy = reader.policy();
     config.not_after = reader.not_after();
+    reader.keys(&mut config.keys);
     reader.put(
         "clock.trust_system",
         values::switch,
@@ -170,6 +171,21 @@ impl<'a> Reader<'a> {
             }
         }
         Some(list)
+    }
+
+    fn keys(&mut self, keys: &mut Keys) {
+        self.put("keys.backend", values::parsed, &mut keys.backend);
+        self.put("keys.tpm", values::tpm, &mut keys.tpm.address);
+        if let Some(Leaf { value, origin }) = self.document.take("keys.tpm_pcrs") {
+            match values::registers(&value) {
+                Ok(pcrs) => keys.tpm.pcrs = pcrs,
+                Err(what) => self.refuse("keys.tpm_pcrs", origin, what),
+            }
+        }
+        keys.tpm_counter = self.value("keys.tpm_counter", values::counter_index);
+        if let Some(classes) = self.list("keys.encrypt", values::parsed) {
+            keys.encrypt = classes.into_iter().collect();
+        }
     }
 
     fn noted(&self, path: &str) -> bool {

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::engine::{
     Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
+use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
 use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
@@ -51,6 +52,9 @@ pub enum DaemonError {
     /// Opening panicked (where a panic does not end the process).
     #[error("opening the data directory ended by a bug; its report stands above")]
     OpenDied,
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeystoreError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -127,6 +131,8 @@ pub async fn serve(
         hold,
         ..
     } = opened;
+    // Held until the end: other commands do not exchange the keys of a running node.
+    let _in_use = identity.keystore.lock(false)?;
     // Before the engine starts, because a start that fails here should not write to the log.
     let (listener, address) = bind(config.api.listen, "api.listen").await?;
     let operator_door = match config.api.operator_listen {
@@ -141,8 +147,10 @@ pub async fn serve(
         .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let (door_watch, keeper) =
-        DoorWatch::open(door_files(dir), door_terms(config, identity, clock))?;
+    let (door_watch, keeper) = DoorWatch::open(
+        door_files(dir, identity),
+        door_terms(config, identity, clock),
+    )?;
     let region = identity.authority.region().clone();
     let clients =
         Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
@@ -208,6 +216,7 @@ pub async fn serve(
         clock,
         started,
         peer_id: identity.transport.public().to_peer_id(),
+        keys: Some((Arc::clone(&identity.keystore), dir.clone())),
         names: Arc::new(names),
         doors: keeper.clone(),
     };
@@ -280,10 +289,11 @@ async fn bind(
     Ok((listener, address))
 }
 
-fn door_files(dir: &DataDir) -> DoorFiles {
+fn door_files(dir: &DataDir, identity: &Identity) -> DoorFiles {
     DoorFiles {
         certificate: dir.tls_certificate(),
         key: dir.tls_key(),
+        keystore: Arc::clone(&identity.keystore),
         trust: TrustFiles {
             tls_roots: dir.tls_root(),
             crls: dir.crls(),

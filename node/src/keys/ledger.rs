@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyFileError;
 use super::file::{MAX_KEY_FILE, read_public, read_secret, write_public, write_secret};
+use super::wrap;
 
 /// The format that this software writes and reads.
 const VERSION: u8 = 1;
@@ -72,9 +73,16 @@ pub fn save_signing(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
 /// # Errors
 /// A [`KeyFileError`] that names the file.
 pub fn load_signing(path: &Path) -> Result<SecretKey, KeyFileError> {
+    read_signing(path, &read_secret(path)?)
+}
+
+/// The same of a file's content, as a [`Keystore`](super::Keystore) gives it; `path` stands in the errors.
+///
+/// # Errors
+/// A [`KeyFileError`] that names the file.
+pub fn read_signing(path: &Path, content: &[u8]) -> Result<SecretKey, KeyFileError> {
     let kind = Kind::Signing;
-    let content = read_secret(path)?;
-    let fields = parse(path, &content, kind, true)?;
+    let fields = parse(path, content, kind, true)?;
     let algorithm: Algorithm = known(path, kind, fields.alg)?;
     let public = decode(path, kind, fields.public)?;
     let secret = decode(path, kind, fields.secret.unwrap_or_default())?;
@@ -109,9 +117,16 @@ pub fn save_kem(path: &Path, key: &KemSecretKey) -> Result<(), KeyFileError> {
 /// # Errors
 /// A [`KeyFileError`] that names the file.
 pub fn load_kem(path: &Path) -> Result<KemSecretKey, KeyFileError> {
+    read_kem(path, &read_secret(path)?)
+}
+
+/// The same of a file's content, as a [`Keystore`](super::Keystore) gives it; `path` stands in the errors.
+///
+/// # Errors
+/// A [`KeyFileError`] that names the file.
+pub fn read_kem(path: &Path, content: &[u8]) -> Result<KemSecretKey, KeyFileError> {
     let kind = Kind::Kem;
-    let content = read_secret(path)?;
-    let fields = parse(path, &content, kind, true)?;
+    let fields = parse(path, content, kind, true)?;
     let algorithm: KemAlgorithm = known(path, kind, fields.alg)?;
     let public = decode(path, kind, fields.public)?;
     let secret = decode(path, kind, fields.secret.unwrap_or_default())?;
@@ -169,6 +184,9 @@ fn parse<'a>(
     secret: bool,
 ) -> Result<Fields<'a>, KeyFileError> {
     let expected = kind.expected(secret);
+    if wrap::is_wrapped(content) {
+        return Err(KeyFileError::Wrapped { path: path.into() });
+    }
     // serde_json's own text is not passed on: it can quote the input.
     let fields: Fields<'_> = serde_json::from_slice(content)
         .map_err(|_| bad(path, expected, "not the JSON object of a key file"))?;

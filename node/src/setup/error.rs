@@ -7,7 +7,7 @@ use city_protocol::Refusal;
 use city_protocol::crypto::Suite;
 
 use crate::config::ConfigError;
-use crate::keys::KeyFileError;
+use crate::keys::{KeyFileError, KeystoreError};
 use crate::pki::{AuthorityError, IssueError, TlsError};
 use crate::place::import::ImportError;
 
@@ -144,6 +144,9 @@ pub enum InitError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The key store cannot be made.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
     /// The CA cannot be made or opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -286,4 +289,7 @@ pub enum IdentityError {
     /// A key file cannot be read.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The key store cannot be opened.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
 }

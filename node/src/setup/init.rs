@@ -27,11 +27,11 @@ use zeroize::Zeroizing;
 use super::directory::{DataDir, Staged, make_private};
 use super::error::InitError;
 use super::host;
-use super::identity::{load_identity, read_chain};
+use super::identity::{load_identity_from, read_chain};
 use super::network::{NetworkChoice, open_network};
 use crate::config::{Config, Overrides};
 use crate::keys::file::{write_public, write_secret};
-use crate::keys::{self, KeyFileError};
+use crate::keys::{self, Access, KeyFileError, Keystore, KeystoreError};
 use crate::pki::{Authority, NodeRequest, TlsError, TlsIdentity, Validity};
 use crate::place::import::{self, ImportOptions, ImportReport};
 use crate::place::outlines::demo_boundary;
@@ -108,7 +108,8 @@ pub struct InitReport {
     pub leftovers: Vec<PathBuf>,
 }
 
-/// Makes a data directory.
+/// Makes a data directory. Its secrets are kept as the configuration says; in files they stand in the clear, for this
+/// user alone.
 ///
 /// # Errors
 /// An [`InitError`]; nothing is left of what was begun.
@@ -164,9 +165,10 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         b"The log of this node has never begun. The node removes this file; never restore it.\n",
     )?;
 
+    let keystore = protect(&draft, &config)?;
     // What was written is read as the daemon will read it.
     Config::load_with(&draft.config(), &Overrides::none())?;
-    load_identity(&draft)?;
+    load_identity_from(&draft, keystore)?;
     let ca = network.staged.map(Staged::name).transpose()?;
     staged.name()?.keep();
     if let Some(ca) = ca {
@@ -184,6 +186,15 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         boundary: report,
         leftovers,
     })
+}
+
+/// Gives the draft its first master secret and its key ring, and wraps its keys.
+fn protect(draft: &DataDir, config: &Config) -> Result<Keystore, InitError> {
+    let (kind, tpm) = (config.keys.backend, &config.keys.tpm);
+    let keystore = Keystore::open(&draft.keys(), &mut Access::unattended())?;
+    let backend = keys::backend(kind, None, tpm).map_err(KeystoreError::from)?;
+    keys::exchange(&keystore, Some(backend), &draft.secret_files()?)?;
+    Ok(keystore)
 }
 
 /// Writes the configuration in place of the one that is there, as a commented file.

@@ -286,6 +286,7 @@ impl Founded {
             clock,
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),
+            keys: None,
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
             doors: keeper.clone(),
         };

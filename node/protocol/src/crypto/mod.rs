@@ -8,6 +8,7 @@
 
 mod aead;
 mod algorithm;
+mod field;
 mod kem;
 mod legacy;
 mod not_after;
@@ -16,6 +17,7 @@ mod sign;
 
 pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
 pub use algorithm::{Algorithm, KemAlgorithm, Suite};
+pub use field::{DataKey, DataKeyId, FIELD_OVERHEAD, FieldError, FieldPlace, MAX_BOXES, sealed_by};
 pub use kem::{KemPublicKey, KemSecretKey, SHARED_SECRET_LEN, SharedSecret, decapsulate};
 pub use legacy::{RsaHash, RsaSecretKey, verify_rsa};
 pub use not_after::NotAfter;
