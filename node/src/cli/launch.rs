@@ -20,7 +20,7 @@ use crate::demo::{self, DemoOptions};
 use crate::engine::verify_store;
 use crate::setup::{Identity, load_identity};
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,11 +2,13 @@
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
 //! SSLKEYLOGFILE · `logging` · `shell` completions and manual · `launch` what needs the daemon's rooms ·
-//! `suite` algorithms as arguments · and one file for each noun.
+//! `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
 mod config;
+mod crypto;
 mod exit;
 mod init;
+mod input;
 mod key;
 mod keylog;
 mod launch;
@@ -73,6 +75,9 @@ pub enum Command {
     /// Make or look at keys of officers and people.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
+    #[command(subcommand)]
+    Crypto(crypto::CryptoCommand),
     /// Verify the ledger on disk, or rebuild its index.
     Store(StoreArgs),
     /// Import boundaries, or ask them where a point lies.
@@ -120,6 +125,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Init(args) => init::run(*args),
         Command::Config(command) => config::run(&command),
         Command::Key(command) => key::run(&command),
+        Command::Crypto(command) => crypto::run(command),
         Command::Place(command) => place::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
