@@ -27,6 +27,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use city_protocol::crypto::NotAfter;
 
+pub(crate) use extract::JsonBody;
 pub use extract::MAX_BODY;
 pub use problem::Problem;
 pub use rate::{Limits, RateLimiter};

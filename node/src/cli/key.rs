@@ -108,10 +108,10 @@ pub(super) fn run(command: &KeyCommand) -> Outcome {
 }
 
 /// What may be shown of a key.
-struct Shown {
-    kind: &'static str,
-    alg: &'static str,
-    id: String,
+pub(super) struct Shown {
+    pub(super) kind: &'static str,
+    pub(super) alg: &'static str,
+    pub(super) id: String,
 }
 
 impl Shown {
@@ -191,7 +191,8 @@ fn show(file: &Path, json: bool) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn read(file: &Path) -> anyhow::Result<Shown> {
+/// Reads a key file of any kind.
+pub(super) fn read(file: &Path) -> anyhow::Result<Shown> {
     let other_kind = |error: &KeyFileError| matches!(error, KeyFileError::Content { .. });
     let public = file.extension().is_some_and(|extension| extension == "pub");
     let signing = if public {

@@ -7,8 +7,8 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::{
-    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RsaParameters, UnparsedPublicKey,
+    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PKCS1_SHA256, RsaParameters,
 };
 
 use crate::refusal::Refusal;
@@ -43,15 +43,16 @@ impl RsaHash {
 /// `RSAPublicKey` of PKCS#1; its modulus has 2,048 to 8,192 bits.
 ///
 /// # Errors
-/// [`Refusal::BadSignature`], also for a key that is none: AWS-LC does not tell them apart.
+/// [`Refusal::BadKey`] for bytes that are no key, else [`Refusal::BadSignature`], also for a modulus of another size.
 pub fn verify_rsa(
     hash: RsaHash,
     public_key: &[u8],
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), Refusal> {
-    UnparsedPublicKey::new(hash.parameters(), public_key)
-        .verify(message, signature)
+    ParsedPublicKey::new(hash.parameters(), public_key)
+        .map_err(|_| Refusal::BadKey)?
+        .verify_sig(message, signature)
         .map_err(|_| Refusal::BadSignature)
 }
 

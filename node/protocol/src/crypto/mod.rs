@@ -12,6 +12,7 @@ mod field;
 mod kem;
 mod legacy;
 mod not_after;
+mod pkcs8;
 mod sealed;
 mod sign;
 
@@ -21,6 +22,7 @@ pub use field::{DataKey, DataKeyId, FIELD_OVERHEAD, FieldError, FieldPlace, MAX_
 pub use kem::{KemPublicKey, KemSecretKey, SHARED_SECRET_LEN, SharedSecret, decapsulate};
 pub use legacy::{RsaHash, RsaSecretKey, verify_rsa};
 pub use not_after::NotAfter;
+pub use pkcs8::{MlDsaImport, MlDsaSet, Pkcs8Refusal};
 pub use sealed::{SealedBox, SealedBoxContext};
 pub use sign::{PublicKey, SecretKey, Signature, Signer, one_algorithm_each};
 
@@ -50,6 +52,8 @@ pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 pub const TAG_ACCEPT: DomainTag = DomainTag(b"city-node/accept/v1\0");
 /// Tag of grants.
 pub const TAG_GRANT: DomainTag = DomainTag(b"city-node/grant/v1\0");
+/// Tag of what `city-node crypto sign` signs: files and demonstrations, never anything of the ledger.
+pub const TAG_FILE: DomainTag = DomainTag(b"city-node/file/v1\0");
 /// Tag of messages between nodes signed by a transport key.
 pub const TAG_SIGNED_DATA: DomainTag = DomainTag(b"city-node/signed-data/v1\0");
 
