@@ -46,7 +46,7 @@ impl Story {
     }
 
     fn ca(&self) -> Authority {
-        Authority::open(&self.city.ca).unwrap()
+        Authority::open(&self.city.ca, None).unwrap()
     }
 
     fn certificate(&self, person: &Person) -> Vec<u8> {

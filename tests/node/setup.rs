@@ -4,7 +4,7 @@
 
 use city_node::config::{Config, Overrides};
 use city_node::keys;
-use city_node::pki::Authority;
+use city_node::pki::{Authority, CaLock};
 use city_node::setup::{
     Boundary, DataDir, Identity, IdentityError, InitError, InitRequest, NetworkChoice, init,
     load_identity, write_config,
@@ -263,6 +263,7 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
         &other,
         "other",
         Suite::Fips,
+        &CaLock::Unencrypted,
         city_node::pki::Validity::days(APRIL, 10),
     )
     .unwrap();

@@ -158,7 +158,7 @@ impl Town {
     /// Opens a new site and enrols so many senders and one receiver, with enough granted for every bench.
     pub async fn open(site: Site, senders: usize) -> Self {
         let (engine, store) = start(&site);
-        let ca = Authority::open(&site.ca).expect("the CA");
+        let ca = Authority::open(&site.ca, None).expect("the CA");
         let handle = engine.handle().clone();
         let mut people = Vec::new();
         for n in 0..=senders {

@@ -13,7 +13,7 @@ use super::error::InitError;
 use super::identity::read_genesis;
 use super::init::{ROOT_DAYS, validity};
 use crate::keys::file::write_public;
-use crate::pki::Authority;
+use crate::pki::{Authority, CaLock};
 
 /// Longest network name in characters: with " CA TLS" behind it, it must fit a common name of 64.
 const MAX_NETWORK_NAME: usize = 40;
@@ -100,7 +100,7 @@ pub(super) fn open_network(
 
 fn join(directory: &Path) -> Result<Network, InitError> {
     let path = CaDir::new(directory).genesis();
-    let authority = Authority::open(directory)?;
+    let authority = Authority::open(directory, None)?;
     let genesis = read_genesis(&path).map_err(|error| match error {
         super::IdentityError::Genesis { path, refusal } => InitError::Genesis { path, refusal },
         other => other.into(),
@@ -141,8 +141,13 @@ fn found(
         return Err(InitError::NetworkName);
     }
     let NewRoot { prefix, suite } = root;
-    let ca_name = format!("{name} CA");
-    let authority = Authority::create(directory, &ca_name, suite, validity(now, ROOT_DAYS))?;
+    let authority = Authority::create(
+        directory,
+        &format!("{name} CA"),
+        suite,
+        &CaLock::Unencrypted,
+        validity(now, ROOT_DAYS),
+    )?;
     let path = CaDir::new(directory).genesis();
     let root = authority
         .root(prefix)

@@ -15,7 +15,8 @@ use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
 use city_node::pki::{
-    Authority as Ca, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore, Validity,
+    Authority as Ca, CaLock, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore,
+    Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
@@ -102,6 +103,7 @@ impl Founded {
             &dir.path().join("ca"),
             "石川県 CA",
             Suite::Dilithium5Ntru,
+            &CaLock::Unencrypted,
             validity(),
         )
         .unwrap();

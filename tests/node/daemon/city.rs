@@ -192,7 +192,7 @@ impl City {
     /// A person with an account.
     pub async fn citizen(&self, api: &ApiClient) -> Person {
         let person = Person::generate(&api.node().await.unwrap());
-        let authority = Authority::open(&self.ca).unwrap();
+        let authority = Authority::open(&self.ca, None).unwrap();
         let validity = Validity::days(utc().minus_ms(60_000), 2);
         let certificate = person
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
