@@ -10,3 +10,8 @@ mod plug;
 mod rollback;
 mod setup;
 mod store;
+#[cfg(feature = "tpm")]
+#[path = "../drivers/swtpm.rs"]
+mod swtpm;
+#[cfg(feature = "tpm")]
+mod tpm;
