@@ -1,10 +1,13 @@
 //! Tests of `city-node`.
 
+mod admitted;
 mod api;
 mod cli;
 mod config;
 mod daemon;
 mod demo;
+mod doors;
+mod foreign;
 mod net;
 mod plug;
 mod rollback;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use city_protocol::ids::{AccountId, LogId};
-use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
+use city_protocol::ids::{AccountId, Digest, LogId};
+use city_protocol::journal::{AIKA, PAYABLE, Parties, Posting, Side, postings};
 use city_protocol::ledger::Rows as _;
 use city_protocol::vertex::{OwnCite, SignedHeader, decode_body};
 
@@ -21,21 +21,23 @@ impl World {
         let row = disk.log(log).unwrap();
         let mut journal = Vec::new();
         for seq in after + 1..=row.seq {
-            let id = disk.vertex_at(log, row.epoch, seq).unwrap();
+            let id = disk.vertex_on_chain(log, row.epoch, seq).unwrap();
             let header = SignedHeader::read(&disk.block(&id).unwrap())
                 .unwrap()
                 .header;
             let entries = decode_body(&disk.block(&header.body).unwrap()).unwrap();
             for (index, entry) in entries.iter().enumerate() {
                 let at = OwnCite {
-                    epoch: row.epoch,
+                    epoch: header.epoch,
                     seq,
                     index: index as u64,
                 };
-                let sender = |settle: &city_protocol::body::Settle| {
-                    disk.transfer(log, &settle.transfer).map(|row| row.sender)
+                let sent = |transfer: &Digest| {
+                    let row = disk.transfer(log, transfer)?;
+                    let (sender, receiver) = (row.sender, row.receiver);
+                    Some(Parties { sender, receiver })
                 };
-                journal.extend(postings(entry, *log, header.time, id, at, sender).unwrap());
+                journal.extend(postings(entry, *log, header.time, id, at, sent).unwrap());
             }
         }
         journal

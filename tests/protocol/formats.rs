@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
+use city_protocol::body::{Accept, Enrol, PersonBody, Transfer, officer_message};
 use city_protocol::codec;
 use city_protocol::crypto::{DomainTag, TAG_CHARTER, TAG_GRANT, TAG_VERTEX};
 use city_protocol::ids::{Digest, sha256};
@@ -123,8 +123,8 @@ fn examples() -> String {
     );
     page.line("log id", authority.log);
     page.line("charter hash, H(body)", authority.charter_hash);
-    page.line("node key id", authority.node_key.id());
-    page.line("peer id", &authority.peer_id);
+    page.line("node key id", authority.node_key().id());
+    page.line("peer id", authority.peer_id());
     page.0.push('\n');
 
     let hanako = world.person("hanako", KANAZAWA);
@@ -151,7 +151,7 @@ fn examples() -> String {
     let messages: Vec<_> = entry
         .sig
         .iter()
-        .map(|sig| Grant::officer_message(sig.alg, &sig.key, &entry.body))
+        .map(|sig| officer_message(sig.alg, &sig.key, &entry.body))
         .collect();
     page.signed(TAG_GRANT, entry, &messages);
 

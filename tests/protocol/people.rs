@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use city_protocol::amount::Amount;
 use city_protocol::body::{
-    Accept, Dimension, Enrol, GoodsOrMoney, Grant, Kind, Label, PersonBody, Transfer,
+    Accept, Dimension, Enrol, GoodsOrMoney, Grant, Kind, Label, OfficersBody, PersonBody, Transfer,
+    officer_message,
 };
-use city_protocol::crypto::{KemPublicKey, SecretKey, Signer as _, TAG_GRANT};
+use city_protocol::crypto::{KemPublicKey, SecretKey, Signer as _};
 use city_protocol::ids::{AccountId, Digest, LogId, TransferId};
 use city_protocol::json;
 use city_protocol::ledger::Rows as _;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, PlaceProof, Point, Subject, Verdict};
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
 use city_protocol::replica::{BookedEntry, Input, Outcome, PlaceRequest};
-use city_protocol::stage::{Draft, Signed, SignedGrant, Submission, Verified};
+use city_protocol::stage::{Draft, Signed, SignedBySeveral, Submission, Verified};
 use city_protocol::vertex::EntrySignature;
 
 use super::keys::{kem_key, signing_key};
@@ -89,11 +90,18 @@ impl World {
             .ca
             .client(&person.account, person.key.public(), &person.kem);
         let roots = &self.genesis.roots;
-        let certificate =
-            verify_client(roots, &certificate, &[], self.now, &person.region).unwrap();
+        let certificate = verify_client(
+            roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            self.now,
+            &person.region,
+        )
+        .unwrap();
         let signed = Draft(body)
             .sign(&*person.key)?
-            .verify_enrolment(&certificate)?;
+            .verify_enrolment(&certificate.certificate)?;
         self.submit(person.home, Submission::Enrol(signed))
     }
 
@@ -116,7 +124,7 @@ impl World {
     pub(crate) fn grant(&mut self, person: &Person, amount: &str) -> Result<BookedEntry, Refusal> {
         let body = self.grant_body(person, amount);
         let officers = self.homes[person.home].officers[..2].to_vec();
-        self.submit(person.home, Submission::Grant(granted_by(&body, &officers)))
+        self.submit(person.home, Submission::Grant(decided_by(&body, &officers)))
     }
 
     pub(crate) fn next_transfer_id(&mut self) -> TransferId {
@@ -310,14 +318,17 @@ pub(crate) fn signed_bytes<B: PersonBody>(
     Signed::<B>::read(bytes, signature)?.verify(author.key.public())
 }
 
-/// A grant with the signatures of these officers.
-pub(crate) fn granted_by(body: &Grant, officers: &[Arc<SecretKey>]) -> SignedGrant {
+/// An officers' body with the signatures of these officers.
+pub(crate) fn decided_by<B: OfficersBody>(
+    body: &B,
+    officers: &[Arc<SecretKey>],
+) -> SignedBySeveral {
     let bytes = json::canonical(body);
     let sign = |key: &Arc<SecretKey>| {
         let public = key.public();
-        let message = Grant::officer_message(public.algorithm(), &public.id(), &bytes);
-        EntrySignature::new(public.id(), &key.sign(TAG_GRANT, &message))
+        let message = officer_message(public.algorithm(), &public.id(), &bytes);
+        EntrySignature::new(public.id(), &key.sign(B::TAG, &message))
     };
     let signatures = officers.iter().map(sign).collect();
-    SignedGrant { bytes, signatures }
+    SignedBySeveral { bytes, signatures }
 }

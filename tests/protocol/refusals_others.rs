@@ -1,14 +1,15 @@
 //! The table of bad input, enrolments, grants and acceptances.
 
-use city_protocol::body::{Accept, Enrol, Grant, Label, MAX_FUTURE_MS};
+use city_protocol::body::{Accept, Enrol, Grant, Label, MAX_FUTURE_MS, read_officers_body};
 use city_protocol::crypto::{Signer as _, TAG_GRANT};
 use city_protocol::ids::{BlockId, Digest};
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
-use city_protocol::stage::{Draft, SignedGrant, Submission};
+use city_protocol::stage::{Draft, SignedBySeveral, Submission};
 use city_protocol::vertex::EntrySignature;
 
-use super::people::{granted_by, signed};
+use super::people::{decided_by, signed};
 use super::refusals::{Stage, check, stage};
 use super::world::{KANAZAWA, KOMATSU};
 
@@ -24,11 +25,17 @@ fn enrol(expected: Refusal, change: impl FnOnce(&mut Enrol, &Stage)) {
         .ca
         .client(&shiro.account, shiro.key.public(), &shiro.kem);
     let roots = s.world.genesis.roots.clone();
-    let certificate =
-        city_protocol::pki::verify_client(&roots, &certificate, &[], s.world.now, &shiro.region);
+    let certificate = verify_client(
+        &roots,
+        &certificate,
+        &[],
+        &Crls::none(),
+        s.world.now,
+        &shiro.region,
+    );
     let input = Draft(body)
         .sign(&*shiro.key)
-        .and_then(|signed| signed.verify_enrolment(&certificate.unwrap()))
+        .and_then(|signed| signed.verify_enrolment(&certificate.unwrap().certificate))
         .map(Submission::Enrol);
     check(&mut s, KANAZAWA, input, expected);
 }
@@ -77,16 +84,16 @@ fn grant(expected: Refusal, change: impl FnOnce(&mut Grant, &Stage)) {
     let mut s = stage();
     let mut body = s.world.grant_body(&s.hanako, "1.00");
     change(&mut body, &s);
-    let grant = granted_by(&body, &s.world.homes[KANAZAWA].officers[..2]);
+    let grant = decided_by(&body, &s.world.homes[KANAZAWA].officers[..2]);
     check(&mut s, KANAZAWA, Ok(Submission::Grant(grant)), expected);
 }
 
 /// A good grant with other signatures.
 #[track_caller]
-fn officers(expected: Refusal, change: impl FnOnce(&mut SignedGrant, &Stage)) {
+fn officers(expected: Refusal, change: impl FnOnce(&mut SignedBySeveral, &Stage)) {
     let mut s = stage();
     let body = s.world.grant_body(&s.hanako, "1.00");
-    let mut grant = granted_by(&body, &s.world.homes[KANAZAWA].officers[..2]);
+    let mut grant = decided_by(&body, &s.world.homes[KANAZAWA].officers[..2]);
     change(&mut grant, &s);
     check(&mut s, KANAZAWA, Ok(Submission::Grant(grant)), expected);
 }
@@ -125,10 +132,10 @@ fn grants() {
     });
     officers(Refusal::OfficersShort, |grant, s| {
         let foreign = s.world.homes[KOMATSU].officers[0].clone();
-        let body = Grant::read(&grant.bytes).unwrap();
+        let body = read_officers_body::<Grant>(&grant.bytes).unwrap();
         grant
             .signatures
-            .push(granted_by(&body, &[foreign]).signatures.remove(0));
+            .push(decided_by(&body, &[foreign]).signatures.remove(0));
     });
     officers(Refusal::BadSignature, |grant, _| {
         grant.signatures[0].sig[7] ^= 1;

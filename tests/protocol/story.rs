@@ -5,12 +5,13 @@ use std::sync::Arc;
 use city_protocol::body::Kind;
 use city_protocol::ids::{Digest, NetworkId};
 use city_protocol::ledger::{Rows as _, Table, TransferState, key};
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{ClockQuality, Input};
 use city_protocol::stage::Submission;
 use city_protocol::vertex::{Receipt, decode_body};
 
-use super::people::{granted_by, signed};
+use super::people::{decided_by, signed};
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const ALL: [usize; 3] = [KANAZAWA, KOMATSU, HAKUSAN];
@@ -118,19 +119,27 @@ fn a_whole_life_fits_into_one_vertex() {
             .ca
             .client(&person.account, person.key.public(), &person.kem);
         let roots = world.genesis.roots.clone();
-        let certificate =
-            city_protocol::pki::verify_client(&roots, &certificate, &[], world.now, &person.region);
+        let certificate = verify_client(
+            &roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            world.now,
+            &person.region,
+        );
         let draft = city_protocol::stage::Draft(body)
             .sign(&*person.key)
             .unwrap();
-        let enrol = draft.verify_enrolment(&certificate.unwrap()).unwrap();
+        let enrol = draft
+            .verify_enrolment(&certificate.unwrap().certificate)
+            .unwrap();
         tickets.push(world.ask(KANAZAWA, Submission::Enrol(enrol)));
     }
     let grant = world.grant_body(&hanako, "5.00");
     let officers = world.homes[KANAZAWA].officers.clone();
     tickets.push(world.ask(
         KANAZAWA,
-        Submission::Grant(granted_by(&grant, &officers[1..])),
+        Submission::Grant(decided_by(&grant, &officers[1..])),
     ));
     let transfer = world.transfer_body(&hanako, &jiro, "5.00");
     let transfer = signed(transfer, &hanako).unwrap();
@@ -466,7 +475,7 @@ fn nothing_is_given_out_before_it_is_durable() {
     let officers = world.homes[KANAZAWA].officers[..2].to_vec();
     let ticket = world.ask(
         KANAZAWA,
-        Submission::Grant(granted_by(&stranger, &officers)),
+        Submission::Grant(decided_by(&stranger, &officers)),
     );
     // A refusal that nothing waits for is told at once.
     assert_eq!(

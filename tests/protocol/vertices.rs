@@ -15,7 +15,7 @@ use city_protocol::vertex::{Cite, Entry, Header, OwnCite, SignedHeader, decode_b
 use serde::Serialize;
 
 use super::liar::{Liar, Vertex, give, head, start};
-use super::people::{Person, granted_by, signed};
+use super::people::{Person, decided_by, signed};
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// 金沢 with 花子 and 次郎, in step with the others; then its key lies and its replica is gone.
@@ -62,7 +62,7 @@ impl Stage {
     }
 
     fn grant(&self, officers: &[Arc<SecretKey>]) -> Entry {
-        let grant = granted_by(&self.world.grant_body(&self.hanako, "1.00"), officers);
+        let grant = decided_by(&self.world.grant_body(&self.hanako, "1.00"), officers);
         let mut entry = Entry::home_authored(Kind::Grant, grant.bytes);
         entry.sig = grant.signatures;
         entry.sig.sort_by_key(|sig| sig.key);

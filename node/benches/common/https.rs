@@ -1,17 +1,19 @@
 //! The real HTTPS API of a town, and clients with connections that are kept.
 
 use std::net::Ipv4Addr;
+use std::slice;
 use std::sync::Arc;
 use std::time::Instant;
 
 use city_node::api::{self, ApiState, Limits};
 use city_node::client::ApiClient;
-use city_node::engine::SystemClock;
-use city_node::pki::tls::server_config;
+use city_node::engine::{SystemClock, utc};
+use city_node::pki::{Clients, DoorKeeper, DoorTerms, ShownCertificate, TrustStore};
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::demo_boundary;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Transfer;
+use city_protocol::pki::Crls;
 use city_protocol::stage::Signed;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +35,6 @@ const NO_LIMIT: Limits = Limits {
 /// Serves the town's API on loopback; gives its address. It ends with the runtime.
 pub async fn serve(town: &Town) -> String {
     let identity = town.site.identity();
-    let tls = server_config(identity.tls.clone()).expect("a certificate");
     let antenna = Antenna::new(AntennaConfig {
         receiver: None,
         recorded: false,
@@ -43,12 +44,35 @@ pub async fn serve(town: &Town) -> String {
         policy: town.site.config.place.policy.clone(),
     });
     let clock = SystemClock::new(true, Timestamp(0));
-    let state = ApiState::new(town.handle().clone(), antenna, clock).with_limits(NO_LIMIT);
+    let roots = identity.genesis.roots.clone().into();
+    let trust = TrustStore::new(slice::from_ref(&identity.tls_root), roots, Crls::none());
+    let trust = trust.expect("a root");
+    let terms = DoorTerms {
+        roots: Arc::clone(&trust.roots),
+        clock,
+        tls12: false,
+        others: Vec::new(),
+    };
+    let keeper = DoorKeeper::fixed(identity.tls.clone(), trust, &terms).expect("a certificate");
+    let region = identity.authority.region().clone();
+    let clients = Clients::open(town.site.data.clients(), keeper.clone(), region);
+    let clients = clients.expect("a directory");
+    // Everybody was here before: what is measured is a home's day, not its first morning.
+    for sender in &town.people.senders {
+        let shown = ShownCertificate {
+            leaf: sender.certificate.clone(),
+            chain: Vec::new(),
+        };
+        let key = sender.key.public();
+        let admitted = clients.admit(&sender.account, key, Some(&shown), None, utc());
+        admitted.expect("a good certificate");
+    }
+    let state = ApiState::new(town.handle().clone(), antenna, clock, clients).with_limits(NO_LIMIT);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");
     let forever = CancellationToken::new();
-    tokio::spawn(api::serve(listener, Arc::new(tls), state, forever));
+    tokio::spawn(api::serve(listener, keeper, state, forever));
     format!("https://{address}")
 }
 
@@ -65,7 +89,7 @@ pub async fn accept(town: &Town, address: &str, work: Vec<Vec<Encoded>>) -> f64 
     let count = shares.iter().map(Vec::len).sum();
     let mut ready = Vec::new();
     for share in shares {
-        let client = ApiClient::new(address, std::slice::from_ref(&root)).expect("a client");
+        let client = ApiClient::new(address, slice::from_ref(&root)).expect("a client");
         client.node().await.expect("an answer");
         ready.push((client, share));
     }

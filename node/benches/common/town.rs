@@ -15,16 +15,16 @@ use city_node::setup::{
 };
 use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label};
+use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label, officer_message};
 use city_protocol::crypto::{
-    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, TAG_GRANT,
+    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, Suite, TAG_GRANT,
 };
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::AccountId;
 use city_protocol::json;
-use city_protocol::pki::{fingerprint, verify_client};
+use city_protocol::pki::{Crls, fingerprint, verify_client};
 use city_protocol::place::{self, FixMode, Observation, PlacePolicy, Quality, Sample};
-use city_protocol::stage::{Draft, SignedGrant, Submission};
+use city_protocol::stage::{Draft, SignedBySeveral, Submission};
 use city_protocol::vertex::EntrySignature;
 use libp2p::Multiaddr;
 
@@ -37,6 +37,8 @@ pub struct Sender {
     pub key: Arc<SecretKey>,
     /// Their account.
     pub account: AccountId,
+    /// Their certificate.
+    pub certificate: Vec<u8>,
     /// The next sequence number.
     pub next: u64,
 }
@@ -64,6 +66,8 @@ impl Site {
                 purpose: Purpose::Test,
                 prefix: Some("Asia/JP".parse().expect("a region")),
                 ca: Some(ca.clone()),
+                ca_suite: Suite::Dilithium5Ntru,
+                suites: Suite::ALL.to_vec(),
             }
         } else {
             NetworkChoice::Join { ca: ca.clone() }
@@ -81,6 +85,7 @@ impl Site {
             config: config.clone(),
             network,
             officers: vec![officer.public().clone()],
+            suite: Suite::Dilithium5Ntru,
             officers_needed: 1,
             witnesses: Vec::new(),
             boundary: Boundary::CoarseDemo,
@@ -158,11 +163,12 @@ impl Town {
         let mut people = Vec::new();
         for n in 0..=senders {
             let key = Arc::new(SecretKey::generate(Algorithm::Dilithium5));
-            let account = enrol(&handle, &ca, &key).await;
+            let (account, certificate) = enrol(&handle, &ca, &key).await;
             grant(&handle, &site.officer, account, n as u64 + 1).await;
             people.push(Sender {
                 key,
                 account,
+                certificate,
                 next: 1,
             });
         }
@@ -230,7 +236,7 @@ fn start(site: &Site) -> (Engine, Arc<Store>) {
     (engine.expect("an engine"), store)
 }
 
-async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> AccountId {
+async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> (AccountId, Vec<u8>) {
     let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
     let account = AccountId::new(&handle.log(), &key.public().id());
     let request = ClientRequest {
@@ -257,14 +263,23 @@ async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> Accoun
     };
     let signed = Draft(body).sign(key).expect("an enrolment");
     let region = handle.authority().region();
-    let checked = verify_client(&handle.genesis().roots, &certificate, &[], utc(), region)
-        .expect("a good certificate");
-    let verified = signed.verify_enrolment(&checked).expect("a good enrolment");
+    let checked = verify_client(
+        &handle.genesis().roots,
+        &certificate,
+        &[],
+        &Crls::none(),
+        utc(),
+        region,
+    )
+    .expect("a good certificate");
+    let verified = signed
+        .verify_enrolment(&checked.certificate)
+        .expect("a good enrolment");
     handle
         .submit(Submission::Enrol(verified))
         .await
         .expect("enrolled");
-    account
+    (account, certificate)
 }
 
 async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, sequence: u64) {
@@ -281,9 +296,9 @@ async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, s
     };
     let bytes = json::canonical(&body);
     let key = officer.public();
-    let message = Grant::officer_message(key.algorithm(), &key.id(), &bytes);
+    let message = officer_message(key.algorithm(), &key.id(), &bytes);
     let signature = EntrySignature::new(key.id(), &officer.sign(TAG_GRANT, &message));
-    let grant = SignedGrant {
+    let grant = SignedBySeveral {
         bytes,
         signatures: vec![signature],
     };

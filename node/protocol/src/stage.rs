@@ -172,19 +172,25 @@ impl<B> Verified<B> {
 pub enum Submission {
     /// An enrolment.
     Enrol(Verified<Enrol>),
-    /// A grant with its officers' signatures.
-    Grant(SignedGrant),
+    /// Other keys for an account, signed by the old and the new one.
+    Rotate(SignedBySeveral),
+    /// An account's key is closed, by the person or by officers.
+    Revoke(SignedBySeveral),
+    /// New keys for an account, from officers.
+    Recover(SignedBySeveral),
+    /// 愛貨 for an account, from officers.
+    Grant(SignedBySeveral),
     /// A transfer.
     Transfer(Verified<Transfer>),
     /// An acceptance.
     Accept(Verified<Accept>),
 }
 
-/// A grant and its officers' signatures; the fold checks them against the charter.
+/// A body and all signatures that were given for it; the fold checks who had to sign.
 #[derive(Clone, Debug)]
-pub struct SignedGrant {
-    /// The exact bytes that the officers signed.
+pub struct SignedBySeveral {
+    /// The exact bytes that were signed.
     pub bytes: Vec<u8>,
-    /// Their signatures.
+    /// The signatures.
     pub signatures: Vec<EntrySignature>,
 }

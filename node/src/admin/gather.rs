@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::pages::{
-    AuditPage, Balances, Because, ClockPage, Fault, Head, Peer, Place, Receiver, Status, StorePage,
-    VerifyPage,
+    AuditPage, Balances, Because, Certificates, ClockPage, Fault, Head, Peer, Place, Receiver,
+    Status, StorePage, VerifyPage,
 };
 use crate::api::Problem;
 use crate::api::wire::SCHEMA;
 use crate::engine::{Hold, protocol_peer, verify_store};
 use crate::journal::{audit, log_rows};
 use crate::net::PeerStats;
+use crate::pki::reload::warnings;
 
 /// Most accounts in one listing: a small town; 10,000 lines are 700 KB.
 const MAX_ACCOUNTS: usize = 10_000;
@@ -77,6 +78,7 @@ impl AdminState {
             place: self.place_summary(&self.antenna.verdict(now.time)),
             store: self.store()?,
             faults: self.faults(),
+            certificates: self.certificates(now.time),
         })
     }
 
@@ -171,6 +173,17 @@ impl AdminState {
             segment_bytes: end.offset,
             failed: store.ledger().is_poisoned(),
         })
+    }
+
+    fn certificates(&self, now: Timestamp) -> Certificates {
+        let mut warnings = warnings(&self.doors.now(), now);
+        if let Some(problem) = self.doors.problem() {
+            warnings.insert(0, format!("not in force: {problem}"));
+        }
+        Certificates {
+            exchanges: self.doors.now().generation,
+            warnings,
+        }
     }
 
     fn faults(&self) -> Vec<Fault> {

@@ -18,14 +18,19 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use libp2p::PeerId;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use socket::check_path;
 pub use socket::{AdminSocket, MAX_SOCKET_PATH, Operators, SocketError};
 
 use crate::api::Problem;
+use crate::api::peer::Peer;
+use crate::api::serve::listen;
 use crate::engine::{EngineHandle, Hold, SystemClock};
 use crate::keys::{Exchanged, Keystore, exchange};
 use crate::net::NetHandle;
+use crate::pki::{DoorKeeper, DoorKind};
 use crate::place::antenna::Antenna;
 use crate::setup::DataDir;
 
@@ -50,6 +55,8 @@ pub struct AdminState {
     pub keys: Option<NodeKeys>,
     /// Names of municipalities by code, as far as the boundary index knows them.
     pub names: Arc<BTreeMap<String, String>>,
+    /// Certificates, roots and lists as they hold.
+    pub doors: DoorKeeper,
 }
 
 /// The node's secrets at rest.
@@ -63,10 +70,13 @@ pub struct NodeKeys {
     pub confirmed: Option<u64>,
 }
 
-/// Who asks, by SO_PEERCRED.
-#[derive(Clone, Copy, Debug)]
-struct Caller {
-    operator: bool,
+/// Who asks: by SO_PEERCRED, or by a TLS client certificate.
+#[derive(Clone, Debug)]
+enum Caller {
+    /// Anybody who may read the status.
+    Reader,
+    /// An operator, with the name that the access log has: `uid 1000` or the certificate's.
+    Operator(Arc<str>),
 }
 
 /// All routes.
@@ -87,12 +97,33 @@ pub fn router(state: AdminState) -> Router {
 }
 
 async fn operators_only(request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>();
-    if caller.is_some_and(|caller| caller.operator) {
-        next.run(request).await
-    } else {
-        Problem::operators_only().into_response()
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Operator(_)) => next.run(request).await,
+        Some(Caller::Reader) | None => Problem::operators_only().into_response(),
     }
+}
+
+/// Serves operators over HTTPS until `stop`: the socket's routes, for certificates that name an operator.
+pub async fn serve_operators(
+    listener: TcpListener,
+    keeper: DoorKeeper,
+    state: AdminState,
+    stop: CancellationToken,
+) {
+    let app = router(state)
+        .layer(from_fn(operators_only))
+        .layer(from_fn(named_by_certificate));
+    listen(listener, DoorKind::Operator, keeper, app, stop).await;
+}
+
+/// Who a certificate names, as the routes know callers. One that names an account operates nothing.
+async fn named_by_certificate(mut request: Request, next: Next) -> Response {
+    let operator = request.extensions().get::<Peer>().and_then(Peer::operator);
+    if let Some(name) = operator {
+        let caller = Caller::Operator(name.as_str().into());
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
 }
 
 async fn status(State(admin): State<AdminState>) -> Result<Json<pages::Status>, Problem> {
@@ -156,9 +187,9 @@ mod tests {
         };
         let status = |answer: Result<Response, _>| answer.unwrap().status();
         assert_eq!(status(ask(None).await), StatusCode::FORBIDDEN);
-        let guest = ask(Some(Caller { operator: false })).await;
+        let guest = ask(Some(Caller::Reader)).await;
         assert_eq!(status(guest), StatusCode::FORBIDDEN);
-        let operator = ask(Some(Caller { operator: true })).await;
+        let operator = ask(Some(Caller::Operator("hanako".into()))).await;
         assert_eq!(status(operator), StatusCode::OK);
     }
 }

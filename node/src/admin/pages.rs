@@ -63,6 +63,18 @@ pub struct Status {
     pub store: StorePage,
     /// Logs that stopped counting.
     pub faults: Vec<Fault>,
+    /// Certificates, roots and lists of revoked certificates.
+    #[serde(default)]
+    pub certificates: Certificates,
+}
+
+/// Certificates, roots and lists of revoked certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificates {
+    /// How often they were exchanged since the start.
+    pub exchanges: u64,
+    /// What ends soon, has ended, is missing or could not be read, in words.
+    pub warnings: Vec<String>,
 }
 
 /// Why the node does not sequence.

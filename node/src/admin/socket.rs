@@ -172,10 +172,12 @@ impl Operators {
     /// One whose credentials cannot be read does not operate.
     fn judge(self, stream: &UnixStream) -> Caller {
         let own = rustix::process::geteuid().as_raw();
-        let operator = stream
-            .peer_cred()
-            .is_ok_and(|peer| self.include(peer.uid(), own));
-        Caller { operator }
+        match stream.peer_cred() {
+            Ok(peer) if self.include(peer.uid(), own) => {
+                Caller::Operator(format!("uid {}", peer.uid()).into())
+            }
+            _ => Caller::Reader,
+        }
     }
 
     fn include(self, peer: u32, own: u32) -> bool {

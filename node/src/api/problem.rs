@@ -9,10 +9,14 @@ use axum::response::{IntoResponse, Response};
 use city_protocol::Refusal;
 use serde::{Deserialize, Serialize};
 
+use crate::pki::{ClientRefusal, TlsRefusal};
+
 /// Where a problem's type begins; the code follows.
 const TYPE: &str = "urn:city-node:problem:";
 /// Media type of problem JSON (RFC 9457 section 3).
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// The code by which a home asks for a person's certificate.
+pub const CERTIFICATE_REQUIRED: &str = "certificate-required";
 /// What a client is told to wait when the node is busy, in seconds.
 const BUSY_RETRY_S: u64 = 1;
 
@@ -33,6 +37,9 @@ pub struct ProblemBody {
     /// More about this one occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The stable code of what lies behind: why a certificate was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A refusal on its way out.
@@ -42,6 +49,7 @@ pub struct Problem {
     code: &'static str,
     title: String,
     detail: Option<String>,
+    reason: Option<&'static str>,
     retry_after: Option<u64>,
 }
 
@@ -67,14 +75,17 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         R::WrongAlgorithm
         | R::BadSignature
         | R::WrongKey
+        | R::KeyRevoked
         | R::OfficersShort
         | R::BadCertificate => StatusCode::FORBIDDEN,
         // It is not here.
         R::UnknownAccount | R::UnknownLog | R::UnknownTransfer => StatusCode::NOT_FOUND,
         // Something else has its place already.
-        R::AccountExists | R::SequenceUsed | R::TransferIdUsed | R::AlreadyAccepted => {
-            StatusCode::CONFLICT
-        }
+        R::AccountExists
+        | R::KeyUsed
+        | R::SequenceUsed
+        | R::TransferIdUsed
+        | R::AlreadyAccepted => StatusCode::CONFLICT,
         R::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         // The node cannot at the moment.
         R::Busy | R::ClockUnknown | R::NotSequencing => StatusCode::SERVICE_UNAVAILABLE,
@@ -93,7 +104,28 @@ impl From<Refusal> for Problem {
             code: refusal.code(),
             title: refusal.to_string(),
             detail: None,
+            reason: None,
             retry_after: busy.then_some(BUSY_RETRY_S),
+        }
+    }
+}
+
+impl From<ClientRefusal> for Problem {
+    fn from(refusal: ClientRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            ClientRefusal::Required => {
+                Self::plain(StatusCode::UNAUTHORIZED, CERTIFICATE_REQUIRED, &text)
+            }
+            ClientRefusal::Refused(reason) => Self {
+                detail: Some(text),
+                reason: Some(reason.code()),
+                ..Refusal::BadCertificate.into()
+            },
+            ClientRefusal::Other => Self::from(Refusal::BadCertificate).with_detail(text),
+            ClientRefusal::Closed => {
+                Self::plain(StatusCode::SERVICE_UNAVAILABLE, "trust-store-closed", &text)
+            }
         }
     }
 }
@@ -106,6 +138,7 @@ impl Problem {
             code,
             title,
             detail: None,
+            reason: None,
             retry_after: None,
         }
     }
@@ -158,6 +191,16 @@ impl Problem {
         }
     }
 
+    /// The client certificate of this connection is not admitted.
+    #[must_use]
+    pub fn certificate(refusal: TlsRefusal) -> Self {
+        Self::plain(
+            StatusCode::UNAUTHORIZED,
+            refusal.code(),
+            &refusal.to_string(),
+        )
+    }
+
     /// Only the operator may ask this (admin socket).
     #[must_use]
     pub fn operators_only() -> Self {
@@ -195,6 +238,7 @@ impl Problem {
             status: self.status.as_u16(),
             code: self.code.into(),
             detail: self.detail.clone(),
+            reason: self.reason.map(Into::into),
         }
     }
 }
@@ -242,6 +286,7 @@ mod tests {
                     R::WrongAlgorithm,
                     R::BadSignature,
                     R::WrongKey,
+                    R::KeyRevoked,
                     R::OfficersShort,
                     R::BadCertificate,
                 ],
@@ -251,6 +296,7 @@ mod tests {
                 409,
                 &[
                     R::AccountExists,
+                    R::KeyUsed,
                     R::SequenceUsed,
                     R::TransferIdUsed,
                     R::AlreadyAccepted,
@@ -295,7 +341,7 @@ mod tests {
             }
         }
         let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
-        assert_eq!(all, 49, "a refusal was added: give it its place here");
+        assert_eq!(all, 51, "a refusal was added: give it its place here");
     }
 
     #[test]

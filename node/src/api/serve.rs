@@ -4,7 +4,7 @@
 //! connection and is not logged.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
+use super::peer::{Peer, Shown};
 use super::rate::network;
 use super::{ApiState, router};
+use crate::pki::{DoorKeeper, DoorKind, Doors};
 
 /// Open connections: 256 of some 100 KB with TLS buffers are 25 MB.
 const MAX_CONNECTIONS: usize = 256;
@@ -51,26 +52,24 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Pause after accept fails, which it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where a request comes from, beside it in its extensions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Source(pub(super) IpAddr);
-
-impl Default for Source {
-    /// Requests without a socket, such as a test's, share one source.
-    fn default() -> Self {
-        Self(Ipv4Addr::UNSPECIFIED.into())
-    }
-}
-
-/// Serves the API until `stop`, then ends what runs: idle connections at once, requests within 3 s.
+/// Serves the API for apps until `stop`, then ends what runs: idle connections at once, requests within 3 s.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    keeper: DoorKeeper,
     state: ApiState,
     stop: CancellationToken,
 ) {
-    let app = router(state);
-    let acceptor = TlsAcceptor::from(tls);
+    listen(listener, DoorKind::App, keeper, router(state), stop).await;
+}
+
+/// Serves one door.
+pub(crate) async fn listen(
+    listener: TcpListener,
+    kind: DoorKind,
+    keeper: DoorKeeper,
+    app: Router,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let sources = Sources::default();
     let tracker = TaskTracker::new();
@@ -91,13 +90,13 @@ pub async fn serve(
             let Some(source) = sources.enter(address.ip()) else {
                 continue;
             };
-            let serving = connection(
-                stream,
-                address.ip(),
-                acceptor.clone(),
-                app.clone(),
-                stop.clone(),
-            );
+            let visit = Visit {
+                source: address.ip(),
+                kind,
+                keeper: keeper.clone(),
+                stop: stop.clone(),
+            };
+            let serving = visit.serve(stream, app.clone());
             let cut = cut.clone();
             tracker.spawn(async move {
                 cut.run_until_cancelled(serving).await;
@@ -122,20 +121,63 @@ pub(crate) async fn drain(tracker: &TaskTracker, cut: &CancellationToken, deadli
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// One connection from its handshake to its end.
+struct Visit {
     source: IpAddr,
-    acceptor: TlsAcceptor,
-    app: Router,
+    kind: DoorKind,
+    keeper: DoorKeeper,
     stop: CancellationToken,
-) {
-    // Small answers should not wait for Nagle; without it they are only slower.
-    let _slower = stream.set_nodelay(true);
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-    let Some(Ok(Ok(stream))) = stop.run_until_cancelled(handshake).await else {
-        return;
-    };
-    drive(stream, app, Source(source), stop).await;
+}
+
+impl Visit {
+    async fn serve(self, stream: TcpStream, app: Router) {
+        // From here on every exchange of the doors is seen, also one during the handshake.
+        let mut exchanges = self.keeper.watch();
+        let doors = Arc::clone(&exchanges.borrow_and_update());
+        let acceptor = TlsAcceptor::from(Arc::clone(&doors.door(self.kind).config));
+        // Small answers should not wait for Nagle; without it they are only slower.
+        let _slower = stream.set_nodelay(true);
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+        let Some(Ok(Ok(stream))) = self.stop.run_until_cancelled(handshake).await else {
+            return;
+        };
+        let chain = stream.get_ref().1.peer_certificates();
+        let chain = chain.map(|chain| {
+            let owned = chain.iter().map(|der| der.clone().into_owned());
+            owned.collect::<Vec<_>>()
+        });
+        let judge = |doors: &Doors| {
+            let now = self.keeper.clock().now().time;
+            Shown::judge(chain.as_deref(), doors, now)
+        };
+        let peer = Peer {
+            source: self.source,
+            shown: judge(&doors),
+        };
+        // A certificate that ends, ends its connection.
+        let left = peer.shown.not_after().map_or(LIFETIME, |end| {
+            let left = end.0.saturating_sub(self.keeper.clock().now().time.0);
+            LIFETIME.min(Duration::from_millis(left))
+        });
+        drop(doors);
+        let judged_otherwise = async {
+            loop {
+                // The doors that never change have no sender.
+                if exchanges.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                let doors = Arc::clone(&exchanges.borrow_and_update());
+                if judge(&doors) != peer.shown {
+                    return;
+                }
+            }
+        };
+        // Dropped in the middle of whatever it does: who was revoked gets no last answer.
+        tokio::select! {
+            () = drive_for(stream, app, peer.clone(), self.stop.clone(), left) => {}
+            () = judged_otherwise => {}
+        }
+    }
 }
 
 /// Speaks HTTP/1.1 on one connection until either side ends it; `who` stands beside every request.
@@ -144,6 +186,16 @@ pub(crate) async fn drive<T: Clone + Send + Sync + 'static>(
     app: Router,
     who: T,
     stop: CancellationToken,
+) {
+    drive_for(stream, app, who, stop, LIFETIME).await;
+}
+
+async fn drive_for<T: Clone + Send + Sync + 'static>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: Router,
+    who: T,
+    stop: CancellationToken,
+    lifetime: Duration,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
@@ -157,7 +209,7 @@ pub(crate) async fn drive<T: Clone + Send + Sync + 'static>(
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
-    let until = async { drop(tokio::time::timeout(LIFETIME, stop.cancelled()).await) };
+    let until = async { drop(tokio::time::timeout(lifetime, stop.cancelled()).await) };
     // How a stranger's connection ends is its own matter.
     tokio::select! {
         _ended = serving.as_mut() => {}

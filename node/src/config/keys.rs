@@ -46,12 +46,12 @@ impl Key {
             .map_or(self.path, |(_, name)| name)
     }
 
-    /// The environment variable that overrides it: `CITY_NODE_` and the path in capitals with `_` for `.`.
+    /// The environment variable that overrides it: `CITY_NODE_` and the path in capitals with `_` for `.` and `-`.
     #[must_use]
     pub fn variable(&self) -> String {
         format!(
             "{VARIABLE_PREFIX}{}",
-            self.path.replace('.', "_").to_ascii_uppercase()
+            self.path.replace(['.', '-'], "_").to_ascii_uppercase()
         )
     }
 }
@@ -60,13 +60,16 @@ impl Key {
 pub const VARIABLE_PREFIX: &str = "CITY_NODE_";
 
 /// The sections in the order of the file, each with what it is for.
-pub const SECTIONS: [(&str, &str); 10] = [
+pub const SECTIONS: [(&str, &str); 11] = [
     ("node", "Which municipality this node belongs to."),
     (
         "network",
         "Connections with other municipalities: libp2p over TCP, mutual TLS 1.3.",
     ),
-    ("api", "HTTPS for apps and the kiosk's screen."),
+    (
+        "api",
+        "HTTPS for apps and the kiosk's screen, and for operators.",
+    ),
     (
         "gnss",
         "The GNSS (GPS) receiver. Without `device` there is no receiver, and no place proof.",
@@ -77,6 +80,10 @@ pub const SECTIONS: [(&str, &str); 10] = [
         "What this municipality asks of place evidence. What is commented out has its default; count `version` up with each change.",
     ),
     (
+        "crypto.not_after",
+        "Until when this node takes an algorithm: after its date, or its suite's, no new key of it is registered and nothing signed\nwith it is taken (algorithm-expired). What is booked stays valid. What is commented out does not end.",
+    ),
+    (
         "keys",
         "Where the node's secrets are kept. After a change of `backend` stop the node and run `city-node key seal`.",
     ),
@@ -84,6 +91,9 @@ pub const SECTIONS: [(&str, &str); 10] = [
     ("store", "The ledger's disk and memory."),
     ("log", "The log, on standard error."),
 ];
+
+/// The section with one date for each suite and algorithm.
+pub const NOT_AFTER: &str = "crypto.not_after";
 
 /// The table of a whitelisted peer, `[[network.peer]]`.
 pub const PEER: &str = "network.peer";
@@ -104,10 +114,15 @@ const fn key(
     }
 }
 
+const fn not_after(path: &'static str, about: &'static str) -> Key {
+    let remedy = "write a time like \"2035-12-31T15:00:00Z\", or leave the key out";
+    key(path, Text, about, remedy, "2035-12-31T15:00:00Z")
+}
+
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 30] = [
+pub const KEYS: [Key; 39] = [
     key(
         "node.region",
         Text,
@@ -135,6 +150,20 @@ pub const KEYS: [Key; 30] = [
         "ADDRESS:PORT. Loopback by default: open it to the network on purpose. Port 0 takes a free one.",
         "write an address and port such as \"127.0.0.1:8443\" or \"[::1]:8443\"; names are not looked up here",
         "127.0.0.1:8443",
+    ),
+    key(
+        "api.operator_listen",
+        Text,
+        "ADDRESS:PORT for operators who show a TLS client certificate of the municipality: what the admin socket shows, over\nHTTPS. Left out: operators use the admin socket only.",
+        "write an address and port such as \"127.0.0.1:8444\", or leave the key out; it must not be api.listen's",
+        "127.0.0.1:8444",
+    ),
+    key(
+        "api.tls12",
+        Switch,
+        "Speak TLS 1.2 beside 1.3, for clients that know nothing newer. Its key exchange is not post-quantum.",
+        "write true or false",
+        "false",
     ),
     key(
         "gnss.device",
@@ -254,6 +283,31 @@ pub const KEYS: [Key; 30] = [
         "Step to which a proof rounds the position, 1e-7 degrees: 1000 is 11 m.",
         "write 1e-7 degrees from 1 to 100000",
         "1000",
+    ),
+    not_after(
+        "crypto.not_after.dilithium5-ntru",
+        "Last moment of the suite dilithium5-ntru, RFC 3339.",
+    ),
+    not_after("crypto.not_after.fips", "Last moment of the suite fips."),
+    not_after(
+        "crypto.not_after.dilithium5",
+        "Last moment of dilithium5 signatures.",
+    ),
+    not_after(
+        "crypto.not_after.ml-dsa-87",
+        "Last moment of ml-dsa-87 signatures.",
+    ),
+    not_after(
+        "crypto.not_after.ntru-hps-4096-821",
+        "Last moment of new ntru-hps-4096-821 keys.",
+    ),
+    not_after(
+        "crypto.not_after.ntru-hrss-701",
+        "Last moment of new ntru-hrss-701 keys.",
+    ),
+    not_after(
+        "crypto.not_after.ml-kem-1024",
+        "Last moment of new ml-kem-1024 keys.",
     ),
     key(
         "keys.backend",

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use city_protocol::amount::Timestamp;
+use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
 use city_protocol::region::Region;
 use libp2p::multiaddr::Protocol;
@@ -31,6 +32,8 @@ pub struct Config {
     pub gnss: Gnss,
     /// `[place]`.
     pub place: Place,
+    /// `[crypto.not_after]`.
+    pub not_after: NotAfter,
     /// `[keys]`.
     pub keys: Keys,
     /// `[clock]`.
@@ -77,8 +80,12 @@ pub struct Peer {
 /// HTTPS for apps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// Where to listen.
+    /// Where to listen for apps.
     pub listen: SocketAddr,
+    /// Where to listen for operators with a certificate; `None`: nowhere.
+    pub operator_listen: Option<SocketAddr>,
+    /// Whether TLS 1.2 is spoken beside 1.3.
+    pub tls12: bool,
 }
 
 /// The receiver.
@@ -212,6 +219,8 @@ impl Config {
             },
             api: Api {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+                operator_listen: None,
+                tls12: false,
             },
             gnss: Gnss {
                 device: None,
@@ -222,6 +231,7 @@ impl Config {
                 boundary: "boundary.cbor".into(),
                 policy: PlacePolicy::default(),
             },
+            not_after: NotAfter::default(),
             keys: Keys {
                 backend: BackendKind::File,
                 tpm: TpmSettings::default(),

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
+use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
 use libp2p::{Multiaddr, PeerId};
 use serde::Deserialize as _;
@@ -12,7 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::document::{Document, Leaf};
-use super::keys::{self, KEYS, PEER, PEER_KEYS};
+use super::keys::{self, KEYS, NOT_AFTER, PEER, PEER_KEYS};
 use super::mistake::{ConfigError, Mistake, Origin};
 use super::model::{Config, Keys, MAX_PEERS, Peer};
 use super::overrides::Overrides;
@@ -89,11 +91,20 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     reader.put("network.mdns", values::switch, &mut config.network.mdns);
     config.network.peers = reader.peers();
     reader.put("api.listen", values::parsed, &mut config.api.listen);
+    let operators = "api.operator_listen";
+    config.api.operator_listen = reader.value(operators, values::parsed);
+    let taken = |address: &SocketAddr| *address == config.api.listen && address.port() != 0;
+    if config.api.operator_listen.as_ref().is_some_and(taken) {
+        let what = "is the same as api.listen".into();
+        reader.refuse(operators, Origin::Absent, what);
+    }
+    reader.put("api.tls12", values::switch, &mut config.api.tls12);
     config.gnss.device = reader.value("gnss.device", values::device);
     reader.put("gnss.baud", values::baud, &mut config.gnss.baud);
     reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);
     reader.put("place.boundary", values::path, &mut config.place.boundary);
     config.place.policy = reader.policy();
+    config.not_after = reader.not_after();
     reader.keys(&mut config.keys);
     reader.put(
         "clock.trust_system",
@@ -251,6 +262,16 @@ impl<'a> Reader<'a> {
             self.refuse(path, Origin::Line(line), "is missing".into());
         }
         value
+    }
+
+    fn not_after(&mut self) -> NotAfter {
+        let mut dates = NotAfter::default();
+        for id in NotAfter::ids() {
+            if let Some(last) = self.value(&format!("{NOT_AFTER}.{id}"), values::time) {
+                dates.set(id, last).expect("it is one of its own ids");
+            }
+        }
+        dates
     }
 
     /// The policy: each key is tried alone, so that every mistake is named; then all together.

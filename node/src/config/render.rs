@@ -3,7 +3,7 @@
 use city_protocol::place::PlacePolicy;
 use toml::Value;
 
-use super::keys::{KEYS, Key, PEER, PEER_KEYS, SECTIONS};
+use super::keys::{KEYS, Key, NOT_AFTER, PEER, PEER_KEYS, SECTIONS};
 use super::model::{Config, Peer};
 use super::values::rfc3339;
 
@@ -115,6 +115,8 @@ impl Config {
             "network.listen" => list(&self.network.listen),
             "network.mdns" => Value::Boolean(self.network.mdns),
             "api.listen" => text(&self.api.listen),
+            "api.operator_listen" => text(&self.api.operator_listen?),
+            "api.tls12" => Value::Boolean(self.api.tls12),
             "gnss.device" => text(&self.gnss.device.as_ref()?.display()),
             "gnss.baud" => whole(self.gnss.baud.into()),
             "gnss.recorded" => Value::Boolean(self.gnss.recorded),
@@ -128,10 +130,11 @@ impl Config {
             "store.reserve_mib" => whole(self.store.reserve_mib),
             "store.cache_mib" => whole(self.store.cache_mib),
             "log.level" => text(&self.log.level),
-            path => {
-                let field = path.strip_prefix("place.policy.")?;
-                policy(&self.place.policy).remove(field)?
-            }
+            path => match path.rsplit_once('.')? {
+                (NOT_AFTER, id) => text(&rfc3339(self.not_after.of(id)?)),
+                ("place.policy", field) => policy(&self.place.policy).remove(field)?,
+                _ => return None,
+            },
         })
     }
 }

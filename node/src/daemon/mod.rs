@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError};
+use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
@@ -26,7 +26,8 @@ use crate::engine::{
 };
 use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
-use crate::pki::{TlsError, tls};
+use crate::pki::reload::DoorError;
+use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
@@ -58,12 +59,17 @@ pub enum DaemonError {
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
-    /// The certificate of the API.
-    #[error("the API's certificate could not be used (certs/tls.pem, certs/tls.key)")]
-    Tls(#[from] TlsError),
+    /// The certificates of the API.
+    #[error(transparent)]
+    Doors(#[from] DoorError),
+    /// People's certificates.
+    #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
+    Clients(#[source] std::io::Error),
     /// The API's address.
-    #[error("the API cannot listen on {address} (api.listen in config.toml): {source}")]
+    #[error("the API cannot listen on {address} ({key} in config.toml): {source}")]
     ApiListen {
+        /// The configuration's key.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the operating system says.
@@ -131,12 +137,11 @@ pub async fn serve(
     // Held until the end: other commands do not exchange the keys of a running node.
     let _in_use = identity.keystore.lock(false)?;
     // Before the engine starts, because a start that fails here should not write to the log.
-    let address = config.api.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| DaemonError::ApiListen { address, source })?;
-    let address = listener.local_addr().unwrap_or(address);
-    let tls = Arc::new(tls::server_config(identity.tls.clone())?);
+    let (listener, address) = bind(config.api.listen, "api.listen").await?;
+    let operator_door = match config.api.operator_listen {
+        Some(address) => Some(bind(address, "api.operator_listen").await?),
+        None => None,
+    };
     let admin = AdminSocket::bind(&dir.admin_socket(), operators(dir)).await?;
     let names = boundary.as_ref().map(names_of).unwrap_or_default();
     let credit = boundary
@@ -145,6 +150,13 @@ pub async fn serve(
         .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
+    let (door_watch, keeper) = DoorWatch::open(
+        door_files(dir, identity),
+        door_terms(config, identity, clock),
+    )?;
+    let region = identity.authority.region().clone();
+    let clients =
+        Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
     let engine_config = EngineConfig {
@@ -190,9 +202,16 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
-        .with_boundary_credit(&credit);
-    tasks.spawn(api::serve(listener, tls, api_state, stop.clone()));
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+        .with_boundary_credit(&credit)
+        .with_not_after(config.not_after.clone());
+    tasks.spawn(api::serve(
+        listener,
+        keeper.clone(),
+        api_state,
+        stop.clone(),
+    ));
+    tasks.spawn(door_watch.run(|_| {}, stop.clone()));
     let admin_state = AdminState {
         engine: engine.handle().clone(),
         antenna,
@@ -207,7 +226,13 @@ pub async fn serve(
             confirmed,
         }),
         names: Arc::new(names),
+        doors: keeper.clone(),
     };
+    if let Some((listener, address)) = operator_door {
+        tracing::info!(%address, "operators are served");
+        let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
+        tasks.spawn(serving);
+    }
     tasks.spawn(admin.serve(admin_state, stop.clone()));
     tasks.close();
     tracing::info!(
@@ -255,6 +280,44 @@ pub async fn serve(
             tracing::warn!("the store is still being read; the next start catches up the index");
             Ok(())
         }
+    }
+}
+
+async fn bind(
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<(TcpListener, SocketAddr), DaemonError> {
+    let failed = |source| DaemonError::ApiListen {
+        key,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().unwrap_or(address);
+    Ok((listener, address))
+}
+
+fn door_files(dir: &DataDir, identity: &Identity) -> DoorFiles {
+    DoorFiles {
+        certificate: dir.tls_certificate(),
+        key: dir.tls_key(),
+        keystore: Arc::clone(&identity.keystore),
+        trust: TrustFiles {
+            tls_roots: dir.tls_root(),
+            crls: dir.crls(),
+        },
+    }
+}
+
+fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorTerms {
+    DoorTerms {
+        roots: identity.genesis.roots.clone().into(),
+        clock,
+        tls12: config.api.tls12,
+        others: vec![(
+            "the node certificate (certs/node.pem)".into(),
+            identity.node_certificate_ends,
+        )],
     }
 }
 

@@ -136,7 +136,7 @@ pub fn open(
         Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
             authority: Arc::clone(&identity.authority),
-            signer: Box::new(Arc::clone(&identity.signer)),
+            signers: vec![Box::new(Arc::clone(&identity.signer))],
             policy: config.place.policy.clone(),
             start: Start {
                 v: 1,

@@ -198,7 +198,7 @@ async fn grant(teller: &mut Teller, stage: &Stage, sender: &Actor) -> Result<()>
     let grant = officer::grant(&node, sender.account(), amount, "demo", utc())?;
     sender
         .api
-        .grant(&officer::sign_grant(&grant, &officers)?)
+        .grant(&officer::sign_together(&grant, &officers)?)
         .await?;
     let line = format!(
         "{} of {} officers grant {} {amount} 愛貨.",

@@ -6,10 +6,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, RwLock};
 
 use city_protocol::Refusal;
-use city_protocol::body::{Enrol, Kind, read_person_body};
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::{AccountId, KeyId, LogId};
-use city_protocol::ledger::{History, Rows as _};
+use city_protocol::ledger::{History, Rows as _, key_named_by};
 use city_protocol::replica::MAX_LOGS;
 use city_protocol::vertex::{Authority, Entry, KeySource};
 use lru::LruCache;
@@ -37,10 +36,15 @@ impl Default for Directory {
 const HELD: &str = "no holder of this lock panics";
 
 impl Directory {
-    /// Learns a log's authority and its officers' keys.
+    /// Learns a log's authority and its officers' keys; a newer epoch in place of an older.
     pub fn learn_authority(&self, authority: &Arc<Authority>) {
         let mut authorities = self.authorities.write().expect(HELD);
-        if authorities.len() >= MAX_LOGS || authorities.contains_key(&authority.log) {
+        let known = authorities.get(&authority.log);
+        if known.is_some_and(|known| Arc::ptr_eq(known, authority)) {
+            return;
+        }
+        let room = known.is_some() || authorities.len() < MAX_LOGS;
+        if !room || known.is_some_and(|known| known.epoch() > authority.epoch()) {
             return;
         }
         authorities.insert(authority.log, Arc::clone(authority));
@@ -51,11 +55,14 @@ impl Directory {
         }
     }
 
-    /// Learns those of these authorities that are new; after each commit, so it is cheap when none is.
+    /// Learns those of these authorities that are new, or newer; after each commit, so it is cheap when none is.
     pub fn learn_authorities<'a>(&self, all: impl Iterator<Item = &'a Arc<Authority>>) {
         let known = self.authorities.read().expect(HELD);
         let new: Vec<_> = all
-            .filter(|authority| !known.contains_key(&authority.log))
+            .filter(|authority| {
+                let known = known.get(&authority.log);
+                known.is_none_or(|known| !Arc::ptr_eq(known, authority))
+            })
             .collect();
         drop(known);
         for authority in new {
@@ -63,18 +70,14 @@ impl Directory {
         }
     }
 
-    /// Learns the keys that these entries enrol.
-    pub fn learn_enrolments(&self, entries: &[Entry]) {
-        for entry in entries.iter().filter(|entry| entry.kind == Kind::Enrol) {
-            if let Ok(body) = read_person_body::<Enrol>(&entry.body)
-                && let Ok(key) = body.signing_key()
-            {
-                self.people.lock().expect(HELD).put(key.id(), Arc::new(key));
-            }
+    /// Learns the keys that these entries give to accounts.
+    pub fn learn_keys(&self, entries: &[Entry]) {
+        for key in entries.iter().filter_map(|entry| key_named_by(entry).ok()) {
+            self.people.lock().expect(HELD).put(key.id(), Arc::new(key));
         }
     }
 
-    /// The active key of an account, from memory or from its enrolment in the log.
+    /// The active key of an account, from memory or from the entry in the log that names it.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`].
@@ -91,9 +94,9 @@ impl Directory {
             return Ok(key);
         }
         let entry = history
-            .entry(log, &row.enrolled)
+            .entry(log, &row.key_at)
             .ok_or(Refusal::UnknownAccount)?;
-        self.learn_enrolments(std::slice::from_ref(&entry));
+        self.learn_keys(std::slice::from_ref(&entry));
         self.public_key(&row.key).ok_or(Refusal::UnknownAccount)
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use city_protocol::Refusal;
 use city_protocol::crypto::PublicKey;
-use city_protocol::ids::{AccountId, KeyId, LogId};
+use city_protocol::ids::{KeyId, LogId};
+use city_protocol::ledger::{History, Rows as _};
 use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Message};
@@ -180,7 +181,7 @@ fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification
     if let Ok(vertex) = &verified {
         directory.learn_authority(&vertex.authority);
         if let Ok(entries) = &vertex.entries {
-            directory.learn_enrolments(entries);
+            directory.learn_keys(entries);
         }
     }
     (verified.map(Box::new), header, body)
@@ -214,10 +215,9 @@ impl KeySource for Keys<'_> {
         let at_hand = engine.directory().public_key(id);
         at_hand.or_else(|| {
             let log = log.as_ref()?;
-            let account = AccountId::new(log, id);
-            let found = engine
-                .directory()
-                .account_key(engine.history(), log, &account);
+            let history: &dyn History = engine.history();
+            let account = history.account_of_key(log, id);
+            let found = engine.directory().account_key(history, log, &account);
             found.ok().filter(|key| key.id() == *id)
         })
     }

@@ -23,7 +23,8 @@ use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{AccountId, LogId};
+use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
+use city_protocol::ledger::{History, Rows as _};
 use city_protocol::place::PlaceProof;
 use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
 use city_protocol::stage::Submission;
@@ -134,6 +135,20 @@ impl EngineHandle {
     #[must_use]
     pub fn log(&self) -> LogId {
         self.authority.log
+    }
+
+    /// Whether a submission that is neither a transfer nor an acceptance is booked here.
+    #[must_use]
+    pub fn is_booked(&self, identity: &Digest) -> bool {
+        let history: &dyn History = &self.history;
+        history.submission(&self.log(), identity).is_some()
+    }
+
+    /// The account of this home that signs with this key, or would if it had enrolled with it.
+    #[must_use]
+    pub fn account_of_key(&self, key: &KeyId) -> AccountId {
+        let history: &dyn History = &self.history;
+        history.account_of_key(&self.log(), key)
     }
 
     /// The active signing key of an account of this home.

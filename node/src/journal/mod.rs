@@ -9,7 +9,7 @@ use city_protocol::Refusal;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{OwnEntry, PersonBody as _, Transfer, identity, read_person_body};
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
-use city_protocol::journal::{AIKA, PAYABLE, Posting, Side, postings};
+use city_protocol::journal::{AIKA, PAYABLE, Parties, Posting, Side, postings};
 use city_protocol::ledger::{History, LogRow, Rows as _};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body};
 
@@ -53,7 +53,9 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
             seq,
         };
         place.post(&entries, &mut lines, |transfer| {
-            history.transfer(&log, transfer).map(|row| row.sender)
+            let row = history.transfer(&log, transfer)?;
+            let (sender, receiver) = (row.sender, row.receiver);
+            Some(Parties { sender, receiver })
         })?;
     }
     Ok(lines)
@@ -70,11 +72,11 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
         let row = counted.get(&header.header.log);
         row.is_some_and(|row| header.header.seq <= row.seq)
     };
-    // What was fetched again stands behind what follows from it, so all senders are learned first.
-    let mut senders: HashMap<(LogId, Digest), AccountId> = HashMap::new();
+    // What was fetched again stands behind what follows from it, so all transfers are learned first.
+    let mut sent = Sent::new();
     let (_, bad) = each_vertex(store, |header, body, _| {
         if counts(header) {
-            senders.extend(senders_of(header, &body.bytes));
+            sent.extend(sent_in(header, &body.bytes));
         }
     })?;
     let mut lines: HashMap<(LogId, u64), Result<Vec<Posting>, Refusal>> = HashMap::new();
@@ -84,7 +86,7 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
             // Of two at one position the first counts as far as any does: the log is cut before it.
             lines
                 .entry(at)
-                .or_insert_with(|| lines_of(header, &body.bytes, &senders));
+                .or_insert_with(|| lines_of(header, &body.bytes, &sent));
         }
     })?;
     let mut journal = Journal::new();
@@ -108,23 +110,23 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
     Ok(journal)
 }
 
-/// The senders of a vertex's transfers; none if it cannot be read, which its lines tell.
-fn senders_of(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), AccountId)> {
+/// Between whom the transfers of every log are.
+type Sent = HashMap<(LogId, Digest), Parties>;
+
+/// A vertex's transfers; none if it cannot be read, which its lines tell.
+fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), Parties)> {
     let entries = decode_body(body).unwrap_or_default();
     let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
-    let sender = |entry: &Entry| {
+    let parties = |entry: &Entry| {
         let transfer: Transfer = read_person_body(&entry.body).ok()?;
         let id = identity(Transfer::TAG, &entry.body);
-        Some(((header.header.log, id), transfer.sender))
+        let (sender, receiver) = (transfer.sender, transfer.receiver);
+        Some(((header.header.log, id), Parties { sender, receiver }))
     };
-    transfers.filter_map(sender).collect()
+    transfers.filter_map(parties).collect()
 }
 
-fn lines_of(
-    header: &SignedHeader,
-    body: &[u8],
-    senders: &HashMap<(LogId, Digest), AccountId>,
-) -> Result<Vec<Posting>, Refusal> {
+fn lines_of(header: &SignedHeader, body: &[u8], sent: &Sent) -> Result<Vec<Posting>, Refusal> {
     let h = &header.header;
     let place = Place {
         log: h.log,
@@ -135,7 +137,7 @@ fn lines_of(
     };
     let mut lines = Vec::new();
     place.post(&decode_body(body)?, &mut lines, |transfer| {
-        senders.get(&(h.log, *transfer)).copied()
+        sent.get(&(h.log, *transfer)).copied()
     })?;
     Ok(lines)
 }
@@ -165,7 +167,7 @@ impl Place {
         &self,
         entries: &[Entry],
         lines: &mut Vec<Posting>,
-        sender: impl Fn(&Digest) -> Option<AccountId>,
+        sent: impl Fn(&Digest) -> Option<Parties>,
     ) -> Result<(), Refusal> {
         for (i, entry) in entries.iter().enumerate() {
             let at = OwnEntry {
@@ -173,14 +175,13 @@ impl Place {
                 seq: self.seq,
                 index: i as u64,
             };
-            let settled = |settle: &city_protocol::body::Settle| sender(&settle.transfer);
             lines.extend(postings(
                 entry,
                 self.log,
                 self.time,
                 self.vertex,
                 at,
-                settled,
+                &sent,
             )?);
         }
         Ok(())

@@ -112,7 +112,7 @@ pub fn save_kem(path: &Path, key: &KemSecretKey) -> Result<(), KeyFileError> {
     save(path, Kind::Kem, alg, public, key.expose_secret())
 }
 
-/// Reads a KEM key.
+/// Reads a KEM key and proves with one shared secret that its halves belong together.
 ///
 /// # Errors
 /// A [`KeyFileError`] that names the file.
@@ -131,7 +131,7 @@ pub fn read_kem(path: &Path, content: &[u8]) -> Result<KemSecretKey, KeyFileErro
     let public = decode(path, kind, fields.public)?;
     let secret = decode(path, kind, fields.secret.unwrap_or_default())?;
     KemSecretKey::from_parts(algorithm, &public, &secret)
-        .map_err(|_| bad(path, kind.expected(true), "a key of the wrong length"))
+        .map_err(|_| bad(path, kind.expected(true), "its halves are not one key pair"))
 }
 
 /// Reads the public half of a KEM key from a `.pub` file.
@@ -230,24 +230,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_back_from_their_files() {
+    fn keys_of_every_algorithm_come_back_from_their_files() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("node.key");
-        let key = SecretKey::generate(Algorithm::Dilithium5);
-        save_signing(&path, &key).unwrap();
-        let loaded = load_signing(&path).unwrap();
-        assert_eq!(loaded.public(), key.public());
-        assert_eq!(loaded.expose_secret(), key.expose_secret());
-        assert_eq!(
-            load_signing_public(&public_path(&path)).unwrap(),
-            *key.public()
-        );
+        for algorithm in Algorithm::ALL.iter().copied() {
+            let path = directory.path().join(format!("{algorithm}.key"));
+            let key = SecretKey::generate(algorithm);
+            save_signing(&path, &key).unwrap();
+            let loaded = load_signing(&path).unwrap();
+            assert_eq!(loaded.public(), key.public());
+            assert_eq!(loaded.expose_secret(), key.expose_secret());
+            let public = load_signing_public(&public_path(&path)).unwrap();
+            assert_eq!(public, *key.public());
+        }
+        for algorithm in KemAlgorithm::ALL.iter().copied() {
+            let path = directory.path().join(format!("{algorithm}.key"));
+            let key = KemSecretKey::generate(algorithm);
+            save_kem(&path, &key).unwrap();
+            assert_eq!(load_kem(&path).unwrap().public(), key.public());
+            assert_eq!(load_kem_public(&public_path(&path)).unwrap(), *key.public());
+        }
+    }
 
-        let path = directory.path().join("node.kem");
-        let key = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
-        save_kem(&path, &key).unwrap();
-        assert_eq!(load_kem(&path).unwrap().public(), key.public());
-        assert_eq!(load_kem_public(&public_path(&path)).unwrap(), *key.public());
+    #[test]
+    fn a_file_renamed_to_another_algorithm_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, renamed) = (
+            directory.path().join("one.key"),
+            directory.path().join("other.key"),
+        );
+        save_signing(&path, &SecretKey::generate(Algorithm::MlDsa87)).unwrap();
+        let text = String::from_utf8(read_secret(&path).unwrap().to_vec()).unwrap();
+        write_secret(&renamed, text.replace("ml-dsa-87", "dilithium5").as_bytes()).unwrap();
+        assert!(load_signing(&renamed).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use city_protocol::crypto::{Algorithm, SecretKey};
+use city_protocol::crypto::{SecretKey, Suite};
 use city_protocol::pki::{CertificateRefusal, Root};
 use city_protocol::region::RegionPrefix;
 use rustls::pki_types::CertificateDer;
@@ -84,7 +84,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new CA called `name` with fresh keys; the directory is made (0700) if it is not there.
+    /// Makes a new CA called `name` with fresh keys, its post-quantum root of this suite; the directory is made (0700) if it is not there.
     ///
     /// The keys are written before the certificates: a directory with certificates is complete.
     ///
@@ -93,6 +93,7 @@ impl Authority {
     pub fn create(
         directory: &Path,
         name: &str,
+        suite: Suite,
         validity: Validity,
     ) -> Result<Self, AuthorityError> {
         for file in [ROOT, ROOT_KEY, TLS_ROOT, TLS_ROOT_KEY] {
@@ -101,7 +102,7 @@ impl Authority {
                 return Err(AuthorityError::Exists { path });
             }
         }
-        let key = SecretKey::generate(Algorithm::Dilithium5);
+        let key = SecretKey::generate(suite.signing());
         let root = issue::root(name, &key, validity)?;
         let tls = TlsAuthority::create(&format!("{name}{TLS_SUFFIX}"), validity)?;
 
@@ -165,6 +166,12 @@ impl Authority {
         self.tls.certificate()
     }
 
+    /// The classical side.
+    #[must_use]
+    pub const fn tls(&self) -> &TlsAuthority {
+        &self.tls
+    }
+
     /// Issues a node certificate in DER.
     ///
     /// # Errors
@@ -220,9 +227,9 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use city_protocol::amount::Timestamp;
-    use city_protocol::crypto::{KemAlgorithm, KemSecretKey};
+    use city_protocol::crypto::KemSecretKey;
     use city_protocol::ids::{AccountId, LogId};
-    use city_protocol::pki::{Role, verify_client, verify_node};
+    use city_protocol::pki::{Crls, Role, verify_client, verify_node};
     use city_protocol::region::Region;
     use libp2p::identity::Keypair;
 
@@ -232,15 +239,26 @@ mod tests {
     const APRIL: Timestamp = Timestamp(1_775_001_600_000);
 
     #[test]
-    fn a_ca_is_made_opened_and_issues_what_is_admitted() {
+    fn a_ca_of_either_suite_is_made_opened_and_issues_what_is_admitted() {
+        // A root of one suite may certify keys of the other: the network lists which there are.
+        for (ca, leaf) in [
+            (Suite::Dilithium5Ntru, Suite::Dilithium5Ntru),
+            (Suite::Fips, Suite::Fips),
+            (Suite::Fips, Suite::Dilithium5Ntru),
+        ] {
+            made_opened_and_issuing(ca, leaf);
+        }
+    }
+
+    fn made_opened_and_issuing(suite: Suite, leaf: Suite) {
         let directory = tempfile::tempdir().unwrap();
         let ca = directory.path().join("ca");
-        let made = Authority::create(&ca, "石川県 CA", Validity::days(APRIL, 3650)).unwrap();
+        let made = Authority::create(&ca, "石川県 CA", suite, Validity::days(APRIL, 3650)).unwrap();
         for file in [ROOT_KEY, TLS_ROOT_KEY] {
             let mode = fs::metadata(ca.join(file)).unwrap().mode() & 0o7777;
             assert_eq!(mode, 0o600, "{file}");
         }
-        let again = Authority::create(&ca, "石川県 CA", Validity::days(APRIL, 3650));
+        let again = Authority::create(&ca, "石川県 CA", suite, Validity::days(APRIL, 3650));
         assert!(matches!(again, Err(AuthorityError::Exists { .. })));
 
         let authority = Authority::open(&ca).unwrap();
@@ -251,8 +269,8 @@ mod tests {
         let at = APRIL.plus_ms(1);
         let year = Validity::days(APRIL, 365);
 
-        let key = SecretKey::generate(Algorithm::Dilithium5);
-        let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+        let key = SecretKey::generate(leaf.signing());
+        let kem = KemSecretKey::generate(leaf.kem());
         let peer_id = Keypair::generate_ed25519()
             .public()
             .to_peer_id()
@@ -265,7 +283,9 @@ mod tests {
             kem: Some(kem.public()),
         };
         let node = authority.issue_node(&request, year).unwrap();
-        let node = verify_node(&roots, &node, &[], at).unwrap();
+        let node = verify_node(&roots, &node, &[], &Crls::none(), at)
+            .unwrap()
+            .certificate;
         assert_eq!(
             (node.region, node.role, node.peer_id),
             (region.clone(), Role::Home, peer_id)
@@ -283,7 +303,9 @@ mod tests {
             kem: Some(kem.public()),
         };
         let client = authority.issue_client(&request, year).unwrap();
-        let client = verify_client(&roots, &client, &[], at, &region).unwrap();
+        let client = verify_client(&roots, &client, &[], &Crls::none(), at, &region)
+            .unwrap()
+            .certificate;
         assert_eq!(client.account, account);
         assert_eq!(
             (&client.key, client.kem.as_ref()),
@@ -295,8 +317,8 @@ mod tests {
     fn a_damaged_directory_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let (one, two) = (directory.path().join("one"), directory.path().join("two"));
-        Authority::create(&one, "CA", Validity::days(APRIL, 1)).unwrap();
-        Authority::create(&two, "CA", Validity::days(APRIL, 1)).unwrap();
+        Authority::create(&one, "CA", Suite::Fips, Validity::days(APRIL, 1)).unwrap();
+        Authority::create(&two, "CA", Suite::Fips, Validity::days(APRIL, 1)).unwrap();
         let told = |what: &[&str]| {
             let error = Authority::open(&one).unwrap_err().to_string();
             for word in what {

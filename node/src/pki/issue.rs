@@ -72,12 +72,7 @@ impl Validity {
         }
     }
 
-    fn to_x509(self) -> Result<X509Validity, IssueError> {
-        let time = |at: Timestamp| {
-            DateTime::from_unix_duration(Duration::from_secs(at.0 / 1000))
-                .map(Time::from)
-                .map_err(|_| IssueError::Validity)
-        };
+    pub(super) fn to_x509(self) -> Result<X509Validity, IssueError> {
         if self.not_before.0 / 1000 >= self.not_after.0 / 1000 {
             return Err(IssueError::Validity);
         }
@@ -86,6 +81,13 @@ impl Validity {
             time(self.not_after)?,
         ))
     }
+}
+
+/// A moment at full seconds.
+pub(super) fn time(at: Timestamp) -> Result<Time, IssueError> {
+    DateTime::from_unix_duration(Duration::from_secs(at.0 / 1000))
+        .map(Time::from)
+        .map_err(|_| IssueError::Validity)
 }
 
 /// What a node's certificate is to bind.
@@ -117,8 +119,8 @@ pub struct ClientRequest<'a> {
 /// A CA that can sign: its certificate and its key.
 #[derive(Debug)]
 pub struct Issuer<'a> {
-    subject: Name,
-    key: &'a SecretKey,
+    pub(super) subject: Name,
+    pub(super) key: &'a SecretKey,
 }
 
 impl<'a> Issuer<'a> {

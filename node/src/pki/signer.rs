@@ -20,6 +20,12 @@ pub(super) struct CertificateKey(PublicKey);
 /// A signature over a certificate's TBS bytes.
 pub(super) struct CertificateSignature(Signature);
 
+impl CertificateSignature {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl Keypair for CertificateSigner<'_> {
     type VerifyingKey = CertificateKey;
 

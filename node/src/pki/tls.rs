@@ -11,7 +11,7 @@ use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
-    SerialNumber,
+    SerialNumber, SigningKey,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -22,6 +22,7 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
 use super::issue::{Validity, serial};
+use super::tls_client::TlsSubject;
 
 /// Most names and addresses of one server certificate.
 pub const MAX_SERVER_NAMES: usize = 32;
@@ -33,7 +34,7 @@ const SERVER_COMMON_NAME: &str = "city-node";
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The application protocol of both listeners (RFC 7301).
-const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+pub(super) const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
 /// A TLS certificate or configuration could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum TlsError {
     /// Not a root certificate that this software made.
     #[error("not a TLS root certificate made by this software")]
     Root,
+    /// Not an X.509 certificate.
+    #[error("the chain does not begin with an X.509 certificate")]
+    Leaf,
     /// The key is not the one in the root certificate.
     #[error("the TLS root's key is not the one in its certificate")]
     RootKey,
@@ -71,6 +75,29 @@ pub struct TlsIdentity {
     pub key: PrivateKeyDer<'static>,
 }
 
+impl TlsIdentity {
+    /// Checks that key and leaf belong together.
+    ///
+    /// # Errors
+    /// [`TlsError::Rustls`].
+    pub fn check(&self) -> Result<(), TlsError> {
+        // rustls compares the halves when it makes a configuration; this one is thrown away.
+        server_config(self.clone()).map(drop)
+    }
+
+    /// Last second of the leaf.
+    ///
+    /// # Errors
+    /// [`TlsError::Leaf`].
+    pub fn not_after(&self) -> Result<Timestamp, TlsError> {
+        let leaf = self.chain.first().ok_or(TlsError::Leaf)?;
+        let leaf = Certificate::from_der(leaf).map_err(|_| TlsError::Leaf)?;
+        let end = leaf.tbs_certificate().validity().not_after;
+        let ms = u64::try_from(end.to_unix_duration().as_millis());
+        ms.map(Timestamp).map_err(|_| TlsError::Leaf)
+    }
+}
+
 impl Clone for TlsIdentity {
     fn clone(&self) -> Self {
         Self {
@@ -83,6 +110,8 @@ impl Clone for TlsIdentity {
 /// The classical side of a municipal CA.
 pub struct TlsAuthority {
     certificate: CertificateDer<'static>,
+    /// The root's subject key identifier.
+    identifier: Vec<u8>,
     issuer: rcgen::Issuer<'static, KeyPair>,
 }
 
@@ -97,9 +126,11 @@ impl TlsAuthority {
         let mut params = params(name, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let identifier = params.key_identifier(&key);
         let certificate = params.self_signed(&key)?.der().clone();
         Ok(Self {
             certificate,
+            identifier,
             issuer: rcgen::Issuer::new(params, key),
         })
     }
@@ -127,9 +158,11 @@ impl TlsAuthority {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(&name);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.0.as_bytes().to_vec());
+        let identifier = identifier.0.as_bytes().to_vec();
+        params.key_identifier_method = KeyIdMethod::PreSpecified(identifier.clone());
         Ok(Self {
             certificate,
+            identifier,
             issuer: rcgen::Issuer::new(params, key),
         })
     }
@@ -138,6 +171,14 @@ impl TlsAuthority {
     #[must_use]
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    pub(super) fn identifier(&self) -> &[u8] {
+        &self.identifier
+    }
+
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TlsError> {
+        Ok(self.issuer.key().sign(message)?)
     }
 
     /// The root's key in PKCS#8 PEM, for its file only.
@@ -172,6 +213,29 @@ impl TlsAuthority {
         params.subject_alt_names.extend(addresses);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(TlsIdentity {
+            chain: vec![certificate.der().clone()],
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        })
+    }
+
+    /// Issues a client certificate with a fresh key for an account or an operator.
+    ///
+    /// # Errors
+    /// [`TlsError::Validity`] or [`TlsError::Certificate`].
+    pub fn client(
+        &self,
+        subject: &TlsSubject,
+        validity: Validity,
+    ) -> Result<TlsIdentity, TlsError> {
+        let mut params = params(&subject.common_name(), validity)?;
+        let uri = Ia5String::try_from(subject.uri()).expect("our URIs are ASCII");
+        params.subject_alt_names.push(SanType::URI(uri));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -222,27 +286,31 @@ pub fn client_config(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, 
 }
 
 /// aws-lc-rs by name: another crate's choice of a process-wide provider does not matter.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
 /// Parameters that every certificate here has: name, dates and a random serial number.
 fn params(name: &str, validity: Validity) -> Result<CertificateParams, TlsError> {
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let seconds = |at: Timestamp| at.0 / 1000;
-    if seconds(validity.not_after) > LAST_SECOND {
-        return Err(TlsError::Validity);
-    }
-    let date_time = |at| epoch + Duration::from_secs(seconds(at));
-    if seconds(validity.not_before) >= seconds(validity.not_after) {
+    if validity.not_before.0 / 1000 >= validity.not_after.0 / 1000 {
         return Err(TlsError::Validity);
     }
     let mut params = CertificateParams::default();
-    params.not_before = date_time(validity.not_before);
-    params.not_after = date_time(validity.not_after);
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since_1970(validity.not_before)?;
+    params.not_after = epoch + since_1970(validity.not_after)?;
     params.serial_number = Some(SerialNumber::from_slice(&serial()));
     params.distinguished_name = distinguished_name(name);
     Ok(params)
+}
+
+/// Full seconds since 1970, as far as a certificate can name them.
+fn since_1970(at: Timestamp) -> Result<Duration, TlsError> {
+    let seconds = at.0 / 1000;
+    if seconds > LAST_SECOND {
+        return Err(TlsError::Validity);
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn distinguished_name(name: &str) -> DistinguishedName {

@@ -135,6 +135,18 @@ impl DataDir {
         self.0.join("certs").join("tls.key")
     }
 
+    /// `crls/`, lists of revoked certificates, PEM or DER; need not be there.
+    #[must_use]
+    pub fn crls(&self) -> PathBuf {
+        self.0.join("crls")
+    }
+
+    /// `clients/`, people's certificates that were admitted; the node makes it, and asks for lost ones again.
+    #[must_use]
+    pub fn clients(&self) -> PathBuf {
+        self.0.join("clients")
+    }
+
     /// `charter.json`, the exact bytes of the first entry's body.
     #[must_use]
     pub fn charter(&self) -> PathBuf {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use city_protocol::Refusal;
+use city_protocol::crypto::Suite;
 
 use crate::config::ConfigError;
 use crate::keys::{KeyFileError, KeystoreError};
@@ -88,6 +89,18 @@ pub enum InitError {
         given: usize,
         /// How many must sign.
         needed: u64,
+    },
+    /// A key of a suite that the network does not admit.
+    #[error(
+        "{whose}: keys of the suite {suite} are not admitted in this network, which knows {known}; make keys of one of those"
+    )]
+    Suite {
+        /// The argument.
+        whose: &'static str,
+        /// The suite.
+        suite: Suite,
+        /// The suites that the genesis record lists.
+        known: String,
     },
     /// The network's name is empty or too long.
     #[error("--new-network: a name has 1 to 40 characters, such as \"石川県 demo\"")]

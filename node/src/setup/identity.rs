@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{KemSecretKey, SecretKey};
 use city_protocol::genesis::{Genesis, MAX_GENESIS, Purpose};
 use city_protocol::ids::NetworkId;
 use city_protocol::json::MAX_CHARTER_BODY;
-use city_protocol::pki::{MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, verify_node};
+use city_protocol::pki::{Crls, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, verify_node};
 use city_protocol::vertex::Authority;
 use libp2p::identity::Keypair;
 use rustls_pki_types::pem::PemObject;
@@ -22,7 +23,6 @@ use super::error::IdentityError;
 use crate::config::Config;
 use crate::keys::{self, Access, BackendKind, Keystore, KeystoreError};
 use crate::pki::TlsIdentity;
-use crate::pki::tls::server_config;
 
 /// Longest certificate file in bytes: a leaf and its intermediates in PEM, a third longer than DER.
 const MAX_PEM: usize = (1 + MAX_INTERMEDIATES) * MAX_CERTIFICATE_DER * 3 / 2;
@@ -44,6 +44,8 @@ pub struct Identity {
     pub transport: Keypair,
     /// The node certificate in DER.
     pub node_certificate: Vec<u8>,
+    /// Its last second.
+    pub node_certificate_ends: Timestamp,
     /// Its intermediates towards a genesis root, in DER.
     pub chain: Vec<Vec<u8>>,
     /// The API's certificate and key.
@@ -113,9 +115,11 @@ pub(super) fn load_identity_from(
         &genesis.roots,
         &node_certificate,
         &node_chain,
+        &Crls::none(),
         charter.created_at,
     )
-    .map_err(refused)?;
+    .map_err(refused)?
+    .certificate;
 
     let other_key = |key, what| IdentityError::OtherKey {
         key,
@@ -141,7 +145,7 @@ pub(super) fn load_identity_from(
     let mut roots = read_chain(&data.tls_root())?;
     Ok(Identity {
         network: genesis.network(),
-        tls: read_tls(data, &keystore)?,
+        tls: read_tls(&data.tls_certificate(), &data.tls_key(), &keystore)?,
         tls_root: roots.remove(0),
         genesis: Arc::new(genesis),
         authority: Arc::new(authority),
@@ -149,6 +153,7 @@ pub(super) fn load_identity_from(
         kem,
         transport,
         node_certificate,
+        node_certificate_ends: certificate.not_after,
         chain: node_chain,
         keystore: Arc::new(keystore),
     })
@@ -223,23 +228,26 @@ fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, Identity
     })
 }
 
-fn read_tls(data: &DataDir, keystore: &Keystore) -> Result<TlsIdentity, IdentityError> {
-    let chain = read_chain(&data.tls_certificate())?;
-    let pem = keystore.read(&data.tls_key())?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::TlsKey {
-        path: data.tls_key(),
-    })?;
-    // rustls compares the halves when it makes a configuration; this one is thrown away.
-    let trial = TlsIdentity {
-        chain: chain.clone(),
-        key: key.clone_key(),
-    };
-    server_config(trial).map_err(|source| IdentityError::TlsPair {
-        certificate: data.tls_certificate(),
-        key: data.tls_key(),
+/// Reads the API's certificate, and its key out of the key store; they must belong together.
+///
+/// # Errors
+/// An [`IdentityError`] that names the file.
+pub(crate) fn read_tls(
+    certificate: &Path,
+    key: &Path,
+    keystore: &Keystore,
+) -> Result<TlsIdentity, IdentityError> {
+    let chain = read_chain(certificate)?;
+    let pem = keystore.read(key)?;
+    let secret = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| IdentityError::TlsKey { path: key.into() })?;
+    let identity = TlsIdentity { chain, key: secret };
+    identity.check().map_err(|source| IdentityError::TlsPair {
+        certificate: certificate.into(),
+        key: key.into(),
         source,
     })?;
-    Ok(TlsIdentity { chain, key })
+    Ok(identity)
 }
 
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>, IdentityError> {

@@ -5,7 +5,8 @@
 use arbitrary::Arbitrary;
 use city_protocol::amount::Timestamp;
 use city_protocol::pki::{
-    CertificateRefusal, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, Root, verify_client, verify_node,
+    Admitted, CertificateRefusal, Crls, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, Root,
+    verify_client, verify_node,
 };
 use city_protocol::region::Region;
 use x509_cert::Certificate;
@@ -114,16 +115,27 @@ fn noise(leaf: &[u8]) {
 fn judged(roots: &[Root], leaf: &[u8], chain: &[Vec<u8>], at: Timestamp) -> bool {
     let size = leaf.len() + chain.iter().map(Vec::len).sum::<usize>();
     memory::within(MEMORY + 32 * size, || {
-        let node = verify_node(roots, leaf, chain, at);
-        assert_eq!(node, verify_node(roots, leaf, chain, at));
-        let client = verify_client(roots, leaf, chain, at, &region());
-        assert_eq!(client, verify_client(roots, leaf, chain, at, &region()));
+        let none = Crls::none();
+        let node = verify_node(roots, leaf, chain, &none, at);
+        assert_eq!(node, verify_node(roots, leaf, chain, &none, at));
+        let client = verify_client(roots, leaf, chain, &none, at, &region());
+        assert_eq!(
+            client,
+            verify_client(roots, leaf, chain, &none, at, &region())
+        );
         assert!(node.is_err() || client.is_err(), "nobody is both");
-        if let Ok(node) = &node {
+        if let Ok(Admitted {
+            certificate: node, ..
+        }) = &node
+        {
             assert!(roots.iter().any(|root| root.prefix.covers(&node.region)));
             dated(leaf, node.not_before, node.not_after, at);
         }
-        if let Ok(client) = &client {
+        if let Ok(Admitted {
+            certificate: client,
+            ..
+        }) = &client
+        {
             assert!(roots.iter().any(|root| root.prefix.covers(&region())));
             dated(leaf, client.not_before, client.not_after, at);
         }

@@ -2,7 +2,10 @@
 //! the limits of docs/formats.md, and no other body stands under somebody's signature.
 
 use arbitrary::{Arbitrary, Unstructured};
-use city_protocol::body::{Accept, Charter, Enrol, Grant, PersonBody, Transfer, read_person_body};
+use city_protocol::body::{
+    Accept, Charter, Enrol, Grant, PersonBody, Recover, Revoke, Rotate, Transfer,
+    read_officers_body, read_person_body,
+};
 use city_protocol::json::{self, MAX_CHARTER_BODY, MAX_INTEGER, MAX_SIGNED_BODY};
 use city_protocol::refusal::Refusal;
 use city_protocol::stage::Signed;
@@ -140,9 +143,15 @@ fn check(bytes: &[u8]) {
         person::<Transfer>(bytes, object.is_ok());
         person::<Accept>(bytes, object.is_ok());
         person::<Enrol>(bytes, object.is_ok());
-        if let Ok(grant) = Grant::read(bytes) {
+        person::<Rotate>(bytes, object.is_ok());
+        person::<Revoke>(bytes, object.is_ok());
+        if let Ok(grant) = read_officers_body::<Grant>(bytes) {
             assert_eq!(json::canonical(&grant), bytes);
             assert!(grant.amount.hundredths() > 0 && grant.officers_sequence > 0);
+        }
+        if let Ok(recover) = read_officers_body::<Recover>(bytes) {
+            assert_eq!(json::canonical(&recover), bytes);
+            assert!(recover.account.is_of(&recover.home));
         }
         if let Ok(charter) = Charter::read(bytes) {
             assert!(bytes.len() <= MAX_CHARTER_BODY);

@@ -3,7 +3,7 @@
 use city_node::client::officer;
 use city_node::client::person::random;
 use city_node::engine::utc;
-use city_protocol::body::Grant;
+use city_protocol::body::{Grant, officer_message};
 use city_protocol::crypto::{SecretKey, Signer, TAG_GRANT};
 use city_protocol::ids::{Digest, LogId, NetworkId};
 use city_protocol::json;
@@ -31,7 +31,7 @@ async fn bad_grants_are_refused_and_nothing_is_stored() {
             .iter()
             .map(|key| {
                 let public = key.public();
-                let message = Grant::officer_message(public.algorithm(), &public.id(), &text);
+                let message = officer_message(public.algorithm(), &public.id(), &text);
                 signature(&EntrySignature::new(
                     public.id(),
                     &key.sign(TAG_GRANT, &message),

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use city_node::api::wire::SubmittedPage;
 use city_protocol::amount::Amount;
-use city_protocol::body::{Accept, Enrol, Grant, Kind, OwnEntry, PersonBody, Transfer};
+use city_protocol::body::{
+    Accept, Enrol, Grant, Kind, OwnEntry, PersonBody, Transfer, read_officers_body,
+};
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
 use city_protocol::stage::Signed;
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, merkle_root};
@@ -132,7 +134,7 @@ impl Book {
                 assert_eq!(known, None, "enrolled twice");
             }
             Kind::Grant => {
-                let grant = Grant::read(&entry.body).unwrap();
+                let grant = read_officers_body::<Grant>(&entry.body).unwrap();
                 let sums = self.accounts.get_mut(&grant.account).unwrap();
                 sums.granted += grant.amount.hundredths();
                 sums.available += grant.amount.hundredths();
@@ -147,6 +149,9 @@ impl Book {
                 let accept = self.signed::<Accept>(entry, at);
                 let receiver = AccountId::new(&accept.home, &accept.key);
                 self.next(receiver, accept.sequence).available += accept.amount.hundredths();
+            }
+            Kind::Rotate | Kind::Revoke | Kind::Recover | Kind::EpochStart => {
+                panic!("nobody changes keys in this town")
             }
             Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {}
         }

@@ -19,7 +19,7 @@ use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::Start;
 use city_protocol::crypto::Signer;
 use city_protocol::ids::BlockId;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, PlacePolicy, Verdict};
 use city_protocol::replica::{Replica, ReplicaConfig};
 use city_protocol::stage::Submission;
@@ -162,22 +162,33 @@ impl Town {
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, now).unwrap();
         let region = self.identity.authority.region();
-        let client = verify_client(&self.identity.genesis.roots, &certificate, &[], now, region);
-        Submission::Enrol(signed.verify_enrolment(&client.unwrap()).unwrap())
+        let client = verify_client(
+            &self.identity.genesis.roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            now,
+            region,
+        );
+        Submission::Enrol(
+            signed
+                .verify_enrolment(&client.unwrap().certificate)
+                .unwrap(),
+        )
     }
 
     fn grant(&self, person: &Person) -> Submission {
         let amount = Amount::from_hundredths(GRANT);
         let grant = officer::grant(&self.page, person.account(), amount, "始め", utc()).unwrap();
         let officers: [&dyn Signer; 1] = [&self.city.officers[0]];
-        Submission::Grant(officer::sign_grant(&grant, &officers).unwrap())
+        Submission::Grant(officer::sign_together(&grant, &officers).unwrap())
     }
 
     fn replica(&self) -> Replica {
         Replica::new(ReplicaConfig {
             genesis: Arc::clone(&self.identity.genesis),
             authority: Arc::clone(&self.identity.authority),
-            signer: Box::new(Arc::clone(&self.identity.signer)),
+            signers: vec![Box::new(Arc::clone(&self.identity.signer))],
             policy: PlacePolicy::default(),
             start: Start {
                 v: 1,

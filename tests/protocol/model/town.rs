@@ -7,16 +7,16 @@ use city_protocol::body::Grant;
 use city_protocol::ids::{Digest, LogId, TransferId};
 use city_protocol::journal::Side;
 use city_protocol::ledger::Rows as _;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, Verdict as PlaceVerdict};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Input};
-use city_protocol::stage::{Draft, SignedGrant, Submission};
+use city_protocol::stage::{Draft, SignedBySeveral, Submission};
 
 use super::spec::{self, Ledger, Line, Who, home_of};
 use super::steps::{Evidence, Signers};
 use super::words::{self, Request, Verdict};
-use crate::people::{Person, granted_by, signed};
+use crate::people::{Person, decided_by, signed};
 use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// Three homes: two with people, and 白山市, which only follows.
@@ -119,9 +119,16 @@ impl Town {
         let key = person.key.public();
         let certificate = world.ca.client(&person.account, key, &person.kem);
         let roots = &world.genesis.roots;
-        let verified = verify_client(roots, &certificate, &[], world.now, &person.region);
+        let verified = verify_client(
+            roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            world.now,
+            &person.region,
+        );
         let draft = Draft(world.enrol_body(person)).sign(&*person.key);
-        let enrol = draft.and_then(|enrol| enrol.verify_enrolment(&verified.unwrap()));
+        let enrol = draft.and_then(|enrol| enrol.verify_enrolment(&verified.unwrap().certificate));
         self.submit(at, enrol.map(Submission::Enrol))
     }
 
@@ -132,7 +139,7 @@ impl Town {
         signers: Signers,
         sequence: u64,
         amount: u64,
-    ) -> SignedGrant {
+    ) -> SignedBySeveral {
         let homes = &self.world.homes;
         let body = Grant {
             home: homes[at].log(),
@@ -149,13 +156,13 @@ impl Town {
             Signers::OneTwice => vec![one.clone(), one],
             Signers::OneForeign => vec![one, homes[1 - at].officers[0].clone()],
         };
-        let mut grant = granted_by(&body, &officers);
+        let mut grant = decided_by(&body, &officers);
         if signers == Signers::OneForged {
             let other = Grant {
                 amount: Amount::from_hundredths(amount + 1),
                 ..body
             };
-            grant.signatures[1] = granted_by(&other, &[two]).signatures.remove(0);
+            grant.signatures[1] = decided_by(&other, &[two]).signatures.remove(0);
         }
         grant
     }

@@ -7,7 +7,7 @@ use city_protocol::ledger::{History, IncomingRow, Rows as _, Table, key, read_ro
 use city_protocol::stage::Submission;
 
 use super::stage::{Acked, Asked, Sim};
-use crate::people::{Person, granted_by, signed};
+use crate::people::{Person, decided_by, signed};
 
 /// Most of what waits for one person that is looked at.
 const INCOMING: usize = 64;
@@ -78,7 +78,7 @@ impl Sim {
         let person = self.somebody(home, boxed);
         let body = self.world.grant_body(&person, "5.00");
         let officers = self.world.homes[boxed].officers[1..].to_vec();
-        let grant = granted_by(&body, &officers);
+        let grant = decided_by(&body, &officers);
         self.ask(boxed, Submission::Grant(grant), None);
         self.commit(boxed);
     }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::KeyId;
-use city_protocol::pki::verify_client;
+use city_protocol::pki::{Crls, verify_client};
 use city_protocol::stage::{Draft, Submission};
 
 use crate::disk::Disk;
 use crate::home::Identity;
 use crate::memo::Memo;
-use crate::people::{Person, granted_by};
+use crate::people::{Person, decided_by};
 use crate::world::World;
 
 /// 石川県's municipalities: the first ones are founded.
@@ -94,12 +94,19 @@ fn settle(world: &mut World, home: usize, crowd: usize) -> Vec<Person> {
             .ca
             .client(&person.account, person.key.public(), &person.kem);
         let roots = &world.genesis.roots;
-        let certificate =
-            verify_client(roots, &certificate, &[], world.now, &person.region).unwrap();
+        let certificate = verify_client(
+            roots,
+            &certificate,
+            &[],
+            &Crls::none(),
+            world.now,
+            &person.region,
+        )
+        .unwrap();
         let signed = Draft(body).sign(&*person.key).unwrap();
         world.ask(
             home,
-            Submission::Enrol(signed.verify_enrolment(&certificate).unwrap()),
+            Submission::Enrol(signed.verify_enrolment(&certificate.certificate).unwrap()),
         );
     }
     world.commit(home);
@@ -107,7 +114,7 @@ fn settle(world: &mut World, home: usize, crowd: usize) -> Vec<Person> {
     for (turn, person) in people.iter().enumerate() {
         let mut body = world.grant_body(person, "100.00");
         body.officers_sequence += turn as u64;
-        world.ask(home, Submission::Grant(granted_by(&body, &officers)));
+        world.ask(home, Submission::Grant(decided_by(&body, &officers)));
     }
     world.commit(home);
     let answers = std::mem::take(&mut world.homes[home].answers);

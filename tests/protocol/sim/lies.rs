@@ -12,7 +12,7 @@ use city_protocol::vertex::Entry;
 use super::stage::Sim;
 use super::trace::name_of;
 use crate::liar::{Liar, Vertex, start};
-use crate::people::granted_by;
+use crate::people::decided_by;
 use crate::world::Sent;
 
 /// Frames of the liar that are kept for sending them again.
@@ -142,7 +142,7 @@ impl Sim {
         let mut person = self.people[home][person].clone();
         person.home = face;
         let officers = &self.world.homes[face].officers[..officers];
-        let grant = granted_by(&self.world.grant_body(&person, "50.00"), officers);
+        let grant = decided_by(&self.world.grant_body(&person, "50.00"), officers);
         let mut entry = Entry::home_authored(Kind::Grant, grant.bytes);
         entry.sig = grant.signatures;
         entry.sig.sort_by_key(|sig| sig.key);

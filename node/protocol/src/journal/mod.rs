@@ -4,7 +4,7 @@ mod chart;
 mod posting;
 
 pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account, is_expense};
-pub use posting::{Posting, Side, debit_for_transfer, postings};
+pub use posting::{Parties, Posting, Side, debit_for_transfer, postings};
 
 /// Code of 愛貨, the asset that people hold.
 pub const AIKA: u16 = 101;

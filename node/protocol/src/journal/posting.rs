@@ -3,9 +3,10 @@
 use super::{AIKA, GRANTED, PAYABLE, RECEIVED};
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
-    Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_person_body,
+    Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_officers_body,
+    read_person_body,
 };
-use crate::ids::{AccountId, BlockId, LogId};
+use crate::ids::{AccountId, BlockId, Digest, LogId};
 use crate::refusal::Refusal;
 use crate::vertex::Entry;
 
@@ -52,8 +53,17 @@ pub const fn debit_for_transfer(title: Option<AccountTitle>) -> u16 {
     }
 }
 
-/// The postings of one entry at its place. `settled` gives the account of the transfer that a `settle`
-/// closes. Entries without an effect on balances give none.
+/// Between whom a transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parties {
+    /// Who sends.
+    pub sender: AccountId,
+    /// Who receives.
+    pub receiver: AccountId,
+}
+
+/// The postings of one entry at its place. `sent` gives the parties of a transfer of this log, which a `settle`
+/// closes or an `accept` takes. Entries without an effect on balances give none.
 ///
 /// # Errors
 /// The refusals of the body's form; an entry of a valid log gives none.
@@ -63,7 +73,7 @@ pub fn postings(
     time: Timestamp,
     vertex: BlockId,
     at: OwnEntry,
-    settled: impl FnOnce(&Settle) -> Option<AccountId>,
+    sent: impl FnOnce(&Digest) -> Option<Parties>,
 ) -> Result<Vec<Posting>, Refusal> {
     let pair = |account, debit, credit, amount| {
         [(debit, Side::Debit), (credit, Side::Credit)]
@@ -81,7 +91,7 @@ pub fn postings(
     };
     match entry.kind {
         Kind::Grant => {
-            let grant = Grant::read(&entry.body)?;
+            let grant = read_officers_body::<Grant>(&entry.body)?;
             Ok(pair(grant.account, AIKA, GRANTED, grant.amount))
         }
         Kind::Transfer => {
@@ -91,20 +101,31 @@ pub fn postings(
         }
         Kind::Accept => {
             let accept: Accept = read_person_body(&entry.body)?;
-            let account =
-                cited_receiver(entry).unwrap_or_else(|| AccountId::new(&accept.home, &accept.key));
+            // Not from the signing key: after a `rotate` it does not give the account's id.
+            let receiver = cited_receiver(entry).or_else(|| Some(sent(&accept.transfer)?.receiver));
+            let account = receiver.ok_or(Refusal::UnknownTransfer)?;
             Ok(pair(account, AIKA, RECEIVED, accept.amount))
         }
         Kind::Settle => {
             let settle = Settle::read(&entry.body)?;
-            let account = settled(&settle).ok_or(Refusal::UnknownTransfer)?;
+            let account = sent(&settle.transfer)
+                .ok_or(Refusal::UnknownTransfer)?
+                .sender;
             Ok(pair(account, PAYABLE, AIKA, settle.amount))
         }
-        Kind::Charter | Kind::Enrol | Kind::Place | Kind::Start | Kind::Fault => Ok(Vec::new()),
+        Kind::Charter
+        | Kind::Enrol
+        | Kind::Rotate
+        | Kind::Revoke
+        | Kind::Recover
+        | Kind::EpochStart
+        | Kind::Place
+        | Kind::Start
+        | Kind::Fault => Ok(Vec::new()),
     }
 }
 
-/// The receiver that the cited transfer names: after a `rotate` it is not the signing key's id.
+/// The receiver that a transfer of another log names.
 fn cited_receiver(entry: &Entry) -> Option<AccountId> {
     entry.cites.iter().find_map(|cite| match cite {
         crate::vertex::Cite::Entry(cite) => read_person_body::<Transfer>(&cite.body)

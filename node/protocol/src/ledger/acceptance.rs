@@ -17,7 +17,7 @@ impl Fold {
     pub(super) fn accept(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
         let body: Cow<'_, Accept> = known.body(entry)?;
         self.addressed(ctx, &body.common())?;
-        let account = AccountId::new(&body.home, &body.key);
+        let account = self.rows(ctx).account_of_key(&self.log, &body.key);
         let mut receiver = self.signer(ctx, entry, known, &account, &body.common())?;
         if self.rows(ctx).accepted(&self.log, &body.transfer).is_some() {
             return Err(Refusal::AlreadyAccepted.into());

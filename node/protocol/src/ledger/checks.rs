@@ -1,10 +1,11 @@
 //! What several rules ask: whose turn it is, who signed, what may be booked.
 
 use super::fold::{Fold, FoldContext, FoldError};
+use super::keychange::{in_turn, key_named_by};
 use super::rows::{AccountRow, Table, key};
 use super::view::Rows;
 use crate::amount::{Amount, Timestamp};
-use crate::body::{Common, Enrol, OwnEntry, Transfer, read_person_body};
+use crate::body::{Common, OwnEntry, Transfer};
 use crate::ids::{AccountId, Digest, KeyId, LogId};
 use crate::place::{Grade, PlaceProof};
 use crate::refusal::Refusal;
@@ -50,47 +51,38 @@ impl Fold {
         account: &AccountId,
         common: &Common,
     ) -> Result<AccountRow, FoldError> {
-        let rows = self.rows(ctx);
-        let row = rows
-            .account(&self.log, account)
-            .ok_or(Refusal::UnknownAccount)?;
-        if row.key != common.key {
-            return Err(Refusal::WrongKey.into());
-        }
+        let row = self.active(ctx, account, common.key)?;
         one_signature(entry, common.key)?;
         match known.checked() {
             [Checked::Good] => {}
             // Also what the pool found bad: the reason is to be the same whoever checked it.
-            _ => self.check_with_enrolled_key(ctx, entry, &row.enrolled, common.key)?,
+            _ => self.check_with_active_key(ctx, entry, &row.key_at, common.key)?,
         }
-        match common.sequence.cmp(&row.next_sequence) {
-            std::cmp::Ordering::Less => Err(Refusal::SequenceUsed.into()),
-            std::cmp::Ordering::Greater => Err(Refusal::SequenceGap.into()),
-            std::cmp::Ordering::Equal => Ok(row),
-        }
+        in_turn(common, &row)?;
+        Ok(row)
     }
 
-    pub(super) fn check_with_enrolled_key(
+    /// Checks with the key that the entry at `named` gave the account.
+    pub(super) fn check_with_active_key(
         &self,
         ctx: &FoldContext<'_>,
         entry: &Entry,
-        enrolled: &OwnEntry,
+        named: &OwnEntry,
         key: KeyId,
     ) -> Result<(), Refusal> {
         if let Some(known) = ctx.keys.public_key(&key) {
             return crate::vertex::verify_entry_signature(entry, key, &known);
         }
-        let in_this_vertex = (enrolled.epoch, enrolled.seq) == self.position;
-        let enrolment = if in_this_vertex {
-            usize::try_from(enrolled.index)
+        let in_this_vertex = (named.epoch, named.seq) == self.position;
+        let naming = if in_this_vertex {
+            usize::try_from(named.index)
                 .ok()
                 .and_then(|i| self.entries.get(i).cloned())
         } else {
-            self.rows(ctx).entry(&self.log, enrolled)
+            self.rows(ctx).entry(&self.log, named)
         };
-        let enrolment = enrolment.ok_or(Refusal::UnknownAccount)?;
-        let body: Enrol = read_person_body(&enrolment.body)?;
-        crate::vertex::verify_entry_signature(entry, key, &body.signing_key()?)
+        let naming = naming.ok_or(Refusal::UnknownAccount)?;
+        crate::vertex::verify_entry_signature(entry, key, &key_named_by(&naming)?)
     }
 
     pub(super) fn put_account(&mut self, account: &AccountId, row: &AccountRow) {
@@ -160,30 +152,6 @@ pub(super) fn one_signature(entry: &Entry, key: KeyId) -> Result<(), Refusal> {
         [_] => Err(Refusal::WrongKey),
         _ => Err(Refusal::BadEntry),
     }
-}
-
-/// At least k distinct officers signed, all of them officers, in order of their key ids.
-pub(super) fn officers_signed(
-    ctx: &FoldContext<'_>,
-    entry: &Entry,
-    checked: &[Checked],
-) -> Result<(), Refusal> {
-    let enough = entry.sig.len() as u64 >= ctx.authority.charter.officers.k;
-    if !enough || !entry.sig.is_sorted_by(|a, b| a.key < b.key) {
-        return Err(Refusal::OfficersShort);
-    }
-    for (i, sig) in entry.sig.iter().enumerate() {
-        let officer = ctx
-            .authority
-            .officers()
-            .iter()
-            .find(|key| key.id() == sig.key)
-            .ok_or(Refusal::OfficersShort)?;
-        if checked.get(i) != Some(&Checked::Good) {
-            crate::vertex::verify_entry_signature(entry, sig.key, officer)?;
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn add(sum: u64, amount: Amount) -> Result<u64, Refusal> {

@@ -1,19 +1,21 @@
 //! The ledger: a log's state is the fold of that log alone, kept as rows.
 //!
 //! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
-//! entries by the `rules` (with `acceptance` and `checks`), `judge` gives a verdict on a whole vertex. One
+//! entries by the `rules` (with `acceptance`, `keychange` and `checks`), `judge` gives a verdict on a whole vertex. One
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
 mod checks;
 mod fold;
 mod judge;
+mod keychange;
 mod rows;
 mod rules;
 mod view;
 
 pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
+pub use keychange::key_named_by;
 pub use rows::{
     AccountRow, FaultRow, Frozen, IncomingRow, LogRow, Table, Totals, TransferRow, TransferState,
     VertexRow, key,

@@ -26,8 +26,13 @@ pub enum Table {
     Accepted = b'r',
     /// `receiver's home ‖ receiver ‖ identity` → [`IncomingRow`]: what waits to be accepted.
     Incoming = b'w',
-    /// `log ‖ identity` → where a grant or enrolment stands.
+    /// `log ‖ key id` → the account that got this key by `rotate` or `recover`. (A key that somebody enrolled
+    /// with is in the account's own id.)
+    Key = b'k',
+    /// `log ‖ identity` → where a submission that is not a transfer or acceptance stands.
     Submission = b'd',
+    /// `log ‖ epoch` → position of the epoch's first vertex; the first epoch has no row.
+    Epoch = b'e',
     /// `log ‖ epoch ‖ seq` → vertex id.
     Position = b'v',
     /// `vertex id` → [`VertexRow`].
@@ -153,12 +158,15 @@ pub struct LogRow {
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRow {
-    /// Its active key.
+    /// Its key: the active one, or the one that was closed last.
     #[serde(rename = "k")]
     pub key: KeyId,
-    /// Where its enrolment stands.
+    /// Where the entry stands that names this key: `enrol`, `rotate` or `recover`.
     #[serde(rename = "e")]
-    pub enrolled: OwnEntry,
+    pub key_at: OwnEntry,
+    /// Whether the key is closed: nothing is taken from the account until it is recovered.
+    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
     /// The next sequence number.
     #[serde(rename = "s")]
     pub next_sequence: u64,
@@ -168,6 +176,22 @@ pub struct AccountRow {
     /// 他者への未払愛貨: sent and not yet settled.
     #[serde(rename = "o")]
     pub open_out: Amount,
+}
+
+impl AccountRow {
+    /// Whether something signed with this key is the account's.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongKey`] or [`Refusal::KeyRevoked`].
+    pub fn admits(&self, key: &KeyId) -> Result<(), Refusal> {
+        if self.key != *key {
+            Err(Refusal::WrongKey)
+        } else if self.revoked {
+            Err(Refusal::KeyRevoked)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// How far a transfer has come in its sender's log.

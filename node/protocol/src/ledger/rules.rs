@@ -4,15 +4,18 @@
 use std::borrow::Cow;
 
 use super::checks::{
-    Folded, NEVER, add, exactly, grade_that_counts, incoming_key, officers_signed, one_signature,
-    plain, received_at, subtract,
+    Folded, NEVER, add, exactly, grade_that_counts, incoming_key, one_signature, plain,
+    received_at, subtract,
 };
 use super::fold::{Fold, FoldContext, FoldError};
 use super::judge::{Missing, convicts};
 use super::rows::{AccountRow, IncomingRow, Table, TransferRow, TransferState, key};
 use super::view::Rows;
 use crate::amount::Amount;
-use crate::body::{Enrol, Fault, Grant, PersonBody, Start, Transfer, identity, read_person_body};
+use crate::body::{
+    Enrol, Fault, Grant, OfficersBody, PersonBody, Start, Transfer, identity, read_officers_body,
+    read_person_body,
+};
 use crate::crypto::TAG_GRANT;
 use crate::ids::Digest;
 use crate::journal::is_expense;
@@ -42,10 +45,12 @@ impl Fold {
         if self.rows(ctx).account(&self.log, &account).is_some() {
             return Err(Refusal::AccountExists.into());
         }
+        let key = body.signing_key()?;
+        self.unused(ctx, &key)?;
         one_signature(entry, body.key)?;
         match known.checked() {
             [Checked::Good] => {}
-            _ => crate::vertex::verify_entry_signature(entry, body.key, &body.signing_key()?)?,
+            _ => crate::vertex::verify_entry_signature(entry, body.key, &key)?,
         }
         let received_at = received_at(entry)?;
         exactly(
@@ -60,7 +65,8 @@ impl Fold {
 
         let row = AccountRow {
             key: body.key,
-            enrolled: self.next_position(),
+            key_at: self.next_position(),
+            revoked: false,
             next_sequence: 1,
             available: Amount::ZERO,
             open_out: Amount::ZERO,
@@ -72,22 +78,8 @@ impl Fold {
     }
 
     pub(super) fn grant(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
-        let body = Grant::read(&entry.body)?;
-        if body.network != ctx.network {
-            return Err(Refusal::WrongNetwork.into());
-        }
-        if body.home != self.log {
-            return Err(Refusal::WrongHome.into());
-        }
-        match body
-            .officers_sequence
-            .cmp(&(self.row.officers_sequence + 1))
-        {
-            std::cmp::Ordering::Less => return Err(Refusal::SequenceUsed.into()),
-            std::cmp::Ordering::Greater => return Err(Refusal::SequenceGap.into()),
-            std::cmp::Ordering::Equal => {}
-        }
-        officers_signed(ctx, entry, known.checked())?;
+        let body: Grant = read_officers_body(&entry.body)?;
+        self.decided(ctx, &body.decision(), entry, known)?;
         let mut row = self
             .rows(ctx)
             .account(&self.log, &body.account)
@@ -227,7 +219,11 @@ impl Fold {
         let Some(accused) = ctx.keys.authority(&body.log) else {
             return Err(FoldError::Waiting(Missing::Log(body.log)));
         };
-        convicts(&body, &accused.node_key, ctx.network)?;
+        // Of an epoch whose beginning has not come yet.
+        let Some(signer) = accused.key_of(body.epoch) else {
+            return Err(FoldError::Waiting(Missing::Log(body.log)));
+        };
+        convicts(&body, signer, ctx.network)?;
         let parts = [&self.log.0[..], &body.log.0, &body.epoch.to_be_bytes()];
         self.changes.put(key(Table::FaultEntry, &parts), &body.cut);
         Ok(())

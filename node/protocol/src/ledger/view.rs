@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::rows::{AccountRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read};
 use crate::body::OwnEntry;
 use crate::codec;
-use crate::ids::{AccountId, BlockId, Digest, LogId};
+use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
 use crate::vertex::{Entry, decode_body};
 
 /// What the core may read: rows and blocks that are durable.
@@ -125,6 +125,17 @@ pub trait Rows {
         self.typed(&key(Table::Account, &[&log.0, account.as_str().as_bytes()]))
     }
 
+    /// The account that got this key by `rotate` or `recover`.
+    fn key_owner(&self, log: &LogId, id: &KeyId) -> Option<AccountId> {
+        self.typed(&key(Table::Key, &[&log.0, &id.0]))
+    }
+
+    /// The account that signs with this key, or would if it had enrolled with it.
+    fn account_of_key(&self, log: &LogId, id: &KeyId) -> AccountId {
+        let owner = self.key_owner(log, id);
+        owner.unwrap_or_else(|| AccountId::new(log, id))
+    }
+
     /// A transfer in its sender's log.
     fn transfer(&self, log: &LogId, identity: &Digest) -> Option<TransferRow> {
         self.typed(&key(Table::Transfer, &[&log.0, &identity.0]))
@@ -135,7 +146,7 @@ pub trait Rows {
         self.typed(&key(Table::Accepted, &[&log.0, &identity.0]))
     }
 
-    /// Where a grant or enrolment stands.
+    /// Where a submission that is not a transfer or acceptance stands.
     fn submission(&self, log: &LogId, identity: &Digest) -> Option<OwnEntry> {
         self.typed(&key(Table::Submission, &[&log.0, &identity.0]))
     }
@@ -146,6 +157,28 @@ pub trait Rows {
             Table::Position,
             &[&log.0, &epoch.to_be_bytes(), &seq.to_be_bytes()],
         ))
+    }
+
+    /// The position of an epoch's first vertex.
+    fn first_of_epoch(&self, log: &LogId, epoch: u64) -> Option<u64> {
+        if epoch == 1 {
+            return Some(1);
+        }
+        self.typed(&key(Table::Epoch, &[&log.0, &epoch.to_be_bytes()]))
+    }
+
+    /// The epoch in which a position stands, on the chain whose newest epoch is `newest`.
+    fn epoch_of(&self, log: &LogId, newest: u64, seq: u64) -> u64 {
+        let begun = |epoch: &u64| {
+            let first = self.first_of_epoch(log, *epoch);
+            first.is_some_and(|first| first <= seq)
+        };
+        (2..=newest).rev().find(begun).unwrap_or(1)
+    }
+
+    /// The vertex at a position of the chain whose newest epoch is `newest`.
+    fn vertex_on_chain(&self, log: &LogId, newest: u64, seq: u64) -> Option<BlockId> {
+        self.vertex_at(log, self.epoch_of(log, newest, seq), seq)
     }
 
     /// A verified header.

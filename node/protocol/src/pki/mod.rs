@@ -4,14 +4,21 @@
 //! by rustls-webpki; what it does not look at is read with x509-cert over the path it verified.
 
 pub mod algorithms;
+mod crl;
+pub mod foreign;
 pub mod forms;
+mod path;
 mod read;
 mod refusal;
 mod verify;
 
+pub use crl::{
+    CRL_GRACE_MS, CertificateWarning, Crl, CrlRefusal, Crls, MAX_CRL_DER, MAX_CRL_ENTRIES,
+    MAX_CRLS, MAX_CRLS_BYTES, RevocationPolicy, Standing, UnknownStatus,
+};
 pub use forms::Role;
 pub use refusal::CertificateRefusal;
 pub use verify::{
-    ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS, NodeCertificate, Root,
-    fingerprint, verify_client, verify_node,
+    Admitted, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS,
+    NodeCertificate, Root, fingerprint, verify_client, verify_node,
 };

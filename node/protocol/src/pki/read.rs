@@ -24,7 +24,7 @@ use crate::crypto::{KemPublicKey, PublicKey};
 const MAX_SERIAL: usize = 20;
 
 /// Most extensions of one certificate: the project's forms have at most seven.
-const MAX_EXTENSIONS: usize = 32;
+pub(super) const MAX_EXTENSIONS: usize = 32;
 
 /// What a leaf is for: the extended key usages it must name.
 pub(super) const NODE_USAGES: &[ObjectIdentifier] = &[ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH];
@@ -157,14 +157,25 @@ pub(super) fn check_dates(
     Ok(())
 }
 
-fn extensions(certificate: &Certificate) -> &[Extension] {
+/// The last second of a certificate's validity.
+pub(super) fn not_after(certificate: &Certificate) -> Result<Timestamp, CertificateRefusal> {
+    timestamp(
+        certificate
+            .tbs_certificate()
+            .validity()
+            .not_after
+            .to_unix_duration(),
+    )
+}
+
+pub(super) fn extensions(certificate: &Certificate) -> &[Extension] {
     certificate
         .tbs_certificate()
         .extensions()
         .map_or(&[], Vec::as_slice)
 }
 
-fn extension<'a, T: Decode<'a> + AssociatedOid>(
+pub(super) fn extension<'a, T: Decode<'a> + AssociatedOid>(
     certificate: &'a Certificate,
 ) -> Result<Option<(bool, T)>, CertificateRefusal> {
     certificate

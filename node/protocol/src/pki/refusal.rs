@@ -1,5 +1,6 @@
 //! Every reason for which a certificate is not admitted, with its stable code.
 
+use super::crl::CrlRefusal;
 use crate::refusal::Refusal;
 
 /// Why a certificate or its path was refused. [`CertificateRefusal::code`] is stable; the text is for
@@ -52,6 +53,39 @@ pub enum CertificateRefusal {
     /// The root that anchors the path does not speak for the region.
     #[error("the root is not trusted for this region")]
     Region,
+    /// A name that a CA above it excludes, or does not permit (RFC 5280 section 4.2.1.10).
+    #[error("a name in the certificate is outside what a CA above it permits")]
+    NameConstraint,
+    /// The certificate is not for the name that was asked for.
+    #[error("the certificate is not for this name")]
+    NameMismatch,
+    /// A serial number that is not positive or has more than 20 octets (RFC 5280 section 4.1.2.2).
+    #[error("the serial number is not positive or is too long")]
+    Serial,
+    /// An extension is missing, repeated, misplaced, empty or of the wrong criticality.
+    #[error("an extension is missing, repeated, misplaced, empty or of the wrong criticality")]
+    Extension,
+    /// A key that is too short for anybody to rely on it.
+    #[error("the certificate's key is too weak")]
+    WeakKey,
+    /// A list of its issuer names a certificate of the path (RFC 5280 section 6.3).
+    #[error("the certificate or one of its issuers is revoked")]
+    Revoked,
+    /// A list is past its nextUpdate and the grace.
+    #[error("the CA's revocation list is out of date for too long; get a new one from the CA")]
+    CrlExpired,
+    /// The only lists of an issuer are dated in the future, and one is required.
+    #[error("the CA's revocation list is dated in the future; check the clock")]
+    CrlNotYetValid,
+    /// The only lists of an issuer's name have another signature, and one is required.
+    #[error("the revocation list is not signed by the issuer of the certificate")]
+    CrlBadSignature,
+    /// There is no list of an issuer, and one is required.
+    #[error("there is no revocation list for a certificate of the path")]
+    CrlNone,
+    /// The only list that there is cannot be used, and one is required.
+    #[error(transparent)]
+    Crl(#[from] CrlRefusal),
 }
 
 impl CertificateRefusal {
@@ -74,6 +108,17 @@ impl CertificateRefusal {
             Self::Name => "cert-name",
             Self::AlternativeName => "cert-san",
             Self::Region => "cert-region",
+            Self::NameConstraint => "cert-name-constraint",
+            Self::NameMismatch => "cert-name-mismatch",
+            Self::Serial => "cert-serial",
+            Self::Extension => "cert-extension",
+            Self::WeakKey => "cert-weak-key",
+            Self::Revoked => "cert-revoked",
+            Self::CrlExpired => "crl-expired",
+            Self::CrlNotYetValid => "crl-not-yet-valid",
+            Self::CrlBadSignature => "crl-bad-signature",
+            Self::CrlNone => "crl-none",
+            Self::Crl(refusal) => refusal.code(),
         }
     }
 }
@@ -100,12 +145,13 @@ impl From<webpki::Error> for CertificateRefusal {
             E::SignatureAlgorithmMismatch
             | E::UnsupportedSignatureAlgorithmContext(_)
             | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::Algorithm,
-            E::NameConstraintViolation => Self::Name,
+            E::NameConstraintViolation => Self::NameConstraint,
+            E::CertNotValidForName(_) => Self::NameMismatch,
             E::MaximumPathDepthExceeded
             | E::MaximumPathBuildCallsExceeded
             | E::MaximumSignatureChecksExceeded
             | E::MaximumNameConstraintComparisonsExceeded => Self::TooLarge,
-            // What is left are ways of not being well-formed; CRLs are not asked for here.
+            // What is left are ways of not being well-formed; lists are asked elsewhere (`crl`).
             _ => Self::Malformed,
         }
     }

@@ -1,18 +1,16 @@
 //! Judges certificates of nodes and people against roots that are pinned to regions.
 //!
 //! One question, asked at admission (charter, enrol, submit, hello). In history a signature counts if
-//! its key was active there; that is the ledger's matter. CRLs are not consulted yet: see `admit`.
+//! its key was active there; that is the ledger's matter, and it asks without revocation lists.
 
-use std::cell::Cell;
-use std::time::Duration;
-
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use serde::{Deserialize, Serialize};
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use webpki::{KeyUsage, VerifiedPath};
 use x509_cert::der::Encode;
 
 use super::algorithms::{CERTIFICATE_ALGORITHMS, read_key_info};
+use super::crl::{CertificateWarning, Crls, RevocationPolicy, Standing};
 use super::forms::Role;
+use super::path::Search;
 use super::read::{self, CLIENT_USAGES, NODE_USAGES};
 use super::refusal::CertificateRefusal;
 use crate::amount::Timestamp;
@@ -69,6 +67,18 @@ impl Root {
         Ok(Self { der, prefix })
     }
 
+    /// The key that it certifies itself with.
+    ///
+    /// # Errors
+    /// A [`CertificateRefusal`] if this is no root: [`Root::new`] makes none such, deserialising might.
+    pub fn key(&self) -> Result<PublicKey, CertificateRefusal> {
+        read_key_info(
+            read::decode(&self.der)?
+                .tbs_certificate()
+                .subject_public_key_info(),
+        )
+    }
+
     /// SHA-256 of the DER: how operators compare roots.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
@@ -116,6 +126,18 @@ pub struct ClientCertificate {
     pub not_after: Timestamp,
 }
 
+/// A certificate that is admitted, what has to be said about it, and for how long that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted<T> {
+    /// What it says.
+    pub certificate: T,
+    /// In ascending order, each at most once.
+    pub warnings: Vec<CertificateWarning>,
+    /// The last moment of this verdict under the same roots and lists: the first notAfter of the path, or
+    /// the end of a list's grace. A list may turn stale before.
+    pub valid_until: Timestamp,
+}
+
 /// SHA-256 of a certificate's DER.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> Digest {
@@ -124,22 +146,25 @@ pub fn fingerprint(der: &[u8]) -> Digest {
 
 /// Judges a node certificate at a moment; `intermediates` in any order, without the root.
 ///
+/// What `crls` list is refused; see [`RevocationPolicy::ADMISSION`] for lists that are stale or missing.
+///
 /// # Errors
 /// The [`CertificateRefusal`] of the path that came furthest.
 pub fn verify_node(
     roots: &[Root],
     leaf: &[u8],
     intermediates: &[Vec<u8>],
+    crls: &Crls,
     at: Timestamp,
-) -> Result<NodeCertificate, CertificateRefusal> {
+) -> Result<Admitted<NodeCertificate>, CertificateRefusal> {
     let read = read::leaf(&read::decode(leaf)?, NODE_USAGES)?;
     let region: Region = read
         .common_name
         .parse()
         .map_err(|_| CertificateRefusal::Name)?;
     let (peer_id, role) = read.node.ok_or(CertificateRefusal::AlternativeName)?;
-    admit(roots, leaf, intermediates, at, &region)?;
-    Ok(NodeCertificate {
+    let standing = admit(roots, leaf, intermediates, crls, at, &region)?;
+    let certificate = NodeCertificate {
         fingerprint: fingerprint(leaf),
         region,
         key: read.key,
@@ -148,11 +173,12 @@ pub fn verify_node(
         role,
         not_before: read.not_before,
         not_after: read.not_after,
-    })
+    };
+    Ok(standing.admit(certificate))
 }
 
 /// Judges a person's certificate at a moment; `region` is that of the account's home, and the root's
-/// prefix must cover it.
+/// prefix must cover it. Lists count as in [`verify_node`].
 ///
 /// # Errors
 /// The [`CertificateRefusal`] of the path that came furthest.
@@ -160,9 +186,10 @@ pub fn verify_client(
     roots: &[Root],
     leaf: &[u8],
     intermediates: &[Vec<u8>],
+    crls: &Crls,
     at: Timestamp,
     region: &Region,
-) -> Result<ClientCertificate, CertificateRefusal> {
+) -> Result<Admitted<ClientCertificate>, CertificateRefusal> {
     let read = read::leaf(&read::decode(leaf)?, CLIENT_USAGES)?;
     let account = read
         .common_name
@@ -171,15 +198,32 @@ pub fn verify_client(
     if read.node.is_some() {
         return Err(CertificateRefusal::AlternativeName);
     }
-    admit(roots, leaf, intermediates, at, region)?;
-    Ok(ClientCertificate {
+    let standing = admit(roots, leaf, intermediates, crls, at, region)?;
+    let certificate = ClientCertificate {
         fingerprint: fingerprint(leaf),
         account,
         key: read.key,
         kem: read.kem,
         not_before: read.not_before,
         not_after: read.not_after,
-    })
+    };
+    Ok(standing.admit(certificate))
+}
+
+/// What holds of a whole path.
+struct Judged {
+    warnings: Vec<CertificateWarning>,
+    valid_until: Timestamp,
+}
+
+impl Judged {
+    fn admit<T>(self, certificate: T) -> Admitted<T> {
+        Admitted {
+            certificate,
+            warnings: self.warnings,
+            valid_until: self.valid_until,
+        }
+    }
 }
 
 /// Finds a path from the leaf to a root that may speak for the region, every step of it in order.
@@ -187,76 +231,63 @@ fn admit(
     roots: &[Root],
     leaf: &[u8],
     intermediates: &[Vec<u8>],
+    crls: &Crls,
     at: Timestamp,
     region: &Region,
-) -> Result<(), CertificateRefusal> {
+) -> Result<Judged, CertificateRefusal> {
     if roots.len() > MAX_ROOTS || intermediates.len() > MAX_INTERMEDIATES {
         return Err(CertificateRefusal::TooLarge);
     }
     for intermediate in intermediates {
         read::decode(intermediate)?;
     }
-    let root_ders: Vec<_> = roots.iter().map(|root| der(&root.der)).collect();
-    // A root that webpki cannot read anchors nothing; the others still do.
-    let (trusted, anchors): (Vec<&Root>, Vec<TrustAnchor<'_>>) = roots
-        .iter()
-        .zip(&root_ders)
-        .filter_map(|(root, der)| Some((root, anchor_from_trusted_cert(der).ok()?)))
-        .unzip();
-    let intermediates: Vec<_> = intermediates.iter().map(|one| der(one)).collect();
-    let leaf = der(leaf);
-    let leaf = EndEntityCert::try_from(&leaf)?;
-
-    // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
-    let refused = Cell::new(None);
-    let judge = |path: &VerifiedPath<'_>| {
-        let root = anchors
+    let search = Search {
+        algorithms: CERTIFICATE_ALGORITHMS,
+        roots: &roots
             .iter()
-            .zip(&trusted)
-            .find_map(|(anchor, root)| std::ptr::eq(anchor, path.anchor()).then_some(*root))
-            .ok_or(webpki::Error::UnknownIssuer)?;
-        check_path(path, root, at, region).map_err(|refusal| {
-            refused.set(Some(refusal));
-            webpki::Error::UnknownIssuer
-        })
+            .map(|root| root.der.as_slice())
+            .collect::<Vec<_>>(),
+        intermediates,
+        leaf,
+        at,
     };
-    leaf.verify_for_usage(
-        CERTIFICATE_ALGORITHMS,
-        &anchors,
-        &intermediates,
-        UnixTime::since_unix_epoch(Duration::from_millis(at.0)),
-        KeyUsage::client_auth(),
-        // The seam for CRLs: `RevocationOptions` over the municipality's lists, checked for the whole
-        // chain, with the grace of a list past its nextUpdate judged by the caller.
-        None,
-        Some(&judge),
-    )
-    .map(|_| ())
-    .map_err(|error| refused.get().unwrap_or_else(|| error.into()))
+    search.find(KeyUsage::client_auth(), |path, root| {
+        check_path(path, &roots[root], crls, at, region)
+    })
 }
 
 /// Checks over a path that webpki has verified what webpki does not look at.
 fn check_path(
     path: &VerifiedPath<'_>,
     root: &Root,
+    crls: &Crls,
     at: Timestamp,
     region: &Region,
-) -> Result<(), CertificateRefusal> {
+) -> Result<Judged, CertificateRefusal> {
+    let leaf = read::decode(&path.end_entity().der())?;
+    let mut valid_until = read::not_after(&leaf)?;
     let mut below = 0;
     for intermediate in path.intermediate_certificates() {
-        read::check_issuer(&read::decode(&intermediate.der())?, below)?;
+        let intermediate = read::decode(&intermediate.der())?;
+        read::check_issuer(&intermediate, below)?;
+        valid_until = valid_until.min(read::not_after(&intermediate)?);
         below += 1;
     }
     let anchor = read::decode(&root.der)?;
     read::check_dates(&anchor, at)?;
     read::check_issuer(&anchor, below)?;
-    if root.prefix.covers(region) {
-        Ok(())
-    } else {
-        Err(CertificateRefusal::Region)
+    if !root.prefix.covers(region) {
+        return Err(CertificateRefusal::Region);
     }
-}
-
-fn der(bytes: &[u8]) -> CertificateDer<'_> {
-    CertificateDer::from(bytes)
+    let policy = RevocationPolicy::ADMISSION;
+    let Standing {
+        warnings,
+        valid_until: lists_until,
+    } = crls.judge(CERTIFICATE_ALGORITHMS, path, at, policy)?;
+    Ok(Judged {
+        warnings,
+        valid_until: valid_until
+            .min(read::not_after(&anchor)?)
+            .min(lists_until.unwrap_or(Timestamp(u64::MAX))),
+    })
 }

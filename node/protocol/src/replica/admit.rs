@@ -5,16 +5,18 @@ use super::receipts::VertexBody;
 use super::seal::SETTLE_ROOM;
 use super::{Action, Now, Outcome, Replica, Ticket, stored_receipt};
 use crate::amount::{Amount, Timestamp};
+use crate::body::OfficersBody as _;
 use crate::body::{
-    Accept, Common, Grant, Kind, MAX_FUTURE_MS, OwnEntry, PersonBody, Transfer, identity,
+    Accept, Common, Grant, Kind, MAX_FUTURE_MS, OfficersRevoke, OwnEntry, PersonBody, Recover,
+    Revoke, Rotate, Transfer, identity, is_officers_revoke, read_officers_body, read_person_body,
 };
-use crate::crypto::TAG_GRANT;
+use crate::crypto::{DomainTag, TAG_GRANT};
 use crate::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
 use crate::journal::debit_for_transfer;
 use crate::json::MAX_SIGNED_BODY;
 use crate::ledger::{History, Rows, Table, key};
 use crate::refusal::Refusal;
-use crate::stage::{SignedGrant, Submission, Verified};
+use crate::stage::{SignedBySeveral, Submission, Verified};
 use crate::vertex::{Booked, Checked, Cite, Entry, EntrySignature, Known, KnownBody as _};
 
 impl Replica {
@@ -52,20 +54,78 @@ impl Replica {
                 let known = Known::signatures(vec![Checked::Good]);
                 self.book(ticket, identity, vec![(entry, known)], now, history)
             }
+            Submission::Rotate(signed) => {
+                let made = read_person_body::<Rotate>(&signed.bytes)?.created_at;
+                self.admit_keys(
+                    ticket,
+                    (Kind::Rotate, Rotate::TAG),
+                    signed,
+                    made,
+                    now,
+                    history,
+                )
+            }
+            Submission::Revoke(signed) => {
+                let made = if is_officers_revoke(&signed.bytes) {
+                    read_officers_body::<OfficersRevoke>(&signed.bytes)?.created_at
+                } else {
+                    read_person_body::<Revoke>(&signed.bytes)?.created_at
+                };
+                self.admit_keys(
+                    ticket,
+                    (Kind::Revoke, Revoke::TAG),
+                    signed,
+                    made,
+                    now,
+                    history,
+                )
+            }
+            Submission::Recover(signed) => {
+                let made = read_officers_body::<Recover>(&signed.bytes)?.created_at;
+                self.admit_keys(
+                    ticket,
+                    (Kind::Recover, Recover::TAG),
+                    signed,
+                    made,
+                    now,
+                    history,
+                )
+            }
             Submission::Grant(grant) => self.admit_grant(ticket, grant, now, history),
             Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
             Submission::Accept(accept) => self.admit_accept(ticket, accept, now, history),
         }
     }
 
-    fn admit_grant(
+    /// What changes an account's keys: the fold says whether those who signed may.
+    fn admit_keys(
         &mut self,
         ticket: Ticket,
-        grant: SignedGrant,
+        (kind, tag): (Kind, DomainTag),
+        signed: SignedBySeveral,
+        created_at: Timestamp,
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let body = Grant::read(&grant.bytes)?;
+        let identity = identity(tag, &signed.bytes);
+        let rows = self.rows_now(history);
+        if let Some(at) = rows.submission(&self.home.log(), &identity) {
+            return self.repeat(ticket, identity, at, history);
+        }
+        dated(created_at, now)?;
+        let (signatures, known) = in_order(signed.signatures);
+        let entry = signed_entry(kind, signed.bytes, signatures, now);
+        self.book(ticket, identity, vec![(entry, known)], now, history)
+    }
+
+    fn admit_grant(
+        &mut self,
+        ticket: Ticket,
+        grant: SignedBySeveral,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        let body: Grant = read_officers_body(&grant.bytes)?;
         let identity = identity(TAG_GRANT, &grant.bytes);
         let rows = self.rows_now(history);
         if let Some(at) = rows.submission(&self.home.log(), &identity) {
@@ -77,9 +137,7 @@ impl Replica {
             .account(&self.home.log(), &body.account)
             .ok_or(Refusal::UnknownAccount)?;
         let balance = account.available.plus(body.amount)?;
-        let mut signatures = grant.signatures;
-        signatures.sort_by_key(|sig| sig.key);
-        let known = Known::signatures(vec![Checked::Unknown; signatures.len()]);
+        let (signatures, known) = in_order(grant.signatures);
         let mut entry = signed_entry(Kind::Grant, grant.bytes, signatures, now);
         entry.booked.balance_after = Some(balance);
         self.book(ticket, identity, vec![(entry, known)], now, history)
@@ -157,7 +215,7 @@ impl Replica {
                 Err(Refusal::AlreadyAccepted)
             };
         }
-        let account = AccountId::new(&body.home, &body.key);
+        let account = rows.account_of_key(&home, &body.key);
         let balance = self
             .in_turn(&rows, &account, &body.common())?
             .plus(body.amount)?;
@@ -224,9 +282,7 @@ impl Replica {
         let row = rows
             .account(&self.home.log(), account)
             .ok_or(Refusal::UnknownAccount)?;
-        if row.key != common.key {
-            return Err(Refusal::WrongKey);
-        }
+        row.admits(&common.key)?;
         match common.sequence.cmp(&row.next_sequence) {
             std::cmp::Ordering::Less => Err(Refusal::SequenceUsed),
             std::cmp::Ordering::Greater => Err(Refusal::SequenceGap),
@@ -246,7 +302,7 @@ impl Replica {
     }
 
     /// Answers with the first receipt of something that was booked before.
-    fn repeat(
+    pub(super) fn repeat(
         &mut self,
         ticket: Ticket,
         identity: Digest,
@@ -270,12 +326,19 @@ impl Replica {
 }
 
 /// A client's clock may run ahead of the home's, but not far.
-fn dated(created_at: Timestamp, now: Now) -> Result<(), Refusal> {
+pub(super) fn dated(created_at: Timestamp, now: Now) -> Result<(), Refusal> {
     if created_at > now.time.plus_ms(MAX_FUTURE_MS) {
         Err(Refusal::FutureDated)
     } else {
         Ok(())
     }
+}
+
+/// Signatures as an entry has them; none of them is known to be good.
+fn in_order(mut signatures: Vec<EntrySignature>) -> (Vec<EntrySignature>, Known) {
+    signatures.sort_by_key(|sig| sig.key);
+    let known = Known::signatures(vec![Checked::Unknown; signatures.len()]);
+    (signatures, known)
 }
 
 /// An entry that somebody submitted, received now.

@@ -4,7 +4,7 @@
 use super::serve::{send_proof, serve_single};
 use super::{Action, Now, Replica, frontier, log_rows};
 use crate::ledger::{Frozen, History};
-use crate::pki;
+use crate::pki::{self, Crls};
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::sync::{
@@ -161,9 +161,11 @@ impl Replica {
             &self.genesis.roots,
             &announced.certificate,
             &chain,
+            &Crls::none(),
             now.time,
         )
-        .map_err(|_| Refusal::BadCertificate)?;
+        .map_err(|_| Refusal::BadCertificate)?
+        .certificate;
         if certificate.peer_id != from.to_string() {
             return Err(Refusal::BadCertificate);
         }

@@ -9,7 +9,7 @@ fn each_bad_node_certificate_has_its_code() {
     let check = |expected: &str, what: &str, change: &dyn Fn(&mut Draft)| {
         let leaf = sign(&issuer, ishikawa.node(), change);
         assert_eq!(
-            code(verify_node(&roots, &leaf, &[], at())),
+            code(verify_node(&roots, &leaf, &[], &Crls::none(), at())),
             expected,
             "{what}"
         );
@@ -128,7 +128,10 @@ fn bytes_that_are_not_the_certificate_are_refused() {
     let roots = ishikawa.roots();
     let good = sign(&ishikawa.issuer(), ishikawa.node(), |_| ());
     let check = |expected: &str, der: &[u8]| {
-        assert_eq!(code(verify_node(&roots, der, &[], at())), expected);
+        assert_eq!(
+            code(verify_node(&roots, der, &[], &Crls::none(), at())),
+            expected
+        );
     };
     check("ok", &good);
     check("cert-malformed", &[]);
@@ -140,7 +143,7 @@ fn bytes_that_are_not_the_certificate_are_refused() {
     for position in (0..good.len()).step_by(97).chain(0..64) {
         let mut changed = good.clone();
         changed[position] ^= 1;
-        let verdict = verify_node(&roots, &changed, &[], at());
+        let verdict = verify_node(&roots, &changed, &[], &Crls::none(), at());
         assert!(verdict.is_err(), "byte {position}");
     }
     let mut signature = good.clone();
@@ -171,14 +174,21 @@ fn a_person_is_not_a_node_and_each_has_its_form() {
     let client = issuer.client(&request, Validity::days(APRIL, 365)).unwrap();
     let check = |expected: &str, leaf: &[u8], region: &Region| {
         assert_eq!(
-            code(verify_client(&roots, leaf, &[], at(), region)),
+            code(verify_client(
+                &roots,
+                leaf,
+                &[],
+                &Crls::none(),
+                at(),
+                region
+            )),
             expected
         );
     };
     check("ok", &client, &kanazawa);
     check("cert-region", &client, &fukui);
     assert_eq!(
-        code(verify_node(&roots, &client, &[], at())),
+        code(verify_node(&roots, &client, &[], &Crls::none(), at())),
         "cert-key-usage"
     );
     let node = sign(&issuer, ishikawa.node(), |_| ());

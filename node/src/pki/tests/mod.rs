@@ -3,6 +3,7 @@
 //! 石川県 runs a CA for `Asia/JP/17`; 金沢市's home and one person get certificates from it. Each line of
 //! a table changes one thing of a good certificate. Here stand the parties; the stories beside.
 
+mod crl;
 mod leaf;
 mod path;
 mod tls;
@@ -13,7 +14,7 @@ use city_protocol::ids::{AccountId, LogId};
 use city_protocol::pki::algorithms::key_info;
 use city_protocol::pki::forms::{KEM_KEY_OID, common_name, kem_extension, node_names};
 use city_protocol::pki::{
-    CertificateRefusal, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS, Role, Root,
+    CertificateRefusal, Crls, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS, Role, Root,
     verify_client, verify_node,
 };
 use city_protocol::region::Region;

@@ -18,7 +18,7 @@ fn each_bad_path_has_its_code() {
     let check = |expected: &str, what: &str, roots: &[Root], leaf: &[u8], via: &[&[u8]]| {
         let via: Vec<_> = via.iter().map(|der| der.to_vec()).collect();
         assert_eq!(
-            code(verify_node(roots, leaf, &via, at())),
+            code(verify_node(roots, leaf, &via, &Crls::none(), at())),
             expected,
             "{what}"
         );
@@ -179,7 +179,7 @@ fn the_root_that_anchors_the_path_must_speak_for_the_region() {
     let check = |expected: &str, prefixes: &[&str]| {
         let roots: Vec<_> = prefixes.iter().map(|p| ishikawa.pinned(p)).collect();
         assert_eq!(
-            code(verify_node(&roots, &leaf, &[], at())),
+            code(verify_node(&roots, &leaf, &[], &Crls::none(), at())),
             expected,
             "{prefixes:?}"
         );
@@ -193,5 +193,8 @@ fn the_root_that_anchors_the_path_must_speak_for_the_region() {
     // Another root's wider prefix does not help.
     let toyama = Ishikawa::new();
     let roots = [ishikawa.pinned("Asia/JP/18"), toyama.pinned("Asia")];
-    assert_eq!(code(verify_node(&roots, &leaf, &[], at())), "cert-region");
+    assert_eq!(
+        code(verify_node(&roots, &leaf, &[], &Crls::none(), at())),
+        "cert-region"
+    );
 }

@@ -1,0 +1,422 @@
+//! Certificate revocation lists: read within limits, and asked about one path that is verified already.
+//!
+//! rustls-webpki matches lists with certificates and checks their signatures; here is decided what a list
+//! says that is stale, that another CA signed, or that is not there (RFC 5280 sections 5 and 6.3). History
+//! needs no list: it asks with [`Crls::none`].
+
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, UnixTime,
+};
+use webpki::{
+    BorrowedCertRevocationList, CertRevocationList, Error, RevocationCheckDepth,
+    RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+};
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode;
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
+use x509_cert::time::Time;
+
+use super::path::AnyUsage;
+use super::refusal::CertificateRefusal;
+use crate::amount::Timestamp;
+use crate::ids::Digest;
+
+/// Largest list in bytes of DER: [`MAX_CRL_ENTRIES`] with a reason and 20-octet serial numbers each.
+pub const MAX_CRL_DER: usize = 4 * 1024 * 1024;
+
+/// Most certificates on one list: a prefecture of a million people in which one in twenty lost a key.
+pub const MAX_CRL_ENTRIES: usize = 50_000;
+
+/// Most lists at once: two for each of the trusted roots, and as many for intermediates.
+pub const MAX_CRLS: usize = 512;
+
+/// Most bytes of all lists together: what a small box can hold twice while they are exchanged.
+pub const MAX_CRLS_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long a list is used past its nextUpdate in milliseconds: 45 days, for a municipality whose CA is
+/// out of reach after a disaster.
+pub const CRL_GRACE_MS: u64 = 45 * 24 * 60 * 60 * 1000;
+
+/// Why a list was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CrlRefusal {
+    /// Not DER of an X.509 v2 list with a nextUpdate (RFC 5280 section 5.1).
+    #[error("not a DER-encoded X.509 v2 certificate revocation list with a nextUpdate")]
+    Malformed,
+    /// More bytes, entries or lists than the limits.
+    #[error("the revocation list or their number is larger than the limit")]
+    TooLarge,
+    /// A delta, indirect or partial list, or a critical extension that is not processed.
+    #[error("a delta, indirect or partial revocation list, or one with an unknown critical part")]
+    Unsupported,
+}
+
+impl CrlRefusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "crl-malformed",
+            Self::TooLarge => "crl-too-large",
+            Self::Unsupported => "crl-unsupported",
+        }
+    }
+}
+
+impl From<Error> for CrlRefusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::UnsupportedCriticalExtension
+            | Error::UnsupportedCrlIssuingDistributionPoint
+            | Error::UnsupportedDeltaCrl
+            | Error::UnsupportedIndirectCrl
+            | Error::UnsupportedRevocationReason
+            | Error::UnsupportedRevocationReasonsPartitioning => Self::Unsupported,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// What an admitted certificate has to be said about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CertificateWarning {
+    /// For a certificate of the path there is no list of its issuer.
+    CrlNone,
+    /// A list is past its nextUpdate, and within the grace.
+    CrlStale,
+}
+
+impl CertificateWarning {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::CrlNone => "crl-none",
+            Self::CrlStale => "crl-stale",
+        }
+    }
+}
+
+/// One list, read and not yet believed: its signature is checked when a path meets its issuer.
+#[derive(Debug)]
+pub struct Crl {
+    list: CertRevocationList<'static>,
+    this_update: Timestamp,
+    next_update: Timestamp,
+    number: Option<Vec<u8>>,
+    entries: usize,
+    size: usize,
+    fingerprint: Digest,
+}
+
+impl Crl {
+    /// Reads a list in DER.
+    ///
+    /// # Errors
+    /// A [`CrlRefusal`].
+    pub fn read(der: &[u8]) -> Result<Self, CrlRefusal> {
+        if der.len() > MAX_CRL_DER {
+            return Err(CrlRefusal::TooLarge);
+        }
+        let borrowed = BorrowedCertRevocationList::from_der(der)?;
+        let entries = borrowed.into_iter().take(MAX_CRL_ENTRIES + 1).count();
+        if entries > MAX_CRL_ENTRIES {
+            return Err(CrlRefusal::TooLarge);
+        }
+        let list = borrowed.to_owned()?;
+        let malformed = |_| CrlRefusal::Malformed;
+        let read = CertificateList::<Rfc5280>::from_der(der).map_err(malformed)?;
+        let tbs = read.tbs_cert_list;
+        let mut number = None;
+        for extension in tbs.crl_extensions.iter().flatten() {
+            // RFC 5280 sections 5.2.1 and 5.2.3: neither may be critical.
+            let never_critical = [CrlNumber::OID, AuthorityKeyIdentifier::OID];
+            if extension.critical && never_critical.contains(&extension.extn_id) {
+                return Err(CrlRefusal::Malformed);
+            }
+            if extension.extn_id == CrlNumber::OID {
+                let value = CrlNumber::from_der(extension.extn_value.as_bytes());
+                number = Some(value.map_err(malformed)?.0.as_bytes().to_vec());
+            }
+        }
+        Ok(Self {
+            list: list.into(),
+            this_update: timestamp(tbs.this_update)?,
+            next_update: timestamp(tbs.next_update.ok_or(CrlRefusal::Malformed)?)?,
+            number,
+            entries,
+            size: der.len(),
+            fingerprint: Digest::of(&[der]),
+        })
+    }
+
+    /// Reads every `X509 CRL` section of a PEM text; other sections are passed over.
+    ///
+    /// # Errors
+    /// A [`CrlRefusal`] for text that is not PEM, and of the first list that is refused.
+    pub fn read_pem(pem: &[u8]) -> Result<Vec<Self>, CrlRefusal> {
+        CertificateRevocationListDer::pem_slice_iter(pem)
+            .map(|der| Self::read(&der.map_err(|_| CrlRefusal::Malformed)?))
+            .collect()
+    }
+
+    /// When it was issued.
+    #[must_use]
+    pub const fn this_update(&self) -> Timestamp {
+        self.this_update
+    }
+
+    /// By when the next list comes.
+    #[must_use]
+    pub const fn next_update(&self) -> Timestamp {
+        self.next_update
+    }
+
+    /// The list's number, big-endian, if it has one.
+    #[must_use]
+    pub fn number(&self) -> Option<&[u8]> {
+        self.number.as_deref()
+    }
+
+    /// How many certificates it lists.
+    #[must_use]
+    pub const fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// SHA-256 of the DER.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Digest {
+        self.fingerprint
+    }
+
+    /// The content of the issuer's name in DER, without its tag.
+    #[must_use]
+    pub fn issuer(&self) -> &[u8] {
+        self.list.issuer()
+    }
+
+    /// Whether the list names the serial number (big-endian, as DER has it); not whether it may.
+    #[must_use]
+    pub fn lists(&self, serial: &[u8]) -> bool {
+        matches!(self.list.find_serial(serial), Ok(Some(_)))
+    }
+}
+
+fn timestamp(time: Time) -> Result<Timestamp, CrlRefusal> {
+    u64::try_from(time.to_unix_duration().as_millis())
+        .map(Timestamp)
+        .map_err(|_| CrlRefusal::Malformed)
+}
+
+/// The lists that are known where a certificate is judged.
+#[derive(Debug, Default)]
+pub struct Crls {
+    /// The newest first.
+    lists: Vec<Crl>,
+}
+
+/// What is asked of lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationPolicy {
+    /// For how many milliseconds past its nextUpdate a list is still used.
+    pub grace_ms: u64,
+    /// What becomes of a certificate of the path for which no list can be used.
+    pub unknown: UnknownStatus,
+}
+
+/// What becomes of a certificate for which no list can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownStatus {
+    /// Admitted with [`CertificateWarning::CrlNone`].
+    Warn,
+    /// Refused if there are lists at all, else admitted with the warning.
+    RefuseIfLists,
+    /// Refused.
+    Refuse,
+}
+
+impl RevocationPolicy {
+    /// How this network admits nodes and people.
+    pub const ADMISSION: Self = Self {
+        grace_ms: CRL_GRACE_MS,
+        unknown: UnknownStatus::Warn,
+    };
+
+    /// As RFC 5280 section 6.3 has it, wherever there are lists.
+    pub const STRICT: Self = Self {
+        grace_ms: 0,
+        unknown: UnknownStatus::RefuseIfLists,
+    };
+}
+
+/// What lists say about a path that is not refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// In ascending order.
+    pub warnings: Vec<CertificateWarning>,
+    /// Until when the lists that were used can be, with their grace.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Crls {
+    /// No list at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { lists: Vec::new() }
+    }
+
+    /// Takes lists; of the same list said twice one is kept.
+    ///
+    /// # Errors
+    /// [`CrlRefusal::TooLarge`] beyond [`MAX_CRLS`] or [`MAX_CRLS_BYTES`].
+    pub fn new(mut lists: Vec<Crl>) -> Result<Self, CrlRefusal> {
+        lists.sort_by_key(|crl| (std::cmp::Reverse(crl.this_update), crl.fingerprint.0));
+        lists.dedup_by_key(|crl| crl.fingerprint);
+        let size: usize = lists.iter().map(|crl| crl.size).sum();
+        if lists.len() > MAX_CRLS || size > MAX_CRLS_BYTES {
+            return Err(CrlRefusal::TooLarge);
+        }
+        Ok(Self { lists })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// The lists, the newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Crl> {
+        self.lists.iter()
+    }
+
+    /// Judges a path that is verified but for revocation.
+    ///
+    /// Each list is asked alone first, so that one which another CA signed under the same name has no
+    /// effect; a certificate that any of the others lists is revoked, however old that list is.
+    ///
+    /// # Errors
+    /// [`CertificateRefusal::Revoked`], and those of lists that cannot be used.
+    pub fn judge(
+        &self,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        path: &VerifiedPath<'_>,
+        at: Timestamp,
+        policy: RevocationPolicy,
+    ) -> Result<Standing, CertificateRefusal> {
+        let intermediates: Vec<CertificateDer<'_>> = path
+            .intermediate_certificates()
+            .map(|certificate| certificate.der())
+            .collect();
+        let issuers: Vec<&[u8]> = std::iter::once(path.end_entity().issuer())
+            .chain(path.intermediate_certificates().map(|one| one.issuer()))
+            .collect();
+        let ask = |lists: &[&CertRevocationList<'_>], depth, unknown| {
+            let options = RevocationOptionsBuilder::new(lists)
+                .expect("callers ask about at least one list")
+                .with_depth(depth)
+                .with_status_policy(unknown)
+                .build();
+            path.end_entity()
+                .verify_for_usage(
+                    algorithms,
+                    std::slice::from_ref(path.anchor()),
+                    &intermediates,
+                    UnixTime::since_unix_epoch(Duration::from_millis(at.0)),
+                    AnyUsage,
+                    Some(options),
+                    None,
+                )
+                .map(|_| ())
+        };
+        let alone = |crl: &Crl| {
+            let lists = [&crl.list];
+            let chain = ask(
+                &lists,
+                RevocationCheckDepth::Chain,
+                UnknownStatusPolicy::Allow,
+            );
+            match chain {
+                // Where a CA changed its key under its name, one list has the name of two issuers of the
+                // path and the key of one: the leaf's, perhaps.
+                Err(Error::InvalidCrlSignatureForPublicKey) if !intermediates.is_empty() => ask(
+                    &lists,
+                    RevocationCheckDepth::EndEntity,
+                    UnknownStatusPolicy::Allow,
+                ),
+                chain => chain,
+            }
+        };
+
+        // The newest of each issuer and scope; what the others list is revoked all the same.
+        let mut newest: Vec<&Crl> = Vec::new();
+        let mut refused = None;
+        for crl in &self.lists {
+            if !issuers.contains(&crl.issuer()) {
+                continue;
+            }
+            match alone(crl) {
+                Ok(()) if at < crl.this_update => {
+                    refused = refused.or(Some(CertificateRefusal::CrlNotYetValid));
+                }
+                Ok(()) => {
+                    if !newest.iter().any(|other| other.same_scope(crl)) {
+                        newest.push(crl);
+                    }
+                }
+                Err(Error::CertRevoked) => return Err(CertificateRefusal::Revoked),
+                Err(_) => refused = refused.or(Some(CertificateRefusal::CrlBadSignature)),
+            }
+        }
+        let ends = newest
+            .iter()
+            .map(|crl| crl.next_update.plus_ms(policy.grace_ms));
+        let valid_until = ends.min();
+        if valid_until.is_some_and(|end| at >= end) {
+            return Err(CertificateRefusal::CrlExpired);
+        }
+        let mut warnings = Vec::new();
+        let lists: Vec<&CertRevocationList<'_>> = newest.iter().map(|crl| &crl.list).collect();
+        let every = |lists| {
+            ask(
+                lists,
+                RevocationCheckDepth::Chain,
+                UnknownStatusPolicy::Deny,
+            )
+        };
+        let covered = !lists.is_empty() && every(&lists).is_ok();
+        if !covered {
+            let tolerated = match policy.unknown {
+                UnknownStatus::Warn => true,
+                UnknownStatus::RefuseIfLists => self.is_empty(),
+                UnknownStatus::Refuse => false,
+            };
+            if !tolerated {
+                return Err(refused.unwrap_or(CertificateRefusal::CrlNone));
+            }
+            warnings.push(CertificateWarning::CrlNone);
+        }
+        if newest.iter().any(|crl| at >= crl.next_update) {
+            warnings.push(CertificateWarning::CrlStale);
+        }
+        Ok(Standing {
+            warnings,
+            valid_until,
+        })
+    }
+}
+
+impl Crl {
+    fn same_scope(&self, other: &Self) -> bool {
+        self.list.issuer() == other.list.issuer()
+            && self.list.issuing_distribution_point() == other.list.issuing_distribution_point()
+    }
+}

@@ -1,0 +1,362 @@
+//! Judges TLS client certificates: classical roots, lists of revoked certificates, and our forms.
+//!
+//! Paths, signatures and dates are rustls-webpki's, revocation `city_protocol::pki`'s; beside them stands what
+//! they leave out: the root's own dates, keyUsage, and whom the certificate names. A [`TlsClient`] exists only by
+//! [`TlsTrust::judge`]: nothing can act for a certificate that was not judged.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use city_protocol::amount::Timestamp;
+use city_protocol::ids::Digest;
+use city_protocol::pki::{
+    CRL_GRACE_MS, CertificateRefusal, Crls, RevocationPolicy, Standing, fingerprint,
+};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use rustls::{CertificateError, DistinguishedName};
+use serde::{Deserialize, Serialize};
+use webpki::{EndEntityCert, VerifiedPath, anchor_from_trusted_cert};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+
+use super::tls::provider;
+use super::tls_client::TlsSubject;
+
+/// Most classical roots at once: two of a CA's for roll-over, for each of some neighbours.
+pub const MAX_TLS_ROOTS: usize = 16;
+/// Most certificates that a client may send: a leaf and intermediates.
+const MAX_CHAIN: usize = 5;
+/// Largest certificate of a client in bytes: P-256 leaves have about 600, RSA ones 2,000.
+const MAX_CERTIFICATE: usize = 8 * 1024;
+
+/// Whom a judged client certificate speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsClient {
+    /// The account or operator.
+    pub subject: TlsSubject,
+    /// SHA-256 of the certificate's DER.
+    pub fingerprint: Digest,
+    /// Last second of the certificate.
+    pub not_after: Timestamp,
+}
+
+/// Why a TLS client certificate is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsRefusal {
+    /// A list names it.
+    #[error("the certificate was revoked; ask the municipality for a new one")]
+    Revoked,
+    /// It, or its root, has ended.
+    #[error("the certificate or its issuer has expired; ask the municipality for a new one")]
+    Expired,
+    /// It, or its root, has not begun.
+    #[error("the certificate or its issuer is not yet valid; check the clocks")]
+    NotYetValid,
+    /// Nobody trusted here issued it.
+    #[error("no trusted authority issued the certificate")]
+    UnknownIssuer,
+    /// It is not one for clients of a node: its form, usage or names.
+    #[error(
+        "the certificate is not one for this use; ask the municipality for a TLS client certificate"
+    )]
+    Form,
+    /// Its issuer's list of revoked certificates is past its grace.
+    #[error(
+        "the issuer's list of revoked certificates is too old to admit anybody; the operator must install a newer one"
+    )]
+    ListExpired,
+    /// The trust store could not be read when the node started.
+    #[error(
+        "the node's trust store could not be read; its operator must look at `city-node status`"
+    )]
+    Closed,
+}
+
+impl TlsRefusal {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Revoked => "certificate-revoked",
+            Self::Expired => "certificate-expired",
+            Self::NotYetValid => "certificate-not-yet-valid",
+            Self::UnknownIssuer => "certificate-unknown-issuer",
+            Self::Form => "certificate-form",
+            Self::ListExpired => "crl-expired",
+            Self::Closed => "trust-store-closed",
+        }
+    }
+}
+
+impl From<TlsRefusal> for CertificateError {
+    /// What the alert says (RFC 8446 section 6.2).
+    fn from(refusal: TlsRefusal) -> Self {
+        match refusal {
+            TlsRefusal::Revoked => Self::Revoked,
+            TlsRefusal::Expired => Self::Expired,
+            TlsRefusal::NotYetValid => Self::NotValidYet,
+            TlsRefusal::UnknownIssuer => Self::UnknownIssuer,
+            TlsRefusal::Form => Self::InvalidPurpose,
+            TlsRefusal::ListExpired | TlsRefusal::Closed => Self::UnknownRevocationStatus,
+        }
+    }
+}
+
+impl From<webpki::Error> for TlsRefusal {
+    fn from(error: webpki::Error) -> Self {
+        use webpki::Error as E;
+        match error {
+            E::CertExpired { .. } => Self::Expired,
+            E::CertNotValidYet { .. } => Self::NotYetValid,
+            E::UnknownIssuer | E::InvalidSignatureForPublicKey => Self::UnknownIssuer,
+            _ => Self::Form,
+        }
+    }
+}
+
+/// Why roots cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsTrustError {
+    /// Not a CA's certificate.
+    #[error("certificate {0} is not a CA's X.509 certificate")]
+    Root(usize),
+    /// None, or too many.
+    #[error("there are {0} TLS roots, not 1 to {MAX_TLS_ROOTS}")]
+    Roots(usize),
+}
+
+/// How old an issuer's list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListState {
+    /// There is none: nothing is revoked, which is a warning.
+    None,
+    /// Before its nextUpdate.
+    Current,
+    /// Past it, within the grace.
+    Stale,
+    /// Past the grace: nobody is admitted.
+    Expired,
+}
+
+impl ListState {
+    fn of(next_update: Option<Timestamp>, now: Timestamp) -> Self {
+        match next_update {
+            None => Self::None,
+            Some(at) if now < at => Self::Current,
+            Some(at) if now < at.plus_ms(CRL_GRACE_MS) => Self::Stale,
+            Some(_) => Self::Expired,
+        }
+    }
+}
+
+/// A root as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootState {
+    /// SHA-256 of the DER.
+    pub fingerprint: Digest,
+    /// Last second.
+    pub not_after: Timestamp,
+    /// The newest list in its name.
+    pub list: ListState,
+}
+
+impl RootState {
+    /// A root (DER) and what there is of lists in its name; `None` if it is not a certificate.
+    pub(super) fn of(root: &[u8], crls: &Crls, now: Timestamp) -> Option<Self> {
+        let der = CertificateDer::from(root);
+        let anchor = anchor_from_trusted_cert(&der).ok()?;
+        let read = Certificate::from_der(root).ok()?;
+        let of_root = crls
+            .iter()
+            .filter(|crl| crl.issuer() == &anchor.subject[..]);
+        let newest = of_root.max_by_key(|crl| crl.this_update());
+        Some(Self {
+            fingerprint: fingerprint(root),
+            not_after: moment(
+                read.tbs_certificate()
+                    .validity()
+                    .not_after
+                    .to_unix_duration(),
+            ),
+            list: ListState::of(newest.map(|crl| crl.next_update()), now),
+        })
+    }
+}
+
+/// Classical roots, and the lists that are asked; unchanging.
+#[derive(Debug)]
+pub struct TlsTrust {
+    roots: Vec<Root>,
+    crls: Arc<Crls>,
+    hints: Vec<DistinguishedName>,
+}
+
+#[derive(Debug)]
+struct Root {
+    der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl TlsTrust {
+    /// A trust store of these roots and lists.
+    ///
+    /// # Errors
+    /// [`TlsTrustError`].
+    pub fn new(roots: &[CertificateDer<'static>], crls: Arc<Crls>) -> Result<Self, TlsTrustError> {
+        if roots.is_empty() || roots.len() > MAX_TLS_ROOTS {
+            return Err(TlsTrustError::Roots(roots.len()));
+        }
+        let roots = roots.iter().enumerate();
+        let roots: Vec<Root> = roots
+            .map(|(n, der)| Root::read(der).ok_or(TlsTrustError::Root(n)))
+            .collect::<Result<_, _>>()?;
+        let hints = roots.iter().map(|root| {
+            // webpki's anchors hold the name without its outer SEQUENCE.
+            DistinguishedName::in_sequence(&root.anchor.subject)
+        });
+        Ok(Self {
+            hints: hints.collect(),
+            roots,
+            crls,
+        })
+    }
+
+    /// One that admits nobody: what is left when the trust store cannot be read.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self {
+            roots: Vec::new(),
+            crls: Arc::default(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Whose certificates a client may offer.
+    pub(super) fn hints(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    /// The roots as they are shown.
+    pub(super) fn states(&self, now: Timestamp) -> impl Iterator<Item = RootState> + '_ {
+        let roots = self.roots.iter();
+        roots.filter_map(move |root| RootState::of(&root.der, &self.crls, now))
+    }
+
+    /// Judges the certificates that a client sent, leaf first.
+    ///
+    /// # Errors
+    /// [`TlsRefusal`] of the path that came furthest.
+    pub fn judge(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<TlsClient, TlsRefusal> {
+        if self.roots.is_empty() {
+            return Err(TlsRefusal::Closed);
+        }
+        let (leaf, intermediates) = chain.split_first().ok_or(TlsRefusal::Form)?;
+        if chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_CERTIFICATE) {
+            return Err(TlsRefusal::Form);
+        }
+        let anchors: Vec<TrustAnchor<'_>> =
+            self.roots.iter().map(|root| root.anchor.clone()).collect();
+        // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
+        let verdict = Cell::new(None);
+        let judge = |path: &VerifiedPath<'_>| {
+            let judged = self.judge_path(path, now);
+            verdict.set(Some(judged));
+            judged.map_err(|_| webpki::Error::UnknownIssuer)
+        };
+        let end_entity = EndEntityCert::try_from(leaf)?;
+        let found = end_entity.verify_for_usage(
+            algorithms(),
+            &anchors,
+            intermediates,
+            UnixTime::since_unix_epoch(Duration::from_millis(now.0)),
+            webpki::KeyUsage::client_auth(),
+            // Lists are asked by `judge_path`.
+            None,
+            Some(&judge),
+        );
+        match (found, verdict.into_inner()) {
+            (Ok(_), Some(Ok(()))) => client(leaf),
+            (_, Some(Err(refusal))) => Err(refusal),
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), None) => Err(TlsRefusal::UnknownIssuer),
+        }
+    }
+
+    /// What webpki does not look at: the root's own dates, and lists.
+    fn judge_path(&self, path: &VerifiedPath<'_>, now: Timestamp) -> Result<(), TlsRefusal> {
+        let anchor = path.anchor();
+        let same = |root: &&Root| {
+            root.anchor.subject == anchor.subject
+                && root.anchor.subject_public_key_info == anchor.subject_public_key_info
+        };
+        let root = self.roots.iter().find(same);
+        let root = root.ok_or(TlsRefusal::UnknownIssuer)?;
+        if now < root.not_before {
+            return Err(TlsRefusal::NotYetValid);
+        }
+        if now.0 / 1000 > root.not_after.0 / 1000 {
+            return Err(TlsRefusal::Expired);
+        }
+        let policy = RevocationPolicy::ADMISSION;
+        match self.crls.judge(algorithms(), path, now, policy) {
+            Ok(Standing { .. }) => Ok(()),
+            Err(CertificateRefusal::Revoked) => Err(TlsRefusal::Revoked),
+            Err(CertificateRefusal::CrlExpired) => Err(TlsRefusal::ListExpired),
+            Err(_) => Err(TlsRefusal::Form),
+        }
+    }
+}
+
+fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    provider().signature_verification_algorithms.all
+}
+
+/// What our forms ask of a leaf whose path holds.
+fn client(leaf: &CertificateDer<'_>) -> Result<TlsClient, TlsRefusal> {
+    let form = |_| TlsRefusal::Form;
+    let read = Certificate::from_der(leaf).map_err(form)?;
+    let tbs = read.tbs_certificate();
+    let basic = tbs.get_extension::<BasicConstraints>().map_err(form)?;
+    let usage = tbs.get_extension::<KeyUsage>().map_err(form)?;
+    let signs = usage.is_some_and(|(_, usage)| {
+        usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign()
+    });
+    if basic.is_some_and(|(_, basic)| basic.ca) || !signs {
+        return Err(TlsRefusal::Form);
+    }
+    Ok(TlsClient {
+        subject: TlsSubject::read(tbs).ok_or(TlsRefusal::Form)?,
+        fingerprint: fingerprint(leaf),
+        not_after: moment(tbs.validity().not_after.to_unix_duration()),
+    })
+}
+
+impl Root {
+    /// `None` unless it is a CA's certificate that webpki can use.
+    fn read(der: &CertificateDer<'static>) -> Option<Self> {
+        let read = Certificate::from_der(der).ok()?;
+        let tbs = read.tbs_certificate();
+        let basic = tbs.get_extension::<BasicConstraints>().ok()?;
+        let (_, basic) = basic?;
+        let anchor = anchor_from_trusted_cert(der).ok()?.to_owned();
+        basic.ca.then(|| Self {
+            der: der.clone(),
+            anchor,
+            not_before: moment(tbs.validity().not_before.to_unix_duration()),
+            not_after: moment(tbs.validity().not_after.to_unix_duration()),
+        })
+    }
+}
+
+fn moment(since_1970: Duration) -> Timestamp {
+    Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,227 @@
+//! The trust store: whom this node believes at admission. Roots pinned to regions (from the genesis record),
+//! classical roots (`network/tls-root.pem`) and lists of what is revoked (`crls/`), as one unchanging picture
+//! that is exchanged as a whole. Reading the files stands here; noticing that they changed in `reload`.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use city_protocol::amount::Timestamp;
+use city_protocol::pki::{Crl, CrlRefusal, Crls, MAX_CRL_DER, Root};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::tls_trust::{RootState, TlsTrust, TlsTrustError};
+
+/// Most files in `crls/`: two lists of each of some sixty issuers.
+pub const MAX_CRL_FILES: usize = 128;
+/// Largest file in bytes: the largest list in PEM, a third longer than DER, and room.
+pub const MAX_TRUST_FILE: u64 = MAX_CRL_DER as u64 * 3 / 2;
+
+/// Why the trust store could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustStoreError {
+    /// The system refused.
+    #[error("{path}: cannot be read ({source}); look at the file and its rights")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Too many files.
+    #[error("{path}: more than {MAX_CRL_FILES} files; remove lists that newer ones replaced")]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Too large.
+    #[error(
+        "{path}: larger than {MAX_TRUST_FILE} bytes; it is not a list of revoked certificates that this node takes"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The roots are not what they should be.
+    #[error("{path}: {source}; put a good file in its place")]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TlsTrustError,
+    },
+    /// A list is not what it should be.
+    #[error("{path}: {refusal}; put a good file in its place, or remove it")]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        refusal: CrlRefusal,
+    },
+    /// Neither PEM nor DER.
+    #[error("{path}: holds no X.509 CRL in PEM or DER; put a good file in its place, or remove it")]
+    NotAList {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Where the trust store's files are.
+#[derive(Clone, Debug)]
+pub struct TrustFiles {
+    /// The classical roots, PEM.
+    pub tls_roots: PathBuf,
+    /// The directory of lists; need not exist.
+    pub crls: PathBuf,
+}
+
+/// Whom the node believes; unchanging.
+#[derive(Debug)]
+pub struct TrustStore {
+    /// Classical roots, for TLS clients.
+    pub tls: TlsTrust,
+    /// Post-quantum roots, pinned to regions, for people's certificates.
+    pub roots: Arc<[Root]>,
+    /// Lists of what is revoked, of both.
+    pub crls: Arc<Crls>,
+    /// It could not be read: nobody is admitted by certificate.
+    pub closed: bool,
+}
+
+impl TrustStore {
+    /// A trust store of these.
+    ///
+    /// # Errors
+    /// [`TlsTrustError`].
+    pub fn new(
+        tls_roots: &[CertificateDer<'static>],
+        roots: Arc<[Root]>,
+        crls: Crls,
+    ) -> Result<Self, TlsTrustError> {
+        let crls = Arc::new(crls);
+        Ok(Self {
+            tls: TlsTrust::new(tls_roots, Arc::clone(&crls))?,
+            roots,
+            crls,
+            closed: false,
+        })
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TrustStoreError`], which names the file.
+    pub fn read(files: &TrustFiles, roots: Arc<[Root]>) -> Result<Self, TrustStoreError> {
+        let tls_roots = read_roots(&files.tls_roots)?;
+        let mut lists = Vec::new();
+        for path in list_files(&files.crls)? {
+            lists.extend(read_lists(&path)?);
+        }
+        let crls = Crls::new(lists).map_err(|refusal| TrustStoreError::List {
+            path: files.crls.clone(),
+            refusal,
+        })?;
+        Self::new(&tls_roots, roots, crls).map_err(|source| TrustStoreError::Roots {
+            path: files.tls_roots.clone(),
+            source,
+        })
+    }
+
+    /// One that admits nobody by certificate, until its files can be read.
+    #[must_use]
+    pub fn closed(roots: Arc<[Root]>) -> Self {
+        Self {
+            tls: TlsTrust::closed(),
+            roots,
+            crls: Arc::default(),
+            closed: true,
+        }
+    }
+
+    /// Every root, classical and post-quantum, as it is shown.
+    #[must_use]
+    pub fn states(&self, now: Timestamp) -> Vec<(&'static str, RootState)> {
+        let tls = self.tls.states(now).map(|state| ("TLS root", state));
+        let roots = self.roots.iter();
+        let roots = roots.filter_map(|root| RootState::of(&root.der, &self.crls, now));
+        tls.chain(roots.map(|state| ("root", state))).collect()
+    }
+}
+
+fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustStoreError> {
+    let pem = read(path)?;
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    roots.map_err(|_| TrustStoreError::Roots {
+        path: path.to_owned(),
+        source: TlsTrustError::Roots(0),
+    })
+}
+
+/// The files of a directory that need not be there, in order; hidden ones are somebody's unfinished copies.
+fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
+    let failed = |source| TrustStoreError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if files.len() == MAX_CRL_FILES {
+            return Err(TrustStoreError::TooMany {
+                path: dir.to_owned(),
+            });
+        }
+        files.push(entry.path());
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The lists of one file: one in DER, or any number in PEM.
+fn read_lists(path: &Path) -> Result<Vec<Crl>, TrustStoreError> {
+    let bytes = read(path)?;
+    // A SEQUENCE: DER. PEM is text.
+    let lists = if bytes.first() == Some(&0x30) {
+        Crl::read(&bytes).map(|list| vec![list])
+    } else {
+        Crl::read_pem(&bytes)
+    };
+    match lists {
+        Ok(lists) if lists.is_empty() => Err(TrustStoreError::NotAList {
+            path: path.to_owned(),
+        }),
+        Ok(lists) => Ok(lists),
+        Err(refusal) => Err(TrustStoreError::List {
+            path: path.to_owned(),
+            refusal,
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
+    let failed = |source| TrustStoreError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_TRUST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_TRUST_FILE {
+        return Err(TrustStoreError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(bytes)
+}
