@@ -71,19 +71,6 @@ impl Swtpm {
         body[5] = u8::try_from(body.len()).unwrap();
         assert_eq!(self.command(&body), 0);
     }
-
-    /// Begins sessions that nobody ends, as a program does that forgets to; gives how many it took.
-    pub fn exhaust_sessions(&self) -> usize {
-        let mut body = vec![0x80, 0x01, 0, 0, 0, 0, 0, 0, 0x01, 0x76];
-        body.extend([0x40, 0, 0, 7, 0x40, 0, 0, 7]);
-        body.extend([0, 16]);
-        body.extend([7; 16]);
-        body.extend([0, 0, 0, 0, 0x10, 0, 0x0b]);
-        body[5] = u8::try_from(body.len()).unwrap();
-        (0..64)
-            .find(|_| self.command(&body) != 0)
-            .expect("a TPM holds few sessions")
-    }
 }
 
 impl Drop for Swtpm {

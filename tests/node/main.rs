@@ -13,3 +13,8 @@ mod plug;
 mod rollback;
 mod setup;
 mod store;
+#[cfg(feature = "tpm")]
+#[path = "../drivers/swtpm.rs"]
+mod swtpm;
+#[cfg(feature = "tpm")]
+mod tpm;

@@ -68,6 +68,7 @@ impl AdminState {
                 code: hold.code().into(),
                 remedy: hold.remedy().into(),
             }),
+            confirmed_by_counter: self.keys.as_ref().and_then(|keys| keys.confirmed),
             frontier: replica.frontier.iter().map(|e| self.head(e)).collect(),
             frontier_hash: replica.frontier_hash,
             in_flight: replica.in_flight as u64,

@@ -28,7 +28,7 @@ use crate::api::Problem;
 use crate::api::peer::Peer;
 use crate::api::serve::listen;
 use crate::engine::{EngineHandle, Hold, SystemClock};
-use crate::keys::{self, Exchanged, Keystore};
+use crate::keys::{Exchanged, Keystore, exchange};
 use crate::net::NetHandle;
 use crate::pki::{DoorKeeper, DoorKind};
 use crate::place::antenna::Antenna;
@@ -51,12 +51,23 @@ pub struct AdminState {
     pub started: Instant,
     /// The node's peer id.
     pub peer_id: PeerId,
-    /// The node's key store, and the files that its master secret wraps.
-    pub keys: Option<(Arc<Keystore>, DataDir)>,
+    /// The node's secrets at rest; none where nothing is kept, as in a test.
+    pub keys: Option<NodeKeys>,
     /// Names of municipalities by code, as far as the boundary index knows them.
     pub names: Arc<BTreeMap<String, String>>,
     /// Certificates, roots and lists as they hold.
     pub doors: DoorKeeper,
+}
+
+/// The node's secrets at rest.
+#[derive(Clone)]
+pub struct NodeKeys {
+    /// The key store.
+    pub keystore: Arc<Keystore>,
+    /// Where the files stand that it wraps.
+    pub data: DataDir,
+    /// What the TPM's counter showed at the start, if it agreed with the data directory.
+    pub confirmed: Option<u64>,
 }
 
 /// Who asks: by SO_PEERCRED, or by a TLS client certificate.
@@ -132,11 +143,11 @@ async fn verify(State(admin): State<AdminState>) -> Result<Json<pages::VerifyPag
 }
 
 async fn rotate_master(State(admin): State<AdminState>) -> Result<Json<Exchanged>, Problem> {
-    let (keystore, data) = admin.keys.ok_or_else(Problem::not_found)?;
+    let keys = admin.keys.ok_or_else(Problem::not_found)?;
     // argon2id and the TPM take their time, and the disk is waited for.
     let exchanged = tokio::task::spawn_blocking(move || {
-        let files = data.secret_files()?;
-        keys::exchange(&keystore, None, &files)
+        let files = keys.data.secret_files()?;
+        exchange(&keys.keystore, None, &files)
     });
     match exchanged.await {
         Ok(Ok(done)) => {

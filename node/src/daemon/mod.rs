@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+mod counter;
 mod notify;
 mod open;
 mod rollback;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{AdminSocket, AdminState, Operators, SocketError, serve_operators};
+use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
@@ -129,6 +130,8 @@ pub async fn serve(
         whitelist,
         boundary,
         hold,
+        counter,
+        confirmed,
         ..
     } = opened;
     // Held until the end: other commands do not exchange the keys of a running node.
@@ -156,7 +159,7 @@ pub async fn serve(
         Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
-    let mut engine = Engine::start(EngineConfig {
+    let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
         replica,
@@ -164,7 +167,8 @@ pub async fn serve(
         clock,
         peers: config.network.peers.len(),
         outgoing,
-    })?;
+    };
+    let mut engine = Engine::start_counting(engine_config, counter)?;
 
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
@@ -216,7 +220,11 @@ pub async fn serve(
         clock,
         started,
         peer_id: identity.transport.public().to_peer_id(),
-        keys: Some((Arc::clone(&identity.keystore), dir.clone())),
+        keys: Some(NodeKeys {
+            keystore: Arc::clone(&identity.keystore),
+            data: dir.clone(),
+            confirmed,
+        }),
         names: Arc::new(names),
         doors: keeper.clone(),
     };

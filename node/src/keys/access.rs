@@ -8,6 +8,7 @@ use super::master::{
 };
 use super::passphrase::Passphrase;
 use super::store::Entry;
+use crate::engine::Counter;
 
 /// Where the TPM is, and what new secrets are bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,28 @@ pub fn backend(
         BackendKind::Credential => Arc::new(CredentialBackend),
         BackendKind::Tpm => tpm_backend(tpm)?,
     })
+}
+
+/// The counter at this index of the TPM.
+///
+/// # Errors
+/// As for [`backend`].
+#[cfg(feature = "tpm")]
+pub fn counter(tpm: &TpmSettings, index: u32) -> Result<Box<dyn Counter>, MasterError> {
+    let address = tpm
+        .address
+        .parse()
+        .map_err(|_| MasterError::Settings("keys.tpm is no TPM's address"))?;
+    Ok(Box::new(super::master::TpmCounter { address, index }))
+}
+
+/// The counter at this index of the TPM.
+///
+/// # Errors
+/// [`MasterError::NoTpmSupport`].
+#[cfg(not(feature = "tpm"))]
+pub const fn counter(_: &TpmSettings, _: u32) -> Result<Box<dyn Counter>, MasterError> {
+    Err(MasterError::NoTpmSupport)
 }
 
 #[cfg(feature = "tpm")]

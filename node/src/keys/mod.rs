@@ -18,7 +18,7 @@ mod store;
 mod transport;
 pub mod wrap;
 
-pub use access::{Access, AskPassphrase, TpmSettings, backend};
+pub use access::{Access, AskPassphrase, TpmSettings, backend, counter};
 pub use error::{KeyFileError, KeystoreError};
 pub use keyring::{ERASED, Keyring, RecordKey, RingError, WRAPPED_KEY_LEN};
 pub use ledger::{

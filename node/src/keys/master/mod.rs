@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub use credential::{CREDENTIAL, CREDENTIAL_NEXT, CredentialBackend};
 pub use file::{FileBackend, is_protected};
 #[cfg(feature = "tpm")]
-pub use tpm::TpmBackend;
+pub use tpm::{TpmBackend, TpmCounter};
 
 use super::error::KeyFileError;
 use super::passphrase::PassphraseError;
@@ -255,7 +255,7 @@ pub enum MasterError {
     NoNextCredential,
     /// This program cannot speak to TPMs.
     #[error(
-        "this city-node was built without TPM support, but the keys are sealed by a TPM; use one that was built with --features tpm"
+        "this city-node was built without TPM support, and the configuration or the keys need it; use one that was built with --features tpm"
     )]
     NoTpmSupport,
     /// The TPM.

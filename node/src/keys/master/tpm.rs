@@ -9,6 +9,7 @@ use city_drivers::tpm::{Pcrs, Sealed, Tpm, TpmAddress};
 use serde::{Deserialize, Serialize};
 
 use super::{Backend, BackendKind, MasterError, MasterId, MasterSecret};
+use crate::engine::Counter;
 use crate::keys::file::{read_secret, write_secret};
 
 /// The form of the file.
@@ -23,6 +24,31 @@ pub struct TpmBackend {
     pub address: TpmAddress,
     /// The registers that new secrets are bound to.
     pub pcrs: Pcrs,
+}
+
+/// A counter in the TPM's memory.
+pub struct TpmCounter {
+    /// Where the TPM is.
+    pub address: TpmAddress,
+    /// The counter's index.
+    pub index: u32,
+}
+
+impl Counter for TpmCounter {
+    fn read(&mut self) -> Result<Option<u64>, String> {
+        let shown = Tpm::open(&self.address).and_then(|mut tpm| tpm.counter(self.index));
+        shown.map_err(|error| error.to_string())
+    }
+
+    fn make(&mut self) -> Result<u64, String> {
+        let made = Tpm::open(&self.address).and_then(|mut tpm| tpm.make_counter(self.index));
+        made.map_err(|error| error.to_string())
+    }
+
+    fn count(&mut self) -> Result<u64, String> {
+        let counted = Tpm::open(&self.address).and_then(|mut tpm| tpm.count(self.index));
+        counted.map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
