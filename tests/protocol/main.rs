@@ -25,5 +25,6 @@ mod refusals;
 mod refusals_others;
 mod sim;
 mod story;
+mod verdicts;
 mod vertices;
 mod world;
