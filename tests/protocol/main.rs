@@ -27,5 +27,6 @@ mod refusals;
 mod refusals_others;
 mod sim;
 mod story;
+mod verdicts;
 mod vertices;
 mod world;
