@@ -7,6 +7,8 @@ mod bad_input;
 mod bad_others;
 mod edges;
 mod operator;
+mod renewal;
+mod suites;
 mod town;
 
 use city_node::api::problem::ProblemBody;

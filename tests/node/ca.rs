@@ -44,7 +44,7 @@ fn init_seals_a_new_ca_and_says_where_its_passphrase_stands() {
         .unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(
-        stderr(&refused).contains("--passphrase-file"),
+        stderr(&refused).contains("--ca-passphrase-file"),
         "{}",
         stderr(&refused)
     );
@@ -57,14 +57,14 @@ fn init_seals_a_new_ca_and_says_where_its_passphrase_stands() {
     chmod("wrong");
     let wrong = run(
         place.path(),
-        &words(&format!("{join} --passphrase-file wrong")),
+        &words(&format!("{join} --ca-passphrase-file wrong")),
     );
     assert_eq!(wrong.status.code(), Some(1));
     assert!(stderr(&wrong).contains("wrong passphrase"));
     expect(
         place.path(),
         0,
-        &words(&format!("{join} --passphrase-file kept")),
+        &words(&format!("{join} --ca-passphrase-file kept")),
     );
     load_identity(&DataDir::new(place.path().join("komatsu"))).unwrap();
 }

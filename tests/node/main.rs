@@ -1,14 +1,21 @@
 //! Tests of `city-node`.
 
+mod admitted;
 mod api;
 mod ca;
 mod cli;
 mod config;
 mod daemon;
 mod demo;
+mod doors;
 mod foreign;
 mod net;
 mod plug;
 mod rollback;
 mod setup;
 mod store;
+#[cfg(feature = "tpm")]
+#[path = "../drivers/swtpm.rs"]
+mod swtpm;
+#[cfg(feature = "tpm")]
+mod tpm;

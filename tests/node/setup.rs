@@ -10,7 +10,7 @@ use city_node::setup::{
     NetworkChoice, init, load_identity, write_config,
 };
 use city_protocol::amount::Timestamp;
-use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey};
+use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey, Suite};
 use city_protocol::genesis::Purpose;
 use libp2p::identity::Keypair;
 use std::fs;
@@ -61,8 +61,11 @@ impl Prefecture {
                 prefix: None,
                 ca: None,
                 protection: CaProtection::Unencrypted,
+                ca_suite: Suite::Dilithium5Ntru,
+                suites: Suite::ALL.to_vec(),
             },
             officers: self.officers.clone(),
+            suite: Suite::Dilithium5Ntru,
             officers_needed: 2,
             witnesses: Vec::new(),
             boundary: Boundary::CoarseDemo,
@@ -200,6 +203,8 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
         prefix: prefix.map(|prefix| prefix.parse().unwrap()),
         ca: Some(prefecture.path("ca")),
         protection: CaProtection::Generated,
+        ca_suite: Suite::Dilithium5Ntru,
+        suites: Suite::ALL.to_vec(),
     };
     check(
         &|r| r.network = network("x", Purpose::Live, None),
@@ -262,6 +267,7 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
     Authority::create(
         &other,
         "other",
+        Suite::Fips,
         &CaLock::Unencrypted,
         city_node::pki::Validity::days(APRIL, 10),
     )

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use city_node::api::{self, ApiState, Limits};
 use city_node::client::ApiClient;
-use city_node::engine::SystemClock;
-use city_node::pki::{DoorKeeper, DoorTerms, TlsTrust, TrustStore};
+use city_node::engine::{SystemClock, utc};
+use city_node::pki::{Clients, DoorKeeper, DoorTerms, ShownCertificate, TrustStore};
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::demo_boundary;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Transfer;
+use city_protocol::pki::Crls;
 use city_protocol::stage::Signed;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,17 +44,30 @@ pub async fn serve(town: &Town) -> String {
         policy: town.site.config.place.policy.clone(),
     });
     let clock = SystemClock::new(true, Timestamp(0));
-    let trust = TrustStore {
-        tls: TlsTrust::new(slice::from_ref(&identity.tls_root), &[]).expect("a root"),
-        roots: identity.genesis.roots.clone().into(),
-    };
+    let roots = identity.genesis.roots.clone().into();
+    let trust = TrustStore::new(slice::from_ref(&identity.tls_root), roots, Crls::none());
+    let trust = trust.expect("a root");
     let terms = DoorTerms {
         roots: Arc::clone(&trust.roots),
         clock,
         tls12: false,
+        others: Vec::new(),
     };
     let keeper = DoorKeeper::fixed(identity.tls.clone(), trust, &terms).expect("a certificate");
-    let state = ApiState::new(town.handle().clone(), antenna, clock).with_limits(NO_LIMIT);
+    let region = identity.authority.region().clone();
+    let clients = Clients::open(town.site.data.clients(), keeper.clone(), region);
+    let clients = clients.expect("a directory");
+    // Everybody was here before: what is measured is a home's day, not its first morning.
+    for sender in &town.people.senders {
+        let shown = ShownCertificate {
+            leaf: sender.certificate.clone(),
+            chain: Vec::new(),
+        };
+        let key = sender.key.public();
+        let admitted = clients.admit(&sender.account, key, Some(&shown), None, utc());
+        admitted.expect("a good certificate");
+    }
+    let state = ApiState::new(town.handle().clone(), antenna, clock, clients).with_limits(NO_LIMIT);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");

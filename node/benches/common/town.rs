@@ -17,7 +17,7 @@ use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label, officer_message};
 use city_protocol::crypto::{
-    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, TAG_GRANT,
+    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, Suite, TAG_GRANT,
 };
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::AccountId;
@@ -37,6 +37,8 @@ pub struct Sender {
     pub key: Arc<SecretKey>,
     /// Their account.
     pub account: AccountId,
+    /// Their certificate.
+    pub certificate: Vec<u8>,
     /// The next sequence number.
     pub next: u64,
 }
@@ -65,6 +67,8 @@ impl Site {
                 prefix: Some("Asia/JP".parse().expect("a region")),
                 ca: Some(ca.clone()),
                 protection: CaProtection::Unencrypted,
+                ca_suite: Suite::Dilithium5Ntru,
+                suites: Suite::ALL.to_vec(),
             }
         } else {
             NetworkChoice::Join {
@@ -85,6 +89,7 @@ impl Site {
             config: config.clone(),
             network,
             officers: vec![officer.public().clone()],
+            suite: Suite::Dilithium5Ntru,
             officers_needed: 1,
             witnesses: Vec::new(),
             boundary: Boundary::CoarseDemo,
@@ -162,11 +167,12 @@ impl Town {
         let mut people = Vec::new();
         for n in 0..=senders {
             let key = Arc::new(SecretKey::generate(Algorithm::Dilithium5));
-            let account = enrol(&handle, &ca, &key).await;
+            let (account, certificate) = enrol(&handle, &ca, &key).await;
             grant(&handle, &site.officer, account, n as u64 + 1).await;
             people.push(Sender {
                 key,
                 account,
+                certificate,
                 next: 1,
             });
         }
@@ -234,7 +240,7 @@ fn start(site: &Site) -> (Engine, Arc<Store>) {
     (engine.expect("an engine"), store)
 }
 
-async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> AccountId {
+async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> (AccountId, Vec<u8>) {
     let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
     let account = AccountId::new(&handle.log(), &key.public().id());
     let request = ClientRequest {
@@ -277,7 +283,7 @@ async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> Accoun
         .submit(Submission::Enrol(verified))
         .await
         .expect("enrolled");
-    account
+    (account, certificate)
 }
 
 async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, sequence: u64) {

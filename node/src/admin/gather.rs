@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::pages::{
-    AuditPage, Balances, Because, ClockPage, Fault, Head, Peer, Place, Receiver, Status, StorePage,
-    VerifyPage,
+    AuditPage, Balances, Because, Certificates, ClockPage, Fault, Head, Peer, Place, Receiver,
+    Status, StorePage, VerifyPage,
 };
 use crate::api::Problem;
 use crate::api::wire::SCHEMA;
 use crate::engine::{Hold, protocol_peer, verify_store};
 use crate::journal::{audit, log_rows};
 use crate::net::PeerStats;
+use crate::pki::reload::warnings;
 
 /// Most accounts in one listing: a small town; 10,000 lines are 700 KB.
 const MAX_ACCOUNTS: usize = 10_000;
@@ -67,6 +68,7 @@ impl AdminState {
                 code: hold.code().into(),
                 remedy: hold.remedy().into(),
             }),
+            confirmed_by_counter: self.keys.as_ref().and_then(|keys| keys.confirmed),
             frontier: replica.frontier.iter().map(|e| self.head(e)).collect(),
             frontier_hash: replica.frontier_hash,
             in_flight: replica.in_flight as u64,
@@ -76,6 +78,7 @@ impl AdminState {
             place: self.place_summary(&self.antenna.verdict(now.time)),
             store: self.store()?,
             faults: self.faults(),
+            certificates: self.certificates(now.time),
         })
     }
 
@@ -170,6 +173,17 @@ impl AdminState {
             segment_bytes: end.offset,
             failed: store.ledger().is_poisoned(),
         })
+    }
+
+    fn certificates(&self, now: Timestamp) -> Certificates {
+        let mut warnings = warnings(&self.doors.now(), now);
+        if let Some(problem) = self.doors.problem() {
+            warnings.insert(0, format!("not in force: {problem}"));
+        }
+        Certificates {
+            exchanges: self.doors.now().generation,
+            warnings,
+        }
     }
 
     fn faults(&self) -> Vec<Fault> {

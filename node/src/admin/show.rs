@@ -50,6 +50,12 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         None => "NO: nothing is booked here at the moment".into(),
     };
     line("sequencing", sequencing);
+    if let Some(shown) = status.confirmed_by_counter {
+        line(
+            "counter",
+            format!("{shown}: this data directory is the newest"),
+        );
+    }
     line("receiver", receiver(&status.receiver));
     line("place", place(&status.place));
     let store = &status.store;
@@ -72,6 +78,9 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         let region = named(region, peer.name.as_deref());
         let since = local(peer.since, zone);
         line("", format!("{region}  {}  since {since}", peer.address));
+    }
+    for (i, warning) in status.certificates.warnings.iter().enumerate() {
+        line(if i == 0 { "trust" } else { "" }, warning.clone());
     }
     for fault in &status.faults {
         let who = fault
@@ -168,7 +177,7 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::pages::{Because, ClockPage, Fault, Peer, StorePage};
+    use crate::admin::pages::{Because, Certificates, ClockPage, Fault, Peer, StorePage};
     use city_protocol::genesis::Purpose;
     use city_protocol::ids::{Digest, LogId, NetworkId};
     use city_protocol::place::Grade;
@@ -191,6 +200,7 @@ mod tests {
             uptime_s: 93_784,
             sequencing: true,
             not_sequencing_because: None,
+            confirmed_by_counter: None,
             frontier: vec![Head {
                 log: LogId([1; 32]),
                 region: Some("Asia/JP/17/17201".into()),
@@ -233,6 +243,12 @@ mod tests {
                 reason: "equivocation".into(),
                 cut: 4,
             }],
+            certificates: Certificates {
+                exchanges: 0,
+                warnings: vec![
+                    "the node certificate expires at 2027-01-01T00:00:00Z: renew it".into(),
+                ],
+            },
         }
     }
 
@@ -248,6 +264,7 @@ mod tests {
             "place       none [no-receiver]: NOT ENOUGH for transfers",
             "logs        金沢市 (Asia/JP/17/17201)  7 vertices\n",
             "peers       1 connected, 2 strangers denied",
+            "trust       the node certificate expires at",
             "hello not finished  /ip4/192.0.2.7/tcp/4001",
             "FAULT       Asia/JP/17/17203: equivocation after position 4",
         ] {

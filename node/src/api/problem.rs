@@ -3,17 +3,20 @@
 
 use std::time::Duration;
 
+use crate::keys::KeystoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use city_protocol::Refusal;
 use serde::{Deserialize, Serialize};
 
-use crate::pki::TlsRefusal;
+use crate::pki::{ClientRefusal, TlsRefusal};
 
 /// Where a problem's type begins; the code follows.
 const TYPE: &str = "urn:city-node:problem:";
 /// Media type of problem JSON (RFC 9457 section 3).
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// The code by which a home asks for a person's certificate.
+pub const CERTIFICATE_REQUIRED: &str = "certificate-required";
 /// What a client is told to wait when the node is busy, in seconds.
 const BUSY_RETRY_S: u64 = 1;
 
@@ -34,6 +37,9 @@ pub struct ProblemBody {
     /// More about this one occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The stable code of what lies behind: why a certificate was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A refusal on its way out.
@@ -43,6 +49,7 @@ pub struct Problem {
     code: &'static str,
     title: String,
     detail: Option<String>,
+    reason: Option<&'static str>,
     retry_after: Option<u64>,
 }
 
@@ -97,7 +104,28 @@ impl From<Refusal> for Problem {
             code: refusal.code(),
             title: refusal.to_string(),
             detail: None,
+            reason: None,
             retry_after: busy.then_some(BUSY_RETRY_S),
+        }
+    }
+}
+
+impl From<ClientRefusal> for Problem {
+    fn from(refusal: ClientRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            ClientRefusal::Required => {
+                Self::plain(StatusCode::UNAUTHORIZED, CERTIFICATE_REQUIRED, &text)
+            }
+            ClientRefusal::Refused(reason) => Self {
+                detail: Some(text),
+                reason: Some(reason.code()),
+                ..Refusal::BadCertificate.into()
+            },
+            ClientRefusal::Other => Self::from(Refusal::BadCertificate).with_detail(text),
+            ClientRefusal::Closed => {
+                Self::plain(StatusCode::SERVICE_UNAVAILABLE, "trust-store-closed", &text)
+            }
         }
     }
 }
@@ -110,6 +138,7 @@ impl Problem {
             code,
             title,
             detail: None,
+            reason: None,
             retry_after: None,
         }
     }
@@ -179,6 +208,12 @@ impl Problem {
         Self::plain(StatusCode::FORBIDDEN, "operators-only", title)
     }
 
+    /// The key store did not do what an operator asked (admin socket).
+    #[must_use]
+    pub fn keys(error: &KeystoreError) -> Self {
+        Self::plain(StatusCode::CONFLICT, "keys", &error.to_string())
+    }
+
     /// Something of this node's own could not be read. What it was stands in the node's log.
     #[must_use]
     pub fn internal() -> Self {
@@ -203,6 +238,7 @@ impl Problem {
             status: self.status.as_u16(),
             code: self.code.into(),
             detail: self.detail.clone(),
+            reason: self.reason.map(Into::into),
         }
     }
 }

@@ -7,19 +7,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use city_protocol::Refusal;
-use city_protocol::body::{
-    Accept, Enrol, Grant, PersonBody, Transfer, officer_message, read_officers_body,
-};
-use city_protocol::crypto::{PublicKey, TAG_GRANT};
+use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
-use city_protocol::pki::{CertificateRefusal, Crls, verify_client};
 use city_protocol::replica::ClockQuality;
-use city_protocol::stage::{Signed, SignedBySeveral, Submission, Verified};
-use city_protocol::vertex::EntrySignature;
+use city_protocol::stage::{Signed, Submission, Verified};
 
 use super::extract::JsonBody;
-use super::wire::{Der, EnrolForm, GrantForm, SignedForm, SubmittedPage};
+use super::keys::read_all;
+use super::wire::{Der, EnrolForm, Shown, SignedForm, SubmittedPage, TogetherForm};
 use super::{ApiState, Problem};
+use crate::pki::ShownCertificate;
 
 type Answer = Result<(StatusCode, Json<SubmittedPage>), Problem>;
 
@@ -37,93 +34,68 @@ pub(super) async fn enrol(
     let signed = Signed::<Enrol>::read(body.as_bytes(), signature.read()?)?;
     let common = signed.body().common();
     api.for_us(&common.network, &common.home)?;
+    api.takes_keys(signed.body().alg, signed.body().kem_alg)?;
     let now = api.clock.now();
     // A certificate's dates cannot be judged by a clock that is not known.
     if now.quality == ClockQuality::Floor {
         return Err(Refusal::ClockUnknown.into());
     }
-    let genesis = api.engine.genesis().clone();
-    let authority = api.engine.authority().clone();
-    let job = move || {
-        let chain: Vec<Vec<u8>> = chain.into_iter().map(|Der(der)| der).collect();
-        let roots = &genesis.roots;
-        let region = authority.region();
-        let crls = Crls::none();
-        let client = verify_client(roots, &certificate.0, &chain, &crls, now.time, region)
-            .map_err(refused_certificate)?;
-        Ok::<_, Problem>(signed.verify_enrolment(&client.certificate)?)
+    let shown = ShownCertificate {
+        leaf: certificate.0,
+        chain: chain.into_iter().map(|Der(der)| der).collect(),
     };
-    let verified = api.on_pool(job).await??;
-    api.submit(Submission::Enrol(verified)).await
-}
-
-/// What is wrong with the caller's own certificate, in words.
-fn refused_certificate(refusal: CertificateRefusal) -> Problem {
-    Problem::from(Refusal::BadCertificate).with_detail(refusal.to_string())
+    let clients = api.clients.clone();
+    let job = move || {
+        let client = clients.judge(&shown, now.time)?;
+        let verified = signed.verify_enrolment(&client)?;
+        Ok::<_, Problem>((verified, client.account, shown))
+    };
+    let (verified, account, shown) = api.on_pool(job).await??;
+    let (status, page) = api.submit(Submission::Enrol(verified)).await?;
+    // An enrolment that is sent again does not put an old certificate in the place of a newer one.
+    let clients = api.clients.clone();
+    let keep = move || {
+        if status == StatusCode::CREATED || !clients.has(&account) {
+            clients.keep(&account, &shown);
+        }
+    };
+    api.on_pool(keep).await?;
+    Ok((status, page))
 }
 
 /// `POST /send/api/grants`.
 pub(super) async fn grant(
     State(api): State<ApiState>,
-    JsonBody(form): JsonBody<GrantForm>,
+    JsonBody(form): JsonBody<TogetherForm>,
 ) -> Answer {
-    let bytes = form.body.into_bytes();
-    let grant = read_officers_body::<Grant>(&bytes)?;
-    api.for_us(&grant.network, &grant.home)?;
-    let authority = api.engine.authority().clone();
-    // Before anything is verified: nobody makes this node check more signatures than officers can give.
-    if form.signatures.len() > authority.officers().len() {
-        return Err(Refusal::OfficersShort.into());
-    }
-    let signatures: Vec<EntrySignature> = form
-        .signatures
-        .into_iter()
-        .map(|signature| signature.read())
-        .collect::<Result<_, _>>()?;
-    let job = move || -> Result<SignedBySeveral, Refusal> {
-        for signature in &signatures {
-            verify_officer(authority.officers(), signature, &bytes)?;
-        }
-        Ok(SignedBySeveral { bytes, signatures })
-    };
-    let signed = api.on_pool(job).await??;
+    let signatures = read_all(form.signatures)?;
+    let checked = api.decided::<Grant>(form.body.into_bytes(), signatures)?;
+    let signed = api.on_pool(checked).await??;
     api.submit(Submission::Grant(signed)).await
-}
-
-/// The commit thread checks again whether they are enough; strangers' signatures do not get that far.
-fn verify_officer(
-    officers: &[PublicKey],
-    signature: &EntrySignature,
-    body: &[u8],
-) -> Result<(), Refusal> {
-    let officer = officers
-        .iter()
-        .find(|officer| officer.id() == signature.key);
-    let officer = officer.ok_or(Refusal::OfficersShort)?;
-    let message = officer_message(signature.alg, &signature.key, body);
-    officer.verify(TAG_GRANT, &message, &signature.signature()?)
 }
 
 /// `POST /send/api/transfers`.
 pub(super) async fn transfer(
     State(api): State<ApiState>,
-    JsonBody(form): JsonBody<SignedForm>,
+    JsonBody(mut form): JsonBody<SignedForm>,
 ) -> Answer {
+    let shown = form.shown()?;
     let signed = api.read::<Transfer>(form)?;
     let sender = signed.body().sender;
-    let verified = api.verify(signed, &sender).await?;
+    let verified = api.verify(signed, sender, shown).await?;
     api.submit(Submission::Transfer(verified)).await
 }
 
 /// `POST /send/api/accepts`.
 pub(super) async fn accept(
     State(api): State<ApiState>,
-    JsonBody(form): JsonBody<SignedForm>,
+    JsonBody(mut form): JsonBody<SignedForm>,
 ) -> Answer {
+    let shown = form.shown()?;
     let signed = api.read::<Accept>(form)?;
     let body = signed.body();
     let receiver = api.engine.account_of_key(&body.key);
-    let verified = api.verify(signed, &receiver).await?;
+    let verified = api.verify(signed, receiver, shown).await?;
     api.submit(Submission::Accept(verified)).await
 }
 
@@ -132,11 +104,12 @@ impl ApiState {
         let signed = Signed::<B>::read(form.body.as_bytes(), form.signature.read()?)?;
         let common = signed.body().common();
         self.for_us(&common.network, &common.home)?;
+        self.takes(common.alg)?;
         Ok(signed)
     }
 
     /// Checked before the account is looked up, so that the answer names what is wrong.
-    fn for_us(&self, network: &NetworkId, home: &LogId) -> Result<(), Refusal> {
+    pub(super) fn for_us(&self, network: &NetworkId, home: &LogId) -> Result<(), Refusal> {
         if *network != self.engine.genesis().network() {
             Err(Refusal::WrongNetwork)
         } else if *home != self.engine.log() {
@@ -146,17 +119,31 @@ impl ApiState {
         }
     }
 
-    /// Checks the signature with the account's active key.
+    /// Checks the signature with the account's active key, then the account's certificate: strangers cost one
+    /// signature and no more.
     async fn verify<B: PersonBody + Send + 'static>(
         &self,
         signed: Signed<B>,
-        account: &AccountId,
+        account: AccountId,
+        shown: Shown,
     ) -> Result<Verified<B>, Problem> {
-        let key = self.engine.account_key(account)?;
-        Ok(self.on_pool(move || signed.verify(&key)).await??)
+        let key = self.engine.account_key(&account)?;
+        let clients = self.clients.clone();
+        let now = self.clock.now();
+        // A certificate's dates cannot be judged by a clock that is not known.
+        if now.quality == ClockQuality::Floor {
+            return Err(Refusal::ClockUnknown.into());
+        }
+        let job = move || {
+            let verified = signed.verify(&key)?;
+            let (sent, named) = (shown.certificate.as_ref(), shown.named.as_ref());
+            clients.admit(&account, &key, sent, named, now.time)?;
+            Ok::<_, Problem>(verified)
+        };
+        self.on_pool(job).await?
     }
 
-    async fn on_pool<T: Send + 'static>(
+    pub(super) async fn on_pool<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
@@ -164,7 +151,7 @@ impl ApiState {
         answer.ok_or_else(|| Refusal::NotSequencing.into())
     }
 
-    async fn submit(&self, submission: Submission) -> Answer {
+    pub(super) async fn submit(&self, submission: Submission) -> Answer {
         let entry = self.engine.submit(submission).await?;
         let status = if entry.repeated {
             StatusCode::OK

@@ -6,6 +6,7 @@
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::OwnEntry;
+use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
@@ -14,6 +15,8 @@ use city_protocol::region::Region;
 use city_protocol::replica::BookedEntry;
 use city_protocol::vertex::{Booked, EntrySignature};
 use serde::{Deserialize, Serialize};
+
+use crate::pki::ShownCertificate;
 
 /// Form of every reply of this version.
 pub const SCHEMA: u64 = 1;
@@ -63,6 +66,38 @@ pub struct SignedForm {
     pub body: String,
     /// Its signature.
     pub signature: SignatureForm,
+    /// The client certificate; needed only when the home has not admitted it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Der>,
+    /// Its intermediates towards a genesis root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Der>,
+    /// SHA-256 of the client certificate that is meant, where the home has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_fingerprint: Option<String>,
+}
+
+impl SignedForm {
+    /// What the form says of the client certificate.
+    pub(super) fn shown(&mut self) -> Result<Shown, Refusal> {
+        let chain = std::mem::take(&mut self.chain);
+        let named = self.certificate_fingerprint.take();
+        let leaf = self.certificate.take();
+        Ok(Shown {
+            certificate: leaf.map(|Der(leaf)| ShownCertificate {
+                leaf,
+                chain: chain.into_iter().map(|Der(der)| der).collect(),
+            }),
+            named: named.map(|named| named.parse()).transpose()?,
+        })
+    }
+}
+
+/// The client certificate of a submission: sent along, named, both or neither.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) certificate: Option<ShownCertificate>,
+    pub(super) named: Option<Digest>,
 }
 
 /// DER in base64.
@@ -85,13 +120,28 @@ pub struct EnrolForm {
     pub chain: Vec<Der>,
 }
 
-/// `POST /send/api/grants`.
+/// `POST /send/api/rotations` and `/send/api/recoveries`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GrantForm {
-    /// The exact JSON text that the officers signed.
+pub struct KeysForm {
+    /// The exact JSON text that was signed.
     pub body: String,
-    /// Their signatures.
+    /// Its signatures: by the old and the new key, or by officers.
+    pub signatures: Vec<SignatureForm>,
+    /// The client certificate for the new keys.
+    pub certificate: Der,
+    /// Its intermediates towards a genesis root.
+    #[serde(default)]
+    pub chain: Vec<Der>,
+}
+
+/// `POST /send/api/grants` and `/send/api/revocations`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TogetherForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signatures.
     pub signatures: Vec<SignatureForm>,
 }
 
@@ -143,7 +193,9 @@ pub struct NodePage {
     /// The municipality.
     pub region: Region,
     /// Suite of the node's keys.
-    pub suite: String,
+    pub suite: Suite,
+    /// Suites that the network admits, for people's keys too.
+    pub suites: Vec<Suite>,
     /// Officers.
     pub officers: OfficersPage,
     /// Clock.
@@ -234,8 +286,10 @@ pub struct AccountPage {
     pub schema: u64,
     /// The account.
     pub account: AccountId,
-    /// Its active signing key.
+    /// Its signing key.
     pub key: KeyId,
+    /// Whether that key is closed: officers can give the account a new one.
+    pub revoked: bool,
     /// What it may send.
     pub available: Amount,
     /// Sent and not yet settled.

@@ -1,15 +1,18 @@
 //! The command line: noun–verb, data on standard output, logs and errors on standard error. Index card:
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
-//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the daemon's rooms ·
-//! and one file for each noun.
+//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
+//! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
 mod ca;
 mod config;
+mod crypto;
 mod exit;
 mod init;
+mod input;
 mod key;
 mod keylog;
+mod keystore;
 mod launch;
 mod logging;
 mod output;
@@ -18,6 +21,7 @@ mod place;
 mod run;
 mod shell;
 mod store;
+mod suite;
 mod tx;
 
 use std::process::ExitCode;
@@ -77,6 +81,9 @@ pub enum Command {
     /// Run a certificate authority, or judge certificates.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
+    #[command(subcommand)]
+    Crypto(crypto::CryptoCommand),
     /// Verify the ledger on disk, or rebuild its index.
     Store(StoreArgs),
     /// Import boundaries, or ask them where a point lies.
@@ -125,6 +132,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Config(command) => config::run(&command),
         Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
+        Command::Crypto(command) => crypto::run(command),
         Command::Place(command) => place::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),

@@ -18,18 +18,16 @@ const TRIES: usize = 3;
 
 /// The argument that names a file with the passphrase; the other sources need none.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct PassphraseArgs {
+pub struct PassphraseArgs {
     /// Read the passphrase from this file (mode 0600), instead of a systemd credential or the terminal.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
 impl PassphraseArgs {
-    /// As if this file had been named.
-    pub(super) fn named(path: PathBuf) -> Self {
-        Self {
-            passphrase_file: Some(path),
-        }
+    /// What another argument named.
+    pub(super) const fn from_file(passphrase_file: Option<PathBuf>) -> Self {
+        Self { passphrase_file }
     }
 
     /// The passphrase of something that exists. `what` says which in the prompt, such as `the CA's keys`;

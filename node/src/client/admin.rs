@@ -8,6 +8,7 @@ use super::ClientError;
 use super::http::{Link, Target};
 use crate::admin::check_path;
 use crate::admin::pages::{AuditPage, Balances, Status, VerifyPage};
+use crate::keys::Exchanged;
 
 /// A running node on this machine.
 pub struct AdminClient(Link);
@@ -54,6 +55,14 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn verify(&self) -> Result<VerifyPage, ClientError> {
         self.0.get("/v1/verify").await
+    }
+
+    /// Exchanges the master secret of the node's keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate_master(&self) -> Result<Exchanged, ClientError> {
+        self.0.post("/v1/keys/rotate-master", &()).await
     }
 
     /// What place checking says, in full.

@@ -1,9 +1,10 @@
 //! Calls of the HTTPS API.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
-use city_protocol::ids::{AccountId, Digest, TransferId};
+use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
 use data_encoding::HEXLOWER;
@@ -13,17 +14,27 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::ClientError;
 use super::http::{Link, Target};
+use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
-    AccountPage, Der, EnrolForm, GrantForm, IncomingPage, NodePage, PlaceForm, PlacePage,
-    SignedForm, SubmittedPage, TransferPage,
+    AccountPage, Der, EnrolForm, IncomingPage, KeysForm, NodePage, PlaceForm, PlacePage,
+    SignedForm, SubmittedPage, TogetherForm, TransferPage,
 };
+use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
+
+const HELD: &str = "no holder of this lock panics";
 
 /// The port of an address that names none.
 const DEFAULT_PORT: u16 = 443;
 
+/// Most accounts that one client knows certificates of: a family, a shop, a test.
+const MAX_KNOWN: usize = 1024;
+
 /// A home's HTTPS API.
-pub struct ApiClient(Link);
+pub struct ApiClient {
+    link: Link,
+    known: Mutex<HashMap<KeyId, ShownCertificate>>,
+}
 
 impl ApiClient {
     /// The API at this address (`https://host:port`); only these roots are trusted. Connects when it is asked.
@@ -41,12 +52,52 @@ impl ApiClient {
             .trim_end_matches(']')
             .to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
-        Ok(Self(Link::new(Target::Tls {
+        let target = Target::Tls {
             host,
             port: uri.port_u16().unwrap_or(DEFAULT_PORT),
             name,
             config: Arc::new(client_config(roots)?),
-        })))
+        };
+        Ok(Self {
+            link: Link::new(target),
+            known: Mutex::default(),
+        })
+    }
+
+    /// Has the certificate of this signing key (leaf and intermediates, DER) sent when the home asks for it. One
+    /// that is enrolled or renewed with is known.
+    pub fn know(&self, key: KeyId, certificate: &[u8], chain: &[Vec<u8>]) {
+        let mut known = self.known.lock().expect(HELD);
+        if known.len() < MAX_KNOWN || known.contains_key(&key) {
+            let leaf = certificate.to_vec();
+            let chain = chain.to_vec();
+            known.insert(key, ShownCertificate { leaf, chain });
+        }
+    }
+
+    /// Submits; sends the certificate along if the home asks for it.
+    async fn submit<B: PersonBody>(
+        &self,
+        path: &str,
+        signed: &Signed<B>,
+    ) -> Result<SubmittedPage, ClientError> {
+        let mut form = signed_form(signed);
+        let answer = self.link.post(path, &form).await;
+        let asked = matches!(&answer, Err(error) if error.code() == Some(CERTIFICATE_REQUIRED));
+        let known = self
+            .known
+            .lock()
+            .expect(HELD)
+            .get(&signed.signature().key)
+            .cloned();
+        match known {
+            Some(ShownCertificate { leaf, chain }) if asked => {
+                form.certificate = Some(Der(leaf));
+                form.chain = chain.into_iter().map(Der).collect();
+                self.link.post(path, &form).await
+            }
+            _ => answer,
+        }
     }
 
     /// Who this home is.
@@ -54,7 +105,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn node(&self) -> Result<NodePage, ClientError> {
-        self.0.get("/send/api/node").await
+        self.link.get("/send/api/node").await
     }
 
     /// Opens an account.
@@ -67,14 +118,18 @@ impl ApiClient {
         certificate: &[u8],
         chain: &[Vec<u8>],
     ) -> Result<SubmittedPage, ClientError> {
-        let SignedForm { body, signature } = signed_form(signed);
+        let SignedForm {
+            body, signature, ..
+        } = signed_form(signed);
         let form = EnrolForm {
             body,
             signature,
             certificate: Der(certificate.to_vec()),
             chain: chain.iter().cloned().map(Der).collect(),
         };
-        self.0.post("/send/api/enrol", &form).await
+        let page = self.link.post("/send/api/enrol", &form).await?;
+        self.know(signed.signature().key, certificate, chain);
+        Ok(page)
     }
 
     /// Hands in a grant that officers signed.
@@ -82,11 +137,44 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn grant(&self, grant: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
-        let form = GrantForm {
-            body: text(&grant.bytes),
-            signatures: grant.signatures.iter().map(Into::into).collect(),
-        };
-        self.0.post("/send/api/grants", &form).await
+        self.link.post("/send/api/grants", &together(grant)).await
+    }
+
+    /// Hands in a revocation, by a person or by officers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke(&self, signed: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
+        let form = together(signed);
+        self.link.post("/send/api/revocations", &form).await
+    }
+
+    /// Hands in a rotation with the certificate (DER) for the new keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate(
+        &self,
+        signed: &SignedBySeveral,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let form = keys_form(signed, certificate, chain);
+        self.link.post("/send/api/rotations", &form).await
+    }
+
+    /// Hands in a recovery that officers signed, with the certificate (DER) for the new keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn recover(
+        &self,
+        signed: &SignedBySeveral,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let form = keys_form(signed, certificate, chain);
+        self.link.post("/send/api/recoveries", &form).await
     }
 
     /// Asks for a proof of place for a transfer, and checks that it is the one that the answer names and that
@@ -105,7 +193,7 @@ impl ApiClient {
             transfer_id: transfer_id.to_string(),
             nonce: HEXLOWER.encode(nonce),
         };
-        let page: PlacePage = self.0.post("/send/api/place", &form).await?;
+        let page: PlacePage = self.link.post("/send/api/place", &form).await?;
         let proof = PlaceProof::decode(&page.proof)?;
         proof.binds(&proof.network, account, transfer_id)?;
         if proof.nonce == *nonce && proof.digest() == page.digest {
@@ -120,9 +208,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn transfer(&self, signed: &Signed<Transfer>) -> Result<SubmittedPage, ClientError> {
-        self.0
-            .post("/send/api/transfers", &signed_form(signed))
-            .await
+        self.submit("/send/api/transfers", signed).await
     }
 
     /// Submits an acceptance to the receiver's home.
@@ -130,7 +216,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
-        self.0.post("/send/api/accepts", &signed_form(signed)).await
+        self.submit("/send/api/accepts", signed).await
     }
 
     /// An account.
@@ -138,7 +224,9 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn account(&self, account: &AccountId) -> Result<AccountPage, ClientError> {
-        self.0.get(&format!("/send/api/accounts/{account}")).await
+        self.link
+            .get(&format!("/send/api/accounts/{account}"))
+            .await
     }
 
     /// Transfers that wait for this account, from the first or after one.
@@ -152,7 +240,7 @@ impl ApiClient {
     ) -> Result<IncomingPage, ClientError> {
         let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
         let path = format!("/send/api/accounts/{account}/incoming{query}");
-        self.0.get(&path).await
+        self.link.get(&path).await
     }
 
     /// How far a transfer has come.
@@ -160,7 +248,9 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn transfer_state(&self, transfer: &Digest) -> Result<TransferPage, ClientError> {
-        self.0.get(&format!("/send/api/transfers/{transfer}")).await
+        self.link
+            .get(&format!("/send/api/transfers/{transfer}"))
+            .await
     }
 
     /// Asks anything and gives status and bytes as they came.
@@ -173,7 +263,7 @@ impl ApiClient {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        self.0.raw(method, path, body.into()).await
+        self.link.raw(method, path, body.into()).await
     }
 }
 
@@ -181,6 +271,26 @@ fn signed_form<B: PersonBody>(signed: &Signed<B>) -> SignedForm {
     SignedForm {
         body: text(signed.bytes()),
         signature: signed.signature().into(),
+        certificate: None,
+        chain: Vec::new(),
+        certificate_fingerprint: None,
+    }
+}
+
+fn together(signed: &SignedBySeveral) -> TogetherForm {
+    TogetherForm {
+        body: text(&signed.bytes),
+        signatures: signed.signatures.iter().map(Into::into).collect(),
+    }
+}
+
+fn keys_form(signed: &SignedBySeveral, certificate: &[u8], chain: &[Vec<u8>]) -> KeysForm {
+    let TogetherForm { body, signatures } = together(signed);
+    KeysForm {
+        body,
+        signatures,
+        certificate: Der(certificate.to_vec()),
+        chain: chain.iter().cloned().map(Der).collect(),
     }
 }
 

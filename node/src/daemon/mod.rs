@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+mod counter;
 mod notify;
 mod open;
 mod rollback;
@@ -17,15 +18,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{AdminSocket, AdminState, Operators, SocketError, serve_operators};
+use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
     Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
+use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
-use crate::pki::{DoorFiles, DoorTerms, DoorWatch, TrustFiles};
+use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
@@ -51,12 +53,18 @@ pub enum DaemonError {
     /// Opening panicked (where a panic does not end the process).
     #[error("opening the data directory ended by a bug; its report stands above")]
     OpenDied,
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeystoreError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
     /// The certificates of the API.
     #[error(transparent)]
     Doors(#[from] DoorError),
+    /// People's certificates.
+    #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
+    Clients(#[source] std::io::Error),
     /// The API's address.
     #[error("the API cannot listen on {address} ({key} in config.toml): {source}")]
     ApiListen {
@@ -122,8 +130,12 @@ pub async fn serve(
         whitelist,
         boundary,
         hold,
+        counter,
+        confirmed,
         ..
     } = opened;
+    // Held until the end: other commands do not exchange the keys of a running node.
+    let _in_use = identity.keystore.lock(false)?;
     // Before the engine starts, because a start that fails here should not write to the log.
     let (listener, address) = bind(config.api.listen, "api.listen").await?;
     let operator_door = match config.api.operator_listen {
@@ -138,11 +150,16 @@ pub async fn serve(
         .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let (door_watch, keeper) =
-        DoorWatch::open(door_files(dir), door_terms(config, identity, clock))?;
+    let (door_watch, keeper) = DoorWatch::open(
+        door_files(dir, identity),
+        door_terms(config, identity, clock),
+    )?;
+    let region = identity.authority.region().clone();
+    let clients =
+        Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
-    let mut engine = Engine::start(EngineConfig {
+    let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
         replica,
@@ -150,7 +167,8 @@ pub async fn serve(
         clock,
         peers: config.network.peers.len(),
         outgoing,
-    })?;
+    };
+    let mut engine = Engine::start_counting(engine_config, counter)?;
 
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
@@ -184,8 +202,9 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
-        .with_boundary_credit(&credit);
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+        .with_boundary_credit(&credit)
+        .with_not_after(config.not_after.clone());
     tasks.spawn(api::serve(
         listener,
         keeper.clone(),
@@ -201,10 +220,16 @@ pub async fn serve(
         clock,
         started,
         peer_id: identity.transport.public().to_peer_id(),
+        keys: Some(NodeKeys {
+            keystore: Arc::clone(&identity.keystore),
+            data: dir.clone(),
+            confirmed,
+        }),
         names: Arc::new(names),
+        doors: keeper.clone(),
     };
     if let Some((listener, address)) = operator_door {
-        tracing::info!(%address, "operators with a certificate are served here");
+        tracing::info!(%address, "operators are served");
         let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
         tasks.spawn(serving);
     }
@@ -272,10 +297,11 @@ async fn bind(
     Ok((listener, address))
 }
 
-fn door_files(dir: &DataDir) -> DoorFiles {
+fn door_files(dir: &DataDir, identity: &Identity) -> DoorFiles {
     DoorFiles {
         certificate: dir.tls_certificate(),
         key: dir.tls_key(),
+        keystore: Arc::clone(&identity.keystore),
         trust: TrustFiles {
             tls_roots: dir.tls_root(),
             crls: dir.crls(),
@@ -288,6 +314,10 @@ fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorT
         roots: identity.genesis.roots.clone().into(),
         clock,
         tls12: config.api.tls12,
+        others: vec![(
+            "the node certificate (certs/node.pem)".into(),
+            identity.node_certificate_ends,
+        )],
     }
 }
 

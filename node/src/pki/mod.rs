@@ -6,6 +6,7 @@
 pub mod authority;
 pub mod ca_keys;
 pub mod case;
+pub mod clients;
 pub mod door;
 pub mod issue;
 pub mod register;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use authority::{Authority, AuthorityError};
 pub use ca_keys::CaLock;
+pub use clients::{ClientRefusal, Clients, ShownCertificate};
 pub use door::{Door, DoorKind};
 pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
 pub use reload::{DoorFiles, DoorKeeper, DoorTerms, DoorWatch, Doors};

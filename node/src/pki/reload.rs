@@ -19,6 +19,7 @@ use super::tls::{TlsError, TlsIdentity};
 use super::tls_trust::ListState;
 use super::trust_store::{MAX_CRL_FILES, TrustFiles, TrustStore, TrustStoreError};
 use crate::engine::SystemClock;
+use crate::keys::Keystore;
 use crate::setup::{IdentityError, read_tls};
 
 /// How often files are looked at: a revoked certificate works at most this much longer. A look is a few calls.
@@ -39,8 +40,8 @@ pub struct Doors {
     pub trust: Arc<TrustStore>,
     /// Counts up with every exchange: what was judged under another number is judged again.
     pub generation: u64,
-    /// Last second of the server's certificate.
-    pub server_not_after: Timestamp,
+    /// Certificates of this node that end: what they are called, and their last second.
+    own: Vec<(String, Timestamp)>,
 }
 
 /// Where everything is that the doors are made of.
@@ -50,6 +51,8 @@ pub struct DoorFiles {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+    /// What opens it.
+    pub keystore: Arc<Keystore>,
     /// Whom to believe.
     pub trust: TrustFiles,
 }
@@ -77,6 +80,8 @@ pub struct DoorTerms {
     pub clock: SystemClock,
     /// Whether TLS 1.2 is spoken, too.
     pub tls12: bool,
+    /// Other certificates of this node that end: what they are called, and their last second.
+    pub others: Vec<(String, Timestamp)>,
 }
 
 /// Reads the doors as they are now; cheap to clone.
@@ -140,7 +145,11 @@ impl Doors {
         terms: &DoorTerms,
         generation: u64,
     ) -> Result<Self, TlsError> {
-        let server_not_after = identity.not_after()?;
+        let mut own = terms.others.clone();
+        own.push((
+            "the TLS certificate (certs/tls.pem)".into(),
+            identity.not_after()?,
+        ));
         let trust = Arc::new(trust);
         let door = |kind| {
             let trust = Arc::clone(&trust);
@@ -151,7 +160,7 @@ impl Doors {
             operator: door(DoorKind::Operator)?,
             trust,
             generation,
-            server_not_after,
+            own,
         })
     }
 
@@ -186,7 +195,7 @@ impl DoorWatch {
     /// [`DoorError`] of the server's own certificate and key.
     pub fn open(files: DoorFiles, terms: DoorTerms) -> Result<(Self, DoorKeeper), DoorError> {
         let seen = look(&files);
-        let identity = read_tls(&files.certificate, &files.key)?;
+        let identity = read_tls(&files.certificate, &files.key, &files.keystore)?;
         let roots = Arc::clone(&terms.roots);
         let mut problem = None;
         let trust = TrustStore::read(&files.trust, roots).unwrap_or_else(|error| {
@@ -257,7 +266,11 @@ impl DoorWatch {
         self.seen = seen;
         let generation = self.doors.borrow().generation + 1;
         let read = || -> Result<Doors, DoorError> {
-            let identity = read_tls(&self.files.certificate, &self.files.key)?;
+            let identity = read_tls(
+                &self.files.certificate,
+                &self.files.key,
+                &self.files.keystore,
+            )?;
             let roots = Arc::clone(&self.terms.roots);
             let trust = TrustStore::read(&self.files.trust, roots)?;
             Ok(Doors::new(identity, trust, &self.terms, generation)?)
@@ -302,35 +315,31 @@ impl DoorWatch {
 /// What ends soon or has ended, in words for operators.
 #[must_use]
 pub fn warnings(doors: &Doors, now: Timestamp) -> Vec<String> {
-    let mut warnings = Vec::new();
-    warnings.extend(ends(
-        "the server's TLS certificate (certs/tls.pem)",
-        doors.server_not_after,
-        now,
-    ));
-    for root in doors.trust.tls.roots(now) {
-        let which = root.fingerprint.to_string();
-        warnings.extend(ends(&format!("the TLS root {which}"), root.not_after, now));
+    let own = doors.own.iter();
+    let own = own.filter_map(|(what, not_after)| ends(what, *not_after, now));
+    let mut warnings: Vec<String> = own.collect();
+    for (kind, root) in doors.trust.states(now) {
+        let which = format!("the {kind} {}", root.fingerprint);
+        warnings.extend(ends(&which, root.not_after, now));
         let list = match root.list {
             ListState::Current => continue,
-            ListState::None => {
-                "has no list of revoked certificates (crl-none): nothing is revoked; put its CRL into crls/"
-            }
+            ListState::None => "has no list of revoked certificates (crl-none)",
             ListState::Stale => {
-                "has a list of revoked certificates past its nextUpdate (crl-stale): put a newer one into crls/"
+                "has a list of revoked certificates past its nextUpdate (crl-stale)"
             }
-            ListState::TooOld => {
-                "has a list of revoked certificates past its grace: nobody is admitted under it; put a newer one into crls/"
+            ListState::Expired => {
+                "has a list of revoked certificates past its grace (crl-expired): nobody is admitted under it"
             }
         };
-        warnings.push(format!("the TLS root {which} {list}"));
+        warnings.push(format!(
+            "{which} {list}; put the CA's newest CRL into crls/"
+        ));
     }
     warnings
 }
 
 /// Says of a certificate that it ends within 30 days or has ended.
-#[must_use]
-pub fn ends(what: &str, not_after: Timestamp, now: Timestamp) -> Option<String> {
+fn ends(what: &str, not_after: Timestamp, now: Timestamp) -> Option<String> {
     let at = crate::config::rfc3339(not_after);
     if now > not_after {
         Some(format!(

@@ -1,30 +1,29 @@
-//! Judges TLS client certificates: classical roots, their lists of revoked certificates, and our forms.
+//! Judges TLS client certificates: classical roots, lists of revoked certificates, and our forms.
 //!
-//! Paths, signatures, dates and revocation are rustls-webpki's; beside it stands what it leaves out: the root's
-//! own dates, keyUsage, whom the certificate names, and how old a list may be. A [`TlsClient`] exists only by
+//! Paths, signatures and dates are rustls-webpki's, revocation `city_protocol::pki`'s; beside them stands what
+//! they leave out: the root's own dates, keyUsage, and whom the certificate names. A [`TlsClient`] exists only by
 //! [`TlsTrust::judge`]: nothing can act for a certificate that was not judged.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::Digest;
-use city_protocol::pki::fingerprint;
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::{CertificateError, DistinguishedName, RootCertStore};
-use serde::Serialize;
+use city_protocol::pki::{
+    CRL_GRACE_MS, CertificateRefusal, Crls, RevocationPolicy, Standing, fingerprint,
+};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use rustls::{CertificateError, DistinguishedName};
+use serde::{Deserialize, Serialize};
+use webpki::{EndEntityCert, VerifiedPath, anchor_from_trusted_cert};
 use x509_cert::Certificate;
-use x509_cert::crl::CertificateList;
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::Decode;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use super::tls::provider;
 use super::tls_client::TlsSubject;
 
-/// How long a list of revoked certificates works past its nextUpdate (DESIGN §4), in milliseconds: 45 days.
-pub const CRL_GRACE_MS: u64 = 45 * 24 * 60 * 60 * 1000;
 /// Most classical roots at once: two of a CA's for roll-over, for each of some neighbours.
 pub const MAX_TLS_ROOTS: usize = 16;
 /// Most certificates that a client may send: a leaf and intermediates.
@@ -63,11 +62,11 @@ pub enum TlsRefusal {
         "the certificate is not one for this use; ask the municipality for a TLS client certificate"
     )]
     Form,
-    /// Its issuer's list of revoked certificates is older than the grace.
+    /// Its issuer's list of revoked certificates is past its grace.
     #[error(
         "the issuer's list of revoked certificates is too old to admit anybody; the operator must install a newer one"
     )]
-    ListTooOld,
+    ListExpired,
     /// The trust store could not be read when the node started.
     #[error(
         "the node's trust store could not be read; its operator must look at `city-node status`"
@@ -85,7 +84,7 @@ impl TlsRefusal {
             Self::NotYetValid => "certificate-not-yet-valid",
             Self::UnknownIssuer => "certificate-unknown-issuer",
             Self::Form => "certificate-form",
-            Self::ListTooOld => "crl-too-old",
+            Self::ListExpired => "crl-expired",
             Self::Closed => "trust-store-closed",
         }
     }
@@ -100,39 +99,36 @@ impl From<TlsRefusal> for CertificateError {
             TlsRefusal::NotYetValid => Self::NotValidYet,
             TlsRefusal::UnknownIssuer => Self::UnknownIssuer,
             TlsRefusal::Form => Self::InvalidPurpose,
-            TlsRefusal::ListTooOld | TlsRefusal::Closed => Self::UnknownRevocationStatus,
+            TlsRefusal::ListExpired | TlsRefusal::Closed => Self::UnknownRevocationStatus,
         }
     }
 }
 
-/// Why a root or a list cannot be trusted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+impl From<webpki::Error> for TlsRefusal {
+    fn from(error: webpki::Error) -> Self {
+        use webpki::Error as E;
+        match error {
+            E::CertExpired { .. } => Self::Expired,
+            E::CertNotValidYet { .. } => Self::NotYetValid,
+            E::UnknownIssuer | E::InvalidSignatureForPublicKey => Self::UnknownIssuer,
+            _ => Self::Form,
+        }
+    }
+}
+
+/// Why roots cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsTrustError {
     /// Not a CA's certificate.
-    #[error("root certificate {0} is not a CA's X.509 certificate")]
+    #[error("certificate {0} is not a CA's X.509 certificate")]
     Root(usize),
     /// None, or too many.
     #[error("there are {0} TLS roots, not 1 to {MAX_TLS_ROOTS}")]
     Roots(usize),
-    /// Not a list that can be used.
-    #[error("the list is not an X.509 CRL that this software can use: {0}")]
-    List(String),
-    /// Its signature is not its issuer's.
-    #[error("the list's signature is not its issuer's")]
-    ListSignature,
-}
-
-/// A list of revoked certificates in DER with what is judged of it here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsList {
-    der: Vec<u8>,
-    issuer: Vec<u8>,
-    this_update: Timestamp,
-    next_update: Timestamp,
 }
 
 /// How old an issuer's list is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListState {
     /// There is none: nothing is revoked, which is a warning.
@@ -142,16 +138,16 @@ pub enum ListState {
     /// Past it, within the grace.
     Stale,
     /// Past the grace: nobody is admitted.
-    TooOld,
+    Expired,
 }
 
 impl ListState {
     fn of(next_update: Option<Timestamp>, now: Timestamp) -> Self {
         match next_update {
             None => Self::None,
-            Some(at) if now <= at => Self::Current,
-            Some(at) if now.0 - at.0 <= CRL_GRACE_MS => Self::Stale,
-            Some(_) => Self::TooOld,
+            Some(at) if now < at => Self::Current,
+            Some(at) if now < at.plus_ms(CRL_GRACE_MS) => Self::Stale,
+            Some(_) => Self::Expired,
         }
     }
 }
@@ -163,83 +159,70 @@ pub struct RootState {
     pub fingerprint: Digest,
     /// Last second.
     pub not_after: Timestamp,
-    /// Its list.
+    /// The newest list in its name.
     pub list: ListState,
-    /// When its list should be followed by the next.
-    pub next_update: Option<Timestamp>,
 }
 
-/// Classical roots and lists; unchanging.
-#[derive(Debug, Default)]
-pub struct TlsTrust {
-    anchors: Vec<Anchor>,
-    hints: Vec<DistinguishedName>,
-    closed: bool,
+impl RootState {
+    /// A root (DER) and what there is of lists in its name; `None` if it is not a certificate.
+    pub(super) fn of(root: &[u8], crls: &Crls, now: Timestamp) -> Option<Self> {
+        let der = CertificateDer::from(root);
+        let anchor = anchor_from_trusted_cert(&der).ok()?;
+        let read = Certificate::from_der(root).ok()?;
+        let of_root = crls
+            .iter()
+            .filter(|crl| crl.issuer() == &anchor.subject[..]);
+        let newest = of_root.max_by_key(|crl| crl.this_update());
+        Some(Self {
+            fingerprint: fingerprint(root),
+            not_after: moment(
+                read.tbs_certificate()
+                    .validity()
+                    .not_after
+                    .to_unix_duration(),
+            ),
+            list: ListState::of(newest.map(|crl| crl.next_update()), now),
+        })
+    }
 }
 
-/// One root with the lists that may speak under it. A verifier each, so that two roots of one name (a
-/// roll-over) do not meet each other's lists.
+/// Classical roots, and the lists that are asked; unchanging.
 #[derive(Debug)]
-struct Anchor {
-    verifier: Arc<dyn ClientCertVerifier>,
-    fingerprint: Digest,
+pub struct TlsTrust {
+    roots: Vec<Root>,
+    crls: Arc<Crls>,
+    hints: Vec<DistinguishedName>,
+}
+
+#[derive(Debug)]
+struct Root {
+    der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
     not_before: Timestamp,
     not_after: Timestamp,
-    next_update: Option<Timestamp>,
 }
 
 impl TlsTrust {
-    /// A trust store of these roots and lists. Of several lists of one issuer the newest counts.
+    /// A trust store of these roots and lists.
     ///
     /// # Errors
-    /// [`TlsTrustError`] for a root; lists were judged by [`TlsList::read`].
-    pub fn new(
-        roots: &[CertificateDer<'static>],
-        lists: &[TlsList],
-    ) -> Result<Self, TlsTrustError> {
+    /// [`TlsTrustError`].
+    pub fn new(roots: &[CertificateDer<'static>], crls: Arc<Crls>) -> Result<Self, TlsTrustError> {
         if roots.is_empty() || roots.len() > MAX_TLS_ROOTS {
             return Err(TlsTrustError::Roots(roots.len()));
         }
-        let read = roots
-            .iter()
-            .enumerate()
-            .map(|(n, root)| Root::read(n, root));
-        let read: Vec<Root> = read.collect::<Result<_, _>>()?;
-        let names: Vec<&[u8]> = read.iter().map(|root| &root.subject[..]).collect();
-        let mut anchors = Vec::new();
-        let mut hints = Vec::new();
-        for (n, root) in read.iter().enumerate() {
-            let bad = || TlsTrustError::Root(n);
-            let own = |list: &&TlsList| list.issuer == root.subject && root.signed(list);
-            let own = lists.iter().filter(own).max_by_key(|list| list.this_update);
-            // Intermediates' lists; which of them is signed rightly shows in the path.
-            let others = newest(
-                lists
-                    .iter()
-                    .filter(|list| !names.contains(&&list.issuer[..])),
-            );
-            let crls = own.into_iter().chain(others);
-            let mut store = RootCertStore::empty();
-            store.add(root.der.clone()).map_err(|_| bad())?;
-            hints.extend(store.subjects());
-            let verifier = WebPkiClientVerifier::builder_with_provider(store.into(), provider())
-                .with_crls(crls.map(|list| list.der.clone().into()))
-                // None at all is a warning and not a refusal; staleness is judged below.
-                .allow_unknown_revocation_status()
-                .build()
-                .map_err(|_| bad())?;
-            anchors.push(Anchor {
-                verifier,
-                fingerprint: fingerprint(&root.der),
-                not_before: root.not_before,
-                not_after: root.not_after,
-                next_update: own.map(|list| list.next_update),
-            });
-        }
+        let roots = roots.iter().enumerate();
+        let roots: Vec<Root> = roots
+            .map(|(n, der)| Root::read(der).ok_or(TlsTrustError::Root(n)))
+            .collect::<Result<_, _>>()?;
+        let hints = roots.iter().map(|root| {
+            // webpki's anchors hold the name without its outer SEQUENCE.
+            DistinguishedName::in_sequence(&root.anchor.subject)
+        });
         Ok(Self {
-            anchors,
-            hints,
-            closed: false,
+            hints: hints.collect(),
+            roots,
+            crls,
         })
     }
 
@@ -247,8 +230,9 @@ impl TlsTrust {
     #[must_use]
     pub fn closed() -> Self {
         Self {
-            closed: true,
-            ..Self::default()
+            roots: Vec::new(),
+            crls: Arc::default(),
+            hints: Vec::new(),
         }
     }
 
@@ -258,69 +242,82 @@ impl TlsTrust {
     }
 
     /// The roots as they are shown.
-    #[must_use]
-    pub fn roots(&self, now: Timestamp) -> Vec<RootState> {
-        let state = |anchor: &Anchor| RootState {
-            fingerprint: anchor.fingerprint,
-            not_after: anchor.not_after,
-            list: ListState::of(anchor.next_update, now),
-            next_update: anchor.next_update,
-        };
-        self.anchors.iter().map(state).collect()
+    pub(super) fn states(&self, now: Timestamp) -> impl Iterator<Item = RootState> + '_ {
+        let roots = self.roots.iter();
+        roots.filter_map(move |root| RootState::of(&root.der, &self.crls, now))
     }
 
     /// Judges the certificates that a client sent, leaf first.
     ///
     /// # Errors
-    /// [`TlsRefusal`] of the root that the path came furthest with.
+    /// [`TlsRefusal`] of the path that came furthest.
     pub fn judge(
         &self,
         chain: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Result<TlsClient, TlsRefusal> {
-        if self.closed {
+        if self.roots.is_empty() {
             return Err(TlsRefusal::Closed);
         }
         let (leaf, intermediates) = chain.split_first().ok_or(TlsRefusal::Form)?;
         if chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_CERTIFICATE) {
             return Err(TlsRefusal::Form);
         }
-        let mut refusal = TlsRefusal::UnknownIssuer;
-        for anchor in &self.anchors {
-            match anchor.judge(leaf, intermediates, now) {
-                Ok(()) => return client(leaf),
-                // A root that did issue it says more than those that did not.
-                Err(other) if refusal == TlsRefusal::UnknownIssuer => refusal = other,
-                Err(_) => {}
-            }
+        let anchors: Vec<TrustAnchor<'_>> =
+            self.roots.iter().map(|root| root.anchor.clone()).collect();
+        // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
+        let verdict = Cell::new(None);
+        let judge = |path: &VerifiedPath<'_>| {
+            let judged = self.judge_path(path, now);
+            verdict.set(Some(judged));
+            judged.map_err(|_| webpki::Error::UnknownIssuer)
+        };
+        let end_entity = EndEntityCert::try_from(leaf)?;
+        let found = end_entity.verify_for_usage(
+            algorithms(),
+            &anchors,
+            intermediates,
+            UnixTime::since_unix_epoch(Duration::from_millis(now.0)),
+            webpki::KeyUsage::client_auth(),
+            // Lists are asked by `judge_path`.
+            None,
+            Some(&judge),
+        );
+        match (found, verdict.into_inner()) {
+            (Ok(_), Some(Ok(()))) => client(leaf),
+            (_, Some(Err(refusal))) => Err(refusal),
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), None) => Err(TlsRefusal::UnknownIssuer),
         }
-        Err(refusal)
+    }
+
+    /// What webpki does not look at: the root's own dates, and lists.
+    fn judge_path(&self, path: &VerifiedPath<'_>, now: Timestamp) -> Result<(), TlsRefusal> {
+        let anchor = path.anchor();
+        let same = |root: &&Root| {
+            root.anchor.subject == anchor.subject
+                && root.anchor.subject_public_key_info == anchor.subject_public_key_info
+        };
+        let root = self.roots.iter().find(same);
+        let root = root.ok_or(TlsRefusal::UnknownIssuer)?;
+        if now < root.not_before {
+            return Err(TlsRefusal::NotYetValid);
+        }
+        if now.0 / 1000 > root.not_after.0 / 1000 {
+            return Err(TlsRefusal::Expired);
+        }
+        let policy = RevocationPolicy::ADMISSION;
+        match self.crls.judge(algorithms(), path, now, policy) {
+            Ok(Standing { .. }) => Ok(()),
+            Err(CertificateRefusal::Revoked) => Err(TlsRefusal::Revoked),
+            Err(CertificateRefusal::CrlExpired) => Err(TlsRefusal::ListExpired),
+            Err(_) => Err(TlsRefusal::Form),
+        }
     }
 }
 
-impl Anchor {
-    fn judge(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: Timestamp,
-    ) -> Result<(), TlsRefusal> {
-        let at = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
-        self.verifier
-            .verify_client_cert(leaf, intermediates, at)
-            .map_err(|error| refusal(&error))?;
-        // webpki takes a root's dates for its owner's business (RFC 5280 section 6.1 does, too).
-        if now < self.not_before {
-            return Err(TlsRefusal::NotYetValid);
-        }
-        if now.0 / 1000 > self.not_after.0 / 1000 {
-            return Err(TlsRefusal::Expired);
-        }
-        if ListState::of(self.next_update, now) == ListState::TooOld {
-            return Err(TlsRefusal::ListTooOld);
-        }
-        Ok(())
-    }
+fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    provider().signature_verification_algorithms.all
 }
 
 /// What our forms ask of a leaf whose path holds.
@@ -343,130 +340,21 @@ fn client(leaf: &CertificateDer<'_>) -> Result<TlsClient, TlsRefusal> {
     })
 }
 
-fn refusal(error: &rustls::Error) -> TlsRefusal {
-    use CertificateError as E;
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            E::Revoked => TlsRefusal::Revoked,
-            E::Expired | E::ExpiredContext { .. } => TlsRefusal::Expired,
-            E::NotValidYet | E::NotValidYetContext { .. } => TlsRefusal::NotYetValid,
-            E::UnknownIssuer | E::BadSignature => TlsRefusal::UnknownIssuer,
-            _ => TlsRefusal::Form,
-        },
-        _ => TlsRefusal::Form,
-    }
-}
-
-/// The newest list of each issuer.
-fn newest<'l>(lists: impl Iterator<Item = &'l TlsList>) -> Vec<&'l TlsList> {
-    let mut newest: Vec<&TlsList> = Vec::new();
-    for list in lists {
-        match newest.iter_mut().find(|known| known.issuer == list.issuer) {
-            Some(known) if known.this_update < list.this_update => *known = list,
-            Some(_) => {}
-            None => newest.push(list),
-        }
-    }
-    newest
-}
-
-struct Root {
-    der: CertificateDer<'static>,
-    subject: Vec<u8>,
-    key: Vec<u8>,
-    not_before: Timestamp,
-    not_after: Timestamp,
-}
-
 impl Root {
-    fn read(n: usize, der: &CertificateDer<'static>) -> Result<Self, TlsTrustError> {
-        let bad = |_| TlsTrustError::Root(n);
-        let read = Certificate::from_der(der).map_err(bad)?;
+    /// `None` unless it is a CA's certificate that webpki can use.
+    fn read(der: &CertificateDer<'static>) -> Option<Self> {
+        let read = Certificate::from_der(der).ok()?;
         let tbs = read.tbs_certificate();
-        let basic = tbs.get_extension::<BasicConstraints>().map_err(bad)?;
-        if !basic.is_some_and(|(_, basic)| basic.ca) {
-            return Err(TlsTrustError::Root(n));
-        }
-        let key = &tbs.subject_public_key_info().subject_public_key;
-        Ok(Self {
+        let basic = tbs.get_extension::<BasicConstraints>().ok()?;
+        let (_, basic) = basic?;
+        let anchor = anchor_from_trusted_cert(der).ok()?.to_owned();
+        basic.ca.then(|| Self {
             der: der.clone(),
-            subject: tbs.subject().to_der().map_err(bad)?,
-            key: key.as_bytes().ok_or(TlsTrustError::Root(n))?.to_vec(),
+            anchor,
             not_before: moment(tbs.validity().not_before.to_unix_duration()),
             not_after: moment(tbs.validity().not_after.to_unix_duration()),
         })
     }
-
-    /// Whether the list's signature is this root's; the algorithms are those that paths may use.
-    fn signed(&self, list: &TlsList) -> bool {
-        let Ok(read) = <CertificateList>::from_der(&list.der) else {
-            return false;
-        };
-        let (Ok(signed), Some(signature)) =
-            (read.tbs_cert_list.to_der(), read.signature.as_bytes())
-        else {
-            return false;
-        };
-        let Ok(named) = read.signature_algorithm.to_der() else {
-            return false;
-        };
-        provider()
-            .signature_verification_algorithms
-            .all
-            .iter()
-            .filter(|alg| is_named(&named, **alg))
-            .any(|alg| alg.verify_signature(&self.key, &signed, signature).is_ok())
-    }
-}
-
-impl TlsList {
-    /// Reads a list; `None` if it is not one of a classical issuer (its algorithm is not one of rustls').
-    ///
-    /// # Errors
-    /// [`TlsTrustError::List`].
-    pub fn read(der: &[u8]) -> Result<Option<Self>, TlsTrustError> {
-        let bad = |error: &dyn std::fmt::Display| TlsTrustError::List(error.to_string());
-        let read = <CertificateList>::from_der(der).map_err(|error| bad(&error))?;
-        let named = read.signature_algorithm.to_der().map_err(|e| bad(&e))?;
-        let known = provider().signature_verification_algorithms.all;
-        if !known.iter().any(|alg| is_named(&named, *alg)) {
-            return Ok(None);
-        }
-        // What webpki cannot use (delta lists, unknown critical extensions) is said now and not at a handshake.
-        webpki::OwnedCertRevocationList::from_der(der).map_err(|error| bad(&error))?;
-        let tbs = &read.tbs_cert_list;
-        let next_update = tbs
-            .next_update
-            .ok_or_else(|| bad(&"it does not say when the next one comes (nextUpdate)"))?;
-        Ok(Some(Self {
-            der: der.to_vec(),
-            issuer: tbs.issuer.to_der().map_err(|error| bad(&error))?,
-            this_update: moment(tbs.this_update.to_unix_duration()),
-            next_update: moment(next_update.to_unix_duration()),
-        }))
-    }
-
-    /// Checks that the list is signed by the root that it names, if it names one of these.
-    ///
-    /// # Errors
-    /// [`TlsTrustError::ListSignature`].
-    pub fn check(&self, roots: &[CertificateDer<'static>]) -> Result<(), TlsTrustError> {
-        let read = roots.iter().enumerate();
-        let named = read
-            .filter_map(|(n, root)| Root::read(n, root).ok())
-            .filter(|root| root.subject == self.issuer);
-        let mut named = named.peekable();
-        if named.peek().is_none() || named.any(|root| root.signed(self)) {
-            Ok(())
-        } else {
-            Err(TlsTrustError::ListSignature)
-        }
-    }
-}
-
-/// Whether the identifier (DER) names the algorithm; webpki leaves out the outer SEQUENCE's two bytes.
-fn is_named(identifier: &[u8], algorithm: &dyn SignatureVerificationAlgorithm) -> bool {
-    identifier.get(2..) == Some(algorithm.signature_alg_id().as_ref())
 }
 
 fn moment(since_1970: Duration) -> Timestamp {

@@ -7,16 +7,17 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use city_protocol::pki::Root;
+use city_protocol::amount::Timestamp;
+use city_protocol::pki::{Crl, CrlRefusal, Crls, MAX_CRL_DER, Root};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::tls_trust::{TlsList, TlsTrust, TlsTrustError};
+use super::tls_trust::{RootState, TlsTrust, TlsTrustError};
 
 /// Most files in `crls/`: two lists of each of some sixty issuers.
 pub const MAX_CRL_FILES: usize = 128;
-/// Largest list in bytes: 100,000 lines of some 40 bytes.
-pub const MAX_CRL_BYTES: u64 = 4 << 20;
+/// Largest file in bytes: the largest list in PEM, a third longer than DER, and room.
+pub const MAX_TRUST_FILE: u64 = MAX_CRL_DER as u64 * 3 / 2;
 
 /// Why the trust store could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,19 +38,27 @@ pub enum TrustStoreError {
     },
     /// Too large.
     #[error(
-        "{path}: larger than {MAX_CRL_BYTES} bytes; it is not a list of revoked certificates that this node takes"
+        "{path}: larger than {MAX_TRUST_FILE} bytes; it is not a list of revoked certificates that this node takes"
     )]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// A file is not what it should be.
-    #[error("{path}: {source}; put a good file in its place, or remove it")]
-    File {
+    /// The roots are not what they should be.
+    #[error("{path}: {source}; put a good file in its place")]
+    Roots {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         source: TlsTrustError,
+    },
+    /// A list is not what it should be.
+    #[error("{path}: {refusal}; put a good file in its place, or remove it")]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        refusal: CrlRefusal,
     },
     /// Neither PEM nor DER.
     #[error("{path}: holds no X.509 CRL in PEM or DER; put a good file in its place, or remove it")]
@@ -71,13 +80,35 @@ pub struct TrustFiles {
 /// Whom the node believes; unchanging.
 #[derive(Debug)]
 pub struct TrustStore {
-    /// Classical roots and lists.
+    /// Classical roots, for TLS clients.
     pub tls: TlsTrust,
-    /// Post-quantum roots, pinned to regions.
+    /// Post-quantum roots, pinned to regions, for people's certificates.
     pub roots: Arc<[Root]>,
+    /// Lists of what is revoked, of both.
+    pub crls: Arc<Crls>,
+    /// It could not be read: nobody is admitted by certificate.
+    pub closed: bool,
 }
 
 impl TrustStore {
+    /// A trust store of these.
+    ///
+    /// # Errors
+    /// [`TlsTrustError`].
+    pub fn new(
+        tls_roots: &[CertificateDer<'static>],
+        roots: Arc<[Root]>,
+        crls: Crls,
+    ) -> Result<Self, TlsTrustError> {
+        let crls = Arc::new(crls);
+        Ok(Self {
+            tls: TlsTrust::new(tls_roots, Arc::clone(&crls))?,
+            roots,
+            crls,
+            closed: false,
+        })
+    }
+
     /// Reads the files.
     ///
     /// # Errors
@@ -86,22 +117,16 @@ impl TrustStore {
         let tls_roots = read_roots(&files.tls_roots)?;
         let mut lists = Vec::new();
         for path in list_files(&files.crls)? {
-            for der in read_lists(&path)? {
-                let failed = |source| TrustStoreError::File {
-                    path: path.clone(),
-                    source,
-                };
-                if let Some(list) = TlsList::read(&der).map_err(failed)? {
-                    list.check(&tls_roots).map_err(failed)?;
-                    lists.push(list);
-                }
-            }
+            lists.extend(read_lists(&path)?);
         }
-        let tls = TlsTrust::new(&tls_roots, &lists).map_err(|source| TrustStoreError::File {
+        let crls = Crls::new(lists).map_err(|refusal| TrustStoreError::List {
+            path: files.crls.clone(),
+            refusal,
+        })?;
+        Self::new(&tls_roots, roots, crls).map_err(|source| TrustStoreError::Roots {
             path: files.tls_roots.clone(),
             source,
-        })?;
-        Ok(Self { tls, roots })
+        })
     }
 
     /// One that admits nobody by certificate, until its files can be read.
@@ -110,14 +135,25 @@ impl TrustStore {
         Self {
             tls: TlsTrust::closed(),
             roots,
+            crls: Arc::default(),
+            closed: true,
         }
+    }
+
+    /// Every root, classical and post-quantum, as it is shown.
+    #[must_use]
+    pub fn states(&self, now: Timestamp) -> Vec<(&'static str, RootState)> {
+        let tls = self.tls.states(now).map(|state| ("TLS root", state));
+        let roots = self.roots.iter();
+        let roots = roots.filter_map(|root| RootState::of(&root.der, &self.crls, now));
+        tls.chain(roots.map(|state| ("root", state))).collect()
     }
 }
 
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustStoreError> {
     let pem = read(path)?;
     let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    roots.map_err(|_| TrustStoreError::File {
+    roots.map_err(|_| TrustStoreError::Roots {
         path: path.to_owned(),
         source: TlsTrustError::Roots(0),
     })
@@ -151,24 +187,24 @@ fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
     Ok(files)
 }
 
-/// The lists of one file, DER each: one in DER, or any number in PEM.
-fn read_lists(path: &Path) -> Result<Vec<Vec<u8>>, TrustStoreError> {
+/// The lists of one file: one in DER, or any number in PEM.
+fn read_lists(path: &Path) -> Result<Vec<Crl>, TrustStoreError> {
     let bytes = read(path)?;
     // A SEQUENCE: DER. PEM is text.
-    if bytes.first() == Some(&0x30) {
-        return Ok(vec![bytes]);
-    }
-    let none = || TrustStoreError::NotAList {
-        path: path.to_owned(),
-    };
-    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes)
-        .map(|list| list.map(|der| der.to_vec()))
-        .collect();
-    let lists = lists.map_err(|_| none())?;
-    if lists.is_empty() {
-        Err(none())
+    let lists = if bytes.first() == Some(&0x30) {
+        Crl::read(&bytes).map(|list| vec![list])
     } else {
-        Ok(lists)
+        Crl::read_pem(&bytes)
+    };
+    match lists {
+        Ok(lists) if lists.is_empty() => Err(TrustStoreError::NotAList {
+            path: path.to_owned(),
+        }),
+        Ok(lists) => Ok(lists),
+        Err(refusal) => Err(TrustStoreError::List {
+            path: path.to_owned(),
+            refusal,
+        }),
     }
 }
 
@@ -179,10 +215,10 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(MAX_CRL_BYTES + 1)
+    file.take(MAX_TRUST_FILE + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if bytes.len() as u64 > MAX_CRL_BYTES {
+    if bytes.len() as u64 > MAX_TRUST_FILE {
         return Err(TrustStoreError::TooLarge {
             path: path.to_owned(),
         });

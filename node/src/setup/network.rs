@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use city_protocol::amount::Timestamp;
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::Suite;
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::region::{Region, RegionPrefix};
 
 use super::directory::{CaDir, DataDir, Staged};
@@ -35,6 +36,10 @@ pub enum NetworkChoice {
         ca: Option<PathBuf>,
         /// How its keys are kept.
         protection: CaProtection,
+        /// Suite of the CA's post-quantum root.
+        ca_suite: Suite,
+        /// Which suites the network admits.
+        suites: Vec<Suite>,
     },
     /// The network of a CA on this machine, with its `genesis.cbor` beside it.
     Join {
@@ -85,6 +90,8 @@ pub(super) fn open_network(
             prefix,
             ca,
             protection,
+            ca_suite,
+            suites,
         } => {
             let prefix = prefix_for(prefix.as_ref(), region)?;
             let ca = ca.unwrap_or(data.ca());
@@ -102,7 +109,12 @@ pub(super) fn open_network(
                     CaLock::Passphrase(passphrase)
                 }
             };
-            let (genesis, authority) = found(&directory, &name, purpose, prefix, &lock, now)?;
+            let root = NewRoot {
+                prefix,
+                suite: ca_suite,
+                lock,
+            };
+            let (genesis, authority) = found(&directory, &name, purpose, root, suites, now)?;
             Ok(Network {
                 genesis,
                 authority,
@@ -131,13 +143,20 @@ fn join(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Network, In
     })
 }
 
+/// What a new root may speak for, what it signs with, and how its key is kept.
+struct NewRoot {
+    prefix: RegionPrefix,
+    suite: Suite,
+    lock: CaLock,
+}
+
 /// Makes the CA and the genesis record that rests on it.
 fn found(
     directory: &Path,
     name: &str,
     purpose: Purpose,
-    prefix: RegionPrefix,
-    lock: &CaLock,
+    root: NewRoot,
+    suites: Vec<Suite>,
     now: Timestamp,
 ) -> Result<(Genesis, Authority), InitError> {
     let length = name.chars().count();
@@ -145,8 +164,13 @@ fn found(
     if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(InitError::NetworkName);
     }
+    let NewRoot {
+        prefix,
+        suite,
+        lock,
+    } = root;
     let years = validity(now, ROOT_DAYS);
-    let authority = Authority::create(directory, &format!("{name} CA"), lock, years)?;
+    let authority = Authority::create(directory, &format!("{name} CA"), suite, &lock, years)?;
     authority.write_lists(validity(now, LIST_DAYS))?;
     let path = CaDir::new(directory).genesis();
     let root = authority
@@ -158,7 +182,7 @@ fn found(
         purpose,
         created_at: now,
         roots: vec![root],
-        suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+        suites,
     };
     let block = genesis.to_block();
     // Read back, so that no record is written that no node would take.

@@ -15,7 +15,7 @@ use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
 use city_node::pki::{
-    Authority as Ca, CaLock, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TlsTrust, TrustStore,
+    Authority as Ca, CaLock, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore,
     Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
@@ -23,11 +23,11 @@ use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
-use city_protocol::crypto::{Algorithm, SecretKey, Signer};
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::{Algorithm, NotAfter, SecretKey, Signer, Suite};
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
-use city_protocol::pki::Role;
+use city_protocol::pki::{Crls, Role};
 use city_protocol::place::{Grade, PlacePolicy};
 use city_protocol::region::Region;
 use city_protocol::replica::{Replica, ReplicaConfig};
@@ -55,6 +55,8 @@ pub struct Plan {
     /// Whether it has a receiver.
     pub receiver: bool,
     pub limits: Limits,
+    /// Until when the home takes which algorithm.
+    pub not_after: NotAfter,
 }
 
 impl Default for Plan {
@@ -66,6 +68,7 @@ impl Default for Plan {
                 source_burst: 10_000,
                 ..Limits::default()
             },
+            not_after: NotAfter::default(),
         }
     }
 }
@@ -87,13 +90,19 @@ fn validity() -> Validity {
 }
 
 impl Founded {
-    /// 金沢市.
+    /// 金沢市, in a network that admits every suite.
     pub fn kanazawa() -> Self {
+        Self::with_suites(Suite::ALL)
+    }
+
+    /// 金沢市, in a network that admits these suites.
+    pub fn with_suites(suites: &[Suite]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
         let ca = Ca::create(
             &dir.path().join("ca"),
             "石川県 CA",
+            Suite::Dilithium5Ntru,
             &CaLock::Unencrypted,
             validity(),
         )
@@ -104,7 +113,7 @@ impl Founded {
             purpose: Purpose::Test,
             created_at: utc(),
             roots: vec![ca.root("Asia/JP/17".parse().unwrap()).unwrap()],
-            suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+            suites: suites.to_vec(),
         };
         let node_key = SecretKey::generate(Algorithm::Dilithium5);
         let peer = Keypair::generate_ed25519();
@@ -126,7 +135,7 @@ impl Founded {
             .collect();
         let charter: Charter = serde_json::from_value(json!({
             "version": 1, "type": Kind::Charter, "network": genesis.network(), "region": region,
-            "created_at": utc(), "suite": SUITE_DILITHIUM5_NTRU,
+            "created_at": utc(), "suite": Suite::Dilithium5Ntru,
             "node_certificate": base64(&certificate), "chain": [],
             "officers": {"k": 2, "keys": keys}, "witnesses": [],
         }))
@@ -183,14 +192,14 @@ impl Founded {
 
     /// Doors without files: the CA's own roots, nothing revoked.
     fn doors(&self, identity: TlsIdentity, clock: SystemClock) -> DoorKeeper {
-        let trust = TrustStore {
-            tls: TlsTrust::new(&[self.ca.tls_root().clone()], &[]).unwrap(),
-            roots: self.genesis.roots.clone().into(),
-        };
+        let roots = self.genesis.roots.clone().into();
+        let tls_roots = [self.ca.tls_root().clone()];
+        let trust = TrustStore::new(&tls_roots, roots, Crls::none()).unwrap();
         let terms = DoorTerms {
             roots: Arc::clone(&trust.roots),
             clock,
             tls12: false,
+            others: Vec::new(),
         };
         DoorKeeper::fixed(identity, trust, &terms).unwrap()
     }
@@ -202,7 +211,7 @@ impl Founded {
         let mut replica = Replica::new(ReplicaConfig {
             genesis: Arc::clone(&self.genesis),
             authority: Arc::clone(&self.authority),
-            signer: Box::new(Arc::clone(&self.node_key)),
+            signers: vec![Box::new(Arc::clone(&self.node_key))],
             policy: PlacePolicy::default(),
             may_sequence: true,
             start: Start {
@@ -263,9 +272,12 @@ impl Founded {
         let keeper = self.doors(identity, clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock)
+        let kept = self.dir.path().join("clients");
+        let clients = Clients::open(kept, keeper.clone(), self.region.clone()).unwrap();
+        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
             .with_boundary_credit(demo_boundary().credit())
-            .with_limits(plan.limits);
+            .with_limits(plan.limits)
+            .with_not_after(plan.not_after);
         let admin = self.dir.path().join("admin.sock");
         let socket = AdminSocket::bind(&admin, Operators::OwnUser).await.unwrap();
         let admin_state = AdminState {
@@ -276,7 +288,9 @@ impl Founded {
             clock,
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),
+            keys: None,
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
+            doors: keeper.clone(),
         };
         let tasks = vec![
             tokio::spawn(serve(listener, keeper, state, stop.clone())),
@@ -333,7 +347,11 @@ impl Town {
 
     /// A person with an account.
     pub async fn citizen(&self) -> Person {
-        let person = self.stranger().await;
+        self.enrolled(self.stranger().await).await
+    }
+
+    /// The person, after their account was opened.
+    pub async fn enrolled(&self, person: Person) -> Person {
         let certificate = self.certificate(&person);
         let signed = person.enrol(&certificate, utc()).unwrap();
         let page = self.api.enrol(&signed, &certificate, &[]).await.unwrap();

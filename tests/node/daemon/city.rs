@@ -25,7 +25,7 @@ use city_node::setup::{
     write_config,
 };
 use city_protocol::amount::Amount;
-use city_protocol::crypto::{Algorithm, SecretKey, Signer};
+use city_protocol::crypto::{Algorithm, SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
 use tempfile::TempDir;
@@ -81,6 +81,8 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
             prefix: Some("Asia/JP".parse().unwrap()),
             ca: Some(ca.clone()),
             protection: CaProtection::Unencrypted,
+            ca_suite: Suite::Dilithium5Ntru,
+            suites: Suite::ALL.to_vec(),
         }
     } else {
         NetworkChoice::Join {
@@ -101,6 +103,7 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         config: config.clone(),
         network,
         officers: officers.iter().map(|key| key.public().clone()).collect(),
+        suite: Suite::Dilithium5Ntru,
         officers_needed: 1,
         witnesses: Vec::new(),
         boundary: Boundary::Index(demo_boundary()),

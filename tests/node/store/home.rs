@@ -188,7 +188,7 @@ impl Town {
         Replica::new(ReplicaConfig {
             genesis: Arc::clone(&self.identity.genesis),
             authority: Arc::clone(&self.identity.authority),
-            signer: Box::new(Arc::clone(&self.identity.signer)),
+            signers: vec![Box::new(Arc::clone(&self.identity.signer))],
             policy: PlacePolicy::default(),
             start: Start {
                 v: 1,

@@ -259,10 +259,11 @@ impl RevocationPolicy {
 
 /// What lists say about a path that is not refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) warnings: Vec<CertificateWarning>,
+pub struct Standing {
+    /// In ascending order.
+    pub warnings: Vec<CertificateWarning>,
     /// Until when the lists that were used can be, with their grace.
-    pub(super) valid_until: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
 }
 
 impl Crls {
@@ -301,7 +302,10 @@ impl Crls {
     ///
     /// Each list is asked alone first, so that one which another CA signed under the same name has no
     /// effect; a certificate that any of the others lists is revoked, however old that list is.
-    pub(super) fn judge(
+    ///
+    /// # Errors
+    /// [`CertificateRefusal::Revoked`], and those of lists that cannot be used.
+    pub fn judge(
         &self,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
         path: &VerifiedPath<'_>,

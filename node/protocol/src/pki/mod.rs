@@ -14,7 +14,7 @@ mod verify;
 
 pub use crl::{
     CRL_GRACE_MS, CertificateWarning, Crl, CrlRefusal, Crls, MAX_CRL_DER, MAX_CRL_ENTRIES,
-    MAX_CRLS, MAX_CRLS_BYTES, RevocationPolicy, UnknownStatus,
+    MAX_CRLS, MAX_CRLS_BYTES, RevocationPolicy, Standing, UnknownStatus,
 };
 pub use forms::Role;
 pub use refusal::CertificateRefusal;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use city_protocol::crypto::Suite;
 use city_protocol::pki::fingerprint;
 use clap::Args;
 use serde_json::json;
@@ -9,6 +10,7 @@ use serde_json::json;
 use super::{CA_PASSPHRASE, CaArgs, now};
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
+use crate::cli::suite::suites;
 use crate::keys;
 use crate::pki::{Authority, CaLock};
 use crate::setup::{LIST_DAYS, ROOT_DAYS, validity};
@@ -41,6 +43,9 @@ pub struct InitArgs {
     /// The signing key that the certificate is for (city-node key generate).
     #[arg(long, value_name = "FILE", requires = "intermediate")]
     key: Option<PathBuf>,
+    /// Suite of the post-quantum root.
+    #[arg(long, value_name = "SUITE", value_parser = suites(), default_value_t = Suite::Dilithium5Ntru)]
+    suite: Suite,
     /// Leave the keys unencrypted: for trials on a machine that is yours alone.
     #[arg(long, conflicts_with = "passphrase_file")]
     unencrypted: bool,
@@ -73,13 +78,13 @@ pub(super) fn run(args: InitArgs) -> Outcome {
             Some(_) => CaLock::Unencrypted,
             None => lock("the new root")?,
         };
-        authority.add_root(name, &lock, years)?;
+        authority.add_root(name, args.suite, &lock, years)?;
         authority
     } else if let (Some(intermediate), Some(key)) = (&args.intermediate, &args.key) {
         let key = keys::load_signing(key)?;
         Authority::create_intermediate(directory, intermediate, key, &lock("the new CA")?, years)?
     } else {
-        Authority::create(directory, name, &lock("the new CA")?, years)?
+        Authority::create(directory, name, args.suite, &lock("the new CA")?, years)?
     };
     let lists = authority.write_lists(validity(now, LIST_DAYS))?;
     let pq = fingerprint(authority.root_der());

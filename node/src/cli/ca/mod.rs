@@ -80,7 +80,7 @@ pub(super) fn unlock(ca: &Path, args: &PassphraseArgs) -> anyhow::Result<Option<
     }
     let beside = CaDir::new(ca).passphrase();
     let args = if beside.exists() {
-        &PassphraseArgs::named(beside)
+        &PassphraseArgs::from_file(Some(beside))
     } else {
         args
     };

@@ -19,7 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use city_protocol::crypto::{Algorithm, SecretKey};
+use city_protocol::crypto::{SecretKey, Suite};
 use city_protocol::pki::algorithms::read_key_info;
 use city_protocol::pki::{CertificateRefusal, Root};
 use city_protocol::region::RegionPrefix;
@@ -181,18 +181,20 @@ pub struct Authority {
 impl Authority {
     /// Makes a new CA called `name` with fresh keys; the directory is made (0700) if it is not there.
     ///
-    /// The keys are written before the certificates: a directory with certificates is complete.
+    /// Its post-quantum root is of this suite. The keys are written before the certificates: a directory with
+    /// certificates is complete.
     ///
     /// # Errors
     /// [`AuthorityError::Exists`] if any of the CA's files is there already; others as they come.
     pub fn create(
         directory: &Path,
         name: &str,
+        suite: Suite,
         lock: &CaLock,
         validity: Validity,
     ) -> Result<Self, AuthorityError> {
         nothing_there(directory)?;
-        let key = SecretKey::generate(Algorithm::Dilithium5);
+        let key = SecretKey::generate(suite.signing());
         let root = issue::root(name, &key, validity)?;
         let tls = TlsAuthority::create(&format!("{name}{TLS_SUFFIX}"), validity)?;
         make_directory(directory)?;
@@ -293,6 +295,7 @@ impl Authority {
     pub fn add_root(
         &mut self,
         name: &str,
+        suite: Suite,
         lock: &CaLock,
         validity: Validity,
     ) -> Result<(), AuthorityError> {
@@ -305,7 +308,7 @@ impl Authority {
                 })
         };
         let (id, tls_id) = (free(ROOT)?, free(TLS_ROOT)?);
-        let secret = SecretKey::generate(Algorithm::Dilithium5);
+        let secret = SecretKey::generate(suite.signing());
         let root = issue::root(name, &secret, validity)?;
         let tls = TlsAuthority::create(&format!("{name}{TLS_SUFFIX}"), validity)?;
         let pq = PqIssuer {
@@ -413,6 +416,12 @@ impl Authority {
     /// Every classical root, the oldest first: what TLS clients trust while one takes over from another.
     pub fn tls_roots(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
         self.tls.iter().map(|issuer| issuer.authority.certificate())
+    }
+
+    /// The classical side that issues.
+    #[must_use]
+    pub fn tls(&self) -> &TlsAuthority {
+        &self.tls_issuer().authority
     }
 
     fn tls_issuer(&self) -> &TlsIssuer {

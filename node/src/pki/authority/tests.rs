@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use city_protocol::amount::Timestamp;
-use city_protocol::crypto::{KemAlgorithm, KemSecretKey};
+use city_protocol::crypto::{Algorithm, KemSecretKey};
 use city_protocol::ids::{AccountId, LogId};
 use city_protocol::pki::{Crl, Crls, Role, verify_client, verify_node};
 use city_protocol::region::Region;
@@ -22,12 +22,24 @@ use crate::pki::{ClientRequest, NodeRequest};
 const APRIL: Timestamp = Timestamp(1_775_001_600_000);
 
 #[test]
-fn a_ca_is_made_opened_and_issues_what_is_admitted() {
+fn a_ca_of_either_suite_is_made_opened_and_issues_what_is_admitted() {
+    // A root of one suite may certify keys of the other: the network lists which there are.
+    for (ca, leaf) in [
+        (Suite::Dilithium5Ntru, Suite::Dilithium5Ntru),
+        (Suite::Fips, Suite::Fips),
+        (Suite::Fips, Suite::Dilithium5Ntru),
+    ] {
+        made_opened_and_issuing(ca, leaf);
+    }
+}
+
+fn made_opened_and_issuing(suite: Suite, leaf: Suite) {
     let directory = tempfile::tempdir().unwrap();
     let ca = directory.path().join("ca");
     let made = Authority::create(
         &ca,
         "石川県 CA",
+        suite,
         &CaLock::Unencrypted,
         Validity::days(APRIL, 3650),
     )
@@ -39,6 +51,7 @@ fn a_ca_is_made_opened_and_issues_what_is_admitted() {
     let again = Authority::create(
         &ca,
         "石川県 CA",
+        suite,
         &CaLock::Unencrypted,
         Validity::days(APRIL, 3650),
     );
@@ -52,8 +65,8 @@ fn a_ca_is_made_opened_and_issues_what_is_admitted() {
     let at = APRIL.plus_ms(1);
     let year = Validity::days(APRIL, 365);
 
-    let key = SecretKey::generate(Algorithm::Dilithium5);
-    let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+    let key = SecretKey::generate(leaf.signing());
+    let kem = KemSecretKey::generate(leaf.kem());
     let peer_id = Keypair::generate_ed25519()
         .public()
         .to_peer_id()
@@ -100,8 +113,22 @@ fn a_ca_is_made_opened_and_issues_what_is_admitted() {
 fn a_damaged_directory_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let (one, two) = (directory.path().join("one"), directory.path().join("two"));
-    Authority::create(&one, "CA", &CaLock::Unencrypted, Validity::days(APRIL, 1)).unwrap();
-    Authority::create(&two, "CA", &CaLock::Unencrypted, Validity::days(APRIL, 1)).unwrap();
+    Authority::create(
+        &one,
+        "CA",
+        Suite::Fips,
+        &CaLock::Unencrypted,
+        Validity::days(APRIL, 1),
+    )
+    .unwrap();
+    Authority::create(
+        &two,
+        "CA",
+        Suite::Fips,
+        &CaLock::Unencrypted,
+        Validity::days(APRIL, 1),
+    )
+    .unwrap();
     let told = |what: &[&str]| {
         let error = Authority::open(&one, None).unwrap_err().to_string();
         for word in what {
@@ -130,7 +157,14 @@ fn passphrase(text: &str) -> Passphrase {
 
 fn ishikawa(directory: &Path) -> Authority {
     let years = Validity::days(APRIL, 3650);
-    Authority::create(directory, "石川県 CA", &CaLock::Unencrypted, years).unwrap()
+    Authority::create(
+        directory,
+        "石川県 CA",
+        Suite::Dilithium5Ntru,
+        &CaLock::Unencrypted,
+        years,
+    )
+    .unwrap()
 }
 
 /// A client certificate of the CA, and what a node with these roots and lists says of it.
@@ -213,7 +247,7 @@ fn a_root_takes_over_from_another() {
     let prefix = || "Asia/JP/17".parse().unwrap();
     let old = ca.root(prefix()).unwrap();
     let years = Validity::days(APRIL, 3650);
-    ca.add_root("石川県 CA 2", &CaLock::Unencrypted, years)
+    ca.add_root("石川県 CA 2", Suite::Fips, &CaLock::Unencrypted, years)
         .unwrap();
     let new_leaf = client(&ca);
     let new = ca.root(prefix()).unwrap();
@@ -288,7 +322,14 @@ fn sealed_keys_need_their_passphrase() {
     let directory = tempfile::tempdir().unwrap();
     let good = passphrase("correct horse battery");
     let lock = CaLock::Passphrase(passphrase("correct horse battery"));
-    let made = Authority::create(directory.path(), "CA", &lock, Validity::days(APRIL, 1)).unwrap();
+    let made = Authority::create(
+        directory.path(),
+        "CA",
+        Suite::Fips,
+        &lock,
+        Validity::days(APRIL, 1),
+    )
+    .unwrap();
     assert!(Authority::is_sealed(directory.path()).unwrap());
     let told = |passphrase| {
         Authority::open(directory.path(), passphrase)

@@ -102,7 +102,7 @@ fn another_name_or_another_ca_is_not_trusted() {
 
 #[test]
 fn tls_1_2_is_refused() {
-    // rustls is built without TLS 1.2, so its ClientHello is written here (RFC 5246 section
+    // Our clients do not speak TLS 1.2, so its ClientHello is written here (RFC 5246 section
     // 7.4.1.2): ECDHE-ECDSA-AES128-GCM, P-256, ECDSA with SHA-256, no supported_versions.
     let extensions = [
         [0x00, 0x0a, 0x00, 0x04, 0x00, 0x02, 0x00, 0x17],
