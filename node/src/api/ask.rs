@@ -147,7 +147,7 @@ pub(super) async fn transfer(
     Id(transfer): Id<Digest>,
 ) -> Result<Json<TransferPage>, Problem> {
     let home = api.engine.log();
-    let authority = api.engine.authority().clone();
+    let authority = api.engine.newest_authority();
     let page = api
         .reading(move |history| {
             let (log, row) = find_transfer(history, &home, &transfer)?;

@@ -7,6 +7,7 @@
 mod ca;
 mod config;
 mod crypto;
+mod epoch;
 mod exit;
 mod init;
 mod input;
@@ -15,6 +16,7 @@ mod keylog;
 mod keystore;
 mod launch;
 mod logging;
+mod officers;
 mod output;
 mod passphrase;
 mod place;
@@ -81,6 +83,12 @@ pub enum Command {
     /// Run a certificate authority, or judge certificates.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// End a node key and begin the next, as the officers decided.
+    #[command(subcommand)]
+    Epoch(epoch::EpochCommand),
+    /// Sign what officers decide.
+    #[command(subcommand)]
+    Officers(officers::OfficersCommand),
     /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
     #[command(subcommand)]
     Crypto(crypto::CryptoCommand),
@@ -133,6 +141,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
         Command::Crypto(command) => crypto::run(command),
+        Command::Epoch(command) => epoch::run(&command),
+        Command::Officers(command) => officers::run(&command),
         Command::Place(command) => place::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),

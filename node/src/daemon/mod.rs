@@ -2,6 +2,7 @@
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
 mod counter;
+pub mod epoch;
 mod notify;
 mod open;
 mod rollback;
@@ -62,6 +63,9 @@ pub enum DaemonError {
     /// The certificates of the API.
     #[error(transparent)]
     Doors(#[from] DoorError),
+    /// The keys of the epoch that has begun could not be put in place.
+    #[error("the keys of the new epoch could not be put in place: {0}")]
+    Epoch(#[source] crate::setup::IdentityError),
     /// People's certificates.
     #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
     Clients(#[source] std::io::Error),
@@ -149,6 +153,7 @@ pub async fn serve(
         .map(|index| index.credit().to_owned())
         .unwrap_or_default();
     let store = Arc::new(store);
+    epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let (door_watch, keeper) = DoorWatch::open(
         door_files(dir, identity),

@@ -85,6 +85,24 @@ impl DataDir {
         self.keys().join("kem.key")
     }
 
+    /// `keys/ledger-next.key`, which is to sign the next epoch; there until that has begun.
+    #[must_use]
+    pub fn next_ledger_key(&self) -> PathBuf {
+        self.keys().join("ledger-next.key")
+    }
+
+    /// `keys/kem-next.key`, which comes with it.
+    #[must_use]
+    pub fn next_kem_key(&self) -> PathBuf {
+        self.keys().join("kem-next.key")
+    }
+
+    /// `certs/node-next.pem`, the certificate of both and its chain.
+    #[must_use]
+    pub fn next_node_certificate(&self) -> PathBuf {
+        self.0.join("certs").join("node-next.pem")
+    }
+
     /// `keys/transport.key`, libp2p's Ed25519 key.
     #[must_use]
     pub fn transport_key(&self) -> PathBuf {

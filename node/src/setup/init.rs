@@ -342,7 +342,7 @@ pub(super) fn validity(now: Timestamp, days: u64) -> Validity {
     }
 }
 
-fn to_pem(ders: &[Vec<u8>]) -> String {
+pub(super) fn to_pem(ders: &[Vec<u8>]) -> String {
     let pem = |der: &Vec<u8>| {
         encode_string("CERTIFICATE", LineEnding::LF, der).expect("DER in memory has a PEM form")
     };

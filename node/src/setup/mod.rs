@@ -3,10 +3,11 @@
 //!
 //! `directory` the layout, and building a directory aside · `init` the order of birth · `network`
 //! the network that a node is born into · `identity` keys,
-//! certificates and charter, checked against each other · `host` what the machine says about itself ·
+//! certificates and charter, checked against each other · `epoch` the keys of the next epoch · `host` what the machine says about itself ·
 //! `package` where an installed node stands · `error` what can go wrong.
 
 mod directory;
+pub mod epoch;
 mod error;
 pub mod host;
 mod identity;
