@@ -3,6 +3,7 @@
 mod api;
 mod cli;
 mod config;
+mod crypto;
 mod daemon;
 mod demo;
 mod net;
