@@ -2,8 +2,7 @@
 //! looked at, and never of what is booked already.
 
 use city_protocol::Refusal;
-use city_protocol::body::Enrol;
-use city_protocol::crypto::Algorithm;
+use city_protocol::crypto::{Algorithm, KemAlgorithm};
 
 use super::ApiState;
 
@@ -14,9 +13,13 @@ impl ApiState {
     }
 
     /// Whether keys like these may still be registered.
-    pub(super) fn takes_keys_of(&self, body: &Enrol) -> Result<(), Refusal> {
+    pub(super) fn takes_new_keys(
+        &self,
+        signing: Algorithm,
+        kem: KemAlgorithm,
+    ) -> Result<(), Refusal> {
         let now = self.clock.now().time;
-        self.not_after.admits(body.alg, now)?;
-        self.not_after.admits_kem(body.kem_alg, now)
+        self.not_after.admits(signing, now)?;
+        self.not_after.admits_kem(kem, now)
     }
 }
