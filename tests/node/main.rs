@@ -4,6 +4,7 @@ mod admitted;
 mod api;
 mod cli;
 mod config;
+mod crypto;
 mod daemon;
 mod demo;
 mod doors;

@@ -204,6 +204,13 @@ pub async fn serve(
         regions: regions.collect(),
     };
 
+    let own = identity.signer.public().algorithm();
+    if config.not_after.admits(own, clock.now().time).is_err() {
+        tracing::warn!(
+            suite = own.suite().id(),
+            "the node's own keys are of a suite that [crypto.not_after] takes no more; plan new keys for the node"
+        );
+    }
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
