@@ -6,8 +6,8 @@ use city_node::config::{Config, Overrides};
 use city_node::keys;
 use city_node::pki::{Authority, CaLock};
 use city_node::setup::{
-    Boundary, DataDir, Identity, IdentityError, InitError, InitRequest, NetworkChoice, init,
-    load_identity, write_config,
+    Boundary, CaProtection, DataDir, Identity, IdentityError, InitError, InitRequest,
+    NetworkChoice, init, load_identity, write_config,
 };
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey, Suite};
@@ -60,6 +60,7 @@ impl Prefecture {
                 purpose: Purpose::Test,
                 prefix: None,
                 ca: None,
+                protection: CaProtection::Unencrypted,
                 ca_suite: Suite::Dilithium5Ntru,
                 suites: Suite::ALL.to_vec(),
             },
@@ -80,6 +81,7 @@ impl Prefecture {
             config: Config::for_region("Asia/JP/17/17203".parse().unwrap()),
             network: NetworkChoice::Join {
                 ca: self.path("kanazawa/ca"),
+                passphrase: None,
             },
             now: APRIL.plus_ms(60_000),
             ..self.kanazawa()
@@ -251,6 +253,7 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
         purpose,
         prefix: prefix.map(|prefix| prefix.parse().unwrap()),
         ca: Some(prefecture.path("ca")),
+        protection: CaProtection::Generated,
         ca_suite: Suite::Dilithium5Ntru,
         suites: Suite::ALL.to_vec(),
     };
@@ -287,9 +290,10 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
         &|r| {
             r.network = NetworkChoice::Join {
                 ca: prefecture.path("none"),
+                passphrase: None,
             }
         },
-        &["none/root"],
+        &["none", "no CA stands here"],
     );
 }
 
@@ -306,6 +310,7 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
     let join = |ca: &str| InitRequest {
         network: NetworkChoice::Join {
             ca: prefecture.path(ca),
+            passphrase: None,
         },
         ..prefecture.komatsu()
     };

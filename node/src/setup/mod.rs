@@ -19,7 +19,9 @@ pub use directory::{CaDir, DataDir};
 pub use error::{IdentityError, InitError};
 pub(crate) use identity::read_tls;
 pub use identity::{Identity, load_identity, load_identity_with};
+pub(crate) use init::validity;
 pub use init::{
-    Boundary, InitReport, InitRequest, NODE_DAYS, ROOT_DAYS, TLS_DAYS, init, write_config,
+    Boundary, InitReport, InitRequest, LIST_DAYS, NODE_DAYS, ROOT_DAYS, TLS_DAYS, init,
+    write_config,
 };
-pub use network::NetworkChoice;
+pub use network::{CaProtection, NetworkChoice};

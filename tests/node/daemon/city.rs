@@ -21,7 +21,8 @@ use city_node::engine::utc;
 use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{
-    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity, write_config,
+    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity,
+    write_config,
 };
 use city_protocol::amount::Amount;
 use city_protocol::crypto::{SecretKey, Signer, Suite};
@@ -79,11 +80,15 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
             purpose: Purpose::Test,
             prefix: Some("Asia/JP".parse().unwrap()),
             ca: Some(ca.clone()),
+            protection: CaProtection::Unencrypted,
             ca_suite: Suite::Dilithium5Ntru,
             suites: Suite::ALL.to_vec(),
         }
     } else {
-        NetworkChoice::Join { ca: ca.clone() }
+        NetworkChoice::Join {
+            ca: ca.clone(),
+            passphrase: None,
+        }
     };
     // Whoever joins has the other suite: both live in one network.
     let suite = if first {
