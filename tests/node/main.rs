@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 mod doors;
 mod foreign;
+mod keys;
 mod net;
 mod plug;
 mod rollback;
