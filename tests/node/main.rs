@@ -10,6 +10,7 @@ mod daemon;
 mod demo;
 mod doors;
 mod foreign;
+mod keys;
 mod net;
 mod plug;
 mod rollback;

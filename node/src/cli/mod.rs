@@ -4,6 +4,7 @@
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
+mod backup;
 mod ca;
 mod config;
 mod crypto;
@@ -12,6 +13,7 @@ mod exit;
 mod init;
 mod input;
 mod key;
+mod keylist;
 mod keylog;
 mod keystore;
 mod launch;

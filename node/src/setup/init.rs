@@ -195,7 +195,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
 }
 
 /// Gives the draft its first master secret and its key ring, and wraps its keys.
-fn protect(draft: &DataDir, config: &Config) -> Result<Keystore, InitError> {
+pub(super) fn protect(draft: &DataDir, config: &Config) -> Result<Keystore, InitError> {
     let (kind, tpm) = (config.keys.backend, &config.keys.tpm);
     let keystore = Keystore::open(&draft.keys(), &mut Access::unattended())?;
     let backend = keys::backend(kind, None, tpm).map_err(KeystoreError::from)?;
