@@ -13,15 +13,6 @@ impl ApiState {
     }
 
     /// Whether keys like these may still be registered.
-<<<<<<< HEAD
-    pub(super) fn takes_keys(
-        &self,
-        algorithm: Algorithm,
-        kem: KemAlgorithm,
-    ) -> Result<(), Refusal> {
-        let now = self.clock.now().time;
-        self.not_after.admits(algorithm, now)?;
-=======
     pub(super) fn takes_new_keys(
         &self,
         signing: Algorithm,
@@ -29,7 +20,6 @@ impl ApiState {
     ) -> Result<(), Refusal> {
         let now = self.clock.now().time;
         self.not_after.admits(signing, now)?;
->>>>>>> h-crypto
         self.not_after.admits_kem(kem, now)
     }
 }

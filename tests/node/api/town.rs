@@ -99,18 +99,14 @@ impl Founded {
     pub fn with_suites(suite: Suite, suites: &[Suite]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
-<<<<<<< HEAD
         let ca = Ca::create(
             &dir.path().join("ca"),
             "石川県 CA",
-            Suite::Dilithium5Ntru,
+            suite,
             &CaLock::Unencrypted,
             validity(),
         )
         .unwrap();
-=======
-        let ca = Ca::create(&dir.path().join("ca"), "石川県 CA", suite, validity()).unwrap();
->>>>>>> h-crypto
         let genesis = Genesis {
             v: 1,
             name: "石川の試験".into(),
