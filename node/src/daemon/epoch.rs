@@ -83,7 +83,7 @@ pub async fn begin(
     let Opened { store, replica, .. } = open(dir, config, identity, &mut |_| ())?;
     let store = Arc::new(store);
     let (outgoing, _nobody) = mpsc::unbounded_channel();
-    let mut engine = Engine::start(EngineConfig {
+    let engine = Engine::start(EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
         replica,
