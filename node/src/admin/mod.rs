@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use socket::check_path;
 pub use socket::{AdminSocket, MAX_SOCKET_PATH, Operators, SocketError};
 
+use crate::access::{AccessLog, Class, Event};
 use crate::api::Problem;
 use crate::api::peer::Peer;
 use crate::api::serve::listen;
@@ -53,6 +54,8 @@ pub struct AdminState {
     pub names: Arc<BTreeMap<String, String>>,
     /// Certificates, roots and lists as they hold.
     pub doors: DoorKeeper,
+    /// Where operators' actions are noted.
+    pub access: AccessLog,
 }
 
 /// Who asks: by SO_PEERCRED, or by a TLS client certificate.
@@ -71,6 +74,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/place", get(place))
+        .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));
     Router::new()
         .route("/v1/status", get(status))
@@ -85,6 +89,15 @@ async fn operators_only(request: Request, next: Next) -> Response {
         Some(Caller::Operator(_)) => next.run(request).await,
         Some(Caller::Reader) | None => Problem::operators_only().into_response(),
     }
+}
+
+/// Notes what an operator does, before it is done. Reading the status is no action: programs do it all day.
+async fn noted(State(access): State<AccessLog>, request: Request, next: Next) -> Response {
+    if let Some(Caller::Operator(who)) = request.extensions().get::<Caller>() {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        access.write(Event::once(Class::Operator, who, &what)).await;
+    }
+    next.run(request).await
 }
 
 /// Serves operators over HTTPS until `stop`: the socket's routes, for certificates that name an operator.

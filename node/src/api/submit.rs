@@ -141,7 +141,7 @@ impl ApiState {
     }
 
     /// Checked before the account is looked up, so that the answer names what is wrong.
-    fn for_us(&self, network: &NetworkId, home: &LogId) -> Result<(), Refusal> {
+    pub(super) fn for_us(&self, network: &NetworkId, home: &LogId) -> Result<(), Refusal> {
         if *network != self.engine.genesis().network() {
             Err(Refusal::WrongNetwork)
         } else if *home != self.engine.log() {
@@ -175,7 +175,7 @@ impl ApiState {
         self.on_pool(job).await?
     }
 
-    async fn on_pool<T: Send + 'static>(
+    pub(super) async fn on_pool<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {

@@ -6,7 +6,8 @@ use std::fmt;
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{
-    Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Kind, Label, Transfer,
+    Accept, AccountTitle, CHALLENGE_LEN, Dimension, Enrol, GoodsOrMoney, Kind, Label, Login,
+    Transfer,
 };
 use city_protocol::crypto::{
     Algorithm, KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey,
@@ -15,6 +16,7 @@ use city_protocol::ids::{AccountId, Digest, LogId, NetworkId, TransferId};
 use city_protocol::pki::fingerprint;
 use city_protocol::region::Region;
 use city_protocol::stage::{Draft, Signed, SignedTransfer};
+use city_protocol::vertex::EntrySignature;
 use zeroize::Zeroizing;
 
 use crate::api::wire::{IncomingItem, NodePage};
@@ -93,6 +95,13 @@ impl Person {
             key: self.signing.public(),
             kem: Some(self.kem.public()),
         })
+    }
+
+    /// The signed answer to a challenge: the exact bytes and their signature.
+    #[must_use]
+    pub fn login(&self, challenge: [u8; CHALLENGE_LEN]) -> (Vec<u8>, EntrySignature) {
+        let key = self.signing.public();
+        Login::new(self.network, self.home, self.account(), key, challenge).sign(&self.signing)
     }
 
     /// The signed enrolment with this certificate (DER).

@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+pub(crate) mod gate;
 mod notify;
 mod open;
 mod rollback;
@@ -17,7 +18,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{AccessError, Class, Event};
 use crate::admin::{AdminSocket, AdminState, Operators, SocketError, serve_operators};
+use crate::api::token::TokenError;
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
@@ -25,7 +28,6 @@ use crate::engine::{
 };
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
-use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
@@ -60,6 +62,12 @@ pub enum DaemonError {
     /// People's certificates.
     #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
     Clients(#[source] std::io::Error),
+    /// The key of the tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The access log.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The API's address.
     #[error("the API cannot listen on {address} ({key} in config.toml): {source}")]
     ApiListen {
@@ -141,11 +149,10 @@ pub async fn serve(
         .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let (door_watch, keeper) =
-        DoorWatch::open(door_files(dir), door_terms(config, identity, clock))?;
-    let region = identity.authority.region().clone();
-    let clients =
-        Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
+    let (door_watch, keeper) = gate::doors(dir, config, identity, clock)?;
+    let reserve = config.store.reserve_mib << 20;
+    let access = gate::access(dir, identity, reserve, store.trust())?;
+    let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
     let mut engine = Engine::start(EngineConfig {
@@ -190,7 +197,7 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
         .with_boundary_credit(&credit);
     tasks.spawn(api::serve(
         listener,
@@ -198,7 +205,7 @@ pub async fn serve(
         api_state,
         stop.clone(),
     ));
-    tasks.spawn(door_watch.run(|_| {}, stop.clone()));
+    tasks.spawn(gate::look_after(door_watch, access.clone(), stop.clone()));
     let admin_state = AdminState {
         engine: engine.handle().clone(),
         antenna,
@@ -209,6 +216,7 @@ pub async fn serve(
         peer_id: identity.transport.public().to_peer_id(),
         names: Arc::new(names),
         doors: keeper.clone(),
+        access: access.clone(),
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");
@@ -252,6 +260,8 @@ pub async fn serve(
     if let Some(fault) = fault {
         return Err(fault.into());
     }
+    access.note(Event::once(Class::Stop, "", "in order"));
+    access.close();
     match stopped {
         Ok(ended) => ended?,
         Err(_) => tracing::warn!("not everything stopped in time; what is durable is safe"),
@@ -277,29 +287,6 @@ async fn bind(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().unwrap_or(address);
     Ok((listener, address))
-}
-
-fn door_files(dir: &DataDir) -> DoorFiles {
-    DoorFiles {
-        certificate: dir.tls_certificate(),
-        key: dir.tls_key(),
-        trust: TrustFiles {
-            tls_roots: dir.tls_root(),
-            crls: dir.crls(),
-        },
-    }
-}
-
-fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorTerms {
-    DoorTerms {
-        roots: identity.genesis.roots.clone().into(),
-        clock,
-        tls12: config.api.tls12,
-        others: vec![(
-            "the node certificate (certs/node.pem)".into(),
-            identity.node_certificate_ends,
-        )],
-    }
 }
 
 /// How the node is, as `systemctl status` shows it.

@@ -7,6 +7,7 @@ mod charter;
 mod home;
 mod keys;
 mod label;
+mod login;
 mod officer;
 mod person;
 
@@ -14,6 +15,7 @@ pub use charter::{Charter, Der, Officer, Officers};
 pub use home::{Fault, OwnEntry, Settle, Start};
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
+pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};
 pub use officer::{Decision, Grant, OfficersBody, officer_message, read_officers_body};
 pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
 

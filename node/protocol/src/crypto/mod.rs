@@ -38,6 +38,8 @@ pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 pub const TAG_ACCEPT: DomainTag = DomainTag(b"city-node/accept/v1\0");
 /// Tag of grants.
 pub const TAG_GRANT: DomainTag = DomainTag(b"city-node/grant/v1\0");
+/// Tag of logins.
+pub const TAG_LOGIN: DomainTag = DomainTag(b"city-node/login/v1\0");
 /// Tag of messages between nodes signed by a transport key.
 pub const TAG_SIGNED_DATA: DomainTag = DomainTag(b"city-node/signed-data/v1\0");
 
