@@ -5,3 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod gnss;
+#[cfg(feature = "tpm")]
+pub mod tpm;

@@ -10,3 +10,7 @@ mod hostile; // noise, cuts, flipped bits
 mod receiver; // simulator → pty → serial driver → events; unplug and re-plug
 mod replay; // the u-blox capture of 北杜市
 mod simulator; // what the simulator promises to a reader
+#[cfg(feature = "tpm")]
+mod swtpm; // an emulated TPM
+#[cfg(feature = "tpm")]
+mod tpm; // secrets and counters in it

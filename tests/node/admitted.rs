@@ -46,7 +46,7 @@ impl Story {
     }
 
     fn ca(&self) -> Authority {
-        Authority::open(&self.city.ca).unwrap()
+        Authority::open(&self.city.ca, None).unwrap()
     }
 
     fn certificate(&self, person: &Person) -> Vec<u8> {
@@ -198,7 +198,7 @@ async fn a_certificate_is_sent_once_and_a_lost_one_is_asked_for_again() {
     story.node.end().await;
     story.node = story.city.ready().await;
     story.api = story.city.api(&story.node);
-    story.api.know(sender.account(), &own, &[]);
+    story.api.know(sender.signing().public().id(), &own, &[]);
     let third = story.form(&sender, &receiver, 3).await;
     let signed = city_protocol::stage::SignedTransfer::read(
         third["body"].as_str().unwrap().as_bytes(),

@@ -8,6 +8,8 @@ mod bad_others;
 mod edges;
 mod login;
 mod operator;
+mod renewal;
+mod suites;
 mod town;
 
 use city_node::api::problem::ProblemBody;
@@ -18,7 +20,6 @@ use city_protocol::place::Grade;
 use city_protocol::vertex::{EntrySignature, Receipt};
 use hyper::{Method, StatusCode};
 
-use edges::refused;
 use town::{Founded, Plan, Town};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 use city_node::config::{Config, ConfigError, Mistake, Origin, Overrides, Peer, keys};
 use city_protocol::amount::Timestamp;
+use city_protocol::crypto::NotAfter;
 use city_protocol::place::{Grade, PlacePolicy};
 use libp2p::identity::Keypair;
 use std::ffi::OsString;
@@ -132,6 +133,11 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
         "[place.policy]\nmin_satelites = 3",
         &["place.policy.min_satelites@4"],
     );
+    check(
+        "[crypto.not_after]\nfips = \"2031-01-01\"\nrsa = \"2031-01-01T00:00:00Z\"",
+        &["crypto.not_after.fips@4", "crypto.not_after.rsa@5"],
+    );
+    check("[crypto]\nnot_after = 1", &["crypto.not_after@4"]);
     check("[clock]\ntrust_system = 0", &["clock.trust_system@4"]);
     check("[store]\nreserve_mib = 0", &["store.reserve_mib@4"]);
     check("[store]\ncache_mib = 5000", &["store.cache_mib@4"]);
@@ -253,12 +259,18 @@ fn the_environment_overrides_and_is_blamed_by_name() {
         ("CITY_NODE_PLACE_POLICY_REQUIRED", "attested"),
         ("CITY_NODE_LOG_LEVEL", "warn,city_node::net=debug"),
         ("CITY_NODE_GNSS_DEVICE", ""),
+        (
+            "CITY_NODE_CRYPTO_NOT_AFTER_DILITHIUM5_NTRU",
+            "2030-01-01T00:00:00Z",
+        ),
     ];
     let config = read_with(&format!("{REGION}[api]\nlisten = \"127.0.0.1:1\"\n"), &vars).unwrap();
     assert_eq!(config.api.listen.to_string(), "[::1]:9443");
     assert_eq!(config.network.listen.len(), 2);
     assert!(config.network.mdns);
     assert_eq!(config.gnss.baud, 38400);
+    let last = config.not_after.of("dilithium5-ntru");
+    assert_eq!(last, Some(Timestamp(1_893_456_000_000)));
     assert_eq!(config.place.policy.required, Grade::Attested);
     assert_eq!(config.log.level.as_str(), "warn,city_node::net=debug");
     assert_eq!(
@@ -342,6 +354,10 @@ fn what_is_written_reads_back_and_has_a_word_on_every_key() {
             expires_at: None,
         },
     ];
+    for (day, id) in NotAfter::ids().enumerate() {
+        let at = Timestamp(1_900_000_000_000 + day as u64 * 86_400_000);
+        config.not_after.set(id, at).unwrap();
+    }
     assert_eq!(read(&config.to_toml()).unwrap(), config);
     assert_eq!(read(&config.to_plain_toml()).unwrap(), config);
     assert!(!config.to_plain_toml().contains('#'));

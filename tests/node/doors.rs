@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use city_node::client::ApiClient;
 use city_node::engine::utc;
 use city_node::pki::revocation::{ListRequest, Reason, Revocation};
-use city_node::pki::{Authority, TlsIdentity, TlsSubject, Validity};
+use city_node::pki::{Authority, CaLock, TlsIdentity, TlsSubject, Validity};
+use city_protocol::crypto::Suite;
 use city_protocol::ids::AccountId;
 use rustls_pki_types::PrivateKeyDer;
 use x509_cert::Certificate;
@@ -60,7 +61,7 @@ impl Hall {
     }
 
     fn authority(&self) -> Authority {
-        Authority::open(&self.city.ca).unwrap()
+        Authority::open(&self.city.ca, None).unwrap()
     }
 
     fn client(&self, file: &str, subject: &TlsSubject) -> Shown {
@@ -222,7 +223,14 @@ async fn curl_at_both_doors() {
     assert_eq!(answer(&hall.curl(&elsewhere, Some(&operator))).0, 404);
 
     // Somebody else's CA.
-    let stranger = Authority::create(&hall.dir.path().join("other"), "他 CA", validity()).unwrap();
+    let stranger = Authority::create(
+        &hall.dir.path().join("other"),
+        "他 CA",
+        Suite::Dilithium5Ntru,
+        &CaLock::Unencrypted,
+        validity(),
+    )
+    .unwrap();
     let identity = stranger.tls().client(&hanako(), validity()).unwrap();
     let stranger = hall.keep("stranger", &identity);
     alert(&hall.curl(&status, Some(&stranger)), "unknown ca");

@@ -7,8 +7,14 @@ mod config;
 mod daemon;
 mod demo;
 mod doors;
+mod foreign;
 mod net;
 mod plug;
 mod rollback;
 mod setup;
 mod store;
+#[cfg(feature = "tpm")]
+#[path = "../drivers/swtpm.rs"]
+mod swtpm;
+#[cfg(feature = "tpm")]
+mod tpm;

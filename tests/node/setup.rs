@@ -4,13 +4,13 @@
 
 use city_node::config::{Config, Overrides};
 use city_node::keys;
-use city_node::pki::Authority;
+use city_node::pki::{Authority, CaLock};
 use city_node::setup::{
     Boundary, DataDir, Identity, IdentityError, InitError, InitRequest, NetworkChoice, init,
     load_identity, write_config,
 };
 use city_protocol::amount::Timestamp;
-use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey};
+use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey, Suite};
 use city_protocol::genesis::Purpose;
 use libp2p::identity::Keypair;
 use std::fs;
@@ -60,8 +60,11 @@ impl Prefecture {
                 purpose: Purpose::Test,
                 prefix: None,
                 ca: None,
+                ca_suite: Suite::Dilithium5Ntru,
+                suites: Suite::ALL.to_vec(),
             },
             officers: self.officers.clone(),
+            suite: Suite::Dilithium5Ntru,
             officers_needed: 2,
             witnesses: Vec::new(),
             boundary: Boundary::CoarseDemo,
@@ -197,6 +200,8 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
         purpose,
         prefix: prefix.map(|prefix| prefix.parse().unwrap()),
         ca: Some(prefecture.path("ca")),
+        ca_suite: Suite::Dilithium5Ntru,
+        suites: Suite::ALL.to_vec(),
     };
     check(
         &|r| r.network = network("x", Purpose::Live, None),
@@ -254,7 +259,14 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
         ..prefecture.komatsu()
     };
     let other = prefecture.path("other");
-    Authority::create(&other, "other", city_node::pki::Validity::days(APRIL, 10)).unwrap();
+    Authority::create(
+        &other,
+        "other",
+        Suite::Fips,
+        &CaLock::Unencrypted,
+        city_node::pki::Validity::days(APRIL, 10),
+    )
+    .unwrap();
     assert!(
         matches!(init(join("other")), Err(InitError::Identity(_))),
         "no genesis beside it"

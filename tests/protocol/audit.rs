@@ -21,14 +21,14 @@ impl World {
         let row = disk.log(log).unwrap();
         let mut journal = Vec::new();
         for seq in after + 1..=row.seq {
-            let id = disk.vertex_at(log, row.epoch, seq).unwrap();
+            let id = disk.vertex_on_chain(log, row.epoch, seq).unwrap();
             let header = SignedHeader::read(&disk.block(&id).unwrap())
                 .unwrap()
                 .header;
             let entries = decode_body(&disk.block(&header.body).unwrap()).unwrap();
             for (index, entry) in entries.iter().enumerate() {
                 let at = OwnCite {
-                    epoch: row.epoch,
+                    epoch: header.epoch,
                     seq,
                     index: index as u64,
                 };

@@ -123,8 +123,8 @@ fn examples() -> String {
     );
     page.line("log id", authority.log);
     page.line("charter hash, H(body)", authority.charter_hash);
-    page.line("node key id", authority.node_key.id());
-    page.line("peer id", &authority.peer_id);
+    page.line("node key id", authority.node_key().id());
+    page.line("peer id", authority.peer_id());
     page.0.push('\n');
 
     let hanako = world.person("hanako", KANAZAWA);

@@ -22,6 +22,8 @@ use super::people::Person;
 pub(crate) struct Identity {
     pub(crate) region: Region,
     pub(crate) key: Arc<SecretKey>,
+    /// A key that is at hand for the next epoch.
+    pub(crate) next_key: Option<Arc<SecretKey>>,
     pub(crate) transport: Transport,
     pub(crate) certificate: Vec<u8>,
     pub(crate) authority: Arc<Authority>,

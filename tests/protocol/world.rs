@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Der, Kind, Officer, Officers, Start};
-use city_protocol::crypto::PublicKey;
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::{PublicKey, Suite};
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{KeyId, LogId, NetworkId};
 use city_protocol::json;
 use city_protocol::place::PlacePolicy;
@@ -87,7 +87,7 @@ impl World {
             purpose: Purpose::Test,
             created_at: BEGIN,
             roots: vec![ca.root.clone()],
-            suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+            suites: vec![Suite::Dilithium5Ntru],
         });
         Self {
             genesis,
@@ -133,7 +133,7 @@ impl World {
             network: self.network(),
             region: region.clone(),
             created_at: BEGIN,
-            suite: SUITE_DILITHIUM5_NTRU.into(),
+            suite: Suite::Dilithium5Ntru,
             node_certificate: Der(certificate.clone()),
             chain: Vec::new(),
             officers: Officers {
@@ -157,6 +157,7 @@ impl World {
         let identity = Identity {
             region,
             key,
+            next_key: None,
             transport,
             certificate,
             authority,
@@ -191,11 +192,12 @@ impl World {
     }
 
     pub(crate) fn new_replica(&self, identity: &Identity, may_sequence: bool) -> Replica {
-        let (authority, key) = (&identity.authority, &identity.key);
+        let authority = &identity.authority;
+        let keys = std::iter::once(&identity.key).chain(&identity.next_key);
         Replica::new(ReplicaConfig {
             genesis: self.genesis.clone(),
             authority: authority.clone(),
-            signer: Box::new(key.clone()),
+            signers: keys.map(|key| Box::new(key.clone()) as _).collect(),
             policy: PlacePolicy::default(),
             start: Start {
                 v: 1,

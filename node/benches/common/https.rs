@@ -77,7 +77,8 @@ pub async fn serve(town: &Town) -> String {
     let root = BlockId::of(&identity.genesis.to_block());
     let gate = Gate {
         clients,
-        tokens: Tokens::open(&key, &revoked, &home, &network, utc()).expect("a key"),
+        tokens: Tokens::open(&identity.keystore, &key, &revoked, &home, &network, utc())
+            .expect("a key"),
         access: AccessLog::open(&town.site.data.access(), root, 0).expect("a log"),
     };
     let state = ApiState::new(town.handle().clone(), antenna, clock, gate).with_limits(NO_LIMIT);

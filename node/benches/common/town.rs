@@ -17,7 +17,7 @@ use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label, officer_message};
 use city_protocol::crypto::{
-    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, TAG_GRANT,
+    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, Suite, TAG_GRANT,
 };
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::AccountId;
@@ -66,6 +66,8 @@ impl Site {
                 purpose: Purpose::Test,
                 prefix: Some("Asia/JP".parse().expect("a region")),
                 ca: Some(ca.clone()),
+                ca_suite: Suite::Dilithium5Ntru,
+                suites: Suite::ALL.to_vec(),
             }
         } else {
             NetworkChoice::Join { ca: ca.clone() }
@@ -83,6 +85,7 @@ impl Site {
             config: config.clone(),
             network,
             officers: vec![officer.public().clone()],
+            suite: Suite::Dilithium5Ntru,
             officers_needed: 1,
             witnesses: Vec::new(),
             boundary: Boundary::CoarseDemo,
@@ -155,7 +158,7 @@ impl Town {
     /// Opens a new site and enrols so many senders and one receiver, with enough granted for every bench.
     pub async fn open(site: Site, senders: usize) -> Self {
         let (engine, store) = start(&site);
-        let ca = Authority::open(&site.ca).expect("the CA");
+        let ca = Authority::open(&site.ca, None).expect("the CA");
         let handle = engine.handle().clone();
         let mut people = Vec::new();
         for n in 0..=senders {

@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::Timestamp;
 use crate::codec;
+use crate::crypto::{Suite, one_algorithm_each};
 use crate::ids::NetworkId;
 use crate::pki::{MAX_ROOTS, Root};
 use crate::refusal::Refusal;
 
-/// The default suite: Dilithium5 signatures and NTRU-HPS-4096-821 sealing.
-pub const SUITE_DILITHIUM5_NTRU: &str = "dilithium5-ntru";
 /// Longest genesis record in bytes: it is one block of the store, and 128 roots of 7.4 KB fit.
 pub const MAX_GENESIS: usize = 1 << 20;
 /// Longest name of a network in bytes.
@@ -41,8 +40,8 @@ pub struct Genesis {
     pub created_at: Timestamp,
     /// Roots on which charters rest.
     pub roots: Vec<Root>,
-    /// Suites that are known in it.
-    pub suites: Vec<String>,
+    /// Suites that are admitted in it, each once.
+    pub suites: Vec<Suite>,
 }
 
 impl Genesis {
@@ -50,7 +49,8 @@ impl Genesis {
     ///
     /// # Errors
     /// [`Refusal::BadCbor`], [`Refusal::TooLarge`], [`Refusal::UnknownVersion`], [`Refusal::BadField`],
-    /// [`Refusal::BadCertificate`] for a root that is none.
+    /// [`Refusal::BadCertificate`] for a root that is none, [`Refusal::SuiteNotAdmitted`] for one of a suite that the
+    /// record does not list, [`Refusal::WrongAlgorithm`] for one key under two algorithms.
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let genesis: Self = codec::decode(bytes, MAX_GENESIS)?;
         if genesis.v != 1 {
@@ -59,18 +59,41 @@ impl Genesis {
         let plausible = !genesis.name.is_empty()
             && genesis.name.len() <= MAX_NAME
             && (1..=MAX_ROOTS).contains(&genesis.roots.len())
-            && genesis.suites.iter().any(|s| s == SUITE_DILITHIUM5_NTRU);
+            && !genesis.suites.is_empty();
+        let mut suites = genesis.suites.clone();
+        suites.sort_unstable();
+        suites.dedup();
         let mut fingerprints: Vec<_> = genesis.roots.iter().map(Root::fingerprint).collect();
         fingerprints.sort_unstable();
         fingerprints.dedup();
-        if !plausible || fingerprints.len() != genesis.roots.len() {
+        if !plausible
+            || suites.len() != genesis.suites.len()
+            || fingerprints.len() != genesis.roots.len()
+        {
             return Err(Refusal::BadField);
         }
+        let mut keys = Vec::new();
         for root in &genesis.roots {
-            Root::new(root.der.clone(), root.prefix.clone())
+            let root = Root::new(root.der.clone(), root.prefix.clone())
                 .map_err(|_| Refusal::BadCertificate)?;
+            let key = root.key().map_err(|_| Refusal::BadCertificate)?;
+            genesis.admits(key.algorithm().suite())?;
+            keys.push(key);
         }
+        one_algorithm_each(&keys)?;
         Ok(genesis)
+    }
+
+    /// Whether keys of this suite may be used in the network.
+    ///
+    /// # Errors
+    /// [`Refusal::SuiteNotAdmitted`].
+    pub fn admits(&self, suite: Suite) -> Result<(), Refusal> {
+        if self.suites.contains(&suite) {
+            Ok(())
+        } else {
+            Err(Refusal::SuiteNotAdmitted)
+        }
     }
 
     /// The record's block.

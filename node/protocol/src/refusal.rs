@@ -40,11 +40,17 @@ pub enum Refusal {
     /// An algorithm id this software does not know.
     #[error("unknown algorithm id")]
     UnknownAlgorithm,
+    /// The suite is not one of this network's, or two algorithms are not of one suite.
+    #[error("the algorithm or suite is not one that this network admits")]
+    SuiteNotAdmitted,
+    /// Past the date until which this home takes the algorithm. Never a verdict on history.
+    #[error("this home no longer takes this algorithm; move to a key of another suite")]
+    AlgorithmExpired,
     /// The named algorithm is not the key's.
     #[error("the algorithm is not the one this key was enrolled with")]
     WrongAlgorithm,
-    /// A public key has the wrong length.
-    #[error("a public key of the wrong length")]
+    /// A public key has the wrong length or form.
+    #[error("a public key of the wrong length or form")]
     BadKey,
     /// A signature has the wrong length.
     #[error("a signature of the wrong length")]
@@ -61,6 +67,9 @@ pub enum Refusal {
     /// The account's key is closed.
     #[error("the account's key was revoked; officers can give the account a new one")]
     KeyRevoked,
+    /// An epoch's beginning names another head than the log's.
+    #[error("the log's head is another than the cut that the officers signed; propose again")]
+    EpochMismatch,
     /// Too few, repeated or foreign officers.
     #[error("fewer than the needed officers signed, or one is not an officer")]
     OfficersShort,
@@ -188,6 +197,8 @@ impl Refusal {
         Self::BadRegion,
         Self::UnknownVersion,
         Self::UnknownAlgorithm,
+        Self::SuiteNotAdmitted,
+        Self::AlgorithmExpired,
         Self::WrongAlgorithm,
         Self::BadKey,
         Self::SignatureLength,
@@ -195,6 +206,7 @@ impl Refusal {
         Self::WrongKey,
         Self::KeyUsed,
         Self::KeyRevoked,
+        Self::EpochMismatch,
         Self::OfficersShort,
         Self::BadCertificate,
         Self::WrongNetwork,
@@ -245,6 +257,8 @@ impl Refusal {
             Self::BadRegion => "bad-region",
             Self::UnknownVersion => "unknown-version",
             Self::UnknownAlgorithm => "unknown-algorithm",
+            Self::SuiteNotAdmitted => "suite-not-admitted",
+            Self::AlgorithmExpired => "algorithm-expired",
             Self::WrongAlgorithm => "wrong-algorithm",
             Self::BadKey => "bad-key",
             Self::SignatureLength => "signature-length",
@@ -252,6 +266,7 @@ impl Refusal {
             Self::WrongKey => "wrong-key",
             Self::KeyUsed => "key-used",
             Self::KeyRevoked => "key-revoked",
+            Self::EpochMismatch => "epoch-mismatch",
             Self::OfficersShort => "officers-short",
             Self::BadCertificate => "bad-certificate",
             Self::WrongNetwork => "wrong-network",

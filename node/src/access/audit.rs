@@ -191,11 +191,7 @@ fn trust_line(n: u64, id: BlockId, bytes: &[u8]) -> Line {
 ///
 /// # Errors
 /// [`ReadError`] of the ledger.
-pub fn verify(
-    store: &Store,
-    access: &AccessLog,
-    own: &LogId,
-) -> Result<AuditVerdict, ReadError> {
+pub fn verify(store: &Store, access: &AccessLog, own: &LogId) -> Result<AuditVerdict, ReadError> {
     let checked = access.check();
     let access_verdict = LogVerdict {
         lines: checked.lines,
@@ -235,7 +231,9 @@ fn check_trust(store: &Store) -> LogVerdict {
         let block = match block {
             Ok(block) => block,
             Err(error) => {
-                verdict.problems.push(format!("line {n} cannot be read: {error}"));
+                verdict
+                    .problems
+                    .push(format!("line {n} cannot be read: {error}"));
                 continue;
             }
         };
@@ -245,7 +243,9 @@ fn check_trust(store: &Store) -> LogVerdict {
             Ok(_) => verdict.problems.push(format!(
                 "line {n} does not follow the line before it: lines are missing or exchanged"
             )),
-            Err(refusal) => verdict.problems.push(format!("line {n} is none: {refusal}")),
+            Err(refusal) => verdict
+                .problems
+                .push(format!("line {n} is none: {refusal}")),
         }
         before = Some(block.id);
     }

@@ -1,9 +1,10 @@
 //! The access log: who operated the node, who logged in and out, what of its trust changed; and how often
 //! strangers were refused, counted per reason and minute and never a line each.
 //!
-//! `record` the lines · `parts` their files, rotated. One thread writes; whoever waits for a line waits for the
+//! `record` the lines · `parts` their files, rotated · `audit` this log and the trust log shown and checked. One thread writes; whoever waits for a line waits for the
 //! disk, together with all who wait. A disk that cannot take it costs lines and never the node.
 
+pub mod audit;
 mod parts;
 mod record;
 

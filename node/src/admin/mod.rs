@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use libp2p::PeerId;
 use tokio::net::TcpListener;
@@ -24,14 +25,17 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use socket::check_path;
 pub use socket::{AdminSocket, MAX_SOCKET_PATH, Operators, SocketError};
 
+use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::access::{AccessLog, Class, Event};
 use crate::api::Problem;
 use crate::api::peer::Peer;
 use crate::api::serve::listen;
 use crate::engine::{EngineHandle, Hold, SystemClock};
+use crate::keys::{Exchanged, Keystore, exchange};
 use crate::net::NetHandle;
 use crate::pki::{DoorKeeper, DoorKind};
 use crate::place::antenna::Antenna;
+use crate::setup::DataDir;
 
 /// What the admin socket shows; cheap to clone.
 #[derive(Clone)]
@@ -50,12 +54,25 @@ pub struct AdminState {
     pub started: Instant,
     /// The node's peer id.
     pub peer_id: PeerId,
+    /// The node's secrets at rest; none where nothing is kept, as in a test.
+    pub keys: Option<NodeKeys>,
     /// Names of municipalities by code, as far as the boundary index knows them.
     pub names: Arc<BTreeMap<String, String>>,
     /// Certificates, roots and lists as they hold.
     pub doors: DoorKeeper,
     /// Where operators' actions are noted.
     pub access: AccessLog,
+}
+
+/// The node's secrets at rest.
+#[derive(Clone)]
+pub struct NodeKeys {
+    /// The key store.
+    pub keystore: Arc<Keystore>,
+    /// Where the files stand that it wraps.
+    pub data: DataDir,
+    /// What the TPM's counter showed at the start, if it agreed with the data directory.
+    pub confirmed: Option<u64>,
 }
 
 /// Who asks: by SO_PEERCRED, or by a TLS client certificate.
@@ -74,6 +91,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/place", get(place))
+        .route("/v1/records/{log}/{after}", get(records))
+        .route("/v1/records/verify", get(verify_records))
+        .route("/v1/keys/rotate-master", post(rotate_master))
         .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));
     Router::new()
@@ -137,6 +157,38 @@ async fn audit(State(admin): State<AdminState>) -> Result<Json<pages::AuditPage>
 
 async fn verify(State(admin): State<AdminState>) -> Result<Json<pages::VerifyPage>, Problem> {
     Ok(Json(admin.verify().await?))
+}
+
+async fn rotate_master(State(admin): State<AdminState>) -> Result<Json<Exchanged>, Problem> {
+    let keys = admin.keys.ok_or_else(Problem::not_found)?;
+    // argon2id and the TPM take their time, and the disk is waited for.
+    let exchanged = tokio::task::spawn_blocking(move || {
+        let files = keys.data.secret_files()?;
+        exchange(&keys.keystore, None, &files)
+    });
+    match exchanged.await {
+        Ok(Ok(done)) => {
+            tracing::warn!(master = %done.entry.id, "the master secret was exchanged");
+            Ok(Json(done))
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the master secret was not exchanged");
+            Err(Problem::keys(&error))
+        }
+        Err(_) => Err(Problem::internal()),
+    }
+}
+
+async fn records(
+    State(admin): State<AdminState>,
+    path: Result<Path<(Which, u64)>, PathRejection>,
+) -> Result<Json<LinesPage>, Problem> {
+    let Path((log, after)) = path.map_err(|_| Problem::not_found())?;
+    Ok(Json(admin.records(log, after).await?))
+}
+
+async fn verify_records(State(admin): State<AdminState>) -> Result<Json<AuditVerdict>, Problem> {
+    Ok(Json(admin.verify_records().await?))
 }
 
 async fn place(State(admin): State<AdminState>) -> Result<Json<serde_json::Value>, Problem> {

@@ -42,6 +42,9 @@ pub struct Status {
     /// Why not, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sequencing_because: Option<Because>,
+    /// What the TPM's counter showed at the start, if one is configured and agrees: the data directory is no old copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_by_counter: Option<u64>,
     /// Heads of all logs, in order of their ids.
     pub frontier: Vec<Head>,
     /// What peers compare.
@@ -77,7 +80,7 @@ pub struct Certificates {
 /// Why the node does not sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Because {
-    /// Stable code: `damaged`, `lost`, `gone`, `frozen`, `clock`, `disk-full`, `failed`.
+    /// Stable code: `damaged`, `lost`, `gone`, `rolled-back`, `counter`, `frozen`, `clock`, `disk-full`, `failed`.
     pub code: String,
     /// What to do.
     pub remedy: String,

@@ -50,6 +50,12 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         None => "NO: nothing is booked here at the moment".into(),
     };
     line("sequencing", sequencing);
+    if let Some(shown) = status.confirmed_by_counter {
+        line(
+            "counter",
+            format!("{shown}: this data directory is the newest"),
+        );
+    }
     line("receiver", receiver(&status.receiver));
     line("place", place(&status.place));
     let store = &status.store;
@@ -194,6 +200,7 @@ mod tests {
             uptime_s: 93_784,
             sequencing: true,
             not_sequencing_because: None,
+            confirmed_by_counter: None,
             frontier: vec![Head {
                 log: LogId([1; 32]),
                 region: Some("Asia/JP/17/17201".into()),

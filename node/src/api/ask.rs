@@ -39,7 +39,8 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
         purpose: genesis.purpose,
         log: api.engine.log(),
         region: charter.region.clone(),
-        suite: charter.suite.clone(),
+        suite: charter.suite,
+        suites: genesis.suites.clone(),
         officers: OfficersPage {
             k: charter.officers.k,
             n: charter.officers.keys.len() as u64,
@@ -67,6 +68,7 @@ pub(super) async fn account(
         schema: SCHEMA,
         account,
         key: row.key,
+        revoked: row.revoked,
         available: row.available,
         open_out: row.open_out,
         next_sequence: row.next_sequence,

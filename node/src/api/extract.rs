@@ -23,7 +23,7 @@ const MAX_DRAINED: usize = 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(16);
 
 /// A JSON request body.
-pub(super) struct JsonBody<T>(pub(super) T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;

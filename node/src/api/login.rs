@@ -115,6 +115,7 @@ pub(super) async fn login(
     let body = login.login();
     api.for_us(&body.network, &body.home)?;
     let (account, key) = (body.account, body.key);
+    api.takes(body.alg)?;
     api.limit_logins(source, &account)?;
     if !api.doorbell.challenges.take(&body.challenge) {
         return Err(Problem::challenge_unknown());

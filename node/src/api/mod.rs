@@ -1,12 +1,15 @@
 //! The HTTPS API: how apps, the kiosk screen and officers reach a home.
 //!
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
-//! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `ask` what
-//! is only read · `place` proofs of place. Nothing is decided here that the engine decides.
+//! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `keys` how an account's keys change · `ask` what
+//! is only read · `place` proofs of place ·
+//! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
 mod ask;
 mod challenge;
+mod expiry;
 mod extract;
+mod keys;
 mod login;
 pub(crate) mod peer;
 mod place;
@@ -26,7 +29,9 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use city_protocol::crypto::NotAfter;
 
+pub(crate) use extract::JsonBody;
 pub use extract::MAX_BODY;
 pub use problem::Problem;
 pub use rate::{Limits, RateLimiter};
@@ -62,6 +67,7 @@ pub struct ApiState {
     access: AccessLog,
     doorbell: Arc<Doorbell>,
     credit: Option<Arc<str>>,
+    not_after: Arc<NotAfter>,
     rate: Arc<RateLimiter>,
 }
 
@@ -84,6 +90,7 @@ impl ApiState {
             access,
             doorbell: Arc::new(Doorbell::new()),
             credit: None,
+            not_after: Arc::default(),
             rate,
         }
     }
@@ -92,6 +99,13 @@ impl ApiState {
     #[must_use]
     pub fn with_boundary_credit(mut self, credit: &str) -> Self {
         self.credit = (!credit.is_empty()).then(|| credit.into());
+        self
+    }
+
+    /// Until when which algorithm is taken.
+    #[must_use]
+    pub fn with_not_after(mut self, not_after: NotAfter) -> Self {
+        self.not_after = Arc::new(not_after);
         self
     }
 
@@ -112,6 +126,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/send/api/logout", post(login::logout))
         .route("/send/api/enrol", post(submit::enrol))
         .route("/send/api/grants", post(submit::grant))
+        .route("/send/api/rotations", post(keys::rotate))
+        .route("/send/api/revocations", post(keys::revoke))
+        .route("/send/api/recoveries", post(keys::recover))
         .route("/send/api/place", post(place::prove))
         .route("/send/api/transfers", post(submit::transfer))
         .route("/send/api/transfers/{identity}", get(ask::transfer))

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::keys::KeystoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use city_protocol::Refusal;
@@ -241,6 +242,12 @@ impl Problem {
     pub fn operators_only() -> Self {
         let title = "only root and the user that runs the node may ask this";
         Self::plain(StatusCode::FORBIDDEN, "operators-only", title)
+    }
+
+    /// The key store did not do what an operator asked (admin socket).
+    #[must_use]
+    pub fn keys(error: &KeystoreError) -> Self {
+        Self::plain(StatusCode::CONFLICT, "keys", &error.to_string())
     }
 
     /// Something of this node's own could not be read. What it was stands in the node's log.

@@ -7,17 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use city_protocol::Refusal;
-use city_protocol::body::{
-    Accept, Enrol, Grant, PersonBody, Transfer, officer_message, read_officers_body,
-};
-use city_protocol::crypto::{PublicKey, TAG_GRANT};
+use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
 use city_protocol::replica::ClockQuality;
-use city_protocol::stage::{Signed, SignedBySeveral, Submission, Verified};
-use city_protocol::vertex::EntrySignature;
+use city_protocol::stage::{Signed, Submission, Verified};
 
 use super::extract::JsonBody;
-use super::wire::{Der, EnrolForm, GrantForm, Shown, SignedForm, SubmittedPage};
+use super::keys::read_all;
+use super::wire::{Der, EnrolForm, Shown, SignedForm, SubmittedPage, TogetherForm};
 use super::{ApiState, Problem};
 use crate::pki::ShownCertificate;
 
@@ -37,6 +34,7 @@ pub(super) async fn enrol(
     let signed = Signed::<Enrol>::read(body.as_bytes(), signature.read()?)?;
     let common = signed.body().common();
     api.for_us(&common.network, &common.home)?;
+    api.takes_keys(signed.body().alg, signed.body().kem_alg)?;
     let now = api.clock.now();
     // A certificate's dates cannot be judged by a clock that is not known.
     if now.quality == ClockQuality::Floor {
@@ -68,43 +66,12 @@ pub(super) async fn enrol(
 /// `POST /send/api/grants`.
 pub(super) async fn grant(
     State(api): State<ApiState>,
-    JsonBody(form): JsonBody<GrantForm>,
+    JsonBody(form): JsonBody<TogetherForm>,
 ) -> Answer {
-    let bytes = form.body.into_bytes();
-    let grant = read_officers_body::<Grant>(&bytes)?;
-    api.for_us(&grant.network, &grant.home)?;
-    let authority = api.engine.authority().clone();
-    // Before anything is verified: nobody makes this node check more signatures than officers can give.
-    if form.signatures.len() > authority.officers().len() {
-        return Err(Refusal::OfficersShort.into());
-    }
-    let signatures: Vec<EntrySignature> = form
-        .signatures
-        .into_iter()
-        .map(|signature| signature.read())
-        .collect::<Result<_, _>>()?;
-    let job = move || -> Result<SignedBySeveral, Refusal> {
-        for signature in &signatures {
-            verify_officer(authority.officers(), signature, &bytes)?;
-        }
-        Ok(SignedBySeveral { bytes, signatures })
-    };
-    let signed = api.on_pool(job).await??;
+    let signatures = read_all(form.signatures)?;
+    let checked = api.decided::<Grant>(form.body.into_bytes(), signatures)?;
+    let signed = api.on_pool(checked).await??;
     api.submit(Submission::Grant(signed)).await
-}
-
-/// The commit thread checks again whether they are enough; strangers' signatures do not get that far.
-fn verify_officer(
-    officers: &[PublicKey],
-    signature: &EntrySignature,
-    body: &[u8],
-) -> Result<(), Refusal> {
-    let officer = officers
-        .iter()
-        .find(|officer| officer.id() == signature.key);
-    let officer = officer.ok_or(Refusal::OfficersShort)?;
-    let message = officer_message(signature.alg, &signature.key, body);
-    officer.verify(TAG_GRANT, &message, &signature.signature()?)
 }
 
 /// `POST /send/api/transfers`.
@@ -137,6 +104,7 @@ impl ApiState {
         let signed = Signed::<B>::read(form.body.as_bytes(), form.signature.read()?)?;
         let common = signed.body().common();
         self.for_us(&common.network, &common.home)?;
+        self.takes(common.alg)?;
         Ok(signed)
     }
 
@@ -183,7 +151,7 @@ impl ApiState {
         answer.ok_or_else(|| Refusal::NotSequencing.into())
     }
 
-    async fn submit(&self, submission: Submission) -> Answer {
+    pub(super) async fn submit(&self, submission: Submission) -> Answer {
         let entry = self.engine.submit(submission).await?;
         let status = if entry.repeated {
             StatusCode::OK

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::client::person::random;
-use crate::keys::KeyFileError;
-use crate::keys::file::{read_secret, write_public, write_secret};
+use crate::keys::file::write_public;
+use crate::keys::{KeyFileError, Keystore, KeystoreError};
 
 /// How long a token is good, in milliseconds: one hour.
 pub const TOKEN_MS: u64 = 60 * 60 * 1000;
@@ -60,7 +60,7 @@ pub struct BadToken;
 pub enum TokenError {
     /// The key file.
     #[error(transparent)]
-    File(#[from] KeyFileError),
+    File(#[from] KeystoreError),
     /// The key in it.
     #[error(
         "{path}: not an Ed25519 key in PKCS#8 PEM; remove the file, a new one is made and everybody logs in again"
@@ -103,13 +103,14 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`].
     pub fn open(
+        keystore: &Keystore,
         key: &Path,
         revoked: &Path,
         home: &LogId,
         network: &NetworkId,
         now: Timestamp,
     ) -> Result<Self, TokenError> {
-        let pair = open_key(key)?;
+        let pair = open_key(keystore, key)?;
         let der = Zeroizing::new(pair.serialize_der());
         let mut validation = Validation::new(Algorithm::EdDSA);
         let (issuer, audience) = (home.to_string(), network.to_string());
@@ -207,11 +208,11 @@ impl Tokens {
     }
 }
 
-fn open_key(path: &Path) -> Result<KeyPair, TokenError> {
+fn open_key(keystore: &Keystore, path: &Path) -> Result<KeyPair, TokenError> {
     let bad = || TokenError::Key {
         path: path.to_owned(),
     };
-    match read_secret(path) {
+    match keystore.read(path) {
         Ok(pem) => {
             let text = std::str::from_utf8(&pem).map_err(|_| bad())?;
             let pair = KeyPair::from_pem(text).map_err(|_| bad())?;
@@ -221,10 +222,10 @@ fn open_key(path: &Path) -> Result<KeyPair, TokenError> {
                 Err(bad())
             }
         }
-        Err(KeyFileError::Missing { .. }) => {
+        Err(KeystoreError::File(KeyFileError::Missing { .. })) => {
             let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| bad())?;
             let pem = Zeroizing::new(pair.serialize_pem());
-            write_secret(path, pem.as_bytes())?;
+            keystore.write_new(path, pem.as_bytes())?;
             Ok(pair)
         }
         Err(error) => Err(error.into()),
@@ -246,6 +247,8 @@ fn read_revoked(path: &Path) -> io::Result<Revoked> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Access;
+    use crate::keys::file::write_secret;
 
     const NOW: Timestamp = Timestamp(1_775_001_600_000);
 
@@ -258,7 +261,8 @@ mod tests {
                 self.0.path().join("token.key"),
                 self.0.path().join("revoked"),
             );
-            Tokens::open(&key, &revoked, &LogId([7; 32]), &network, now).unwrap()
+            let keystore = Keystore::open(self.0.path(), &mut Access::unattended()).unwrap();
+            Tokens::open(&keystore, &key, &revoked, &LogId([7; 32]), &network, now).unwrap()
         }
     }
 
@@ -339,7 +343,9 @@ mod tests {
         let home = Home(tempfile::tempdir().unwrap());
         let path = home.0.path().join("token.key");
         write_secret(&path, b"no key").unwrap();
-        let error = Tokens::open(&path, &path, &LogId([7; 32]), &NetworkId::of(b"g"), NOW);
+        let keystore = Keystore::open(home.0.path(), &mut Access::unattended()).unwrap();
+        let network = NetworkId::of(b"g");
+        let error = Tokens::open(&keystore, &path, &path, &LogId([7; 32]), &network, NOW);
         let text = error.err().unwrap().to_string();
         assert!(
             text.contains("token.key") && text.contains("remove the file"),

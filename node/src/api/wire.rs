@@ -6,6 +6,7 @@
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::OwnEntry;
+use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
@@ -169,13 +170,28 @@ pub struct EnrolForm {
     pub chain: Vec<Der>,
 }
 
-/// `POST /send/api/grants`.
+/// `POST /send/api/rotations` and `/send/api/recoveries`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GrantForm {
-    /// The exact JSON text that the officers signed.
+pub struct KeysForm {
+    /// The exact JSON text that was signed.
     pub body: String,
-    /// Their signatures.
+    /// Its signatures: by the old and the new key, or by officers.
+    pub signatures: Vec<SignatureForm>,
+    /// The client certificate for the new keys.
+    pub certificate: Der,
+    /// Its intermediates towards a genesis root.
+    #[serde(default)]
+    pub chain: Vec<Der>,
+}
+
+/// `POST /send/api/grants` and `/send/api/revocations`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TogetherForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signatures.
     pub signatures: Vec<SignatureForm>,
 }
 
@@ -227,7 +243,9 @@ pub struct NodePage {
     /// The municipality.
     pub region: Region,
     /// Suite of the node's keys.
-    pub suite: String,
+    pub suite: Suite,
+    /// Suites that the network admits, for people's keys too.
+    pub suites: Vec<Suite>,
     /// Officers.
     pub officers: OfficersPage,
     /// Clock.
@@ -318,8 +336,10 @@ pub struct AccountPage {
     pub schema: u64,
     /// The account.
     pub account: AccountId,
-    /// Its active signing key.
+    /// Its signing key.
     pub key: KeyId,
+    /// Whether that key is closed: officers can give the account a new one.
+    pub revoked: bool,
     /// What it may send.
     pub available: Amount,
     /// Sent and not yet settled.

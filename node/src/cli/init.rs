@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use city_protocol::amount::Timestamp;
+use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::LogId;
 use city_protocol::region::{Region, RegionPrefix};
@@ -15,8 +16,9 @@ use serde_json::json;
 
 use super::exit::{Exit, Outcome};
 use super::output;
+use super::suite::suites;
 use crate::config::{Config, Overrides};
-use crate::keys;
+use crate::keys::{self, BackendKind};
 use crate::setup::{
     Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
 };
@@ -54,6 +56,15 @@ pub struct InitArgs {
     /// What the new network is for; only demo and test take simulated and recorded receivers.
     #[arg(long, value_enum, requires = "new_network")]
     purpose: Option<PurposeArg>,
+    /// Which algorithms the node's own keys have: dilithium5-ntru or fips (ML-DSA-87, ML-KEM-1024).
+    #[arg(long, value_parser = suites(), default_value = Suite::Dilithium5Ntru.id())]
+    suite: Suite,
+    /// Which algorithm the new network's post-quantum root signs with [default: as --suite].
+    #[arg(long, value_parser = suites(), requires = "new_network")]
+    ca_suite: Option<Suite>,
+    /// A suite that the new network admits, for nodes, officers and people; may be repeated [default: both].
+    #[arg(long = "admit-suite", value_name = "SUITE", value_parser = suites(), requires = "new_network")]
+    admit_suites: Vec<Suite>,
     /// An officer's public key (.pub file); repeat for each officer, at most 9.
     #[arg(long = "officer", value_name = "FILE", required = true)]
     officers: Vec<PathBuf>,
@@ -77,6 +88,10 @@ pub struct InitArgs {
     /// The GNSS receiver's serial device.
     #[arg(long, value_name = "DEVICE")]
     device: Option<PathBuf>,
+    /// Where the node's master secret is kept: file (protect it later with `key seal --with-passphrase`), credential
+    /// or tpm [default: file].
+    #[arg(long, value_name = "BACKEND")]
+    key_backend: Option<BackendKind>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -142,6 +157,7 @@ pub(super) fn run(args: InitArgs) -> Outcome {
             "network": report.network,
             "purpose": report.purpose,
             "region": report.region,
+            "suite": report.suite,
             "log": report.log,
             "peer_id": report.peer_id.to_string(),
             "ca": report.ca,
@@ -166,6 +182,7 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
         config.network.listen = args.listen;
     }
     config.gnss.device = args.device;
+    config.keys.backend = args.key_backend.unwrap_or(BackendKind::File);
     // Arguments go through the same checks as a file, so that what is written can be read.
     let data = DataDir::new(args.data_dir);
     let config = Config::from_text(&data.config(), &config.to_toml(), &Overrides::none())
@@ -180,6 +197,11 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
                 .into(),
             prefix: args.prefix,
             ca: args.ca,
+            ca_suite: args.ca_suite.unwrap_or(args.suite),
+            suites: match args.admit_suites {
+                none if none.is_empty() => Suite::ALL.to_vec(),
+                some => some,
+            },
         },
         (None, Some(ca)) => NetworkChoice::Join { ca },
         (None, None) => anyhow::bail!("give --new-network NAME or --network CA_DIR"),
@@ -197,6 +219,7 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
         data,
         config,
         network,
+        suite: args.suite,
         officers: officers.collect::<Result<_, _>>()?,
         officers_needed: args.officers_needed,
         witnesses: args.witnesses,

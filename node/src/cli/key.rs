@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, SecretKey};
+use city_protocol::crypto::{KemSecretKey, SecretKey, Suite};
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::exit::{Exit, Outcome};
+use super::keystore::{self, SealArgs};
 use super::output;
+use super::passphrase::PassphraseArgs;
+use super::run::PlaceArgs;
+use super::suite::suites;
 use crate::keys::{self, KeyFileError, public_path};
 
 /// What can be done with keys.
@@ -19,6 +23,7 @@ pub enum KeyCommand {
 Examples:
   city-node key generate officer.key
   city-node key generate --kind kem person-kem.key
+  city-node key generate --suite fips officer-fips.key
 
 Keep FILE where nobody else reads it and back it up: nothing replaces a lost key.")]
     Generate {
@@ -27,6 +32,9 @@ Keep FILE where nobody else reads it and back it up: nothing replaces a lost key
         /// What the key is for.
         #[arg(long, value_enum, default_value_t = Kind::Signing)]
         kind: Kind,
+        /// Which algorithms: dilithium5-ntru or fips (ML-DSA-87, ML-KEM-1024).
+        #[arg(long, value_parser = suites(), default_value = Suite::Dilithium5Ntru.id())]
+        suite: Suite,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -43,29 +51,67 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Keep the master secret where keys.backend in the configuration says, and wrap the node's keys by it.
+    #[command(after_help = "\
+Examples:
+  set keys.backend = \"tpm\" in data/config.toml, then:  city-node key seal --data-dir data
+  a passphrase for keys in files:                       city-node key seal --data-dir data --with-passphrase
+
+The node must be stopped. Every step is durable before the next; after a cut, do it again: it goes on. Keys are
+replaced only after what replaces them was read back.")]
+    Seal(SealArgs),
+    /// Exchange the master secret and wrap everything by the new one, while the node runs or not.
+    #[command(after_help = "\
+Examples:
+  city-node key rotate-master
+  city-node key rotate-master --data-dir data
+
+With keys.backend = \"credential\" the new one is the credential city-node.master.next (docs/keys.md).")]
+    RotateMaster {
+        /// Which node.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Of a node that is not running.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// Dilithium5: signs, for officers and people.
+    /// Signs, for officers and people.
     Signing,
-    /// NTRU-HPS-4096-821: opens what is sealed for a person.
+    /// Opens what is sealed for a person.
     Kem,
 }
 
 pub(super) fn run(command: &KeyCommand) -> Outcome {
     match command {
-        KeyCommand::Generate { file, kind, json } => generate(file, *kind, *json),
+        KeyCommand::Generate {
+            file,
+            kind,
+            suite,
+            json,
+        } => generate(file, *kind, *suite, *json),
         KeyCommand::Show { file, json } => show(file, *json),
+        KeyCommand::Seal(args) => keystore::seal(args),
+        KeyCommand::RotateMaster {
+            place,
+            passphrase,
+            json,
+        } => keystore::rotate_master(place, passphrase, *json),
     }
 }
 
 /// What may be shown of a key.
-struct Shown {
-    kind: &'static str,
-    alg: &'static str,
-    id: String,
+pub(super) struct Shown {
+    pub(super) kind: &'static str,
+    pub(super) alg: &'static str,
+    pub(super) id: String,
 }
 
 impl Shown {
@@ -86,7 +132,7 @@ impl Shown {
     }
 }
 
-fn generate(file: &Path, kind: Kind, json: bool) -> Outcome {
+fn generate(file: &Path, kind: Kind, suite: Suite, json: bool) -> Outcome {
     let public = public_path(file);
     // The secret file is never replaced; neither is somebody else's public half.
     if public.symlink_metadata().is_ok() {
@@ -94,12 +140,12 @@ fn generate(file: &Path, kind: Kind, json: bool) -> Outcome {
     }
     let shown = match kind {
         Kind::Signing => {
-            let key = SecretKey::generate(Algorithm::Dilithium5);
+            let key = SecretKey::generate(suite.signing());
             keys::save_signing(file, &key)?;
             Shown::signing(key.public())
         }
         Kind::Kem => {
-            let key = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+            let key = KemSecretKey::generate(suite.kem());
             keys::save_kem(file, &key)?;
             Shown::kem(key.public())
         }
@@ -145,7 +191,8 @@ fn show(file: &Path, json: bool) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn read(file: &Path) -> anyhow::Result<Shown> {
+/// Reads a key file of any kind.
+pub(super) fn read(file: &Path) -> anyhow::Result<Shown> {
     let other_kind = |error: &KeyFileError| matches!(error, KeyFileError::Content { .. });
     let public = file.extension().is_some_and(|extension| extension == "pub");
     let signing = if public {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, Outcome};
 use super::output;
+use super::passphrase::PassphraseArgs;
 use super::run::{DemoArgs, Located, PlaceArgs, RunArgs, StatusArgs};
 use super::store::{StoreArgs, StoreVerb};
 use crate::admin::show;
@@ -18,9 +19,9 @@ use crate::config::Config;
 use crate::daemon::{self, Opened};
 use crate::demo::{self, DemoOptions};
 use crate::engine::verify_store;
-use crate::setup::{Identity, load_identity};
+use crate::setup::Identity;
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -79,13 +80,21 @@ pub(super) fn status(args: &StatusArgs) -> Outcome {
 pub(super) fn store(args: &StoreArgs) -> Outcome {
     super::logging::start("warn");
     match &args.verb {
-        StoreVerb::Verify { place, json } => verify(place, *json),
-        StoreVerb::Rebuild { place, json } => rebuild(place, *json),
+        StoreVerb::Verify {
+            place,
+            passphrase,
+            json,
+        } => verify(place, passphrase, *json),
+        StoreVerb::Rebuild {
+            place,
+            passphrase,
+            json,
+        } => rebuild(place, passphrase, *json),
     }
 }
 
-fn verify(place: &PlaceArgs, json: bool) -> Outcome {
-    let (data, _, identity) = read(place)?;
+fn verify(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let (data, _, identity) = read(place, passphrase)?;
     let bar = counter("vertices verified");
     let (store, damage) = daemon::open_for_reading(&data, &identity)?;
     let mut found = verify_store(&store, &identity.genesis, |done| bar.set_position(done))?;
@@ -122,8 +131,8 @@ fn verify(place: &PlaceArgs, json: bool) -> Outcome {
     Ok(if ok { Exit::Ok } else { Exit::CheckFailed })
 }
 
-fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
-    let (data, config, identity) = read(place)?;
+fn rebuild(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let (data, config, identity) = read(place, passphrase)?;
     let bar = counter("vertices folded");
     daemon::set_index_aside(&data, &identity)?;
     let Opened { store, folded, .. } = daemon::open(&data, &config, &identity, &mut |done| {
@@ -158,11 +167,13 @@ fn rebuild(place: &PlaceArgs, json: bool) -> Outcome {
 }
 
 /// Reads configuration and identity of a node that is not running.
-fn read(place: &PlaceArgs) -> Result<(crate::setup::DataDir, Config, Identity), Failure> {
+fn read(
+    place: &PlaceArgs,
+    passphrase: &PassphraseArgs,
+) -> Result<(crate::setup::DataDir, Config, Identity), Failure> {
     let located = place.locate();
     let config = Config::load(&located.config)?;
-    let identity = load_identity(&located.data)?;
-    identity.admits(&config, &located.config, &located.data)?;
+    let identity = super::run::identity(&located, &config, passphrase)?;
     Ok((located.data, config, identity))
 }
 

@@ -1,14 +1,19 @@
 //! The command line: noun–verb, data on standard output, logs and errors on standard error. Index card:
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
-//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the daemon's rooms ·
-//! and one file for each noun.
+//! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
+//! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
+mod audit;
+mod ca;
 mod config;
+mod crypto;
 mod exit;
 mod init;
+mod input;
 mod key;
 mod keylog;
+mod keystore;
 mod launch;
 mod logging;
 mod output;
@@ -17,6 +22,7 @@ mod place;
 mod run;
 mod shell;
 mod store;
+mod suite;
 mod tx;
 
 use std::process::ExitCode;
@@ -73,11 +79,20 @@ pub enum Command {
     /// Make or look at keys of officers and people.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Run a certificate authority, or judge certificates.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
+    #[command(subcommand)]
+    Crypto(crypto::CryptoCommand),
     /// Verify the ledger on disk, or rebuild its index.
     Store(StoreArgs),
     /// Import boundaries, or ask them where a point lies.
     #[command(subcommand)]
     Place(place::PlaceCommand),
+    /// List, check or export the trust log and the access log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at transactions.
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -119,8 +134,11 @@ fn dispatch(command: Command) -> Outcome {
         Command::Store(args) => launch::store(&args),
         Command::Init(args) => init::run(*args),
         Command::Config(command) => config::run(&command),
+        Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
+        Command::Crypto(command) => crypto::run(command),
         Command::Place(command) => place::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

@@ -25,6 +25,11 @@ pub struct PassphraseArgs {
 }
 
 impl PassphraseArgs {
+    /// What another argument named.
+    pub(super) const fn from_file(passphrase_file: Option<PathBuf>) -> Self {
+        Self { passphrase_file }
+    }
+
     /// The passphrase of something that exists. `what` says which in the prompt, such as `the CA's keys`;
     /// `credential` is the name of the systemd credential that is looked for.
     ///

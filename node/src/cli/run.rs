@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::{Exit, Failure};
+use super::passphrase::PassphraseArgs;
 use crate::config::Config;
-use crate::setup::{DataDir, Identity, load_identity};
+use crate::keys::{Access, PASSPHRASE_CREDENTIAL};
+use crate::setup::{DataDir, Identity, IdentityError, load_identity_with};
 
 /// Which node on this machine: without flags, that of the installed package.
 #[derive(Clone, Debug, Args)]
@@ -55,12 +57,16 @@ Examples:
   city-node run --data-dir data
   city-node run --config /etc/city-node/config.toml --data-dir /srv/city-node
   CITY_NODE_LOG_LEVEL=debug city-node run --data-dir data
+  city-node run --data-dir data --passphrase-file /run/secrets/passphrase
 
 SIGTERM and Ctrl-C drain and stop it. Exit code 78: the configuration or the data directory was refused.")]
 pub struct RunArgs {
     /// Which node.
     #[command(flatten)]
     pub place: PlaceArgs,
+    /// The passphrase of the node's keys.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
     /// Stop when standard input ends too: for a program that starts the node and may die.
     #[arg(long)]
     pub stop_on_stdin_end: bool,
@@ -119,11 +125,24 @@ pub(super) fn prepare(args: &RunArgs) -> Result<(Config, Located, Identity), Fai
     }
     let located = args.place.locate();
     let config = Config::load(&located.config).map_err(refused)?;
-    let identity = load_identity(&located.data).map_err(refused)?;
-    identity
-        .admits(&config, &located.config, &located.data)
-        .map_err(refused)?;
+    let identity = identity(&located, &config, &args.passphrase).map_err(refused)?;
     Ok((config, located, identity))
+}
+
+/// Reads who the node is, and checks that the configuration is its.
+pub(super) fn identity(
+    located: &Located,
+    config: &Config,
+    passphrase: &PassphraseArgs,
+) -> Result<Identity, IdentityError> {
+    let mut ask = || passphrase.of("the node's keys", PASSPHRASE_CREDENTIAL);
+    let mut access = Access {
+        tpm: config.keys.tpm.clone(),
+        passphrase: Some(&mut ask),
+    };
+    let identity = load_identity_with(&located.data, &mut access)?;
+    identity.admits(config, &located.config, &located.data)?;
+    Ok(identity)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::passphrase::PassphraseArgs;
 use super::run::PlaceArgs;
 
 /// Arguments of `store`.
@@ -25,6 +26,9 @@ Exit code 4: something does not hold; the answer says what and where.")]
         /// Which node.
         #[command(flatten)]
         place: PlaceArgs,
+        /// The passphrase of the node's keys.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -37,6 +41,9 @@ Example:
         /// Which node.
         #[command(flatten)]
         place: PlaceArgs,
+        /// The passphrase of the node's keys.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

@@ -1,10 +1,7 @@
 //! `tx verify-receipt`: checks a receipt with nothing but the genesis record.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use city_protocol::Refusal;
 use city_protocol::body::{Kind, Transfer, read_person_body};
 use city_protocol::genesis::{Genesis, MAX_GENESIS};
@@ -13,6 +10,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::exit::{Exit, Outcome};
+use super::input::read;
 use super::output;
 use crate::config::rfc3339;
 
@@ -129,26 +127,4 @@ fn told(file: &Path, verdict: &Result<VerifiedReceipt, Refusal>) -> String {
         text += &format!("balance    {balance} after it\n");
     }
     text
-}
-
-/// Reads at most one byte more than the limit: the reader of the form says that it is too large.
-fn read(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
-    let failed = || {
-        format!(
-            "{}: cannot be read; check the path and its permissions",
-            path.display()
-        )
-    };
-    let mut input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).with_context(failed)?)
-    };
-    let mut bytes = Vec::new();
-    input
-        .by_ref()
-        .take(limit as u64 + 1)
-        .read_to_end(&mut bytes)
-        .with_context(failed)?;
-    Ok(bytes)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use city_protocol::Refusal;
 use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
-use city_protocol::ids::{AccountId, Digest, TransferId};
+use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
 use data_encoding::HEXLOWER;
@@ -20,8 +20,9 @@ use super::http::{Link, Target};
 use super::person::Person;
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
-    AccountPage, ChallengePage, Der, EnrolForm, GrantForm, IncomingPage, LoginForm, LoginPage,
-    LogoutPage, NodePage, PlaceForm, PlacePage, SignedForm, SubmittedPage, TransferPage,
+    AccountPage, ChallengePage, Der, EnrolForm, IncomingPage, KeysForm, LoginForm, LoginPage,
+    LogoutPage, NodePage, PlaceForm, PlacePage, SignedForm, SubmittedPage, TogetherForm,
+    TransferPage,
 };
 use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
@@ -37,7 +38,7 @@ const MAX_KNOWN: usize = 1024;
 /// A home's HTTPS API.
 pub struct ApiClient {
     link: Link,
-    known: Mutex<HashMap<AccountId, ShownCertificate>>,
+    known: Mutex<HashMap<KeyId, ShownCertificate>>,
     tokens: Mutex<HashMap<AccountId, Zeroizing<String>>>,
 }
 
@@ -70,14 +71,14 @@ impl ApiClient {
         })
     }
 
-    /// Has an account's certificate (leaf and intermediates, DER) sent when the home asks for it. One that is
-    /// enrolled with is known.
-    pub fn know(&self, account: AccountId, certificate: &[u8], chain: &[Vec<u8>]) {
+    /// Has the certificate of this signing key (leaf and intermediates, DER) sent when the home asks for it. One
+    /// that is enrolled or renewed with is known.
+    pub fn know(&self, key: KeyId, certificate: &[u8], chain: &[Vec<u8>]) {
         let mut known = self.known.lock().expect(HELD);
-        if known.len() < MAX_KNOWN || known.contains_key(&account) {
+        if known.len() < MAX_KNOWN || known.contains_key(&key) {
             let leaf = certificate.to_vec();
             let chain = chain.to_vec();
-            known.insert(account, ShownCertificate { leaf, chain });
+            known.insert(key, ShownCertificate { leaf, chain });
         }
     }
 
@@ -136,13 +137,17 @@ impl ApiClient {
     async fn submit<B: PersonBody>(
         &self,
         path: &str,
-        account: &AccountId,
         signed: &Signed<B>,
     ) -> Result<SubmittedPage, ClientError> {
         let mut form = signed_form(signed);
         let answer = self.link.post(path, &form).await;
         let asked = matches!(&answer, Err(error) if error.code() == Some(CERTIFICATE_REQUIRED));
-        let known = self.known.lock().expect(HELD).get(account).cloned();
+        let known = self
+            .known
+            .lock()
+            .expect(HELD)
+            .get(&signed.signature().key)
+            .cloned();
         match known {
             Some(ShownCertificate { leaf, chain }) if asked => {
                 form.certificate = Some(Der(leaf));
@@ -181,7 +186,7 @@ impl ApiClient {
             chain: chain.iter().cloned().map(Der).collect(),
         };
         let page = self.link.post("/send/api/enrol", &form).await?;
-        self.know(signed.body().account(), certificate, chain);
+        self.know(signed.signature().key, certificate, chain);
         Ok(page)
     }
 
@@ -190,11 +195,44 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn grant(&self, grant: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
-        let form = GrantForm {
-            body: text(&grant.bytes),
-            signatures: grant.signatures.iter().map(Into::into).collect(),
-        };
-        self.link.post("/send/api/grants", &form).await
+        self.link.post("/send/api/grants", &together(grant)).await
+    }
+
+    /// Hands in a revocation, by a person or by officers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke(&self, signed: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
+        let form = together(signed);
+        self.link.post("/send/api/revocations", &form).await
+    }
+
+    /// Hands in a rotation with the certificate (DER) for the new keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate(
+        &self,
+        signed: &SignedBySeveral,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let form = keys_form(signed, certificate, chain);
+        self.link.post("/send/api/rotations", &form).await
+    }
+
+    /// Hands in a recovery that officers signed, with the certificate (DER) for the new keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn recover(
+        &self,
+        signed: &SignedBySeveral,
+        certificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<SubmittedPage, ClientError> {
+        let form = keys_form(signed, certificate, chain);
+        self.link.post("/send/api/recoveries", &form).await
     }
 
     /// Asks for a proof of place for a transfer, and checks that it is the one that the answer names and that
@@ -219,7 +257,7 @@ impl ApiClient {
         if proof.nonce == *nonce && proof.digest() == page.digest {
             Ok(page)
         } else {
-            Err(city_protocol::Refusal::PlaceMismatch.into())
+            Err(Refusal::PlaceMismatch.into())
         }
     }
 
@@ -228,8 +266,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn transfer(&self, signed: &Signed<Transfer>) -> Result<SubmittedPage, ClientError> {
-        let sender = signed.body().sender;
-        self.submit("/send/api/transfers", &sender, signed).await
+        self.submit("/send/api/transfers", signed).await
     }
 
     /// Submits an acceptance to the receiver's home.
@@ -237,9 +274,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
-        let body = signed.body();
-        let receiver = AccountId::new(&body.home, &body.key);
-        self.submit("/send/api/accepts", &receiver, signed).await
+        self.submit("/send/api/accepts", signed).await
     }
 
     /// An account, which must be logged in.
@@ -315,6 +350,23 @@ fn signed_form<B: PersonBody>(signed: &Signed<B>) -> SignedForm {
         certificate: None,
         chain: Vec::new(),
         certificate_fingerprint: None,
+    }
+}
+
+fn together(signed: &SignedBySeveral) -> TogetherForm {
+    TogetherForm {
+        body: text(&signed.bytes),
+        signatures: signed.signatures.iter().map(Into::into).collect(),
+    }
+}
+
+fn keys_form(signed: &SignedBySeveral, certificate: &[u8], chain: &[Vec<u8>]) -> KeysForm {
+    let TogetherForm { body, signatures } = together(signed);
+    KeysForm {
+        body,
+        signatures,
+        certificate: Der(certificate.to_vec()),
+        chain: chain.iter().cloned().map(Der).collect(),
     }
 }
 

@@ -1,8 +1,11 @@
-//! What officers do together: write a grant and sign it, each with their own key.
+//! What officers do together: write a decision and sign it, each with their own key.
 
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{Grant, Kind, Label, OfficersBody, officer_message, read_officers_body};
+use city_protocol::body::{
+    Grant, Kind, Label, NewKeys, OfficersBody, OfficersRevoke, Recover, officer_message,
+    read_officers_body,
+};
 use city_protocol::crypto::Signer;
 use city_protocol::ids::AccountId;
 use city_protocol::json;
@@ -31,6 +34,52 @@ pub fn grant(
         created_at: now,
         account,
         amount,
+        reason: Label::new(reason)?,
+    })
+}
+
+/// New keys for an account at this home, as its next officers' decision.
+///
+/// # Errors
+/// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
+pub fn recover(
+    node: &NodePage,
+    account: AccountId,
+    new: NewKeys,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Recover, Refusal> {
+    Ok(Recover {
+        version: 1,
+        kind: Kind::Recover,
+        network: node.network,
+        home: node.log,
+        officers_sequence: node.officers.officers_sequence,
+        created_at: now,
+        account,
+        new,
+        reason: Label::new(reason)?,
+    })
+}
+
+/// The closing of an account's key at this home, as its next officers' decision.
+///
+/// # Errors
+/// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
+pub fn revoke(
+    node: &NodePage,
+    account: AccountId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<OfficersRevoke, Refusal> {
+    Ok(OfficersRevoke {
+        version: 1,
+        kind: Kind::Revoke,
+        network: node.network,
+        home: node.log,
+        officers_sequence: node.officers.officers_sequence,
+        created_at: now,
+        account,
         reason: Label::new(reason)?,
     })
 }

@@ -7,15 +7,16 @@ use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{
     Accept, AccountTitle, CHALLENGE_LEN, Dimension, Enrol, GoodsOrMoney, Kind, Label, Login,
-    Transfer,
+    NewKeys, PersonBody, Revoke, Rotate, Transfer, read_person_body,
 };
 use city_protocol::crypto::{
-    Algorithm, KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey,
+    KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey, Signer as _, Suite,
 };
 use city_protocol::ids::{AccountId, Digest, LogId, NetworkId, TransferId};
+use city_protocol::json;
 use city_protocol::pki::fingerprint;
 use city_protocol::region::Region;
-use city_protocol::stage::{Draft, Signed, SignedTransfer};
+use city_protocol::stage::{Draft, Signed, SignedBySeveral, SignedTransfer};
 use city_protocol::vertex::EntrySignature;
 use zeroize::Zeroizing;
 
@@ -31,6 +32,7 @@ const EXPIRES_MS: u64 = 10 * 60 * 1000;
 pub struct Person {
     signing: SecretKey,
     kem: KemSecretKey,
+    account: AccountId,
     network: NetworkId,
     home: LogId,
     region: Region,
@@ -41,6 +43,7 @@ impl Person {
     #[must_use]
     pub fn new(signing: SecretKey, kem: KemSecretKey, home: &NodePage) -> Self {
         Self {
+            account: AccountId::new(&home.log, &signing.public().id()),
             signing,
             kem,
             network: home.network,
@@ -49,18 +52,37 @@ impl Person {
         }
     }
 
-    /// A person with fresh keys.
+    /// A person with fresh keys of the suite that the home itself has.
     #[must_use]
     pub fn generate(home: &NodePage) -> Self {
-        let signing = SecretKey::generate(Algorithm::Dilithium5);
-        let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+        Self::of_suite(home, home.suite)
+    }
+
+    /// A person with fresh keys of a suite; the network must admit it ([`NodePage::suites`]).
+    #[must_use]
+    pub fn of_suite(home: &NodePage, suite: Suite) -> Self {
+        let signing = SecretKey::generate(suite.signing());
+        let kem = KemSecretKey::generate(suite.kem());
         Self::new(signing, kem, home)
     }
 
-    /// The account that this key has at this home.
+    /// The same person with fresh keys of a suite, for a rotation or recovery. The account stays.
     #[must_use]
-    pub fn account(&self) -> AccountId {
-        AccountId::new(&self.home, &self.signing.public().id())
+    pub fn renewed(&self, suite: Suite) -> Self {
+        Self {
+            signing: SecretKey::generate(suite.signing()),
+            kem: KemSecretKey::generate(suite.kem()),
+            account: self.account,
+            network: self.network,
+            home: self.home,
+            region: self.region.clone(),
+        }
+    }
+
+    /// The account: that of the key which enrolled.
+    #[must_use]
+    pub const fn account(&self) -> AccountId {
+        self.account
     }
 
     /// The home's log.
@@ -125,6 +147,72 @@ impl Person {
             certificate: fingerprint(certificate),
         };
         Draft(body).sign(&self.signing)
+    }
+
+    /// What this person's keys are, with the certificate (DER) that was issued for them: for a rotation or recovery.
+    #[must_use]
+    pub fn new_keys(&self, certificate: &[u8]) -> NewKeys {
+        NewKeys {
+            alg: self.signing.public().algorithm(),
+            public_key: self.signing.public().as_bytes().to_vec(),
+            kem_alg: self.kem.public().algorithm(),
+            kem_key: self.kem.public().as_bytes().to_vec(),
+            certificate: fingerprint(certificate),
+        }
+    }
+
+    /// The rotation of this person's keys to those of `new`, signed by both, as the account's entry number
+    /// `sequence`.
+    ///
+    /// # Errors
+    /// What the body itself refuses.
+    pub fn rotate(
+        &self,
+        new: &Self,
+        certificate: &[u8],
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<SignedBySeveral, Refusal> {
+        let key = self.signing.public();
+        let body = Rotate {
+            version: 1,
+            kind: Kind::Rotate,
+            network: self.network,
+            alg: key.algorithm(),
+            key: key.id(),
+            home: self.home,
+            sequence,
+            created_at: now,
+            account: self.account,
+            new: new.new_keys(certificate),
+        };
+        signed_by(&body, &[&self.signing, &new.signing])
+    }
+
+    /// The revocation of this person's own key, as the account's entry number `sequence`.
+    ///
+    /// # Errors
+    /// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
+    pub fn revoke(
+        &self,
+        reason: &str,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<SignedBySeveral, Refusal> {
+        let key = self.signing.public();
+        let body = Revoke {
+            version: 1,
+            kind: Kind::Revoke,
+            network: self.network,
+            alg: key.algorithm(),
+            key: key.id(),
+            home: self.home,
+            sequence,
+            created_at: now,
+            account: self.account,
+            reason: Label::new(reason)?,
+        };
+        signed_by(&body, &[&self.signing])
     }
 
     /// The draft of a transfer, and what stands behind its private fields.
@@ -293,6 +381,15 @@ impl Order {
             message: None,
         }
     }
+}
+
+/// The same bytes signed by each of these keys.
+fn signed_by<B: PersonBody>(body: &B, keys: &[&SecretKey]) -> Result<SignedBySeveral, Refusal> {
+    let bytes = json::canonical(body);
+    read_person_body::<B>(&bytes)?;
+    let sign = |key: &&SecretKey| EntrySignature::new(key.public().id(), &key.sign(B::TAG, &bytes));
+    let signatures = keys.iter().map(sign).collect();
+    Ok(SignedBySeveral { bytes, signatures })
 }
 
 /// Fresh random bytes, for ids, nonces and salts.

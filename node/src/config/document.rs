@@ -171,7 +171,11 @@ fn is_table(value: &Spanned<DeValue<'_>>) -> bool {
 }
 
 fn is_section(path: &str) -> bool {
-    SECTIONS.iter().any(|(section, _)| *section == path)
+    let within = |section: &str| {
+        let rest = section.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    SECTIONS.iter().any(|(section, _)| within(section))
 }
 
 /// A variable's text as the value it stands for; what does not fit stays text and is refused as such.

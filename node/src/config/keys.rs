@@ -46,12 +46,12 @@ impl Key {
             .map_or(self.path, |(_, name)| name)
     }
 
-    /// The environment variable that overrides it: `CITY_NODE_` and the path in capitals with `_` for `.`.
+    /// The environment variable that overrides it: `CITY_NODE_` and the path in capitals with `_` for `.` and `-`.
     #[must_use]
     pub fn variable(&self) -> String {
         format!(
             "{VARIABLE_PREFIX}{}",
-            self.path.replace('.', "_").to_ascii_uppercase()
+            self.path.replace(['.', '-'], "_").to_ascii_uppercase()
         )
     }
 }
@@ -60,7 +60,7 @@ impl Key {
 pub const VARIABLE_PREFIX: &str = "CITY_NODE_";
 
 /// The sections in the order of the file, each with what it is for.
-pub const SECTIONS: [(&str, &str); 9] = [
+pub const SECTIONS: [(&str, &str); 11] = [
     ("node", "Which municipality this node belongs to."),
     (
         "network",
@@ -79,10 +79,21 @@ pub const SECTIONS: [(&str, &str); 9] = [
         "place.policy",
         "What this municipality asks of place evidence. What is commented out has its default; count `version` up with each change.",
     ),
+    (
+        "crypto.not_after",
+        "Until when this node takes an algorithm: after its date, or its suite's, no new key of it is registered and nothing signed\nwith it is taken (algorithm-expired). What is booked stays valid. What is commented out does not end.",
+    ),
+    (
+        "keys",
+        "Where the node's secrets are kept. After a change of `backend` stop the node and run `city-node key seal`.",
+    ),
     ("clock", "The node's clock."),
     ("store", "The ledger's disk and memory."),
     ("log", "The log, on standard error."),
 ];
+
+/// The section with one date for each suite and algorithm.
+pub const NOT_AFTER: &str = "crypto.not_after";
 
 /// The table of a whitelisted peer, `[[network.peer]]`.
 pub const PEER: &str = "network.peer";
@@ -103,10 +114,15 @@ const fn key(
     }
 }
 
+const fn not_after(path: &'static str, about: &'static str) -> Key {
+    let remedy = "write a time like \"2035-12-31T15:00:00Z\", or leave the key out";
+    key(path, Text, about, remedy, "2035-12-31T15:00:00Z")
+}
+
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 27] = [
+pub const KEYS: [Key; 39] = [
     key(
         "node.region",
         Text,
@@ -267,6 +283,66 @@ pub const KEYS: [Key; 27] = [
         "Step to which a proof rounds the position, 1e-7 degrees: 1000 is 11 m.",
         "write 1e-7 degrees from 1 to 100000",
         "1000",
+    ),
+    not_after(
+        "crypto.not_after.dilithium5-ntru",
+        "Last moment of the suite dilithium5-ntru, RFC 3339.",
+    ),
+    not_after("crypto.not_after.fips", "Last moment of the suite fips."),
+    not_after(
+        "crypto.not_after.dilithium5",
+        "Last moment of dilithium5 signatures.",
+    ),
+    not_after(
+        "crypto.not_after.ml-dsa-87",
+        "Last moment of ml-dsa-87 signatures.",
+    ),
+    not_after(
+        "crypto.not_after.ntru-hps-4096-821",
+        "Last moment of new ntru-hps-4096-821 keys.",
+    ),
+    not_after(
+        "crypto.not_after.ntru-hrss-701",
+        "Last moment of new ntru-hrss-701 keys.",
+    ),
+    not_after(
+        "crypto.not_after.ml-kem-1024",
+        "Last moment of new ml-kem-1024 keys.",
+    ),
+    key(
+        "keys.backend",
+        Text,
+        "Where the master secret is kept, which wraps the keys: \"file\" beside them (with a passphrase, or in the clear, and then\nthe keys are plain files), \"credential\" (systemd gives it: city-node.master), or \"tpm\".",
+        "write \"file\", \"credential\" or \"tpm\"",
+        "file",
+    ),
+    key(
+        "keys.tpm",
+        Text,
+        "The TPM: device:PATH, or swtpm:host=HOST,port=PORT for an emulator. /dev/tpmrm0 is shared with other programs.",
+        "write device:/dev/tpmrm0, or swtpm:host=127.0.0.1,port=2321",
+        "device:/dev/tpmrm0",
+    ),
+    key(
+        "keys.tpm_pcrs",
+        List,
+        "Registers (SHA-256 bank) that must hold what they held at sealing, such as [\"7\", \"11\"]. Empty: the TPM alone. PCR 7 alone is\nrefused: it is the same for whatever else the same keys have signed, so it keeps nobody out who boots another system.",
+        "write different registers from 0 to 23 in quotes, such as [\"7\", \"11\"] or []; not 7 alone, which any signed system satisfies",
+        "11",
+    ),
+    key(
+        "keys.tpm_counter",
+        Text,
+        "Index of a counter in the TPM that notices an old data directory which was put back, such as \"0x01500a17\". Left out: none.",
+        "write an index from 0x01000000 to 0x01ffffff in quotes, such as \"0x01500a17\", or leave the key out",
+        "0x01500a17",
+    ),
+    key(
+        "keys.encrypt",
+        List,
+        "Which fields are encrypted where the node stores them: names (of people and peers), coordinates (as they were measured),\nnotes (that are marked private).",
+        "write some of [\"names\", \"coordinates\", \"notes\"], or []",
+        "names",
     ),
     key(
         "clock.trust_system",

@@ -16,7 +16,8 @@ mod values;
 
 pub use mistake::{ConfigError, Mistake, Origin};
 pub use model::{
-    Api, Clock, Config, Gnss, Log, LogLevel, MAX_PEERS, Network, Node, Peer, Place, Store,
+    Api, Clock, Config, Gnss, Keys, Log, LogLevel, MAX_PEERS, Network, Node, Peer, Place, Private,
+    Store,
 };
 pub use overrides::Overrides;
 pub use read::MAX_CONFIG_BYTES;

@@ -1,15 +1,19 @@
 //! The configuration as the node uses it: every field has a type that cannot be wrong.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use city_protocol::amount::Timestamp;
+use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
 use city_protocol::region::Region;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::keys::{BackendKind, TpmSettings};
 use crate::net::MAX_WHITELIST;
 
 /// Most whitelisted peers in the file: what the network takes.
@@ -28,6 +32,10 @@ pub struct Config {
     pub gnss: Gnss,
     /// `[place]`.
     pub place: Place,
+    /// `[crypto.not_after]`.
+    pub not_after: NotAfter,
+    /// `[keys]`.
+    pub keys: Keys,
     /// `[clock]`.
     pub clock: Clock,
     /// `[store]`.
@@ -98,6 +106,56 @@ pub struct Place {
     pub boundary: PathBuf,
     /// What the municipality asks of evidence; its `check()` has passed.
     pub policy: PlacePolicy,
+}
+
+/// Where secrets are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Where the master secret is kept.
+    pub backend: BackendKind,
+    /// The TPM and what new secrets are bound to.
+    pub tpm: TpmSettings,
+    /// Index of the TPM's counter against rollback; none: it is not used.
+    pub tpm_counter: Option<u32>,
+    /// Which fields are encrypted at rest.
+    pub encrypt: BTreeSet<Private>,
+}
+
+/// A class of fields that are encrypted at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Private {
+    /// Names of people and peers.
+    Names,
+    /// Coordinates as they were measured.
+    Coordinates,
+    /// Notes that are marked private.
+    Notes,
+}
+
+impl Private {
+    /// Every class: the default.
+    pub const ALL: [Self; 3] = [Self::Names, Self::Coordinates, Self::Notes];
+}
+
+impl fmt::Display for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Names => "names",
+            Self::Coordinates => "coordinates",
+            Self::Notes => "notes",
+        })
+    }
+}
+
+impl FromStr for Private {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|class| class.to_string() == text)
+            .ok_or("no such class of fields")
+    }
 }
 
 /// The node's clock.
@@ -172,6 +230,13 @@ impl Config {
             place: Place {
                 boundary: "boundary.cbor".into(),
                 policy: PlacePolicy::default(),
+            },
+            not_after: NotAfter::default(),
+            keys: Keys {
+                backend: BackendKind::File,
+                tpm: TpmSettings::default(),
+                tpm_counter: None,
+                encrypt: Private::ALL.into(),
             },
             clock: Clock {
                 trust_system: false,

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
 use libp2p::{Multiaddr, PeerId};
 use serde::Deserialize as _;
@@ -13,9 +14,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::document::{Document, Leaf};
-use super::keys::{self, KEYS, PEER, PEER_KEYS};
+use super::keys::{self, KEYS, NOT_AFTER, PEER, PEER_KEYS};
 use super::mistake::{ConfigError, Mistake, Origin};
-use super::model::{Config, MAX_PEERS, Peer};
+use super::model::{Config, Keys, MAX_PEERS, Peer};
 use super::overrides::Overrides;
 use super::values::{self, Read};
 
@@ -103,6 +104,8 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);
     reader.put("place.boundary", values::path, &mut config.place.boundary);
     config.place.policy = reader.policy();
+    config.not_after = reader.not_after();
+    reader.keys(&mut config.keys);
     reader.put(
         "clock.trust_system",
         values::switch,
@@ -168,6 +171,21 @@ impl<'a> Reader<'a> {
             }
         }
         Some(list)
+    }
+
+    fn keys(&mut self, keys: &mut Keys) {
+        self.put("keys.backend", values::parsed, &mut keys.backend);
+        self.put("keys.tpm", values::tpm, &mut keys.tpm.address);
+        if let Some(Leaf { value, origin }) = self.document.take("keys.tpm_pcrs") {
+            match values::registers(&value) {
+                Ok(pcrs) => keys.tpm.pcrs = pcrs,
+                Err(what) => self.refuse("keys.tpm_pcrs", origin, what),
+            }
+        }
+        keys.tpm_counter = self.value("keys.tpm_counter", values::counter_index);
+        if let Some(classes) = self.list("keys.encrypt", values::parsed) {
+            keys.encrypt = classes.into_iter().collect();
+        }
     }
 
     fn noted(&self, path: &str) -> bool {
@@ -244,6 +262,16 @@ impl<'a> Reader<'a> {
             self.refuse(path, Origin::Line(line), "is missing".into());
         }
         value
+    }
+
+    fn not_after(&mut self) -> NotAfter {
+        let mut dates = NotAfter::default();
+        for id in NotAfter::ids() {
+            if let Some(last) = self.value(&format!("{NOT_AFTER}.{id}"), values::time) {
+                dates.set(id, last).expect("it is one of its own ids");
+            }
+        }
+        dates
     }
 
     /// The policy: each key is tried alone, so that every mistake is named; then all together.

@@ -3,7 +3,7 @@
 use city_protocol::place::PlacePolicy;
 use toml::Value;
 
-use super::keys::{KEYS, Key, PEER, PEER_KEYS, SECTIONS};
+use super::keys::{KEYS, Key, NOT_AFTER, PEER, PEER_KEYS, SECTIONS};
 use super::model::{Config, Peer};
 use super::values::rfc3339;
 
@@ -121,14 +121,20 @@ impl Config {
             "gnss.baud" => whole(self.gnss.baud.into()),
             "gnss.recorded" => Value::Boolean(self.gnss.recorded),
             "place.boundary" => text(&self.place.boundary.display()),
+            "keys.backend" => text(&self.keys.backend),
+            "keys.tpm" => text(&self.keys.tpm.address),
+            "keys.tpm_pcrs" => list(&self.keys.tpm.pcrs),
+            "keys.tpm_counter" => text(&format!("{:#010x}", self.keys.tpm_counter?)),
+            "keys.encrypt" => list(&self.keys.encrypt.iter().collect::<Vec<_>>()),
             "clock.trust_system" => Value::Boolean(self.clock.trust_system),
             "store.reserve_mib" => whole(self.store.reserve_mib),
             "store.cache_mib" => whole(self.store.cache_mib),
             "log.level" => text(&self.log.level),
-            path => {
-                let field = path.strip_prefix("place.policy.")?;
-                policy(&self.place.policy).remove(field)?
-            }
+            path => match path.rsplit_once('.')? {
+                (NOT_AFTER, id) => text(&rfc3339(self.not_after.of(id)?)),
+                ("place.policy", field) => policy(&self.place.policy).remove(field)?,
+                _ => return None,
+            },
         })
     }
 }

@@ -1,5 +1,6 @@
 //! How single values are read: TOML value → type, or what is wrong with it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ const MAX_NAME: usize = 64;
 const BAUDS: [u64; 9] = [
     4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600,
 ];
+/// Platform configuration registers of a TPM on a PC.
+const REGISTERS: u8 = 24;
 /// Words that a log level can be.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -75,6 +78,56 @@ pub(super) fn device(value: &DeValue<'_>) -> Read<PathBuf> {
     } else {
         Err("is not an absolute path".into())
     }
+}
+
+/// A TPM as tpm2-tss names it: a device, or an emulator.
+pub(super) fn tpm(value: &DeValue<'_>) -> Read<String> {
+    let text = text(value)?;
+    let device = text
+        .strip_prefix("device:")
+        .is_some_and(|path| path.starts_with('/') && !path.contains('\0'));
+    let emulator = text
+        .strip_prefix("swtpm:host=")
+        .and_then(|rest| rest.split_once(",port="))
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if device || emulator {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no TPM's address"))
+    }
+}
+
+/// Different registers of a TPM, in order; PCR 7 not alone.
+pub(super) fn registers(value: &DeValue<'_>) -> Read<Vec<u8>> {
+    let DeValue::Array(items) = value else {
+        return Err(other_type(value, "a list of strings"));
+    };
+    let mut registers = BTreeSet::new();
+    for item in items {
+        let text = text(item.get_ref())?;
+        let register: Option<u8> = text.parse().ok().filter(|register| *register < REGISTERS);
+        let register =
+            register.ok_or_else(|| format!("{text:?} is not a register from 0 to 23"))?;
+        if !registers.insert(register) {
+            return Err(format!("register {register} stands there twice"));
+        }
+    }
+    let registers: Vec<u8> = registers.into_iter().collect();
+    if registers == [7] {
+        return Err(
+            "is PCR 7 alone, which every system satisfies that the same keys have signed".into(),
+        );
+    }
+    Ok(registers)
+}
+
+/// An index in the memory of a TPM: the specification's range for NV indices.
+pub(super) fn counter_index(value: &DeValue<'_>) -> Read<u32> {
+    let text = text(value)?;
+    text.strip_prefix("0x")
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .filter(|index| (0x0100_0000..=0x01ff_ffff).contains(index))
+        .ok_or_else(|| format!("{text:?} is not an index of a TPM"))
 }
 
 pub(super) fn name(value: &DeValue<'_>) -> Read<String> {

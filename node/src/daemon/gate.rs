@@ -29,6 +29,7 @@ pub(super) fn doors(
     let files = DoorFiles {
         certificate: dir.tls_certificate(),
         key: dir.tls_key(),
+        keystore: Arc::clone(&identity.keystore),
         trust: TrustFiles {
             tls_roots: dir.tls_root(),
             crls: dir.crls(),
@@ -56,6 +57,7 @@ pub(super) fn open(
     let region = identity.authority.region().clone();
     let clients = Clients::open(dir.clients(), keeper.clone(), region);
     let tokens = Tokens::open(
+        &identity.keystore,
         &dir.token_key(),
         &dir.revoked_tokens(),
         &identity.authority.log,

@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+mod counter;
 pub(crate) mod gate;
 mod notify;
 mod open;
@@ -19,13 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{AccessError, Class, Event};
-use crate::admin::{AdminSocket, AdminState, Operators, SocketError, serve_operators};
+use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
 use crate::api::token::TokenError;
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
     Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
+use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
 use crate::place::antenna::Antenna;
@@ -53,6 +55,9 @@ pub enum DaemonError {
     /// Opening panicked (where a panic does not end the process).
     #[error("opening the data directory ended by a bug; its report stands above")]
     OpenDied,
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeystoreError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -133,8 +138,12 @@ pub async fn serve(
         whitelist,
         boundary,
         hold,
+        counter,
+        confirmed,
         ..
     } = opened;
+    // Held until the end: other commands do not exchange the keys of a running node.
+    let _in_use = identity.keystore.lock(false)?;
     // Before the engine starts, because a start that fails here should not write to the log.
     let (listener, address) = bind(config.api.listen, "api.listen").await?;
     let operator_door = match config.api.operator_listen {
@@ -155,7 +164,7 @@ pub async fn serve(
     let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
-    let mut engine = Engine::start(EngineConfig {
+    let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
         replica,
@@ -163,7 +172,8 @@ pub async fn serve(
         clock,
         peers: config.network.peers.len(),
         outgoing,
-    })?;
+    };
+    let mut engine = Engine::start_counting(engine_config, counter)?;
 
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
@@ -198,7 +208,8 @@ pub async fn serve(
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
-        .with_boundary_credit(&credit);
+        .with_boundary_credit(&credit)
+        .with_not_after(config.not_after.clone());
     tasks.spawn(api::serve(
         listener,
         keeper.clone(),
@@ -214,6 +225,11 @@ pub async fn serve(
         clock,
         started,
         peer_id: identity.transport.public().to_peer_id(),
+        keys: Some(NodeKeys {
+            keystore: Arc::clone(&identity.keystore),
+            data: dir.clone(),
+            confirmed,
+        }),
         names: Arc::new(names),
         doors: keeper.clone(),
         access: access.clone(),

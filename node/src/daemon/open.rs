@@ -10,12 +10,13 @@ use city_protocol::ids::BlockId;
 use city_protocol::place::BoundaryIndex;
 use city_protocol::replica::{Replica, ReplicaConfig};
 
-use super::rollback;
+use super::{counter, rollback};
 use crate::config::Config;
 use crate::engine::{
-    Hold, RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
+    Counter, Hold, RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
 };
 use crate::journal::log_rows;
+use crate::keys::KeystoreError;
 use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
 use crate::setup::{DataDir, Identity};
@@ -42,6 +43,10 @@ pub struct Opened {
     pub folded: RebuildReport,
     /// Why the own log is not extended in this run, if it is not.
     pub hold: Option<Hold>,
+    /// The counter against rollback, if one is configured.
+    pub counter: Option<Box<dyn Counter>>,
+    /// What that counter shows, if it agrees with the directory.
+    pub confirmed: Option<u64>,
 }
 
 /// Why a data directory could not be opened.
@@ -59,6 +64,9 @@ pub enum OpenError {
     /// The index could not be made again.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+    /// The counter against rollback.
+    #[error("the TPM's counter cannot be used (keys.tpm_counter)")]
+    Counter(#[from] KeystoreError),
     /// The notes about the own log.
     #[error(
         "HIGHWATER, NEVER_BEGUN or GONE in the data directory cannot be read or written; look at the disk and the rights"
@@ -128,7 +136,7 @@ pub fn open(
         Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
             authority: Arc::clone(&identity.authority),
-            signer: Box::new(Arc::clone(&identity.signer)),
+            signers: vec![Box::new(Arc::clone(&identity.signer))],
             policy: config.place.policy.clone(),
             start: Start {
                 v: 1,
@@ -147,12 +155,13 @@ pub fn open(
         found.outcome,
         progress,
     )?;
+    // Before the log is judged: an old copy is whole, and old.
+    let counted = counter::judge(&store, counter::configured(config)?)?;
     // Whether the own log may be extended is known only now, from what is in the index.
     let damaged = found.damaged || folded.damaged > 0;
-    let hold = match rollback::judge(&store, &identity.authority.log, damaged)? {
-        None if found.full => Some(Hold::DiskFull),
-        hold => hold,
-    };
+    let judged = rollback::judge(&store, &identity.authority.log, damaged)?;
+    let full = found.full.then_some(Hold::DiskFull);
+    let hold = counted.hold.or(judged).or(full);
     if let Some(hold) = hold {
         let (why, remedy) = (hold.code(), hold.remedy());
         tracing::error!(why, remedy, "this node signs nothing");
@@ -165,6 +174,8 @@ pub fn open(
         boundary,
         folded,
         hold,
+        counter: counted.counter,
+        confirmed: counted.confirmed,
     })
 }
 

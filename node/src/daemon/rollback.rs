@@ -65,6 +65,8 @@ pub(super) fn judge(
             let at = |mark: &HighWater| history.vertex_at(log, mark.epoch, mark.seq);
             // A frozen log stands at its cut, and is not extended anyway.
             row.frozen.is_some()
+                // What the mark knows was closed by the officers, at a cut that may be lower.
+                || row.epoch > mark.epoch
                 || (row.epoch, row.seq) >= (mark.epoch, mark.seq)
                     && mark.head.is_some_and(|head| at(mark) == Some(head))
         }

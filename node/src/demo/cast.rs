@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use city_drivers::gnss::replay;
 use city_protocol::amount::Timestamp;
-use city_protocol::crypto::{Algorithm, SecretKey};
+use city_protocol::crypto::{Algorithm, SecretKey, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::place::{BoundaryIndex, Point};
 use city_protocol::region::Region;
@@ -123,6 +123,8 @@ pub(super) fn found(root: &Path, plans: Vec<Plan>, now: Timestamp) -> Result<Vec
                 purpose: Purpose::Demo,
                 prefix: Some("Asia/JP".parse().context("the root's prefix")?),
                 ca: Some(ca.clone()),
+                ca_suite: Suite::Dilithium5Ntru,
+                suites: Suite::ALL.to_vec(),
             }
         } else {
             NetworkChoice::Join { ca: ca.clone() }
@@ -142,6 +144,7 @@ pub(super) fn found(root: &Path, plans: Vec<Plan>, now: Timestamp) -> Result<Vec
             config: config.clone(),
             network,
             officers: officers.iter().map(|key| key.public().clone()).collect(),
+            suite: Suite::Dilithium5Ntru,
             officers_needed: OFFICERS.1,
             witnesses: Vec::new(),
             boundary: Boundary::Index(plan.boundary.clone()),

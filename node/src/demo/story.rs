@@ -145,7 +145,7 @@ async fn raise(
 /// Two people make keys that only they hold, and open accounts.
 async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor, Actor)> {
     let begun = Instant::now();
-    let authority = Authority::open(&root.join("ca"))?;
+    let authority = Authority::open(&root.join("ca"), None)?;
     let mut actors = Vec::new();
     for (city, name) in stage.cast.iter().zip(["千代女", "与謝"]) {
         let roots = [load_identity(&city.data)?.tls_root];

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Watch;
 use super::guard::Guard;
 use super::history::{location_key, location_value};
-use super::{Directory, EngineHandle, Pool, Pulse, StoreHistory, SystemClock};
+use super::{Counter, Directory, EngineHandle, Pool, Pulse, StoreHistory, SystemClock};
 use crate::store::{AppendError, IndexError, Store, Watermark};
 
 /// Requests that wait for the commit thread: four full vertices of entries.
@@ -126,6 +126,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Thread`].
     pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        Self::start_counting(config, None)
+    }
+
+    /// The same with a counter outside of the data directory, which is moved as the own log grows.
+    ///
+    /// # Errors
+    /// [`EngineError::Thread`].
+    pub fn start_counting(
+        config: EngineConfig,
+        counter: Option<Box<dyn Counter>>,
+    ) -> Result<Self, EngineError> {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let history = StoreHistory::new(Arc::clone(&config.store));
         let directory = Arc::new(Directory::default());
@@ -138,7 +149,7 @@ impl Engine {
             genesis: config.genesis,
             authority: Arc::clone(&config.authority),
         };
-        let guard = Guard::new(&config.store, config.authority.log, config.peers);
+        let guard = Guard::new(&config.store, config.authority.log, config.peers, counter);
         let pulse = Pulse::default();
         let runtime = Handle::current();
         runtime.spawn(ticks(requests.downgrade()));

@@ -36,10 +36,15 @@ impl Default for Directory {
 const HELD: &str = "no holder of this lock panics";
 
 impl Directory {
-    /// Learns a log's authority and its officers' keys.
+    /// Learns a log's authority and its officers' keys; a newer epoch in place of an older.
     pub fn learn_authority(&self, authority: &Arc<Authority>) {
         let mut authorities = self.authorities.write().expect(HELD);
-        if authorities.len() >= MAX_LOGS || authorities.contains_key(&authority.log) {
+        let known = authorities.get(&authority.log);
+        if known.is_some_and(|known| Arc::ptr_eq(known, authority)) {
+            return;
+        }
+        let room = known.is_some() || authorities.len() < MAX_LOGS;
+        if !room || known.is_some_and(|known| known.epoch() > authority.epoch()) {
             return;
         }
         authorities.insert(authority.log, Arc::clone(authority));
@@ -50,11 +55,14 @@ impl Directory {
         }
     }
 
-    /// Learns those of these authorities that are new; after each commit, so it is cheap when none is.
+    /// Learns those of these authorities that are new, or newer; after each commit, so it is cheap when none is.
     pub fn learn_authorities<'a>(&self, all: impl Iterator<Item = &'a Arc<Authority>>) {
         let known = self.authorities.read().expect(HELD);
         let new: Vec<_> = all
-            .filter(|authority| !known.contains_key(&authority.log))
+            .filter(|authority| {
+                let known = known.get(&authority.log);
+                known.is_none_or(|known| !Arc::ptr_eq(known, authority))
+            })
             .collect();
         drop(known);
         for authority in new {

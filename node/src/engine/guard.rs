@@ -12,6 +12,7 @@ use city_protocol::trust::PeerId;
 use city_protocol::vertex::SignedHeader;
 
 use super::commit::EngineError;
+use super::counter::{Counter, Mover};
 use super::{StoreHistory, own_high_water};
 use crate::net::MAX_WHITELIST;
 use crate::store::{HighWater, Store};
@@ -22,6 +23,7 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Guard {
     log: LogId,
     never_begun: bool,
+    mover: Mover,
     gone: bool,
     /// How many peers the whitelist has: all are heard before a ledger that was gone counts as whole.
     peers: usize,
@@ -32,12 +34,18 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(store: &Arc<Store>, log: LogId, peers: usize) -> Self {
+    pub(super) fn new(
+        store: &Arc<Store>,
+        log: LogId,
+        peers: usize,
+        counter: Option<Box<dyn Counter>>,
+    ) -> Self {
         let notes = store.notes();
         Self {
             log,
             // If it cannot be read, removing it is tried, and what is gone stays gone.
             never_begun: notes.never_begun().unwrap_or(true),
+            mover: Mover::new(counter),
             gone: notes.is_gone().unwrap_or(true),
             peers,
             claims: BTreeMap::new(),
@@ -64,19 +72,25 @@ impl Guard {
     }
 
     /// With the first own vertex durable and not yet visible, the log has begun. Not earlier: a node that
-    /// waits for its clock and is started again must still be able to begin.
+    /// waits for its clock and is started again must still be able to begin. The counter moves here, too.
     pub(super) fn begun(
         &mut self,
         appended: &[(BlockId, &[u8])],
-        store: &Store,
+        store: &Arc<Store>,
     ) -> Result<(), EngineError> {
         let own = |block: &[u8]| {
             SignedHeader::read(block).is_ok_and(|header| header.header.log == self.log)
         };
-        if self.never_begun && appended.iter().any(|(_, block)| own(block)) {
+        if !(self.never_begun || self.mover.is_due())
+            || !appended.iter().any(|(_, block)| own(block))
+        {
+            return Ok(());
+        }
+        if self.never_begun {
             store.notes().begun().map_err(EngineError::Begun)?;
             self.never_begun = false;
         }
+        self.mover.appended(store);
         Ok(())
     }
 

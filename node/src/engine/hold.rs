@@ -11,6 +11,10 @@ pub enum Hold {
     Mark,
     /// The ledger is gone, or was and is not known to be whole again.
     Gone,
+    /// The data directory is older than the TPM's counter says.
+    RolledBack,
+    /// The TPM's counter cannot be read.
+    Counter,
     /// The own log was convicted of a fault.
     Frozen,
     /// The time is not known.
@@ -30,6 +34,8 @@ impl Hold {
             Self::Lost => "lost",
             Self::Mark => "mark-unreadable",
             Self::Gone => "gone",
+            Self::RolledBack => "rolled-back",
+            Self::Counter => "counter",
             Self::Frozen => "frozen",
             Self::Clock => "clock",
             Self::DiskFull => "disk-full",
@@ -54,10 +60,18 @@ impl Hold {
                  show, remove HIGHWATER if it is the same, then restart the node"
             }
             Self::Gone => {
-                "the ledger is gone: connect every whitelisted peer, wait until all have nothing newer of the \
+                "the ledger is gone, or an old one was put back: connect every whitelisted peer, wait until all have nothing newer of the \
                  own log (GONE then goes), and restart the node; if a peer is gone for good, remove GONE when \
                  the others agree; if no vertex of this log ever left this machine, remove GONE and HIGHWATER \
                  and make an empty NEVER_BEGUN in the data directory"
+            }
+            Self::RolledBack => {
+                "this data directory is older than the TPM's counter: connect every whitelisted peer, wait until all have \
+                 nothing newer of the own log (GONE then goes), and restart the node"
+            }
+            Self::Counter => {
+                "the TPM's counter cannot be read: the node's log says why; see to the TPM, or take keys.tpm_counter out of \
+                 the configuration, and restart the node"
             }
             Self::Frozen => "the own log was convicted of a fault: the officers begin a new epoch",
             Self::Clock => {

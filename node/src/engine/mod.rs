@@ -1,6 +1,6 @@
 //! The engine: the replica with everything that waits around it.
 //!
-//! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
+//! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `counter` that nobody can turn back · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
 //! the log again · `verify` the full check · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
 //! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
@@ -8,6 +8,7 @@
 mod bridge;
 mod clock;
 mod commit;
+mod counter;
 mod directory;
 mod guard;
 mod history;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{AccountId, KeyId, LogId};
+use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::place::PlaceProof;
 use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
@@ -34,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use bridge::{Bridge, TransportKey};
 pub use clock::{SystemClock, utc};
 pub use commit::{Engine, EngineConfig, EngineError, Outgoing};
+pub use counter::{Counter, CounterVerdict, compare};
 pub use directory::Directory;
 pub use history::{StoreHistory, high_water_of, own_high_water};
 pub use hold::Hold;
@@ -133,6 +135,13 @@ impl EngineHandle {
     #[must_use]
     pub fn log(&self) -> LogId {
         self.authority.log
+    }
+
+    /// Whether a submission that is neither a transfer nor an acceptance is booked here.
+    #[must_use]
+    pub fn is_booked(&self, identity: &Digest) -> bool {
+        let history: &dyn History = &self.history;
+        history.submission(&self.log(), identity).is_some()
     }
 
     /// The account of this home that signs with this key, or would if it had enrolled with it.

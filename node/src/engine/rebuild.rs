@@ -7,9 +7,7 @@ use city_protocol::genesis::Genesis;
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History as _};
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
-use city_protocol::vertex::{
-    Authority, Entry, KeySource as _, Known, SignedHeader, VerifiedVertex,
-};
+use city_protocol::vertex::{Entry, KeySource, Known, SignedHeader, VerifiedVertex, authority_of};
 
 use super::history::{location_key, location_value};
 use super::{Directory, StoreHistory, utc};
@@ -166,15 +164,12 @@ fn stored_vertex(
     body_block: Vec<u8>,
     known: impl Fn(&Entry) -> Known,
 ) -> Option<VerifiedVertex> {
-    let log = header.header.log;
     let entries = city_protocol::vertex::decode_body(&body_block);
-    let authority = directory
-        .authority(&log)
-        .or_else(|| replica.authorities().authority(&log))
-        .or_else(|| {
-            let charter = &entries.as_ref().ok()?.first()?.body;
-            Authority::from_charter(genesis, charter).ok().map(Arc::new)
-        })?;
+    let keys: &dyn KeySource = match directory.authority(&header.header.log) {
+        Some(_) => directory,
+        None => replica.authorities(),
+    };
+    let authority = authority_of(genesis, keys, &header, &entries).ok()?;
     let known = entries.iter().flatten().map(known).collect();
     Some(VerifiedVertex {
         header,

@@ -1,12 +1,11 @@
 //! The full check of `store verify`: every hash, signature and link of the stored log, without the index.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::vertex::{Authority, Checked, KeySource as _, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{Checked, KeySource as _, SignedHeader, VerifiedVertex, authority_of};
 
 use super::Directory;
 use crate::store::{Block, Position, ReadError, Store};
@@ -140,17 +139,14 @@ pub(crate) fn each_vertex(
     Ok((blocks, bad))
 }
 
-/// Learns the keys that a vertex brings. Each proves itself: a charter by the log's id, a certificate by its chain.
+/// Learns the keys that a vertex brings. Each proves itself: a charter by the log's id, an epoch's
+/// by its officers, a certificate by its chain.
 fn learn(genesis: &Genesis, directory: &Directory, header: &SignedHeader, body: &[u8]) {
-    let Ok(entries) = city_protocol::vertex::decode_body(body) else {
-        return;
-    };
-    let charter = entries.first().map(|entry| &entry.body);
-    let charter = charter.filter(|_| header.header.seq == 1);
-    if let Some(Ok(authority)) = charter.map(|charter| Authority::from_charter(genesis, charter)) {
-        directory.learn_authority(&Arc::new(authority));
+    let entries = city_protocol::vertex::decode_body(body);
+    if let Ok(authority) = authority_of(genesis, directory, header, &entries) {
+        directory.learn_authority(&authority);
     }
-    directory.learn_keys(&entries);
+    directory.learn_keys(entries.as_deref().unwrap_or_default());
 }
 
 fn check_links(links: &[Link], genesis: &Genesis, report: &mut VerifyReport) {
@@ -159,7 +155,10 @@ fn check_links(links: &[Link], genesis: &Genesis, report: &mut VerifyReport) {
     for link in links {
         let (epoch, seq) = link.at;
         let follows = match known.get(&link.prev) {
-            Some(prev) => prev.log == link.log && (prev.at.0, prev.at.1 + 1) == (epoch, seq),
+            Some(prev) => {
+                let same_or_next = [prev.at.0, prev.at.0 + 1].contains(&epoch);
+                prev.log == link.log && same_or_next && prev.at.1 + 1 == seq
+            }
             None => (seq, link.prev) == (1, genesis.network()),
         };
         let first = *positions.entry((link.log, link.at)).or_insert(link.id);

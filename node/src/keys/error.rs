@@ -2,6 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::master::{BackendKind, MasterError};
+use super::wrap::WrapError;
 
 /// A key file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,14 @@ pub enum KeyFileError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The file is wrapped by the node's master secret, and is read through its key store.
+    #[error(
+        "{path}: is wrapped by the master secret of its node; ask the node's key store: city-node key show --data-dir DIR"
+    )]
+    Wrapped {
+        /// The file.
+        path: PathBuf,
+    },
     /// The content is not a key file of the expected kind.
     #[error("{path}: not a {expected} ({what}); restore the file from a backup")]
     Content {
@@ -67,6 +79,7 @@ impl KeyFileError {
             | Self::Exists { path }
             | Self::Permissions { path, .. }
             | Self::NotAKeyFile { path, .. }
+            | Self::Wrapped { path }
             | Self::Content { path, .. }
             | Self::Io { path, .. } => path,
         }
@@ -88,5 +101,79 @@ impl KeyFileError {
             io::ErrorKind::AlreadyExists => Self::Exists { path },
             _ => Self::Io { path, source },
         }
+    }
+}
+
+/// Why the key store could not be read or changed. Every text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeystoreError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// A master secret could not be had.
+    #[error(transparent)]
+    Master(Arc<MasterError>),
+    /// A wrapped file did not open.
+    #[error(
+        "{}: {source}; put the master secret back that belongs to it, or restore both from one backup: nothing was changed",
+        path.display()
+    )]
+    Wrapped {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: WrapError,
+    },
+    /// There is no master secret, and one is needed.
+    #[error(
+        "{}: has no master secret yet; stop the node and run: city-node key seal --data-dir DIR", directory.display()
+    )]
+    NoMaster {
+        /// The keys' directory.
+        directory: PathBuf,
+    },
+    /// Too many exchanges were cut off.
+    #[error(
+        "{}: eight exchanges of the master secret were cut off; look at the disk, and do one to its end: city-node key seal", directory.display()
+    )]
+    TooMany {
+        /// The keys' directory.
+        directory: PathBuf,
+    },
+    /// A node runs there, or another command changes it.
+    #[error(
+        "{}: is in use by a running node or another key command; stop it and try again", directory.display()
+    )]
+    InUse {
+        /// The keys' directory.
+        directory: PathBuf,
+    },
+    /// The keyring is gone or unreadable.
+    #[error(
+        "{}: {what}; restore it from a backup: without it what is encrypted at rest cannot be read, and nothing was changed",
+        path.display()
+    )]
+    Keyring {
+        /// The keyring.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The configuration names another back-end.
+    #[error(
+        "keys.backend is \"{configured}\", but the master secret is kept by \"{found}\"; stop the node and run `city-node key seal`, or set keys.backend back"
+    )]
+    OtherBackend {
+        /// What the configuration says.
+        configured: BackendKind,
+        /// Where it is.
+        found: BackendKind,
+    },
+}
+
+impl From<MasterError> for KeystoreError {
+    fn from(error: MasterError) -> Self {
+        Self::Master(Arc::new(error))
     }
 }

@@ -32,6 +32,27 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
     write(path, content, SECRET_MODE, RenameFlags::NOREPLACE)
 }
 
+/// Writes a secret file in place of the one that is there; the new one was read back before it takes the name, so
+/// that at no moment there is neither.
+///
+/// # Errors
+/// [`KeyFileError::Io`]; the old file then stands.
+pub fn replace_secret(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
+    write(path, content, SECRET_MODE, RenameFlags::empty())
+}
+
+/// Removes a file and makes that durable; none is no error.
+///
+/// # Errors
+/// [`KeyFileError::Io`].
+pub fn remove(path: &Path) -> Result<(), KeyFileError> {
+    let gone = match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::open(directory(path)).and_then(|directory| directory.sync_all()),
+    };
+    gone.map_err(|source| KeyFileError::writing(path, source))
+}
+
 /// Writes a file that all may read, in place of one that may be there.
 ///
 /// # Errors
@@ -103,7 +124,15 @@ fn write_aside(aside: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         .mode(mode)
         .open(aside)?;
     file.write_all(content)?;
-    file.sync_all()
+    file.sync_all()?;
+    let written = Zeroizing::new(fs::read(aside)?);
+    if *written == content {
+        Ok(())
+    } else {
+        Err(io::Error::other(
+            "what was written is not what is read back",
+        ))
+    }
 }
 
 /// A name in the same directory that no other writer takes.

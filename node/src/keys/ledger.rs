@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyFileError;
 use super::file::{MAX_KEY_FILE, read_public, read_secret, write_public, write_secret};
+use super::wrap;
 
 /// The format that this software writes and reads.
 const VERSION: u8 = 1;
@@ -72,9 +73,16 @@ pub fn save_signing(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
 /// # Errors
 /// A [`KeyFileError`] that names the file.
 pub fn load_signing(path: &Path) -> Result<SecretKey, KeyFileError> {
+    read_signing(path, &read_secret(path)?)
+}
+
+/// The same of a file's content, as a [`Keystore`](super::Keystore) gives it; `path` stands in the errors.
+///
+/// # Errors
+/// A [`KeyFileError`] that names the file.
+pub fn read_signing(path: &Path, content: &[u8]) -> Result<SecretKey, KeyFileError> {
     let kind = Kind::Signing;
-    let content = read_secret(path)?;
-    let fields = parse(path, &content, kind, true)?;
+    let fields = parse(path, content, kind, true)?;
     let algorithm: Algorithm = known(path, kind, fields.alg)?;
     let public = decode(path, kind, fields.public)?;
     let secret = decode(path, kind, fields.secret.unwrap_or_default())?;
@@ -104,19 +112,26 @@ pub fn save_kem(path: &Path, key: &KemSecretKey) -> Result<(), KeyFileError> {
     save(path, Kind::Kem, alg, public, key.expose_secret())
 }
 
-/// Reads a KEM key.
+/// Reads a KEM key and proves with one shared secret that its halves belong together.
 ///
 /// # Errors
 /// A [`KeyFileError`] that names the file.
 pub fn load_kem(path: &Path) -> Result<KemSecretKey, KeyFileError> {
+    read_kem(path, &read_secret(path)?)
+}
+
+/// The same of a file's content, as a [`Keystore`](super::Keystore) gives it; `path` stands in the errors.
+///
+/// # Errors
+/// A [`KeyFileError`] that names the file.
+pub fn read_kem(path: &Path, content: &[u8]) -> Result<KemSecretKey, KeyFileError> {
     let kind = Kind::Kem;
-    let content = read_secret(path)?;
-    let fields = parse(path, &content, kind, true)?;
+    let fields = parse(path, content, kind, true)?;
     let algorithm: KemAlgorithm = known(path, kind, fields.alg)?;
     let public = decode(path, kind, fields.public)?;
     let secret = decode(path, kind, fields.secret.unwrap_or_default())?;
     KemSecretKey::from_parts(algorithm, &public, &secret)
-        .map_err(|_| bad(path, kind.expected(true), "a key of the wrong length"))
+        .map_err(|_| bad(path, kind.expected(true), "its halves are not one key pair"))
 }
 
 /// Reads the public half of a KEM key from a `.pub` file.
@@ -169,6 +184,9 @@ fn parse<'a>(
     secret: bool,
 ) -> Result<Fields<'a>, KeyFileError> {
     let expected = kind.expected(secret);
+    if wrap::is_wrapped(content) {
+        return Err(KeyFileError::Wrapped { path: path.into() });
+    }
     // serde_json's own text is not passed on: it can quote the input.
     let fields: Fields<'_> = serde_json::from_slice(content)
         .map_err(|_| bad(path, expected, "not the JSON object of a key file"))?;
@@ -212,24 +230,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_back_from_their_files() {
+    fn keys_of_every_algorithm_come_back_from_their_files() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("node.key");
-        let key = SecretKey::generate(Algorithm::Dilithium5);
-        save_signing(&path, &key).unwrap();
-        let loaded = load_signing(&path).unwrap();
-        assert_eq!(loaded.public(), key.public());
-        assert_eq!(loaded.expose_secret(), key.expose_secret());
-        assert_eq!(
-            load_signing_public(&public_path(&path)).unwrap(),
-            *key.public()
-        );
+        for algorithm in Algorithm::ALL.iter().copied() {
+            let path = directory.path().join(format!("{algorithm}.key"));
+            let key = SecretKey::generate(algorithm);
+            save_signing(&path, &key).unwrap();
+            let loaded = load_signing(&path).unwrap();
+            assert_eq!(loaded.public(), key.public());
+            assert_eq!(loaded.expose_secret(), key.expose_secret());
+            let public = load_signing_public(&public_path(&path)).unwrap();
+            assert_eq!(public, *key.public());
+        }
+        for algorithm in KemAlgorithm::ALL.iter().copied() {
+            let path = directory.path().join(format!("{algorithm}.key"));
+            let key = KemSecretKey::generate(algorithm);
+            save_kem(&path, &key).unwrap();
+            assert_eq!(load_kem(&path).unwrap().public(), key.public());
+            assert_eq!(load_kem_public(&public_path(&path)).unwrap(), *key.public());
+        }
+    }
 
-        let path = directory.path().join("node.kem");
-        let key = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
-        save_kem(&path, &key).unwrap();
-        assert_eq!(load_kem(&path).unwrap().public(), key.public());
-        assert_eq!(load_kem_public(&public_path(&path)).unwrap(), *key.public());
+    #[test]
+    fn a_file_renamed_to_another_algorithm_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, renamed) = (
+            directory.path().join("one.key"),
+            directory.path().join("other.key"),
+        );
+        save_signing(&path, &SecretKey::generate(Algorithm::MlDsa87)).unwrap();
+        let text = String::from_utf8(read_secret(&path).unwrap().to_vec()).unwrap();
+        write_secret(&renamed, text.replace("ml-dsa-87", "dilithium5").as_bytes()).unwrap();
+        assert!(load_signing(&renamed).is_err());
     }
 
     #[test]

@@ -1,19 +1,35 @@
-//! Key files: how secret keys stand on disk and how they get there without being lost or seen.
+//! Secrets at rest: how a node's keys stand on disk, and how they get there without being lost or seen. Index card:
 //!
-//! A secret file has mode 0600 from its first byte, is durable before it has its name, and never
-//! replaces another. Systemd credentials and the TPM come behind the same functions.
+//! `file` private, complete, durable files · `ledger`, `transport` the forms of single keys · `passphrase` bytes sealed
+//! by one · `master` the secret that wraps the others, and the back-ends that keep it (`access` how they are reached)
+//! · `wrap` a wrapped file · `store` the key store of a data directory · `rewrap` exchanging the master secret ·
+//! `keyring` data keys for single fields · `credential` where systemd puts secrets · `error` what can go wrong.
 
+mod access;
 pub mod credential;
 mod error;
 pub mod file;
+pub mod keyring;
 mod ledger;
+pub mod master;
 pub mod passphrase;
+mod rewrap;
+mod store;
 mod transport;
+pub mod wrap;
 
-pub use error::KeyFileError;
+pub use access::{Access, AskPassphrase, TpmSettings, backend, counter};
+pub use error::{KeyFileError, KeystoreError};
+pub use keyring::{ERASED, Keyring, RecordKey, RingError, WRAPPED_KEY_LEN};
 pub use ledger::{
-    load_kem, load_kem_public, load_signing, load_signing_public, public_path, save_kem,
-    save_signing,
+    load_kem, load_kem_public, load_signing, load_signing_public, public_path, read_kem,
+    read_signing, save_kem, save_signing,
 };
+pub use master::BackendKind;
 pub use passphrase::{Passphrase, PassphraseError, Purpose};
-pub use transport::{load_transport, save_transport};
+pub use rewrap::{Exchanged, exchange};
+pub use store::{Entry, Keystore, Lock};
+pub use transport::{load_transport, read_transport, save_transport};
+
+/// The systemd credential with the passphrase of a master secret in a file.
+pub const PASSPHRASE_CREDENTIAL: &str = "city-node.passphrase";

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyFileError;
 use super::file::{read_secret, write_secret};
+use super::wrap;
 
 /// Writes the transport key to a new file.
 ///
@@ -26,8 +27,18 @@ pub fn save_transport(path: &Path, key: &Keypair) -> Result<(), KeyFileError> {
 /// # Errors
 /// A [`KeyFileError`] that names the file.
 pub fn load_transport(path: &Path) -> Result<Keypair, KeyFileError> {
-    let bytes = read_secret(path)?;
-    let key = Keypair::from_protobuf_encoding(&bytes).map_err(|_| bad(path))?;
+    read_transport(path, &read_secret(path)?)
+}
+
+/// The same of a file's content, as a [`Keystore`](super::Keystore) gives it; `path` stands in the errors.
+///
+/// # Errors
+/// A [`KeyFileError`] that names the file.
+pub fn read_transport(path: &Path, content: &[u8]) -> Result<Keypair, KeyFileError> {
+    if wrap::is_wrapped(content) {
+        return Err(KeyFileError::Wrapped { path: path.into() });
+    }
+    let key = Keypair::from_protobuf_encoding(content).map_err(|_| bad(path))?;
     if key.key_type() == KeyType::Ed25519 {
         Ok(key)
     } else {

@@ -19,6 +19,7 @@ use super::tls::{TlsError, TlsIdentity};
 use super::tls_trust::ListState;
 use super::trust_store::{MAX_CRL_FILES, TrustFiles, TrustStore, TrustStoreError};
 use crate::engine::SystemClock;
+use crate::keys::Keystore;
 use crate::setup::{IdentityError, read_tls};
 
 /// How often files are looked at: a revoked certificate works at most this much longer. A look is a few calls.
@@ -50,6 +51,8 @@ pub struct DoorFiles {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+    /// What opens it.
+    pub keystore: Arc<Keystore>,
     /// Whom to believe.
     pub trust: TrustFiles,
 }
@@ -192,7 +195,7 @@ impl DoorWatch {
     /// [`DoorError`] of the server's own certificate and key.
     pub fn open(files: DoorFiles, terms: DoorTerms) -> Result<(Self, DoorKeeper), DoorError> {
         let seen = look(&files);
-        let identity = read_tls(&files.certificate, &files.key)?;
+        let identity = read_tls(&files.certificate, &files.key, &files.keystore)?;
         let roots = Arc::clone(&terms.roots);
         let mut problem = None;
         let trust = TrustStore::read(&files.trust, roots).unwrap_or_else(|error| {
@@ -263,7 +266,11 @@ impl DoorWatch {
         self.seen = seen;
         let generation = self.doors.borrow().generation + 1;
         let read = || -> Result<Doors, DoorError> {
-            let identity = read_tls(&self.files.certificate, &self.files.key)?;
+            let identity = read_tls(
+                &self.files.certificate,
+                &self.files.key,
+                &self.files.keystore,
+            )?;
             let roots = Arc::clone(&self.terms.roots);
             let trust = TrustStore::read(&self.files.trust, roots)?;
             Ok(Doors::new(identity, trust, &self.terms, generation)?)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::InitError;
 use super::package;
+use crate::keys::KeyFileError;
 
 /// Mode of the data directory and what is in it: the ledger is the node's own, keys are nobody else's.
 const PRIVATE_MODE: u32 = 0o700;
@@ -88,6 +89,32 @@ impl DataDir {
     #[must_use]
     pub fn transport_key(&self) -> PathBuf {
         self.keys().join("transport.key")
+    }
+
+    /// Every secret file that a master secret can wrap: what ends with `.key` in `keys/` and `certs/`, but for what
+    /// master secrets are kept in; in order.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Io`].
+    pub fn secret_files(&self) -> Result<Vec<PathBuf>, KeyFileError> {
+        let mut files = Vec::new();
+        for directory in [self.keys(), self.0.join("certs")] {
+            let failed = |source| KeyFileError::Io {
+                path: directory.clone(),
+                source,
+            };
+            for entry in fs::read_dir(&directory).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+                // A hidden one is what a write that was cut off left.
+                let others = name.starts_with(b"master-") || name.starts_with(b".");
+                if name.ends_with(b".key") && !others {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// `certs/node.pem`, the node certificate and its chain, leaf first, without the root.

@@ -4,9 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use city_protocol::Refusal;
+use city_protocol::crypto::Suite;
 
 use crate::config::ConfigError;
-use crate::keys::KeyFileError;
+use crate::keys::{KeyFileError, KeystoreError};
 use crate::pki::{AuthorityError, IssueError, TlsError};
 use crate::place::import::ImportError;
 
@@ -89,6 +90,18 @@ pub enum InitError {
         /// How many must sign.
         needed: u64,
     },
+    /// A key of a suite that the network does not admit.
+    #[error(
+        "{whose}: keys of the suite {suite} are not admitted in this network, which knows {known}; make keys of one of those"
+    )]
+    Suite {
+        /// The argument.
+        whose: &'static str,
+        /// The suite.
+        suite: Suite,
+        /// The suites that the genesis record lists.
+        known: String,
+    },
     /// The network's name is empty or too long.
     #[error("--new-network: a name has 1 to 40 characters, such as \"石川県 demo\"")]
     NetworkName,
@@ -131,6 +144,9 @@ pub enum InitError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The key store cannot be made.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
     /// The CA cannot be made or opened.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -273,4 +289,7 @@ pub enum IdentityError {
     /// A key file cannot be read.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The key store cannot be opened.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
 }

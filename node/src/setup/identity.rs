@@ -21,8 +21,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::directory::{DataDir, foreign_owner};
 use super::error::IdentityError;
 use crate::config::Config;
-use crate::keys;
-use crate::keys::file::read_secret;
+use crate::keys::{self, Access, BackendKind, Keystore, KeystoreError};
 use crate::pki::TlsIdentity;
 
 /// Longest certificate file in bytes: a leaf and its intermediates in PEM, a third longer than DER.
@@ -53,6 +52,8 @@ pub struct Identity {
     pub tls: TlsIdentity,
     /// The classical root, which TLS clients trust.
     pub tls_root: CertificateDer<'static>,
+    /// Where its secrets are kept.
+    pub keystore: Arc<Keystore>,
 }
 
 /// One that cannot be looked at is judged by its files, whose errors name them.
@@ -67,12 +68,31 @@ fn check_owner(data: &DataDir) -> Result<(), IdentityError> {
     }
 }
 
-/// Reads the identity of a data directory.
+/// Reads the identity of a data directory whose master secret needs neither a passphrase nor an unusual TPM.
 ///
 /// # Errors
 /// An [`IdentityError`] that names the file and what to do.
 pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
+    load_identity_with(data, &mut Access::unattended())
+}
+
+/// Reads the identity of a data directory.
+///
+/// # Errors
+/// An [`IdentityError`] that names the file and what to do.
+pub fn load_identity_with(
+    data: &DataDir,
+    access: &mut Access<'_>,
+) -> Result<Identity, IdentityError> {
     check_owner(data)?;
+    load_identity_from(data, Keystore::open(&data.keys(), access)?)
+}
+
+/// Reads the identity of a data directory whose key store is open.
+pub(super) fn load_identity_from(
+    data: &DataDir,
+    keystore: Keystore,
+) -> Result<Identity, IdentityError> {
     let genesis = read_genesis(&data.genesis())?;
     let authority = read_charter(data, &genesis)?;
 
@@ -106,15 +126,18 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
         what,
         certificate: data.node_certificate(),
     };
-    let signer = keys::load_signing(&data.ledger_key())?;
+    let path = data.ledger_key();
+    let signer = keys::read_signing(&path, &keystore.read(&path)?)?;
     if *signer.public() != certificate.key {
         return Err(other_key(data.ledger_key(), "ledger key"));
     }
-    let kem = keys::load_kem(&data.kem_key())?;
+    let path = data.kem_key();
+    let kem = keys::read_kem(&path, &keystore.read(&path)?)?;
     if certificate.kem.as_ref() != Some(kem.public()) {
         return Err(other_key(data.kem_key(), "KEM key"));
     }
-    let transport = keys::load_transport(&data.transport_key())?;
+    let path = data.transport_key();
+    let transport = keys::read_transport(&path, &keystore.read(&path)?)?;
     if transport.public().to_peer_id().to_string() != certificate.peer_id {
         return Err(other_key(data.transport_key(), "transport key (peer id)"));
     }
@@ -122,7 +145,7 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
     let mut roots = read_chain(&data.tls_root())?;
     Ok(Identity {
         network: genesis.network(),
-        tls: read_tls(&data.tls_certificate(), &data.tls_key())?,
+        tls: read_tls(&data.tls_certificate(), &data.tls_key(), &keystore)?,
         tls_root: roots.remove(0),
         genesis: Arc::new(genesis),
         authority: Arc::new(authority),
@@ -132,14 +155,17 @@ pub fn load_identity(data: &DataDir) -> Result<Identity, IdentityError> {
         node_certificate,
         node_certificate_ends: certificate.not_after,
         chain: node_chain,
+        keystore: Arc::new(keystore),
     })
 }
 
 impl Identity {
-    /// Checks that a configuration is this node's: its municipality, and no recordings in a live network.
+    /// Checks that a configuration is this node's: its municipality, its key back-end, and no recordings in a live
+    /// network.
     ///
     /// # Errors
-    /// [`IdentityError::OtherRegion`] or [`IdentityError::RecordedInLive`]; `file` stands in them.
+    /// [`IdentityError::OtherRegion`], [`IdentityError::Keystore`] or [`IdentityError::RecordedInLive`]; `file` stands
+    /// in them.
     pub fn admits(
         &self,
         config: &Config,
@@ -153,6 +179,15 @@ impl Identity {
                 charter: data.charter(),
                 chartered: self.authority.region().to_string(),
             });
+        }
+        // A directory from before there were key stores is one of plain files.
+        let found = self.keystore.entries().first().map(|entry| entry.backend);
+        let found = found.unwrap_or(BackendKind::File);
+        if found != config.keys.backend {
+            return Err(IdentityError::Keystore(KeystoreError::OtherBackend {
+                configured: config.keys.backend,
+                found,
+            }));
         }
         if config.gnss.recorded && self.genesis.purpose == Purpose::Live {
             return Err(IdentityError::RecordedInLive {
@@ -193,13 +228,17 @@ fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, Identity
     })
 }
 
-/// Reads the API's certificate and key, which must belong together.
+/// Reads the API's certificate, and its key out of the key store; they must belong together.
 ///
 /// # Errors
 /// An [`IdentityError`] that names the file.
-pub(crate) fn read_tls(certificate: &Path, key: &Path) -> Result<TlsIdentity, IdentityError> {
+pub(crate) fn read_tls(
+    certificate: &Path,
+    key: &Path,
+    keystore: &Keystore,
+) -> Result<TlsIdentity, IdentityError> {
     let chain = read_chain(certificate)?;
-    let pem = read_secret(key)?;
+    let pem = keystore.read(key)?;
     let secret = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| IdentityError::TlsKey { path: key.into() })?;
     let identity = TlsIdentity { chain, key: secret };

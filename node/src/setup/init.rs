@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{BODY_VERSION, Charter, Kind, Officer, Officers};
-use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey};
-use city_protocol::genesis::{Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::{KemSecretKey, PublicKey, SecretKey, Suite};
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{LogId, NetworkId};
 use city_protocol::json;
 use city_protocol::pki::Role;
@@ -27,11 +27,11 @@ use zeroize::Zeroizing;
 use super::directory::{DataDir, Staged, make_private};
 use super::error::InitError;
 use super::host;
-use super::identity::{load_identity, read_chain};
+use super::identity::{load_identity_from, read_chain};
 use super::network::{NetworkChoice, open_network};
 use crate::config::{Config, Overrides};
 use crate::keys::file::{write_public, write_secret};
-use crate::keys::{self, KeyFileError};
+use crate::keys::{self, Access, KeyFileError, Keystore, KeystoreError};
 use crate::pki::{Authority, NodeRequest, TlsError, TlsIdentity, Validity};
 use crate::place::import::{self, ImportOptions, ImportReport};
 use crate::place::outlines::demo_boundary;
@@ -56,6 +56,8 @@ pub struct InitRequest {
     pub config: Config,
     /// Which network it belongs to.
     pub network: NetworkChoice,
+    /// Suite of the node's own keys; the network must admit it.
+    pub suite: Suite,
     /// The officers' public keys, at least one.
     pub officers: Vec<PublicKey>,
     /// How many of them must sign.
@@ -92,6 +94,8 @@ pub struct InitReport {
     pub purpose: Purpose,
     /// The municipality.
     pub region: Region,
+    /// Suite of the node's keys.
+    pub suite: Suite,
     /// The municipality's log.
     pub log: LogId,
     /// The node's libp2p peer id.
@@ -104,7 +108,8 @@ pub struct InitReport {
     pub leftovers: Vec<PathBuf>,
 }
 
-/// Makes a data directory.
+/// Makes a data directory. Its secrets are kept as the configuration says; in files they stand in the clear, for this
+/// user alone.
 ///
 /// # Errors
 /// An [`InitError`]; nothing is left of what was begun.
@@ -112,11 +117,11 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     let InitRequest {
         data,
         config,
-        officers,
+        suite,
         now,
         ..
     } = request;
-    let officers = to_officers(&officers, request.officers_needed)?;
+    let officers = to_officers(&request.officers, request.officers_needed)?;
     let region = config.node.region.clone();
     let staged = Staged::begin(data.path())?;
     let leftovers = staged.leftovers().to_vec();
@@ -127,6 +132,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
 
     let network = open_network(request.network, &data, &draft, &region, now)?;
     let (genesis, authority) = (&network.genesis, &network.authority);
+    admitted(genesis, suite, &request.officers)?;
     write_public(&draft.genesis(), &genesis.to_block())?;
     let tls_root = to_pem(&[authority.tls_root().to_vec()]);
     write_public(&draft.tls_root(), tls_root.as_bytes())?;
@@ -134,7 +140,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     let (boundary, report) = boundary(request.boundary, genesis.purpose, &region)?;
     write_public(&draft.boundary(), &boundary.encode())?;
 
-    let peer_id = make_node(&draft, authority, &region, now)?;
+    let peer_id = make_node(&draft, authority, suite, &region, now)?;
     make_tls(&draft, authority, &request.api_names, now)?;
 
     let charter = json::canonical(&Charter {
@@ -143,7 +149,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         network: genesis.network(),
         region: region.clone(),
         created_at: now,
-        suite: SUITE_DILITHIUM5_NTRU.into(),
+        suite,
         node_certificate: read_certificate(&draft)?,
         chain: Vec::new(),
         officers,
@@ -159,9 +165,10 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         b"The log of this node has never begun. The node removes this file; never restore it.\n",
     )?;
 
+    let keystore = protect(&draft, &config)?;
     // What was written is read as the daemon will read it.
     Config::load_with(&draft.config(), &Overrides::none())?;
-    load_identity(&draft)?;
+    load_identity_from(&draft, keystore)?;
     let ca = network.staged.map(Staged::name).transpose()?;
     staged.name()?.keep();
     if let Some(ca) = ca {
@@ -172,12 +179,22 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         network: network.genesis.network(),
         purpose: network.genesis.purpose,
         region,
+        suite,
         log: founded.log,
         peer_id,
         ca: network.ca,
         boundary: report,
         leftovers,
     })
+}
+
+/// Gives the draft its first master secret and its key ring, and wraps its keys.
+fn protect(draft: &DataDir, config: &Config) -> Result<Keystore, InitError> {
+    let (kind, tpm) = (config.keys.backend, &config.keys.tpm);
+    let keystore = Keystore::open(&draft.keys(), &mut Access::unattended())?;
+    let backend = keys::backend(kind, None, tpm).map_err(KeystoreError::from)?;
+    keys::exchange(&keystore, Some(backend), &draft.secret_files()?)?;
+    Ok(keystore)
 }
 
 /// Writes the configuration in place of the one that is there, as a commented file.
@@ -207,6 +224,25 @@ fn to_officers(keys: &[PublicKey], needed: u64) -> Result<Officers, InitError> {
     })
 }
 
+/// Says it of the arguments before anything is made; the charter is judged by the same rule.
+fn admitted(genesis: &Genesis, suite: Suite, officers: &[PublicKey]) -> Result<(), InitError> {
+    let node = std::iter::once(("--suite", suite));
+    let officers = officers
+        .iter()
+        .map(|key| ("--officer", key.algorithm().suite()));
+    for (whose, suite) in node.chain(officers) {
+        if genesis.admits(suite).is_err() {
+            let known = genesis.suites.iter().map(|suite| suite.id());
+            return Err(InitError::Suite {
+                whose,
+                suite,
+                known: known.collect::<Vec<_>>().join(", "),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn boundary(
     source: Boundary,
     purpose: Purpose,
@@ -233,11 +269,12 @@ fn boundary(
 fn make_node(
     draft: &DataDir,
     authority: &Authority,
+    suite: Suite,
     region: &Region,
     now: Timestamp,
 ) -> Result<PeerId, InitError> {
-    let ledger = SecretKey::generate(Algorithm::Dilithium5);
-    let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+    let ledger = SecretKey::generate(suite.signing());
+    let kem = KemSecretKey::generate(suite.kem());
     let transport = Keypair::generate_ed25519();
     let peer_id = transport.public().to_peer_id();
     keys::save_signing(&draft.ledger_key(), &ledger)?;

@@ -17,7 +17,7 @@ pub mod package;
 pub use directory::{CaDir, DataDir};
 pub use error::{IdentityError, InitError};
 pub(crate) use identity::read_tls;
-pub use identity::{Identity, load_identity};
+pub use identity::{Identity, load_identity, load_identity_with};
 pub use init::{
     Boundary, InitReport, InitRequest, NODE_DAYS, ROOT_DAYS, TLS_DAYS, init, write_config,
 };

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use city_protocol::amount::Timestamp;
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::Suite;
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::region::{Region, RegionPrefix};
 
 use super::directory::{CaDir, DataDir, Staged};
@@ -12,7 +13,7 @@ use super::error::InitError;
 use super::identity::read_genesis;
 use super::init::{ROOT_DAYS, validity};
 use crate::keys::file::write_public;
-use crate::pki::Authority;
+use crate::pki::{Authority, CaLock};
 
 /// Longest network name in characters: with " CA TLS" behind it, it must fit a common name of 64.
 const MAX_NETWORK_NAME: usize = 40;
@@ -32,6 +33,10 @@ pub enum NetworkChoice {
         prefix: Option<RegionPrefix>,
         /// Where the CA will stand; `ca/` in the data directory if `None`.
         ca: Option<PathBuf>,
+        /// Suite of the CA's post-quantum root.
+        ca_suite: Suite,
+        /// Which suites the network admits.
+        suites: Vec<Suite>,
     },
     /// The network of a CA on this machine, with its `genesis.cbor` beside it.
     Join {
@@ -68,6 +73,8 @@ pub(super) fn open_network(
             purpose,
             prefix,
             ca,
+            ca_suite,
+            suites,
         } => {
             let prefix = prefix_for(prefix.as_ref(), region)?;
             let ca = ca.unwrap_or(data.ca());
@@ -76,7 +83,11 @@ pub(super) fn open_network(
             let directory = staged
                 .as_ref()
                 .map_or(draft.ca(), |staged| staged.path().into());
-            let (genesis, authority) = found(&directory, &name, purpose, prefix, now)?;
+            let root = NewRoot {
+                prefix,
+                suite: ca_suite,
+            };
+            let (genesis, authority) = found(&directory, &name, purpose, root, suites, now)?;
             Ok(Network {
                 genesis,
                 authority,
@@ -89,7 +100,7 @@ pub(super) fn open_network(
 
 fn join(directory: &Path) -> Result<Network, InitError> {
     let path = CaDir::new(directory).genesis();
-    let authority = Authority::open(directory)?;
+    let authority = Authority::open(directory, None)?;
     let genesis = read_genesis(&path).map_err(|error| match error {
         super::IdentityError::Genesis { path, refusal } => InitError::Genesis { path, refusal },
         other => other.into(),
@@ -109,12 +120,19 @@ fn join(directory: &Path) -> Result<Network, InitError> {
     })
 }
 
+/// What a new root may speak for, and what it signs with.
+struct NewRoot {
+    prefix: RegionPrefix,
+    suite: Suite,
+}
+
 /// Makes the CA and the genesis record that rests on it.
 fn found(
     directory: &Path,
     name: &str,
     purpose: Purpose,
-    prefix: RegionPrefix,
+    root: NewRoot,
+    suites: Vec<Suite>,
     now: Timestamp,
 ) -> Result<(Genesis, Authority), InitError> {
     let length = name.chars().count();
@@ -122,7 +140,14 @@ fn found(
     if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(InitError::NetworkName);
     }
-    let authority = Authority::create(directory, &format!("{name} CA"), validity(now, ROOT_DAYS))?;
+    let NewRoot { prefix, suite } = root;
+    let authority = Authority::create(
+        directory,
+        &format!("{name} CA"),
+        suite,
+        &CaLock::Unencrypted,
+        validity(now, ROOT_DAYS),
+    )?;
     let path = CaDir::new(directory).genesis();
     let root = authority
         .root(prefix)
@@ -133,7 +158,7 @@ fn found(
         purpose,
         created_at: now,
         roots: vec![root],
-        suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+        suites,
     };
     let block = genesis.to_block();
     // Read back, so that no record is written that no node would take.

@@ -1,8 +1,8 @@
 //! What a data directory remembers of the own log beside the log itself, so that a log that lost its end, or
 //! all of it, is not extended at a position that was signed before.
 //!
-//! Owns three small files: the high-water mark, the mark of a log that never began, and the note that the
-//! ledger is gone. None of them is the index's or the log's: rebuilding and verifying do not touch them. What
+//! Owns small files: the high-water mark, the mark of a log that never began, the note that the ledger is gone, and
+//! how far a counter outside of the directory had come. None of them is the index's or the log's: rebuilding and verifying do not touch them. What
 //! follows from them is decided by the daemon when it opens.
 
 use std::io;
@@ -19,6 +19,8 @@ const HIGH_WATER: &str = "HIGHWATER";
 pub const NEVER_BEGUN: &str = "NEVER_BEGUN";
 /// The ledger was gone: it stands until a peer was seen to have nothing more of the own log.
 const GONE: &str = "GONE";
+/// What the TPM's counter showed when it was last moved, or is about to.
+const COUNTER: &str = "COUNTER";
 /// The own log's row of an index that knew more than the log.
 const KEPT_ROW: &str = "index.kept";
 /// Bytes of a note: two numbers and an id as text are some 100.
@@ -140,6 +142,27 @@ impl Notes {
     /// See above.
     pub fn clear_gone(&self) -> io::Result<()> {
         self.remove(GONE)
+    }
+
+    /// What a counter outside of this directory showed, if it was ever noted; what cannot be read counts as 0, which is
+    /// older than every counter.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn counter(&self) -> io::Result<Option<u64>> {
+        let number = |text: Vec<u8>| std::str::from_utf8(&text).ok()?.trim().parse().ok();
+        Ok(self
+            .take(COUNTER)?
+            .map(|text| number(text).unwrap_or_default()))
+    }
+
+    /// Notes what the counter shows, or will show, durably.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn note_counter(&self, value: u64) -> io::Result<()> {
+        let text = format!("{value}\n");
+        files::put(&*self.files, &self.dir, COUNTER, text.as_bytes())
     }
 
     /// The row that was kept of an index which knew more than the log.

@@ -44,7 +44,7 @@ impl Follower {
         let replica = Replica::new(ReplicaConfig {
             genesis: town.world.genesis.clone(),
             authority: home.authority.clone(),
-            signer: Box::new(home.key.clone()),
+            signers: vec![Box::new(home.key.clone())],
             policy: PlacePolicy::default(),
             start: Start {
                 v: 1,

@@ -223,6 +223,7 @@ async fn who_asks_too_often_waits() {
         .open(Plan {
             receiver: false,
             limits,
+            ..Plan::default()
         })
         .await;
     for _ in 0..3 {

@@ -16,16 +16,18 @@ use city_node::api::{ApiState, Gate, Limits, serve};
 use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
+use city_node::keys::{Access, Keystore};
 use city_node::pki::{
-    Authority as Ca, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore, Validity,
+    Authority as Ca, CaLock, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore,
+    Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
-use city_protocol::crypto::{Algorithm, SecretKey, Signer};
-use city_protocol::genesis::{Genesis, Purpose, SUITE_DILITHIUM5_NTRU};
+use city_protocol::crypto::{Algorithm, NotAfter, SecretKey, Signer, Suite};
+use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
 use city_protocol::pki::{Crls, Role};
@@ -56,6 +58,8 @@ pub struct Plan {
     /// Whether it has a receiver.
     pub receiver: bool,
     pub limits: Limits,
+    /// Until when the home takes which algorithm.
+    pub not_after: NotAfter,
 }
 
 impl Default for Plan {
@@ -68,6 +72,7 @@ impl Default for Plan {
                 logins_burst: 10_000,
                 ..Limits::default()
             },
+            not_after: NotAfter::default(),
         }
     }
 }
@@ -89,18 +94,30 @@ fn validity() -> Validity {
 }
 
 impl Founded {
-    /// 金沢市.
+    /// 金沢市, in a network that admits every suite.
     pub fn kanazawa() -> Self {
+        Self::with_suites(Suite::ALL)
+    }
+
+    /// 金沢市, in a network that admits these suites.
+    pub fn with_suites(suites: &[Suite]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
-        let ca = Ca::create(&dir.path().join("ca"), "石川県 CA", validity()).unwrap();
+        let ca = Ca::create(
+            &dir.path().join("ca"),
+            "石川県 CA",
+            Suite::Dilithium5Ntru,
+            &CaLock::Unencrypted,
+            validity(),
+        )
+        .unwrap();
         let genesis = Genesis {
             v: 1,
             name: "石川の試験".into(),
             purpose: Purpose::Test,
             created_at: utc(),
             roots: vec![ca.root("Asia/JP/17".parse().unwrap()).unwrap()],
-            suites: vec![SUITE_DILITHIUM5_NTRU.into()],
+            suites: suites.to_vec(),
         };
         let node_key = SecretKey::generate(Algorithm::Dilithium5);
         let peer = Keypair::generate_ed25519();
@@ -122,7 +139,7 @@ impl Founded {
             .collect();
         let charter: Charter = serde_json::from_value(json!({
             "version": 1, "type": Kind::Charter, "network": genesis.network(), "region": region,
-            "created_at": utc(), "suite": SUITE_DILITHIUM5_NTRU,
+            "created_at": utc(), "suite": Suite::Dilithium5Ntru,
             "node_certificate": base64(&certificate), "chain": [],
             "officers": {"k": 2, "keys": keys}, "witnesses": [],
         }))
@@ -198,7 +215,7 @@ impl Founded {
         let mut replica = Replica::new(ReplicaConfig {
             genesis: Arc::clone(&self.genesis),
             authority: Arc::clone(&self.authority),
-            signer: Box::new(Arc::clone(&self.node_key)),
+            signers: vec![Box::new(Arc::clone(&self.node_key))],
             policy: PlacePolicy::default(),
             may_sequence: true,
             start: Start {
@@ -266,7 +283,8 @@ impl Founded {
         let file = |name: &str| self.dir.path().join(name);
         let (home, network) = (self.authority.log, self.genesis.network());
         let (key, revoked) = (file("token.key"), file("revoked-tokens.json"));
-        let tokens = Tokens::open(&key, &revoked, &home, &network, utc()).unwrap();
+        let keystore = Keystore::open(self.dir.path(), &mut Access::unattended()).unwrap();
+        let tokens = Tokens::open(&keystore, &key, &revoked, &home, &network, utc()).unwrap();
         let gate = Gate {
             clients,
             tokens,
@@ -274,7 +292,8 @@ impl Founded {
         };
         let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
             .with_boundary_credit(demo_boundary().credit())
-            .with_limits(plan.limits);
+            .with_limits(plan.limits)
+            .with_not_after(plan.not_after);
         let admin = self.dir.path().join("admin.sock");
         let socket = AdminSocket::bind(&admin, Operators::OwnUser).await.unwrap();
         let admin_state = AdminState {
@@ -285,6 +304,7 @@ impl Founded {
             clock,
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),
+            keys: None,
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
             doors: keeper.clone(),
             access: access.clone(),
@@ -344,7 +364,11 @@ impl Town {
 
     /// A person with an account.
     pub async fn citizen(&self) -> Person {
-        let person = self.stranger().await;
+        self.enrolled(self.stranger().await).await
+    }
+
+    /// The person, after their account was opened.
+    pub async fn enrolled(&self, person: Person) -> Person {
         let certificate = self.certificate(&person);
         let signed = person.enrol(&certificate, utc()).unwrap();
         let page = self.api.enrol(&signed, &certificate, &[]).await.unwrap();

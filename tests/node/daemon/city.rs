@@ -24,7 +24,7 @@ use city_node::setup::{
     Boundary, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity, write_config,
 };
 use city_protocol::amount::Amount;
-use city_protocol::crypto::{Algorithm, SecretKey, Signer};
+use city_protocol::crypto::{Algorithm, SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
 use tempfile::TempDir;
@@ -79,6 +79,8 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
             purpose: Purpose::Test,
             prefix: Some("Asia/JP".parse().unwrap()),
             ca: Some(ca.clone()),
+            ca_suite: Suite::Dilithium5Ntru,
+            suites: Suite::ALL.to_vec(),
         }
     } else {
         NetworkChoice::Join { ca: ca.clone() }
@@ -96,6 +98,7 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         config: config.clone(),
         network,
         officers: officers.iter().map(|key| key.public().clone()).collect(),
+        suite: Suite::Dilithium5Ntru,
         officers_needed: 1,
         witnesses: Vec::new(),
         boundary: Boundary::Index(demo_boundary()),
@@ -189,7 +192,7 @@ impl City {
     /// A person with an account.
     pub async fn citizen(&self, api: &ApiClient) -> Person {
         let person = Person::generate(&api.node().await.unwrap());
-        let authority = Authority::open(&self.ca).unwrap();
+        let authority = Authority::open(&self.ca, None).unwrap();
         let validity = Validity::days(utc().minus_ms(60_000), 2);
         let certificate = person
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());

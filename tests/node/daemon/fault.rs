@@ -120,7 +120,7 @@ async fn after_a_failed_fsync_the_engine_ends_and_says_why() {
         replica: Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
             authority: Arc::clone(&identity.authority),
-            signer: Box::new(Arc::clone(&identity.signer)),
+            signers: vec![Box::new(Arc::clone(&identity.signer))],
             policy: PlacePolicy::default(),
             start: Start {
                 v: 1,

@@ -150,8 +150,8 @@ impl Book {
                 let receiver = AccountId::new(&accept.home, &accept.key);
                 self.next(receiver, accept.sequence).available += accept.amount.hundredths();
             }
-            Kind::Rotate | Kind::Revoke | Kind::Recover => {
-                panic!("nobody in this town changes keys")
+            Kind::Rotate | Kind::Revoke | Kind::Recover | Kind::EpochStart => {
+                panic!("nobody changes keys in this town")
             }
             Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {}
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use crate::amount::Timestamp;
-use crate::crypto::{Algorithm, PublicKey, TAG_CHARTER};
+use crate::crypto::{Algorithm, PublicKey, Suite, TAG_CHARTER, one_algorithm_each};
 use crate::ids::{LogId, NetworkId, sha256};
 use crate::json;
 use crate::pki::MAX_INTERMEDIATES;
@@ -57,8 +57,8 @@ pub struct Charter {
     pub region: Region,
     /// When it was written.
     pub created_at: Timestamp,
-    /// Suite of the node's keys: `dilithium5-ntru`.
-    pub suite: String,
+    /// Suite of the node's keys.
+    pub suite: Suite,
     /// The node certificate, DER in base64.
     pub node_certificate: Der,
     /// Its intermediates towards a genesis root, DER in base64.
@@ -81,7 +81,6 @@ impl Charter {
         let officers = &charter.officers;
         let known = officers.keys.len() as u64;
         let plausible = charter.kind == Kind::Charter
-            && charter.suite == crate::genesis::SUITE_DILITHIUM5_NTRU
             && officers.keys.len() <= MAX_OFFICERS
             && (1..=known).contains(&officers.k)
             && charter.chain.len() <= MAX_INTERMEDIATES
@@ -90,6 +89,7 @@ impl Charter {
             return Err(Refusal::BadField);
         }
         let keys = charter.officer_keys()?;
+        one_algorithm_each(&keys)?;
         let mut ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
         ids.sort_unstable();
         ids.dedup();

@@ -4,6 +4,7 @@
 //! authors are deterministic DAG-CBOR. A body type can only be built from bytes that passed its checks.
 
 mod charter;
+mod epoch;
 mod home;
 mod keys;
 mod label;
@@ -12,6 +13,7 @@ mod officer;
 mod person;
 
 pub use charter::{Charter, Der, Officer, Officers};
+pub use epoch::{EpochStart, MAX_EPOCHS};
 pub use home::{Fault, OwnEntry, Settle, Start};
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
@@ -26,7 +28,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::amount::{Amount, Timestamp};
-use crate::crypto::{Algorithm, DomainTag};
+use crate::crypto::{Algorithm, DomainTag, KemAlgorithm, Suite};
 use crate::ids::{AccountId, Digest, KeyId, LogId, NetworkId, TransferId};
 use crate::json;
 use crate::refusal::Refusal;
@@ -51,6 +53,8 @@ pub enum Kind {
     Revoke,
     /// Officers give an account new keys.
     Recover,
+    /// Officers close an epoch of the log and begin the next.
+    EpochStart,
     /// Officers give an account 愛貨.
     Grant,
     /// A proof of place, directly before its transfer.
@@ -77,6 +81,7 @@ impl Kind {
             Self::Rotate => "rotate",
             Self::Revoke => "revoke",
             Self::Recover => "recover",
+            Self::EpochStart => "epoch-start",
             Self::Grant => "grant",
             Self::Place => "place",
             Self::Transfer => "transfer",
@@ -104,6 +109,7 @@ impl FromStr for Kind {
             Self::Rotate,
             Self::Revoke,
             Self::Recover,
+            Self::EpochStart,
             Self::Grant,
             Self::Place,
             Self::Transfer,
@@ -202,6 +208,8 @@ fn precise_refusal(value: &serde_json::Value) -> Result<(), Refusal> {
         let Some(text) = value.as_str() else { continue };
         match name.as_str() {
             "alg" => form::<Algorithm>(text)?,
+            "kem_alg" => form::<KemAlgorithm>(text)?,
+            "suite" => form::<Suite>(text)?,
             "amount" => drop(text.parse::<Amount>()?.positive()?),
             "network" => form::<NetworkId>(text)?,
             "key" => form::<KeyId>(text)?,

@@ -17,6 +17,8 @@ pub trait OfficersBody: Serialize + DeserializeOwned {
     const KIND: Kind;
     /// Its domain tag.
     const TAG: DomainTag;
+    /// Longest body in bytes.
+    const MAX: usize = json::MAX_SIGNED_BODY;
 
     /// The fields that every officers' body has.
     fn decision(&self) -> Decision;
@@ -68,7 +70,7 @@ pub(super) use decision_fields;
 /// [`Refusal::UnknownVersion`] before everything about the body's type, then the refusals of single
 /// fields, of [`json::read_object`] and of the body itself.
 pub fn read_officers_body<B: OfficersBody>(bytes: &[u8]) -> Result<B, Refusal> {
-    let value = json::read_object(bytes, json::MAX_SIGNED_BODY)?;
+    let value = json::read_object(bytes, B::MAX)?;
     super::precise_refusal(&value)?;
     let body: B = serde_json::from_value(value).map_err(|_| Refusal::BadField)?;
     let decision = body.decision();

@@ -89,6 +89,10 @@ impl PersonBody for Enrol {
     common_fields!();
 
     fn check(&self) -> Result<(), Refusal> {
+        // An account has one suite: nothing of it is weaker than what its signatures promise.
+        if self.alg.suite() != self.kem_alg.suite() {
+            return Err(Refusal::SuiteNotAdmitted);
+        }
         KemPublicKey::new(self.kem_alg, &self.kem_key)?;
         if self.signing_key()?.id() != self.key {
             return Err(Refusal::WrongKey);

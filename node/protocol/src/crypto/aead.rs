@@ -7,6 +7,8 @@ use std::fmt;
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};
+use hkdf::Hkdf;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// Length of a key in bytes.
@@ -31,6 +33,19 @@ impl AeadKey {
     #[must_use]
     pub const fn new(bytes: Zeroizing<[u8; AEAD_KEY_LEN]>) -> Self {
         Self(bytes)
+    }
+
+    /// The key that follows from a uniformly random secret for one use: HKDF-SHA-256 with `label` as its info.
+    ///
+    /// # Panics
+    /// Never: 32 bytes are within HKDF-SHA-256's limit.
+    #[must_use]
+    pub fn derive(secret: &[u8; AEAD_KEY_LEN], label: &[u8]) -> Self {
+        let mut key = Zeroizing::new([0; AEAD_KEY_LEN]);
+        Hkdf::<Sha256>::new(None, secret)
+            .expand(label, &mut *key)
+            .expect("32 bytes are within HKDF-SHA-256's limit");
+        Self(key)
     }
 
     /// Its bytes, for wrapping it under another key only.
@@ -128,6 +143,26 @@ mod tests {
         );
         assert_eq!(sealed[12..28], hex("eca5aa77d51d4a0a14d9c51e1da474ab"));
         assert_eq!(sealed[28..], hex("8995ae2e6df3dbf96fac7b7137bae67f"));
+    }
+
+    #[test]
+    fn one_secret_gives_another_key_for_each_use() {
+        let sealed = AeadKey::derive(&[1; 32], b"files").seal([0; 12], b"", b"text");
+        assert!(
+            AeadKey::derive(&[1; 32], b"files")
+                .open(b"", &sealed)
+                .is_ok()
+        );
+        assert!(
+            AeadKey::derive(&[1; 32], b"fields")
+                .open(b"", &sealed)
+                .is_err()
+        );
+        assert!(
+            AeadKey::derive(&[2; 32], b"files")
+                .open(b"", &sealed)
+                .is_err()
+        );
     }
 
     #[test]

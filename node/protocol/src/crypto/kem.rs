@@ -1,92 +1,81 @@
-//! The sealed box: a message that only its receiver can open (DESIGN §4).
+//! Key encapsulation under named algorithms: NTRU of pqcrypto-ntru (PQClean's portable C), ML-KEM of aws-lc-rs.
 //!
-//! KEM → HKDF-SHA-256 → AES-256-GCM. The salt is SHA-256 of the KEM ciphertext; the context is both
-//! `info` and the additional data; the key is single-use, so the IV is twelve zero bytes.
+//! A public key is checked when it is read, so that encapsulating to it cannot fail later. The sealed box that is
+//! built on this stands in `sealed`.
 
 use std::fmt;
-use std::str::FromStr;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Nonce};
-use hkdf::Hkdf;
-use pqcrypto_ntru::ntruhps4096821;
+use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_1024};
+use pqcrypto_ntru::{ntruhps4096821, ntruhrss701};
 use pqcrypto_traits::kem::{Ciphertext as _, PublicKey as _, SecretKey as _, SharedSecret as _};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::TAG_KEY;
-use crate::ids::{AccountId, KeyId, NetworkId, TransferId, length_prefixed, sha256};
+use super::algorithm::KemAlgorithm;
+use crate::ids::{KeyId, length_prefixed, sha256};
 use crate::refusal::Refusal;
 
-/// Label of the key derivation.
-const LABEL: &[u8] = b"city-node/sealed-box/v1";
+/// Length of every shared secret in bytes.
+pub const SHARED_SECRET_LEN: usize = 32;
 
-/// A key encapsulation algorithm by its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KemAlgorithm {
-    /// `ntru-hps-4096-821`: public key 1230, secret key 1590, ciphertext 1230 bytes.
-    NtruHps4096821,
-}
+/// What encapsulation and decapsulation agree on. Not `Copy`, zeroized when dropped, redacted in `Debug`.
+pub struct SharedSecret(Zeroizing<[u8; SHARED_SECRET_LEN]>);
 
-impl KemAlgorithm {
-    /// The id that stands in bodies and certificates.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::NtruHps4096821 => "ntru-hps-4096-821",
-        }
+impl SharedSecret {
+    fn new(bytes: &[u8]) -> Self {
+        let mut secret = Zeroizing::new([0; SHARED_SECRET_LEN]);
+        secret.copy_from_slice(bytes);
+        Self(secret)
     }
 
-    /// Public key length in bytes.
+    /// The secret bytes.
     #[must_use]
-    pub const fn public_key_len(self) -> usize {
-        1230
-    }
-
-    /// Ciphertext length in bytes.
-    #[must_use]
-    pub const fn ciphertext_len(self) -> usize {
-        1230
-    }
-
-    /// Secret key length in bytes.
-    #[must_use]
-    pub const fn secret_key_len(self) -> usize {
-        1590
+    pub fn expose_secret(&self) -> &[u8; SHARED_SECRET_LEN] {
+        &self.0
     }
 }
 
-impl fmt::Display for KemAlgorithm {
+impl fmt::Debug for SharedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.id())
+        f.write_str("SharedSecret(redacted)")
     }
 }
 
-impl FromStr for KemAlgorithm {
-    type Err = Refusal;
-
-    fn from_str(id: &str) -> Result<Self, Refusal> {
-        match id {
-            "ntru-hps-4096-821" => Ok(Self::NtruHps4096821),
-            _ => Err(Refusal::UnknownAlgorithm),
+/// Opens a KEM ciphertext with the raw bytes of a secret key. A ciphertext that was not made for the key gives another
+/// secret, as the specifications want it, and no error.
+///
+/// # Errors
+/// [`Refusal::BadKey`] for a key of another length or an `ml-kem-1024` key that contradicts itself (FIPS 203 section
+/// 7.3), [`Refusal::TooLarge`] for a ciphertext of another length.
+pub fn decapsulate(
+    algorithm: KemAlgorithm,
+    secret: &[u8],
+    ciphertext: &[u8],
+) -> Result<SharedSecret, Refusal> {
+    if secret.len() != algorithm.secret_key_len() {
+        return Err(Refusal::BadKey);
+    }
+    if ciphertext.len() != algorithm.ciphertext_len() {
+        return Err(Refusal::TooLarge);
+    }
+    macro_rules! ntru {
+        ($set:ident) => {{
+            let key = $set::SecretKey::from_bytes(secret).map_err(|_| Refusal::BadKey)?;
+            let ciphertext =
+                $set::Ciphertext::from_bytes(ciphertext).map_err(|_| Refusal::TooLarge)?;
+            SharedSecret::new($set::decapsulate(&ciphertext, &key).as_bytes())
+        }};
+    }
+    Ok(match algorithm {
+        KemAlgorithm::NtruHps4096821 => ntru!(ntruhps4096821),
+        KemAlgorithm::NtruHrss701 => ntru!(ntruhrss701),
+        KemAlgorithm::MlKem1024 => {
+            let key = DecapsulationKey::new(&ML_KEM_1024, secret).map_err(|_| Refusal::BadKey)?;
+            // Lengths are right, so what is left is the key's own check of its hash.
+            let shared = key.decapsulate(Ciphertext::from(ciphertext));
+            SharedSecret::new(shared.map_err(|_| Refusal::BadKey)?.as_ref())
         }
-    }
-}
-
-impl Serialize for KemAlgorithm {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.id())
-    }
-}
-
-impl<'de> Deserialize<'de> for KemAlgorithm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
+    })
 }
 
 /// A public key for sealing.
@@ -100,10 +89,27 @@ impl KemPublicKey {
     /// Takes raw bytes.
     ///
     /// # Errors
-    /// [`Refusal::BadKey`] unless the length is exactly the algorithm's.
+    /// [`Refusal::BadKey`] unless the length is exactly the algorithm's, and the bytes are the one spelling of a key:
+    /// no spare bits set in `ntru-hrss-701`, coefficients below q in `ml-kem-1024` (FIPS 203 section 7.2).
     pub fn new(algorithm: KemAlgorithm, bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() != algorithm.public_key_len() {
             return Err(Refusal::BadKey);
+        }
+        match algorithm {
+            KemAlgorithm::NtruHps4096821 => {}
+            KemAlgorithm::NtruHrss701 => {
+                // 700 coefficients of 13 bits fill 9,100 of 9,104 bits.
+                if bytes.last().is_some_and(|last| last & 0xf0 != 0) {
+                    return Err(Refusal::BadKey);
+                }
+            }
+            KemAlgorithm::MlKem1024 => {
+                // AWS-LC checks a key when it is used, so it is used once.
+                EncapsulationKey::new(&ML_KEM_1024, bytes)
+                    .map_err(|_| Refusal::BadKey)?
+                    .encapsulate()
+                    .map_err(|_| Refusal::BadKey)?;
+            }
         }
         Ok(Self {
             algorithm,
@@ -130,31 +136,35 @@ impl KemPublicKey {
         KeyId(sha256(&[TAG_KEY.0, &alg, &self.bytes]))
     }
 
-    /// Seals `message` for the owner of this key.
+    /// A fresh shared secret and the ciphertext that carries it to the owner of this key.
     ///
     /// # Panics
-    /// Never: lengths were checked when the key was read.
+    /// If the operating system gives no randomness.
     #[must_use]
-    pub fn seal(&self, context: &SealedBoxContext, message: &[u8]) -> SealedBox {
-        let key = ntruhps4096821::PublicKey::from_bytes(&self.bytes)
-            .expect("length was checked when the key was read");
-        let (secret, ciphertext) = ntruhps4096821::encapsulate(&key);
-        let info = context.info(&self.id());
-        let cipher = derive(secret.as_bytes(), ciphertext.as_bytes(), &info);
-        let sealed = cipher
-            .encrypt(
-                &Nonce::default(),
-                Payload {
-                    msg: message,
-                    aad: &info,
-                },
-            )
-            .expect("a message in memory is below AES-GCM's limit of 64 GiB");
-        SealedBox {
-            alg: self.algorithm,
-            key: self.id(),
-            encapsulated: ciphertext.as_bytes().to_vec(),
-            sealed,
+    pub fn encapsulate(&self) -> (Vec<u8>, SharedSecret) {
+        macro_rules! ntru {
+            ($set:ident) => {{
+                let key = $set::PublicKey::from_bytes(&self.bytes)
+                    .expect("length was checked when the key was read");
+                let (secret, ciphertext) = $set::encapsulate(&key);
+                (
+                    ciphertext.as_bytes().to_vec(),
+                    SharedSecret::new(secret.as_bytes()),
+                )
+            }};
+        }
+        match self.algorithm {
+            KemAlgorithm::NtruHps4096821 => ntru!(ntruhps4096821),
+            KemAlgorithm::NtruHrss701 => ntru!(ntruhrss701),
+            KemAlgorithm::MlKem1024 => {
+                let (ciphertext, secret) = EncapsulationKey::new(&ML_KEM_1024, &self.bytes)
+                    .and_then(|key| key.encapsulate().map_err(Into::into))
+                    .expect("the key was checked when it was read");
+                (
+                    ciphertext.as_ref().to_vec(),
+                    SharedSecret::new(secret.as_ref()),
+                )
+            }
         }
     }
 }
@@ -173,17 +183,37 @@ pub struct KemSecretKey {
 
 impl KemSecretKey {
     /// Makes a new key pair with randomness of the operating system.
+    ///
+    /// # Panics
+    /// If the operating system gives no randomness.
     #[must_use]
     pub fn generate(algorithm: KemAlgorithm) -> Self {
-        let (public, secret) = ntruhps4096821::keypair();
-        Self::from_parts(algorithm, public.as_bytes(), secret.as_bytes())
-            .expect("lengths are the algorithm's own")
+        macro_rules! ntru {
+            ($set:ident) => {{
+                let (public, secret) = $set::keypair();
+                Self::from_parts(algorithm, public.as_bytes(), secret.as_bytes())
+            }};
+        }
+        let fresh = match algorithm {
+            KemAlgorithm::NtruHps4096821 => ntru!(ntruhps4096821),
+            KemAlgorithm::NtruHrss701 => ntru!(ntruhrss701),
+            KemAlgorithm::MlKem1024 => {
+                let pair = DecapsulationKey::generate(&ML_KEM_1024);
+                let halves = pair.and_then(|pair| {
+                    let public = pair.encapsulation_key()?.key_bytes()?;
+                    Ok((public, pair.key_bytes()?))
+                });
+                let (public, secret) = halves.expect("the operating system gives randomness");
+                Self::from_parts(algorithm, public.as_ref(), secret.as_ref())
+            }
+        };
+        fresh.expect("a fresh pair belongs together")
     }
 
-    /// Takes a stored key pair.
+    /// Takes a stored key pair and proves with one shared secret that the halves belong together.
     ///
     /// # Errors
-    /// [`Refusal::BadKey`] for a wrong length.
+    /// [`Refusal::BadKey`].
     pub fn from_parts(
         algorithm: KemAlgorithm,
         public: &[u8],
@@ -192,10 +222,17 @@ impl KemSecretKey {
         if secret.len() != algorithm.secret_key_len() {
             return Err(Refusal::BadKey);
         }
-        Ok(Self {
+        let key = Self {
             public: KemPublicKey::new(algorithm, public)?,
             secret: Zeroizing::new(secret.into()),
-        })
+        };
+        let (ciphertext, sent) = key.public.encapsulate();
+        // A secret of its own making that nobody else will ever use: comparing it may take what time it takes.
+        if key.decapsulate(&ciphertext)?.expose_secret() == sent.expose_secret() {
+            Ok(key)
+        } else {
+            Err(Refusal::BadKey)
+        }
     }
 
     /// The public half.
@@ -210,38 +247,12 @@ impl KemSecretKey {
         &self.secret
     }
 
-    /// Opens a box that was sealed for this key in exactly this context.
+    /// Opens a KEM ciphertext. One that was not made for this key gives another secret and no error.
     ///
     /// # Errors
-    /// [`Refusal::WrongKey`], [`Refusal::TooLarge`] for a ciphertext of another length, or
-    /// [`Refusal::BadSignature`] when the box is not authentic.
-    pub fn open(
-        &self,
-        context: &SealedBoxContext,
-        sealed: &SealedBox,
-    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-        if sealed.key != self.public.id() {
-            return Err(Refusal::WrongKey);
-        }
-        if sealed.encapsulated.len() != sealed.alg.ciphertext_len() {
-            return Err(Refusal::TooLarge);
-        }
-        let ciphertext = ntruhps4096821::Ciphertext::from_bytes(&sealed.encapsulated)
-            .map_err(|_| Refusal::TooLarge)?;
-        let key = ntruhps4096821::SecretKey::from_bytes(&self.secret)
-            .expect("length was checked when the key was read");
-        let secret = ntruhps4096821::decapsulate(&ciphertext, &key);
-        let info = context.info(&sealed.key);
-        derive(secret.as_bytes(), &sealed.encapsulated, &info)
-            .decrypt(
-                &Nonce::default(),
-                Payload {
-                    msg: &sealed.sealed,
-                    aad: &info,
-                },
-            )
-            .map(Zeroizing::new)
-            .map_err(|_| Refusal::BadSignature)
+    /// [`Refusal::TooLarge`] for a ciphertext of another length.
+    pub fn decapsulate(&self, ciphertext: &[u8]) -> Result<SharedSecret, Refusal> {
+        decapsulate(self.public.algorithm, &self.secret, ciphertext)
     }
 }
 
@@ -251,98 +262,70 @@ impl fmt::Debug for KemSecretKey {
     }
 }
 
-/// What a sealed box is bound to: it opens nowhere else.
-#[derive(Clone, Debug)]
-pub struct SealedBoxContext {
-    /// The network.
-    pub network: NetworkId,
-    /// The sender's account.
-    pub sender: AccountId,
-    /// The receiver's account.
-    pub receiver: AccountId,
-    /// The transfer that carries the box.
-    pub transfer_id: TransferId,
-}
-
-impl SealedBoxContext {
-    fn info(&self, receiver_key: &KeyId) -> Vec<u8> {
-        [
-            LABEL,
-            self.network.digest(),
-            self.sender.as_str().as_bytes(),
-            self.receiver.as_str().as_bytes(),
-            &receiver_key.0,
-            &self.transfer_id.0,
-        ]
-        .into_iter()
-        .flat_map(length_prefixed)
-        .collect()
-    }
-}
-
-/// A sealed message as it travels in a transfer's `message` field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SealedBox {
-    /// KEM algorithm.
-    pub alg: KemAlgorithm,
-    /// Key id of the receiver's KEM key.
-    pub key: KeyId,
-    /// KEM ciphertext, base64 in JSON.
-    #[serde(with = "crate::json::base64_bytes")]
-    pub encapsulated: Vec<u8>,
-    /// AES-256-GCM ciphertext and tag, base64 in JSON.
-    #[serde(with = "crate::json::base64_bytes")]
-    pub sealed: Vec<u8>,
-}
-
-fn derive(secret: &[u8], ciphertext: &[u8], info: &[u8]) -> Aes256Gcm {
-    let salt = sha256(&[ciphertext]);
-    let mut key = Zeroizing::new([0u8; 32]);
-    Hkdf::<Sha256>::new(Some(&salt), secret)
-        .expand(info, &mut *key)
-        .expect("32 bytes are within HKDF-SHA-256's limit");
-    Aes256Gcm::new_from_slice(&*key).expect("the key has 32 bytes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::LogId;
 
     #[test]
-    fn only_the_receiver_opens_and_only_in_its_context() {
-        let receiver = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
-        let stranger = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
-        let account = |n: u8| AccountId::new(&LogId([n; 32]), &KeyId([n; 32]));
-        let context = SealedBoxContext {
-            network: NetworkId::of(b"genesis"),
-            sender: account(1),
-            receiver: account(2),
-            transfer_id: TransferId([3; 16]),
+    fn both_ends_of_every_algorithm_agree() {
+        for algorithm in KemAlgorithm::ALL.iter().copied() {
+            let (key, other) = (
+                KemSecretKey::generate(algorithm),
+                KemSecretKey::generate(algorithm),
+            );
+            assert_eq!(key.public().as_bytes().len(), algorithm.public_key_len());
+            let (ciphertext, sent) = key.public().encapsulate();
+            assert_eq!(ciphertext.len(), algorithm.ciphertext_len());
+            let got = |key: &KemSecretKey, ciphertext: &[u8]| {
+                key.decapsulate(ciphertext).map(|s| *s.expose_secret())
+            };
+            assert_eq!(got(&key, &ciphertext), Ok(*sent.expose_secret()));
+            // Implicit rejection: another secret, no error.
+            assert_ne!(got(&other, &ciphertext), Ok(*sent.expose_secret()));
+            let mut bent = ciphertext.clone();
+            bent[0] ^= 1;
+            assert_ne!(got(&key, &bent), Ok(*sent.expose_secret()));
+            assert_eq!(got(&key, &ciphertext[1..]), Err(Refusal::TooLarge));
+            assert_eq!(got(&key, &[]), Err(Refusal::TooLarge));
+
+            let stored = |public: &KemSecretKey, secret: &[u8]| {
+                KemSecretKey::from_parts(algorithm, public.public().as_bytes(), secret).map(|_| ())
+            };
+            assert_eq!(stored(&key, key.expose_secret()), Ok(()));
+            assert_eq!(stored(&other, key.expose_secret()), Err(Refusal::BadKey));
+            assert_eq!(
+                stored(&key, &key.expose_secret()[1..]),
+                Err(Refusal::BadKey)
+            );
+            assert!(format!("{key:?} {sent:?}").contains("redacted"));
+        }
+    }
+
+    #[test]
+    fn a_key_has_one_spelling() {
+        let refused = |algorithm, bytes: &[u8]| {
+            assert_eq!(
+                KemPublicKey::new(algorithm, bytes).err(),
+                Some(Refusal::BadKey)
+            );
         };
-        let sealed = receiver.public().seal(&context, "ありがとう".as_bytes());
+        let key = KemSecretKey::generate(KemAlgorithm::NtruHrss701);
+        let mut spare = key.public().as_bytes().to_vec();
+        *spare.last_mut().unwrap() |= 0x80;
+        refused(KemAlgorithm::NtruHrss701, &spare);
+
+        let key = KemSecretKey::generate(KemAlgorithm::MlKem1024);
+        let mut above_q = key.public().as_bytes().to_vec();
+        above_q[..3].copy_from_slice(&[0xff, 0xff, 0xff]);
+        refused(KemAlgorithm::MlKem1024, &above_q);
+        refused(KemAlgorithm::MlKem1024, &above_q[1..]);
+        // The key's own hash of its public half (FIPS 203 section 7.3).
+        let mut secret = key.expose_secret().to_vec();
+        secret[1536 + 1568] ^= 1;
+        let (ciphertext, _) = key.public().encapsulate();
         assert_eq!(
-            receiver.open(&context, &sealed).unwrap().as_slice(),
-            "ありがとう".as_bytes()
+            decapsulate(KemAlgorithm::MlKem1024, &secret, &ciphertext).err(),
+            Some(Refusal::BadKey)
         );
-        assert_eq!(stranger.open(&context, &sealed), Err(Refusal::WrongKey));
-        let elsewhere = SealedBoxContext {
-            transfer_id: TransferId([4; 16]),
-            ..context.clone()
-        };
-        assert_eq!(
-            receiver.open(&elsewhere, &sealed),
-            Err(Refusal::BadSignature)
-        );
-        let mut tampered = sealed.clone();
-        tampered.sealed[0] ^= 1;
-        assert_eq!(
-            receiver.open(&context, &tampered),
-            Err(Refusal::BadSignature)
-        );
-        let mut short = sealed;
-        short.encapsulated.pop();
-        assert_eq!(receiver.open(&context, &short), Err(Refusal::TooLarge));
     }
 }

@@ -1,18 +1,30 @@
 //! Keys and signatures under named algorithms, and the sealed box.
 //!
-//! Owns the algorithm registry and the wrappers around the post-quantum crates; files, TPM and
+//! Owns the registry of algorithms and suites and the wrappers around pqcrypto and aws-lc-rs; files, TPM and
 //! certificates stand elsewhere. Every key has one algorithm; an unknown id is refused.
 //!
-//! Key generation and encapsulation take randomness from the operating system inside pqcrypto: the one
-//! exception to "randomness is an argument" in this crate.
+//! Key generation, encapsulation and hedged signing take randomness from the operating system inside pqcrypto and
+//! aws-lc-rs: the one exception to "randomness is an argument" in this crate.
 
 mod aead;
+mod algorithm;
+mod field;
 mod kem;
+mod legacy;
+mod not_after;
+mod pkcs8;
+mod sealed;
 mod sign;
 
 pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
-pub use kem::{KemAlgorithm, KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext};
-pub use sign::{Algorithm, PublicKey, SecretKey, Signature, Signer};
+pub use algorithm::{Algorithm, KemAlgorithm, Suite};
+pub use field::{DataKey, DataKeyId, FIELD_OVERHEAD, FieldError, FieldPlace, MAX_BOXES, sealed_by};
+pub use kem::{KemPublicKey, KemSecretKey, SHARED_SECRET_LEN, SharedSecret, decapsulate};
+pub use legacy::{RsaHash, RsaSecretKey, verify_rsa};
+pub use not_after::NotAfter;
+pub use pkcs8::{MlDsaImport, MlDsaSet, Pkcs8Refusal};
+pub use sealed::{SealedBox, SealedBoxContext};
+pub use sign::{PublicKey, SecretKey, Signature, Signer, one_algorithm_each};
 
 /// A domain tag: every signed or hashed message begins with one, so no signature serves two purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +44,8 @@ pub const TAG_ROTATE: DomainTag = DomainTag(b"city-node/rotate/v1\0");
 pub const TAG_REVOKE: DomainTag = DomainTag(b"city-node/revoke/v1\0");
 /// Tag of recoveries.
 pub const TAG_RECOVER: DomainTag = DomainTag(b"city-node/recover/v1\0");
+/// Tag of epochs' beginnings.
+pub const TAG_EPOCH_START: DomainTag = DomainTag(b"city-node/epoch-start/v1\0");
 /// Tag of transfers.
 pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 /// Tag of acceptances.
@@ -40,6 +54,8 @@ pub const TAG_ACCEPT: DomainTag = DomainTag(b"city-node/accept/v1\0");
 pub const TAG_GRANT: DomainTag = DomainTag(b"city-node/grant/v1\0");
 /// Tag of logins.
 pub const TAG_LOGIN: DomainTag = DomainTag(b"city-node/login/v1\0");
+/// Tag of what `city-node crypto sign` signs: files and demonstrations, never anything of the ledger.
+pub const TAG_FILE: DomainTag = DomainTag(b"city-node/file/v1\0");
 /// Tag of messages between nodes signed by a transport key.
 pub const TAG_SIGNED_DATA: DomainTag = DomainTag(b"city-node/signed-data/v1\0");
 

@@ -118,6 +118,7 @@ pub fn postings(
         | Kind::Rotate
         | Kind::Revoke
         | Kind::Recover
+        | Kind::EpochStart
         | Kind::Place
         | Kind::Start
         | Kind::Fault => Ok(Vec::new()),

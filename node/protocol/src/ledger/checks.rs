@@ -154,30 +154,6 @@ pub(super) fn one_signature(entry: &Entry, key: KeyId) -> Result<(), Refusal> {
     }
 }
 
-/// At least k distinct officers signed, all of them officers, in order of their key ids.
-pub(super) fn officers_signed(
-    ctx: &FoldContext<'_>,
-    entry: &Entry,
-    checked: &[Checked],
-) -> Result<(), Refusal> {
-    let enough = entry.sig.len() as u64 >= ctx.authority.charter.officers.k;
-    if !enough || !entry.sig.is_sorted_by(|a, b| a.key < b.key) {
-        return Err(Refusal::OfficersShort);
-    }
-    for (i, sig) in entry.sig.iter().enumerate() {
-        let officer = ctx
-            .authority
-            .officers()
-            .iter()
-            .find(|key| key.id() == sig.key)
-            .ok_or(Refusal::OfficersShort)?;
-        if checked.get(i) != Some(&Checked::Good) {
-            crate::vertex::verify_entry_signature(entry, sig.key, officer)?;
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn add(sum: u64, amount: Amount) -> Result<u64, Refusal> {
     sum.checked_add(amount.hundredths())
         .ok_or(Refusal::OutOfRange)

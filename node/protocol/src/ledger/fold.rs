@@ -49,6 +49,8 @@ pub struct Fold {
     pub(super) log: LogId,
     /// Position of this vertex.
     pub(super) position: (u64, u64),
+    /// Whether the vertex begins an epoch.
+    pub(super) new_epoch: bool,
     /// The log's row as of now.
     pub(super) row: LogRow,
     /// What changed so far.
@@ -77,10 +79,11 @@ pub struct Finished {
 }
 
 impl Fold {
-    /// Begins the vertex after the log's head; `None` begins the log.
+    /// Begins the vertex after the log's head; `None` begins the log, and the epoch after the head's begins that
+    /// epoch: a log that stood still goes on.
     #[must_use]
-    pub fn begin(log: LogId, genesis: NetworkId, head: Option<LogRow>) -> Self {
-        let row = head.unwrap_or(LogRow {
+    pub fn begin(log: LogId, genesis: NetworkId, head: Option<LogRow>, epoch: u64) -> Self {
+        let mut row = head.unwrap_or(LogRow {
             epoch: 1,
             seq: 0,
             head: genesis,
@@ -91,9 +94,14 @@ impl Fold {
             totals: Totals::default(),
             frozen: None,
         });
+        let new_epoch = row.seq > 0 && epoch == row.epoch + 1;
+        if new_epoch {
+            row.frozen = None;
+        }
         Self {
             log,
-            position: (row.epoch, row.seq + 1),
+            position: (row.epoch + u64::from(new_epoch), row.seq + 1),
+            new_epoch,
             not_before: row.time,
             not_after: Timestamp(u64::MAX),
             row,
@@ -159,6 +167,10 @@ impl Fold {
         }
         let first_vertex = self.position.1 == 1;
         match (entry.kind, first_vertex, self.entries.len()) {
+            (Kind::EpochStart, _, 0) if self.new_epoch => self.epoch_start(ctx, &entry, known)?,
+            (Kind::Start, _, 1) if self.new_epoch => self.start(&entry)?,
+            (_, _, 0) if self.new_epoch => return Err(Refusal::BadEntry.into()),
+            (Kind::EpochStart, ..) => return Err(Refusal::BadEntry.into()),
             (Kind::Charter, true, 0) => self.charter(ctx, &entry)?,
             (Kind::Start, true, 1) | (Kind::Start, false, 0) => self.start(&entry)?,
             (Kind::Charter | Kind::Start, ..) | (_, true, 0 | 1) => {
@@ -202,7 +214,10 @@ impl Fold {
         if self.place.is_some() {
             return Err(Refusal::BadEntry);
         }
-        let complete = self.position.1 > 1 || self.entries.len() >= 2;
+        let complete = match self.position.1 {
+            1 => self.entries.len() >= 2,
+            _ => !self.new_epoch || !self.entries.is_empty(),
+        };
         let fits = complete
             && (h.epoch, h.seq) == self.position
             && h.prev == self.row.head
@@ -211,6 +226,7 @@ impl Fold {
         if !fits {
             return Err(Refusal::BadVertex);
         }
+        self.row.epoch = h.epoch;
         self.row.seq = h.seq;
         self.row.head = header.id;
         self.row.time = h.time;

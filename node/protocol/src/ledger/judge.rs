@@ -69,7 +69,7 @@ fn try_judge(
             return Err(Refusal::BadVertex.into());
         }
     }
-    let mut fold = Fold::begin(h.log, ctx.network, ctx.layers.log(&h.log));
+    let mut fold = Fold::begin(h.log, ctx.network, ctx.layers.log(&h.log), h.epoch);
     if fold.prev() != h.prev {
         return Err(Refusal::BadVertex.into());
     }

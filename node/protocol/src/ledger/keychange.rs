@@ -1,12 +1,13 @@
-//! The rules of `rotate`, `revoke` and `recover`: which key an account has from here on.
+//! The rules of `rotate`, `revoke` and `recover`: which key an account has from here on; and of `epoch-start`:
+//! which key signs the log.
 
-use super::checks::{Folded, NEVER, exactly, officers_signed, received_at};
+use super::checks::{Folded, NEVER, exactly, received_at};
 use super::fold::{Fold, FoldContext};
 use super::rows::{AccountRow, Table, key};
 use super::view::Rows;
 use crate::body::{
-    Common, Decision, NewKeys, OfficersBody, OfficersRevoke, PersonBody, Recover, Revoke, Rotate,
-    identity, is_officers_revoke, read_officers_body, read_person_body,
+    Common, Decision, EpochStart, NewKeys, OfficersBody, OfficersRevoke, PersonBody, Recover,
+    Revoke, Rotate, identity, is_officers_revoke, read_officers_body, read_person_body,
 };
 use crate::crypto::{DomainTag, PublicKey};
 use crate::ids::{AccountId, KeyId};
@@ -82,6 +83,31 @@ impl Fold {
         self.submitted(Recover::TAG, entry)
     }
 
+    pub(super) fn epoch_start(
+        &mut self,
+        ctx: &FoldContext<'_>,
+        entry: &Entry,
+        known: &Known,
+    ) -> Folded {
+        let body: EpochStart = read_officers_body(&entry.body)?;
+        self.decided(ctx, &body.decision(), entry, known)?;
+        // Its certificate was judged when the authority took it.
+        if ctx.authority.start_of(self.position.0) != Some(entry) {
+            return Err(Refusal::BadEntry.into());
+        }
+        let ended = (self.row.epoch, self.row.seq, self.row.head);
+        if (body.old_epoch, body.cut_seq, body.cut) != ended {
+            return Err(Refusal::EpochMismatch.into());
+        }
+        self.booked_plainly(entry)?;
+
+        self.row.officers_sequence = body.officers_sequence;
+        let epoch = self.position.0.to_be_bytes();
+        let first = key(Table::Epoch, &[&self.log.0, &epoch]);
+        self.changes.put(first, &self.position.1);
+        self.submitted(EpochStart::TAG, entry)
+    }
+
     /// Network, home, number and signatures of what officers decide.
     pub(super) fn decided(
         &self,
@@ -100,13 +126,16 @@ impl Fold {
         match decision.officers_sequence.cmp(&next) {
             std::cmp::Ordering::Less => Err(Refusal::SequenceUsed.into()),
             std::cmp::Ordering::Greater => Err(Refusal::SequenceGap.into()),
-            std::cmp::Ordering::Equal => Ok(officers_signed(ctx, entry, known.checked())?),
+            std::cmp::Ordering::Equal => {
+                Ok(ctx.authority.officers_signed(entry, known.checked())?)
+            }
         }
     }
 
-    /// Refuses a key that an account of this log has or had, under whatever algorithm: the same bytes may work
-    /// in two, and one key has one.
+    /// Refuses a key whose suite the network does not list, and one that an account of this log, its node or an
+    /// officer has or had, under whatever algorithm: the same bytes may work in two, and one key has one.
     pub(super) fn unused(&self, ctx: &FoldContext<'_>, new: &PublicKey) -> Result<(), Refusal> {
+        ctx.authority.admits(new)?;
         let rows = self.rows(ctx);
         let taken = |id: &KeyId| {
             let enrolled = AccountId::new(&self.log, id);

@@ -31,6 +31,8 @@ pub enum Table {
     Key = b'k',
     /// `log ‖ identity` → where a submission that is not a transfer or acceptance stands.
     Submission = b'd',
+    /// `log ‖ epoch` → position of the epoch's first vertex; the first epoch has no row.
+    Epoch = b'e',
     /// `log ‖ epoch ‖ seq` → vertex id.
     Position = b'v',
     /// `vertex id` → [`VertexRow`].

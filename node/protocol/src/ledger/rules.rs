@@ -45,11 +45,12 @@ impl Fold {
         if self.rows(ctx).account(&self.log, &account).is_some() {
             return Err(Refusal::AccountExists.into());
         }
-        self.unused(ctx, &body.signing_key()?)?;
+        let key = body.signing_key()?;
+        self.unused(ctx, &key)?;
         one_signature(entry, body.key)?;
         match known.checked() {
             [Checked::Good] => {}
-            _ => crate::vertex::verify_entry_signature(entry, body.key, &body.signing_key()?)?,
+            _ => crate::vertex::verify_entry_signature(entry, body.key, &key)?,
         }
         let received_at = received_at(entry)?;
         exactly(
@@ -218,7 +219,11 @@ impl Fold {
         let Some(accused) = ctx.keys.authority(&body.log) else {
             return Err(FoldError::Waiting(Missing::Log(body.log)));
         };
-        convicts(&body, &accused.node_key, ctx.network)?;
+        // Of an epoch whose beginning has not come yet.
+        let Some(signer) = accused.key_of(body.epoch) else {
+            return Err(FoldError::Waiting(Missing::Log(body.log)));
+        };
+        convicts(&body, signer, ctx.network)?;
         let parts = [&self.log.0[..], &body.log.0, &body.epoch.to_be_bytes()];
         self.changes.put(key(Table::FaultEntry, &parts), &body.cut);
         Ok(())

@@ -159,6 +159,28 @@ pub trait Rows {
         ))
     }
 
+    /// The position of an epoch's first vertex.
+    fn first_of_epoch(&self, log: &LogId, epoch: u64) -> Option<u64> {
+        if epoch == 1 {
+            return Some(1);
+        }
+        self.typed(&key(Table::Epoch, &[&log.0, &epoch.to_be_bytes()]))
+    }
+
+    /// The epoch in which a position stands, on the chain whose newest epoch is `newest`.
+    fn epoch_of(&self, log: &LogId, newest: u64, seq: u64) -> u64 {
+        let begun = |epoch: &u64| {
+            let first = self.first_of_epoch(log, *epoch);
+            first.is_some_and(|first| first <= seq)
+        };
+        (2..=newest).rev().find(begun).unwrap_or(1)
+    }
+
+    /// The vertex at a position of the chain whose newest epoch is `newest`.
+    fn vertex_on_chain(&self, log: &LogId, newest: u64, seq: u64) -> Option<BlockId> {
+        self.vertex_at(log, self.epoch_of(log, newest, seq), seq)
+    }
+
     /// A verified header.
     fn vertex(&self, id: &BlockId) -> Option<VertexRow> {
         self.typed(&key(Table::Vertex, &[id.digest()]))

@@ -67,6 +67,18 @@ impl Root {
         Ok(Self { der, prefix })
     }
 
+    /// The key that it certifies itself with.
+    ///
+    /// # Errors
+    /// A [`CertificateRefusal`] if this is no root: [`Root::new`] makes none such, deserialising might.
+    pub fn key(&self) -> Result<PublicKey, CertificateRefusal> {
+        read_key_info(
+            read::decode(&self.der)?
+                .tbs_certificate()
+                .subject_public_key_info(),
+        )
+    }
+
     /// SHA-256 of the DER: how operators compare roots.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {

@@ -302,7 +302,7 @@ impl Replica {
     }
 
     /// Answers with the first receipt of something that was booked before.
-    fn repeat(
+    pub(super) fn repeat(
         &mut self,
         ticket: Ticket,
         identity: Digest,
@@ -326,7 +326,7 @@ impl Replica {
 }
 
 /// A client's clock may run ahead of the home's, but not far.
-fn dated(created_at: Timestamp, now: Now) -> Result<(), Refusal> {
+pub(super) fn dated(created_at: Timestamp, now: Now) -> Result<(), Refusal> {
     if created_at > now.time.plus_ms(MAX_FUTURE_MS) {
         Err(Refusal::FutureDated)
     } else {

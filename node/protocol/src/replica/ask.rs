@@ -21,7 +21,8 @@ const LIVE_RANGE: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub(super) peer: PeerId,
-    to: u64,
+    /// Epoch and position that it is asked up to.
+    to: (u64, u64),
     pub(super) deadline: Timestamp,
 }
 
@@ -39,7 +40,12 @@ impl Replica {
             let mine = history.log(&entry.log);
             let frozen = mine.as_ref().and_then(|row| row.frozen);
             let (epoch, seq) = mine.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
-            if entry.epoch != epoch {
+            if entry.epoch < epoch {
+                // Who stands in an epoch that was closed hears of the next by our own frontier.
+                continue;
+            }
+            if entry.epoch > epoch {
+                self.claim(from, entry, entry.seq, now, history, out);
                 continue;
             }
             match frozen {
@@ -58,21 +64,7 @@ impl Replica {
                 .as_ref()
                 .map(|row| FrontierEntry::of(&entry.log, row).head);
             if entry.seq > seq && seq < most {
-                let Some(session) = self.sessions.get_mut(&from) else {
-                    return;
-                };
-                if session.claims.len() < MAX_RANGES || session.claims.contains_key(&entry.log) {
-                    let (epoch, seq) = (entry.epoch, entry.seq.min(most));
-                    session.claims.insert(
-                        entry.log,
-                        Claim {
-                            epoch,
-                            seq,
-                            forked: entry.forked,
-                        },
-                    );
-                }
-                self.request(&entry.log, now, history, out);
+                self.claim(from, entry, entry.seq.min(most), now, history, out);
             } else if entry.seq == seq && seq > 0 {
                 let forked = matches!(frozen, Some(Frozen::Equivocation(_)));
                 if entry.forked == forked && head != Some(entry.head.clone()) {
@@ -89,6 +81,27 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Notes that a peer has more of a log, up to `seq`, and asks for it.
+    fn claim(
+        &mut self,
+        from: PeerId,
+        entry: &FrontierEntry,
+        seq: u64,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&from) else {
+            return;
+        };
+        if session.claims.len() < MAX_RANGES || session.claims.contains_key(&entry.log) {
+            let (epoch, forked) = (entry.epoch, entry.forked);
+            let claim = Claim { epoch, seq, forked };
+            session.claims.insert(entry.log, claim);
+        }
+        self.request(&entry.log, now, history, out);
     }
 
     /// A peer knows that a log is forked and this node does not: whoever is told a plain head of a log
@@ -117,16 +130,13 @@ impl Replica {
             .as_ref()
             .and_then(|row| row.frozen)
             .map_or(u64::MAX, |frozen| frozen.cut());
-        let have = row.map_or(0, |row| row.seq);
-        if have >= most {
-            return;
-        }
+        let (epoch, have) = row.map_or((1, 0), |row| (row.epoch, row.seq));
+        let more = |claim: &&Claim| {
+            claim.epoch > epoch || claim.epoch == epoch && claim.seq > have && have < most
+        };
         let asked = self.sessions.iter().find_map(|(peer, session)| {
-            session
-                .claims
-                .get(log)
-                .filter(|claim| claim.seq > have)
-                .map(|claim| (*peer, *claim))
+            let claim = session.claims.get(log).filter(more)?;
+            Some((*peer, *claim))
         });
         let Some((peer, claim)) = asked else { return };
         let deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
@@ -134,17 +144,18 @@ impl Replica {
             *log,
             InFlight {
                 peer,
-                to: claim.seq,
+                to: (claim.epoch, claim.seq),
                 deadline,
             },
         );
-        let live = have > 0 && claim.seq - have <= LIVE_RANGE;
+        let live = have > 0 && claim.seq.saturating_sub(have) <= LIVE_RANGE;
         let channel = if live { Channel::Live } else { Channel::Sync };
         let want = Want {
             log: *log,
-            epoch: claim.epoch,
+            epoch,
             from: have + 1,
-            to: claim.seq,
+            // Also where the new epoch begins lower than what is here: its beginning is sent at least.
+            to: claim.seq.max(have + 1),
         };
         out.push(Action::Send(peer, channel, Message::Want(want)));
     }
@@ -158,20 +169,18 @@ impl Replica {
             .collect();
         for log in logs {
             let row = history.log(&log);
-            let have = row.as_ref().map_or(0, |row| row.seq);
+            let (epoch, have) = row.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
             let stands = row
                 .and_then(|row| row.frozen)
                 .is_some_and(|frozen| have >= frozen.cut());
             let mut forked = Vec::new();
             for (peer, session) in &mut self.sessions {
-                if session
+                if session.claims.get(&log).is_some_and(|claim| {
+                    claim.epoch <= epoch && (stands || claim.epoch < epoch || claim.seq <= have)
+                }) && session
                     .claims
-                    .get(&log)
-                    .is_some_and(|claim| stands || claim.seq <= have)
-                    && session
-                        .claims
-                        .remove(&log)
-                        .is_some_and(|claim| claim.forked)
+                    .remove(&log)
+                    .is_some_and(|claim| claim.forked)
                 {
                     forked.push(*peer);
                 }
@@ -194,7 +203,8 @@ impl Replica {
     ) {
         let h = &vertex.header.header;
         self.fetching.remove(&vertex.id());
-        let have = self.layers(history).log(&h.log).map_or(0, |row| row.seq);
+        let row = self.layers(history).log(&h.log);
+        let have = row.map_or((1, 0), |row| (row.epoch, row.seq));
         let Some(flight) = self.in_flight.get_mut(&h.log) else {
             return;
         };

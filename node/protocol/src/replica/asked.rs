@@ -7,7 +7,7 @@ use crate::ledger::{Changes, Frozen};
 use crate::place::{self, PlaceProof, Subject};
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::stage::Submission;
+use crate::stage::{SignedBySeveral, Submission};
 use crate::sync::{Channel, Message};
 use crate::trust::{PeerId, SignedData};
 use crate::vertex::{Receipt, SignedHeader, VerifiedVertex};
@@ -78,6 +78,8 @@ pub enum Input {
     Started,
     /// Somebody submits something that was verified.
     Submit(Ticket, Submission),
+    /// The officers begin a new epoch of the own log.
+    BeginEpoch(Ticket, SignedBySeveral),
     /// Somebody wants a proof of place.
     Place(Ticket, PlaceRequest),
     /// A peer sent a vertex, of so many bytes, that was verified.

@@ -62,7 +62,10 @@ impl Replica {
         };
         let (log, epoch) = (h.log, h.epoch);
         let fault = Fault::equivocation(log, epoch, cut, a.block.clone(), b.block.clone());
-        convicts(&fault, &accused.node_key, self.network)?;
+        let Some(signer) = accused.key_of(epoch) else {
+            return Ok(());
+        };
+        convicts(&fault, signer, self.network)?;
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return Ok(());
         };
@@ -147,21 +150,22 @@ impl Replica {
     }
 
     /// Whether every block of a log up to `cut` can be read.
-    fn can_fold(&self, log: LogId, epoch: u64, cut: u64, history: &dyn History) -> bool {
+    pub(super) fn can_fold(&self, log: LogId, epoch: u64, cut: u64, history: &dyn History) -> bool {
         let rows = self.layers(history);
         (1..=cut).all(|seq| {
-            rows.vertex_at(&log, epoch, seq)
+            rows.vertex_on_chain(&log, epoch, seq)
                 .and_then(|id| rows.get_block(&id).and(rows.vertex(&id)))
                 .is_some_and(|vertex| rows.get_block(&vertex.body).is_some())
         })
     }
 
     /// Drops a log's state and folds its vertices up to `cut` again.
-    fn fold_again(&mut self, log: LogId, cut: u64, history: &dyn History) {
+    pub(super) fn fold_again(&mut self, log: LogId, cut: u64, history: &dyn History) {
         let Some(old) = self.layers(history).log(&log) else {
             return;
         };
         self.drop_state(log, history);
+        // All beyond the cut are of the newest epoch: a fault is of the epoch that is open.
         for seq in cut + 1..=old.seq {
             let position = [&log.0[..], &old.epoch.to_be_bytes(), &seq.to_be_bytes()];
             self.batch.delete(key(Table::Position, &position));
@@ -172,14 +176,14 @@ impl Replica {
         let mut row: Option<LogRow> = None;
         for seq in 1..=cut {
             let rows = self.layers(history);
-            let stored = rows.vertex_at(&log, old.epoch, seq).and_then(|id| {
+            let stored = rows.vertex_on_chain(&log, old.epoch, seq).and_then(|id| {
                 let vertex = rows.vertex(&id)?;
                 let header = SignedHeader::read(&rows.get_block(&id)?).ok()?;
                 Some((header, rows.get_block(&vertex.body)?, vertex.order))
             });
             let (header, body, order) = stored.expect("a log's vertices up to its head are stored");
             let entries = decode_body(&body).expect("a stored body was decoded before");
-            let mut fold = Fold::begin(log, self.network, row);
+            let mut fold = Fold::begin(log, self.network, row, header.header.epoch);
             let ctx = self.context(&authority, history);
             for entry in entries {
                 let known = Known::stored(&entry);
@@ -196,8 +200,13 @@ impl Replica {
         // A log that stands at nothing keeps its charter: its authority is read there after a restart.
         let row = row.unwrap_or_else(|| LogRow {
             first: old.first,
-            ..Fold::begin(log, self.network, None).row().clone()
+            ..Fold::begin(log, self.network, None, 1).row().clone()
         });
+        // Also where nothing of the newest epoch is left: it was begun, and a position of it was signed.
+        let row = LogRow {
+            epoch: old.epoch,
+            ..row
+        };
         self.batch.put(key(Table::Log, &[&log.0]), &row);
     }
 

@@ -14,7 +14,7 @@ use crate::trust::PeerId;
 use crate::vertex::{Entry, VerifiedVertex, merkle_paths};
 
 /// What to do with a vertex, before its entries are looked at.
-enum Place {
+pub(super) enum Place {
     /// It is stored already.
     Known,
     /// Its log does not count any more, or not this position.
@@ -27,6 +27,14 @@ enum Place {
     Wait(Missing),
     /// It follows the head.
     Next,
+    /// It begins an epoch behind this position, which is reached by these vertices from the head or from a lower
+    /// position that counts.
+    Epoch {
+        /// The last position that counts already.
+        common: u64,
+        /// What comes behind it up to the cut, in order.
+        branch: Vec<BlockId>,
+    },
 }
 
 impl Replica {
@@ -94,6 +102,9 @@ impl Replica {
                 false
             }
             Place::Next => self.judge_next(from, vertex, now, history, out),
+            Place::Epoch { common, branch } => {
+                self.follow_epoch(from, vertex, (common, &branch), now, history, out)
+            }
         }
     }
 
@@ -110,8 +121,11 @@ impl Replica {
             None => (1, 0, self.network, None),
         };
         let stored = |id: BlockId| rows.get_block(&id).map(Place::Rival);
+        if h.epoch == epoch + 1 && seq > 0 {
+            return self.place_of_new_epoch(vertex, live, history);
+        }
         if h.epoch != epoch {
-            // A new epoch needs an `epoch-start`, a kind that this version does not know.
+            // Of a closed epoch, beyond its cut or not: never a new fault.
             return Place::Beyond;
         }
         if h.seq <= seq {
@@ -149,7 +163,7 @@ impl Replica {
         Place::Next
     }
 
-    fn judge_next(
+    pub(super) fn judge_next(
         &mut self,
         from: Option<PeerId>,
         vertex: VerifiedVertex,
@@ -165,11 +179,15 @@ impl Replica {
         );
         match verdict {
             Verdict::Valid(valid) => {
-                if !self.authorities.0.contains_key(&log) {
-                    if self.authorities.0.len() >= MAX_LOGS {
+                let known = self.authorities.0.get(&log).map_or(0, |a| a.epoch());
+                if known < vertex.authority.epoch() {
+                    if known == 0 && self.authorities.0.len() >= MAX_LOGS {
                         return false;
                     }
                     self.authorities.0.insert(log, vertex.authority.clone());
+                    if log == self.home.log() {
+                        self.home.learn(vertex.authority.clone());
+                    }
                 }
                 self.batch.absorb(valid.changes);
                 self.order += 1;
@@ -214,7 +232,7 @@ impl Replica {
     }
 
     /// Puts a vertex into the pen, and asks for what it waits for.
-    fn wait(
+    pub(super) fn wait(
         &mut self,
         from: Option<PeerId>,
         vertex: VerifiedVertex,

@@ -8,14 +8,13 @@ use crate::ids::LogId;
 use crate::ledger::{History, Rows};
 use crate::vertex::{Authority, Entry};
 
-use super::receipts::charters;
-
 /// The own log's keys and state.
 pub(super) struct Home {
     pub(super) authority: Arc<Authority>,
-    /// Its charter as it stands in every receipt.
+    /// Its charter, and its epochs' beginnings, as they stand in every receipt.
     pub(super) charters: Arc<Vec<Entry>>,
-    pub(super) signer: Box<dyn Signer>,
+    /// Keys that are at hand: that of the newest epoch, and the next one before it begins.
+    signers: Vec<Box<dyn Signer>>,
     pub(super) start: Start,
     /// Whether the log may be extended in this run.
     may_sequence: bool,
@@ -28,14 +27,14 @@ pub(super) struct Home {
 impl Home {
     pub(super) fn new(
         authority: Arc<Authority>,
-        signer: Box<dyn Signer>,
+        signers: Vec<Box<dyn Signer>>,
         start: Start,
         may_sequence: bool,
     ) -> Self {
         Self {
-            charters: charters(&authority),
+            charters: Arc::new(authority.entries(authority.epoch())),
             authority,
-            signer,
+            signers,
             start,
             may_sequence,
             start_written: false,
@@ -55,8 +54,46 @@ impl Home {
         &self.start.software
     }
 
+    /// The key that signs the newest epoch, if it is at hand.
+    pub(super) fn signer(&self) -> Option<&dyn Signer> {
+        let key = self.authority.node_key();
+        let signers = self.signers.iter().map(AsRef::as_ref);
+        signers
+            .into_iter()
+            .find(|signer| signer.public_key() == key)
+    }
+
+    /// Learns of a newer epoch of the own log.
+    pub(super) fn learn(&mut self, authority: Arc<Authority>) {
+        if authority.epoch() > self.authority.epoch() {
+            self.charters = Arc::new(authority.entries(authority.epoch()));
+            self.authority = authority;
+        }
+    }
+
+    /// Goes back to the epoch that is durable.
+    pub(super) fn unlearn(&mut self, epoch: u64) {
+        if self.authority.epoch() > epoch {
+            self.authority = Arc::new(self.authority.until(epoch));
+            self.charters = Arc::new(self.authority.entries(epoch));
+        }
+    }
+
+    /// Whether this authority's newest epoch could be signed here.
+    pub(super) fn could_sign(&self, authority: &Authority) -> bool {
+        let key = authority.node_key();
+        self.signers.iter().any(|signer| signer.public_key() == key)
+    }
+
+    /// The officers closed what was uncertain: a new epoch may be signed whatever stands beyond its cut elsewhere.
+    pub(super) const fn begins_epoch(&mut self) {
+        self.may_sequence = true;
+    }
+
     pub(super) fn sequences(&self, rows: &(impl Rows + ?Sized)) -> bool {
-        self.may_sequence && rows.log(&self.log()).is_none_or(|row| row.frozen.is_none())
+        self.may_sequence
+            && self.signer().is_some()
+            && rows.log(&self.log()).is_none_or(|row| row.frozen.is_none())
     }
 
     /// Whether the vertex at this position has to carry `start`: no earlier one of this run does.

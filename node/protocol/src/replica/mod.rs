@@ -1,7 +1,7 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! from others' vertices, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
@@ -9,6 +9,7 @@
 mod admit;
 mod ask;
 mod asked;
+mod epochs;
 mod faults;
 mod follow;
 mod home;
@@ -57,8 +58,9 @@ pub struct ReplicaConfig {
     pub genesis: Arc<Genesis>,
     /// The own log's charter, if this node is a home.
     pub authority: Arc<Authority>,
-    /// Signs the own log.
-    pub signer: Box<dyn Signer>,
+    /// The keys that are at hand to sign the own log. That of its newest epoch signs; without it nothing is
+    /// sequenced.
+    pub signers: Vec<Box<dyn Signer>>,
     /// What the municipality asks of place evidence.
     pub policy: PlacePolicy,
     /// The `start` entry of this run.
@@ -150,7 +152,7 @@ impl Replica {
             policy: config.policy,
             home: Home::new(
                 config.authority,
-                config.signer,
+                config.signers,
                 config.start,
                 config.may_sequence,
             ),
@@ -179,6 +181,7 @@ impl Replica {
         match input {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
+            Input::BeginEpoch(ticket, signed) => self.begin_epoch(ticket, signed, now, history),
             Input::Place(ticket, request) => {
                 self.hold_place(ticket, request, now, history, &mut out);
             }
@@ -266,13 +269,16 @@ impl Replica {
             .insert(self.home.log(), self.home.authority());
         for (log, row) in log_rows(history) {
             self.unfreeze_after_upgrade(&log, &row);
-            if log == self.home.log() {
+            let Some(authority) = self.stored_authority(&log, &row, history) else {
                 continue;
-            }
-            if let Some(authority) = self.stored_authority(&row, history) {
-                self.authorities.0.insert(log, Arc::new(authority));
+            };
+            let authority = Arc::new(authority);
+            if log == self.home.log() {
+                self.home.learn(authority.clone());
+            } else {
                 self.unacknowledged.insert(log);
             }
+            self.authorities.0.insert(log, authority);
         }
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
@@ -290,10 +296,30 @@ impl Replica {
         }
     }
 
-    fn stored_authority(&self, row: &LogRow, history: &dyn History) -> Option<Authority> {
-        let first = history.vertex(&row.first)?;
-        let entries = crate::vertex::decode_body(&history.block(&first.body)?).ok()?;
-        Authority::from_charter(&self.genesis, &entries.first()?.body).ok()
+    /// What the stored log says of who signs it.
+    fn stored_authority(
+        &self,
+        log: &LogId,
+        row: &LogRow,
+        history: &dyn History,
+    ) -> Option<Authority> {
+        let first_entry = |id: &BlockId| {
+            let vertex = history.vertex(id)?;
+            let entries = crate::vertex::decode_body(&history.block(&vertex.body)?).ok()?;
+            entries.into_iter().next()
+        };
+        let charter = first_entry(&row.first)?;
+        let first = Authority::from_charter(&self.genesis, &charter.body).ok()?;
+        (2..=row.epoch).try_fold(first, |authority, epoch| {
+            let seq = history.first_of_epoch(log, epoch)?;
+            let Some(id) = history.vertex_at(log, epoch, seq) else {
+                // Its first position is in dispute; the officers begin another.
+                return Some(authority);
+            };
+            authority
+                .begin_epoch(&self.genesis, &first_entry(&id)?)
+                .ok()
+        })
     }
 
     fn layers<'a>(&'a self, history: &'a dyn History) -> Layers<'a> {
@@ -353,6 +379,14 @@ impl Replica {
         self.authorities
             .0
             .retain(|log, _| *log == own || history.log(log).is_some());
+        for (log, authority) in &mut self.authorities.0 {
+            let durable = history.log(log).map_or(1, |row| row.epoch);
+            if authority.epoch() > durable {
+                *authority = Arc::new(authority.until(durable));
+            }
+        }
+        self.home
+            .unlearn(history.log(&own).map_or(1, |row| row.epoch));
         // Asked for again by the next comparison, not at once: there may be no room for a while.
         self.forget_claims(now);
         // Which heads were acknowledged in the lost vertices is not remembered: all may be, again.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::BookedEntry;
-use crate::body::{Kind, OwnEntry};
+use crate::body::OwnEntry;
 use crate::ids::{BlockId, Digest};
 use crate::ledger::Rows;
 use crate::vertex::{Authority, Cite, Entry, Receipt, SignedHeader, merkle_path, merkle_paths};
@@ -51,7 +51,7 @@ pub fn stored_receipt(
     let index = usize::try_from(at.index).ok()?;
     let path = merkle_path(&leaves, index);
     let receipt = receipt(
-        charters(authority),
+        Arc::new(authority.entries(at.epoch)),
         &header,
         entries.get(index)?,
         at.index,
@@ -64,12 +64,6 @@ pub fn stored_receipt(
         receipt,
         repeated: true,
     })
-}
-
-/// The authority as receipts carry it: the charter entries from the first to the one in force.
-pub(super) fn charters(authority: &Authority) -> Arc<Vec<Entry>> {
-    let charter = authority.charter_body.clone();
-    Arc::new(vec![Entry::home_authored(Kind::Charter, charter)])
 }
 
 /// The receipt of one entry.

@@ -11,8 +11,8 @@ use crate::ids::{BlockId, Digest};
 use crate::ledger::{Finished, Fold, FoldError, History, Layers, Rows};
 use crate::refusal::Refusal;
 use crate::vertex::{
-    Entry, Header, Known, MAX_BODY, MAX_ENTRIES, MAX_PARENT_AHEAD_MS, MAX_PARENTS, MAX_TO,
-    SignedHeader, body_of, merkle_paths,
+    Authority, Entry, Header, Known, MAX_BODY, MAX_ENTRIES, MAX_PARENT_AHEAD_MS, MAX_PARENTS,
+    MAX_TO, SignedHeader, body_of, merkle_paths,
 };
 
 /// Bytes kept free in a body for a `settle` that has to stand beside its `accept`.
@@ -44,6 +44,19 @@ impl OpenVertex {
 
     pub(super) const fn is_worth_sealing(&self) -> bool {
         self.worth
+    }
+
+    /// It is worth sealing, and somebody waits for its first entry.
+    pub(super) fn awaited(mut self, ticket: Ticket, identity: Digest) -> Self {
+        let (index, repeated) = (0, false);
+        self.worth = true;
+        self.waiters.push(Waiter {
+            ticket,
+            identity,
+            index,
+            repeated,
+        });
+        self
     }
 
     /// Notes that an entry of this vertex rests on another log's vertex.
@@ -179,23 +192,35 @@ impl Replica {
                 codec::encode(&self.home.start),
             ));
         }
-        let encoded = codec::encode_each(first.iter());
-        let mut fold = Fold::begin(log, self.network, row);
+        let fold = Fold::begin(log, self.network, row, position.0);
         let authority = self.home.authority();
-        let ctx = self.context(&authority, history);
+        let opened = self.opened(&authority, fold, first, history);
+        self.open = Some(opened.map_err(|_| Refusal::NotSequencing)?);
+        Ok(())
+    }
+
+    /// A vertex that begins with these entries.
+    pub(super) fn opened(
+        &self,
+        authority: &Authority,
+        mut fold: Fold,
+        first: Vec<Entry>,
+        history: &dyn History,
+    ) -> Result<OpenVertex, FoldError> {
+        let encoded = codec::encode_each(first.iter());
+        let ctx = self.context(authority, history);
         for entry in first {
-            fold.push(&ctx, entry, &Known::default())
-                .map_err(|_| Refusal::NotSequencing)?;
+            let known = Known::nothing(&entry);
+            fold.push(&ctx, entry, &known)?;
         }
         let (cited, waiters) = (Vec::new(), Vec::new());
-        self.open = Some(OpenVertex {
+        Ok(OpenVertex {
             fold,
             encoded,
             cited,
             waiters,
             worth: false,
-        });
-        Ok(())
+        })
     }
 
     /// Closes, signs and batches the open vertex, if it holds anything worth it.
@@ -235,8 +260,8 @@ impl Replica {
             count: entries.len() as u64,
             entries_root: Digest(entries_root),
             body: BlockId::of(&body_block),
-            alg: authority.node_key.algorithm(),
-            key: authority.node_key.id(),
+            alg: authority.node_key().algorithm(),
+            key: authority.node_key().id(),
             charter: authority.charter_hash,
         };
         if body_block.len() > MAX_BODY || time > not_after {
@@ -244,7 +269,11 @@ impl Replica {
             self.refuse_waiters(open.waiters, Refusal::Busy);
             return;
         }
-        let header = SignedHeader::sign(header, &*self.home.signer);
+        let Some(signer) = self.home.signer() else {
+            self.refuse_waiters(open.waiters, Refusal::NotSequencing);
+            return;
+        };
+        let header = SignedHeader::sign(header, signer);
         let OpenVertex { fold, waiters, .. } = open;
         let Ok(Finished {
             changes, entries, ..

@@ -88,15 +88,22 @@ impl Replica {
     }
 }
 
-/// Looks up the next vertex of a range; says whether there is one.
+/// Looks up the next vertex of a range; says whether there is one. Where an epoch ends, the range goes on with the
+/// next, from its beginning: also where that stands lower than what the asker has of the one before.
 fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
     if range.head.is_none() {
-        range.head = history
-            .vertex_at(log, range.epoch, range.next)
-            .and_then(|id| {
-                let vertex = history.vertex(&id)?;
-                Some((vertex.order, id, vertex.body))
-            });
+        let mut next = history.vertex_at(log, range.epoch, range.next);
+        if next.is_none() {
+            let after = range.epoch.saturating_add(1);
+            if let Some(first) = history.first_of_epoch(log, after) {
+                (range.epoch, range.next) = (after, first);
+                next = history.vertex_at(log, after, first);
+            }
+        }
+        range.head = next.and_then(|id| {
+            let vertex = history.vertex(&id)?;
+            Some((vertex.order, id, vertex.body))
+        });
     }
     range.head.is_some()
 }

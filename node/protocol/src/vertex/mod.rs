@@ -16,7 +16,7 @@ pub use header::{Header, SignedHeader, decode_body, encode_body};
 pub use known::{Checked, Known, KnownBody};
 pub use merkle::{inner_hash, merkle_path, merkle_paths, merkle_root, verify_path};
 pub use receipt::{MAX_RECEIPT, Receipt, VerifiedReceipt};
-pub use verified::{KeySource, VerifiedVertex, verify_entry_signature};
+pub use verified::{KeySource, VerifiedVertex, authority_of, verify_entry_signature};
 
 /// Most entries of a vertex: a receipt's path stays at 8 hashes.
 pub const MAX_ENTRIES: usize = 256;

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Authority, Entry, MAX_BODY, MAX_HEADER, SignedHeader, verify_path};
-use crate::body::Kind;
 use crate::codec;
 use crate::genesis::Genesis;
 use crate::ids::{BlockId, Digest};
-use crate::json::MAX_CHARTER_BODY;
 use crate::refusal::Refusal;
 
+/// Longest list of charter and epochs' beginnings in bytes: each beginning of some 30 KB, with its officers'
+/// signatures, as often as a log may have one.
+const MAX_AUTHORITY: usize = 2 << 20;
 /// Longest receipt in bytes.
-pub const MAX_RECEIPT: usize = MAX_CHARTER_BODY + MAX_HEADER + MAX_BODY;
+pub const MAX_RECEIPT: usize = MAX_AUTHORITY + MAX_HEADER + MAX_BODY;
 
 /// A receipt as it is stored and sent: deterministic DAG-CBOR.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub const MAX_RECEIPT: usize = MAX_CHARTER_BODY + MAX_HEADER + MAX_BODY;
 pub struct Receipt {
     /// Form: 1.
     pub v: u64,
-    /// The charter entries from the first to the one in force.
+    /// The charter, and each `epoch-start` up to the header's epoch.
     #[serde(with = "shared")]
     pub authority: Arc<Vec<Entry>>,
     /// The header block.
@@ -99,21 +100,17 @@ impl Receipt {
     pub fn verify(&self, genesis: &Genesis) -> Result<VerifiedReceipt, Refusal> {
         let header = SignedHeader::read(&self.header)?;
         // A later charter's change of officers is not built yet: one charter, the first.
-        let [charter] = self.authority.as_slice() else {
-            return Err(Refusal::BadReceipt);
-        };
-        let authority = Authority::from_charter(genesis, &charter.body)?;
+        let authority = Authority::from_entries(genesis, &self.authority)?;
         let h = &header.header;
         let bound = h.network == genesis.network()
             && h.log == authority.log
             && h.charter == authority.charter_hash
-            && authority.charter.created_at <= h.time
-            // Nothing beside the charter's body: no byte of a receipt is without meaning.
-            && *charter == Entry::home_authored(Kind::Charter, authority.charter_body.clone());
+            && h.epoch == authority.epoch()
+            && authority.charter.created_at <= h.time;
         if !bound {
             return Err(Refusal::BadReceipt);
         }
-        header.verify(&authority.node_key)?;
+        header.verify(authority.node_key())?;
         header.check_limits()?;
         let path: Vec<[u8; 32]> = self.path.iter().map(|digest| digest.0).collect();
         if !verify_path(

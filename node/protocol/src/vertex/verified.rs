@@ -58,11 +58,14 @@ impl VerifiedVertex {
             return Err(Refusal::BadVertex);
         }
         let entries = decode_body(&body_block);
-        let authority = match keys.authority(&header.header.log) {
-            Some(authority) => authority,
-            None => Arc::new(founding_authority(genesis, &header, &entries)?),
-        };
-        header.verify(&authority.node_key)?;
+        let authority = authority_of(genesis, keys, &header, &entries)?;
+        let epoch = header.header.epoch;
+        let key = authority.key_of(epoch).ok_or(Refusal::UnknownLog)?;
+        if epoch > 1 && header.header.key != key.id() {
+            // Of another beginning of this epoch than the one that is known: nobody's fault but the officers'.
+            return Err(Refusal::UnknownLog);
+        }
+        header.verify(key)?;
         let entries = entries.and_then(|entries| {
             header.check_limits()?;
             let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
@@ -89,6 +92,35 @@ impl VerifiedVertex {
     }
 }
 
+/// The authority under which a vertex is to be verified: one that is known, or what a log's first vertex, or the
+/// first of an epoch, brings along.
+///
+/// # Errors
+/// [`Refusal::UnknownLog`] where neither helps, and what is wrong with what the vertex brings along.
+pub fn authority_of(
+    genesis: &Genesis,
+    keys: &dyn KeySource,
+    header: &SignedHeader,
+    entries: &Result<Vec<Entry>, Refusal>,
+) -> Result<Arc<Authority>, Refusal> {
+    let Some(known) = keys.authority(&header.header.log) else {
+        return founding_authority(genesis, header, entries).map(Arc::new);
+    };
+    let epoch = header.header.epoch;
+    let first = entries.iter().flatten().next();
+    let begins = first.filter(|entry| entry.kind == Kind::EpochStart);
+    let as_known = match begins {
+        Some(start) => known.start_of(epoch) == Some(start),
+        None => epoch <= known.epoch(),
+    };
+    if as_known {
+        return Ok(known);
+    }
+    // What is known may be a beginning that never counted.
+    let before = known.until(epoch.saturating_sub(1));
+    next_authority(genesis, &before, header, begins).map(Arc::new)
+}
+
 /// The authority that a log's first vertex brings along.
 fn founding_authority(
     genesis: &Genesis,
@@ -110,11 +142,26 @@ fn founding_authority(
     }
 }
 
+/// The authority with the epoch that this vertex begins.
+fn next_authority(
+    genesis: &Genesis,
+    authority: &Authority,
+    header: &SignedHeader,
+    start: Option<&Entry>,
+) -> Result<Authority, Refusal> {
+    let follows = authority.epoch() + 1 == header.header.epoch;
+    match start.filter(|_| follows) {
+        Some(start) => authority.begin_epoch(genesis, start),
+        // Of an epoch whose beginning has not come yet.
+        None => Err(Refusal::UnknownLog),
+    }
+}
+
 /// The tag and message that a signature of this entry covers.
 fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>), Refusal> {
     use crate::body::{
-        Accept, Enrol, Grant, OfficersBody as _, PersonBody as _, Recover, Revoke, Rotate,
-        Transfer, is_officers_revoke, officer_message,
+        Accept, Enrol, EpochStart, Grant, OfficersBody as _, PersonBody as _, Recover, Revoke,
+        Rotate, Transfer, is_officers_revoke, officer_message,
     };
     let by_officer = || officer_message(key.algorithm(), &key.id(), &entry.body);
     match entry.kind {
@@ -124,6 +171,7 @@ fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>)
         Kind::Rotate => Ok((Rotate::TAG, entry.body.clone())),
         Kind::Grant => Ok((Grant::TAG, by_officer())),
         Kind::Recover => Ok((Recover::TAG, by_officer())),
+        Kind::EpochStart => Ok((EpochStart::TAG, by_officer())),
         Kind::Revoke if is_officers_revoke(&entry.body) => Ok((Revoke::TAG, by_officer())),
         Kind::Revoke => Ok((Revoke::TAG, entry.body.clone())),
         Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {

@@ -3,12 +3,17 @@
 //! `tests/protocol/foreign.rs`.
 
 use x509_cert::Certificate;
+use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::Version;
-use x509_cert::der::Decode;
+use x509_cert::der::oid::db::rfc4519::{
+    COMMON_NAME, COUNTRY_NAME, LOCALITY_NAME, ORGANIZATION_NAME, ORGANIZATIONAL_UNIT_NAME,
+    SERIAL_NUMBER, ST, TITLE,
+};
 use x509_cert::der::oid::db::rfc5280::{
     ANY_POLICY, ID_CE_INHIBIT_ANY_POLICY, ID_CE_ISSUER_ALT_NAME,
 };
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
+use x509_cert::der::{Decode, Tag, Tagged};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::crl::dp::DistributionPoint;
 use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
@@ -93,13 +98,24 @@ impl Subject<'_> {
         let serial = tbs.serial_number().as_bytes();
         let positive = serial.first().is_some_and(|first| first & 0x80 == 0)
             && serial.iter().any(|byte| *byte != 0);
-        if !positive || serial.len() > MAX_SERIAL {
+        // The octet before a leading one bit is DER's, not the number's.
+        let number = serial.strip_prefix(&[0]).unwrap_or(serial);
+        // Roots that the whole world trusts have the number 0; nobody looks for theirs on a list.
+        if self.position != Position::Root && (!positive || number.len() > MAX_SERIAL) {
             return Err(CertificateRefusal::Serial);
         }
         if tbs.version() != Version::V3 || tbs.issuer().is_empty() {
             return Err(CertificateRefusal::Malformed);
         }
         if self.is_ca && tbs.subject().is_empty() {
+            return Err(CertificateRefusal::Name);
+        }
+        if tbs
+            .subject()
+            .iter()
+            .chain(tbs.issuer().iter())
+            .any(is_too_long)
+        {
             return Err(CertificateRefusal::Name);
         }
         let list = extensions(self.certificate);
@@ -271,6 +287,24 @@ impl Subject<'_> {
             .iter()
             .any(|extension| extension.extn_id == id)
     }
+}
+
+/// Whether a part of a name is longer than appendix A.1 allows it (ub-common-name and its siblings).
+fn is_too_long(part: &AttributeTypeAndValue) -> bool {
+    let most = match part.oid {
+        COMMON_NAME | ORGANIZATION_NAME | ORGANIZATIONAL_UNIT_NAME | SERIAL_NUMBER | TITLE => 64,
+        LOCALITY_NAME | ST => 128,
+        COUNTRY_NAME => 2,
+        _ => return false,
+    };
+    let octets = part.value.value();
+    let characters = match (part.value.tag(), std::str::from_utf8(octets)) {
+        (Tag::BmpString, _) => octets.len() / 2,
+        (_, Ok(text)) => text.chars().count(),
+        // The older string types: an octet for each.
+        (_, Err(_)) => octets.len(),
+    };
+    characters > most
 }
 
 /// Whether an alternative name has the form that its kind demands (section 4.2.1.6).

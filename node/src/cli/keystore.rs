@@ -1,0 +1,137 @@
+//! `key seal`, `key rotate-master`, `key re-encrypt`: exchanging what protects a node's keys, while it runs or not.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::{Exit, Failure, Outcome};
+use super::launch::runtime;
+use super::output;
+use super::passphrase::PassphraseArgs;
+use super::run::{Located, PlaceArgs};
+use crate::client::{AdminClient, ClientError};
+use crate::config::Config;
+use crate::keys::{
+    self, Access, BackendKind, Exchanged, Keystore, PASSPHRASE_CREDENTIAL, Passphrase,
+};
+
+/// What the passphrase is asked for.
+const WHAT: &str = "the node's keys";
+
+/// Arguments of `key seal`.
+#[derive(Debug, Args)]
+pub struct SealArgs {
+    /// Which node.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// With keys.backend = "file": protect the keys with a passphrase, which each start then needs.
+    #[arg(long)]
+    pub with_passphrase: bool,
+    /// Read the new passphrase from this file (mode 0600) instead of the terminal.
+    #[arg(long, value_name = "FILE", requires = "with_passphrase")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// The passphrase that the keys have now, if they have one.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Opens the key store of a node.
+pub(super) fn open(
+    located: &Located,
+    config: &Config,
+    passphrase: &PassphraseArgs,
+) -> anyhow::Result<Keystore> {
+    let mut ask = || passphrase.of(WHAT, PASSPHRASE_CREDENTIAL);
+    let mut access = Access {
+        tpm: config.keys.tpm.clone(),
+        passphrase: Some(&mut ask),
+    };
+    Ok(Keystore::open(&located.data.keys(), &mut access)?)
+}
+
+/// Moves the master secret to the back-end that the configuration names.
+pub(super) fn seal(args: &SealArgs) -> Outcome {
+    let located = args.place.locate();
+    let config = Config::load(&located.config)?;
+    let kind = config.keys.backend;
+    if args.with_passphrase && kind != BackendKind::File {
+        let usage = anyhow::anyhow!(
+            "--with-passphrase is for keys.backend = \"file\", and it is \"{kind}\" in {}",
+            located.config.display()
+        );
+        return Err(Failure::new(Exit::Usage, usage));
+    }
+    let store = open(&located, &config, &args.passphrase)?;
+    let _alone = store.lock(true)?;
+    let passphrase: Option<Passphrase> = if args.with_passphrase {
+        let source = PassphraseArgs::from_file(args.new_passphrase_file.clone());
+        // Not from the credential: that is the old one's.
+        Some(source.new_for(WHAT, "city-node.new-passphrase")?)
+    } else {
+        None
+    };
+    let backend = keys::backend(kind, passphrase, &config.keys.tpm)?;
+    let done = keys::exchange(&store, Some(backend), &located.data.secret_files()?)?;
+    tell(&done, args.json)
+}
+
+/// Exchanges the master secret for another one in the same back-end.
+pub(super) fn rotate_master(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let located = place.locate();
+    let config = Config::load(&located.config)?;
+    // A running node does it itself: it seals fields meanwhile.
+    let asked = runtime()?.block_on(async {
+        let admin = AdminClient::connect(&located.data.admin_socket()).await?;
+        admin.rotate_master().await
+    });
+    let done = match asked {
+        Err(ClientError::NotRunning { .. }) => {
+            let store = open(&located, &config, passphrase)?;
+            let _alone = store.lock(true)?;
+            keys::exchange(&store, None, &located.data.secret_files()?)?
+        }
+        other => other?,
+    };
+    tell(&done, json)
+}
+
+fn tell(done: &Exchanged, json: bool) -> Outcome {
+    let entry = done.entry;
+    if json {
+        output::object(json!({
+            "master": entry.id,
+            "backend": entry.backend,
+            "before": done.before.map(|before| json!({
+                "master": before.id, "backend": before.backend,
+            })),
+            "files": done.files,
+            "wrapped": done.wrapped,
+            "resumed": done.resumed,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let mut text = String::new();
+    if done.resumed {
+        text += "an exchange that was cut off was brought to its end\n";
+    }
+    text += &format!("master secret {}, kept by {}\n", entry.id, entry.backend);
+    if let Some(before) = done.before {
+        text += &format!(
+            "before it     {}, kept by {}: no longer in use\n",
+            before.id, before.backend
+        );
+    }
+    text += &format!("{} files are under it\n", done.files.len());
+    text += if done.wrapped {
+        "The keys are wrapped. What stood on this disk and in backups before may still be found there: where that matters, \
+         rotate the keys themselves.\n"
+    } else {
+        "The keys are plain files for this user alone (mode 0600): whoever reads the disk has them.\n"
+    };
+    output::text(&text)?;
+    Ok(Exit::Ok)
+}
