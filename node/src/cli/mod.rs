@@ -4,6 +4,7 @@
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
+mod audit;
 mod backup;
 mod ca;
 mod config;
@@ -99,6 +100,9 @@ pub enum Command {
     /// Import boundaries, or ask them where a point lies.
     #[command(subcommand)]
     Place(place::PlaceCommand),
+    /// List, check or export the trust log and the access log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at transactions.
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -146,6 +150,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Epoch(command) => epoch::run(&command),
         Command::Officers(command) => officers::run(&command),
         Command::Place(command) => place::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

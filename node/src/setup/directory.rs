@@ -165,6 +165,24 @@ impl DataDir {
         self.0.join("clients")
     }
 
+    /// `keys/token.key`, which signs the tokens of those who log in; made at a start if it is missing.
+    #[must_use]
+    pub fn token_key(&self) -> PathBuf {
+        self.keys().join("token.key")
+    }
+
+    /// `revoked-tokens.json`, tokens that ended early.
+    #[must_use]
+    pub fn revoked_tokens(&self) -> PathBuf {
+        self.0.join("revoked-tokens.json")
+    }
+
+    /// `access/`, the access log; the node makes it.
+    #[must_use]
+    pub fn access(&self) -> PathBuf {
+        self.0.join("access")
+    }
+
     /// `charter.json`, the exact bytes of the first entry's body.
     #[must_use]
     pub fn charter(&self) -> PathBuf {

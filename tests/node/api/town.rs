@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use city_drivers::gnss::{Pty, ReceiverConfig, Simulator, SimulatorConfig};
+use city_node::access::AccessLog;
 use city_node::admin::{AdminSocket, AdminState, Operators};
-use city_node::api::{ApiState, Limits, serve};
+use city_node::api::token::Tokens;
+use city_node::api::{ApiState, Gate, Limits, serve};
 use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
+use city_node::keys::{Access, Keystore};
 use city_node::pki::{
     Authority as Ca, CaLock, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore,
     Validity,
@@ -66,6 +69,7 @@ impl Default for Plan {
             limits: Limits {
                 total_burst: 10_000,
                 source_burst: 10_000,
+                logins_burst: 10_000,
                 ..Limits::default()
             },
             not_after: NotAfter::default(),
@@ -274,7 +278,19 @@ impl Founded {
         let url = format!("https://{}", listener.local_addr().unwrap());
         let kept = self.dir.path().join("clients");
         let clients = Clients::open(kept, keeper.clone(), self.region.clone()).unwrap();
-        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+        let genesis_id = BlockId::of(&self.genesis.to_block());
+        let access = AccessLog::open(&self.dir.path().join("access"), genesis_id, 0).unwrap();
+        let file = |name: &str| self.dir.path().join(name);
+        let (home, network) = (self.authority.log, self.genesis.network());
+        let (key, revoked) = (file("token.key"), file("revoked-tokens.json"));
+        let keystore = Keystore::open(self.dir.path(), &mut Access::unattended()).unwrap();
+        let tokens = Tokens::open(&keystore, &key, &revoked, &home, &network, utc()).unwrap();
+        let gate = Gate {
+            clients,
+            tokens,
+            access: access.clone(),
+        };
+        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
             .with_boundary_credit(demo_boundary().credit())
             .with_limits(plan.limits)
             .with_not_after(plan.not_after);
@@ -291,6 +307,7 @@ impl Founded {
             keys: None,
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
             doors: keeper.clone(),
+            access: access.clone(),
         };
         let tasks = vec![
             tokio::spawn(serve(listener, keeper, state, stop.clone())),
@@ -356,6 +373,7 @@ impl Town {
         let signed = person.enrol(&certificate, utc()).unwrap();
         let page = self.api.enrol(&signed, &certificate, &[]).await.unwrap();
         assert!(!page.repeated);
+        self.api.login(&person).await.unwrap();
         person
     }
 

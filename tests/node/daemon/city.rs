@@ -209,6 +209,7 @@ impl City {
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, utc()).unwrap();
         api.enrol(&signed, &certificate, &[]).await.unwrap();
+        api.login(&person).await.unwrap();
         person
     }
 
@@ -427,6 +428,9 @@ pub struct Sender {
 impl Sender {
     /// Sends until the node goes away; gives itself back with what was acknowledged.
     pub async fn send_until_gone(mut self, api: Arc<ApiClient>) -> Self {
+        if log_in(&api, &self.person).await.is_err() {
+            return self;
+        }
         loop {
             match self.send(&api).await {
                 Ok(identity) => self.booked.push(identity),
@@ -463,6 +467,18 @@ pub async fn send(
     order.proof_of_place = place.digest;
     let (signed, _private) = person.transfer(&order)?;
     Ok(api.transfer(&signed).await?.identity)
+}
+
+/// Logs a person in, also while there is load.
+pub async fn log_in(api: &ApiClient, person: &Person) -> Result<(), ClientError> {
+    loop {
+        match api.login(person).await {
+            Err(error) if error.status() == Some(429) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer.map(drop),
+        }
+    }
 }
 
 pub fn directory() -> TempDir {
