@@ -9,6 +9,7 @@ mod crypto;
 mod daemon;
 mod demo;
 mod doors;
+mod epochs;
 mod foreign;
 mod keys;
 mod net;
