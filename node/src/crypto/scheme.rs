@@ -330,3 +330,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     // No id is half as long: what a line claims is not copied whole.
     other.len() < 64 && plain(one) == plain(other)
 }
+
+#[cfg(test)]
+#[path = "scheme_tests.rs"]
+mod tests;
