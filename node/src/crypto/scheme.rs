@@ -222,11 +222,6 @@ const KEMS: &[(&str, KemScheme)] = &[
     ("ml-kem-768", KemScheme::MlKem768),
 ];
 
-/// The ids that [`KemScheme::of`] knows.
-pub fn kem_ids() -> impl Iterator<Item = &'static str> {
-    KEMS.iter().map(|(id, _)| *id)
-}
-
 impl KemScheme {
     /// The scheme of an id.
     ///
