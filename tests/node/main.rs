@@ -2,6 +2,7 @@
 
 mod admitted;
 mod api;
+mod audit;
 mod cli;
 mod config;
 mod daemon;
