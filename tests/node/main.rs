@@ -3,12 +3,15 @@
 mod admitted;
 mod api;
 mod audit;
+mod ca;
 mod cli;
 mod config;
+mod crypto;
 mod daemon;
 mod demo;
 mod doors;
 mod foreign;
+mod keys;
 mod net;
 mod plug;
 mod rollback;

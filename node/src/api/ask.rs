@@ -154,7 +154,7 @@ pub(super) async fn transfer(
 ) -> Result<Json<TransferPage>, Problem> {
     let who = asker.needed()?;
     let home = api.engine.log();
-    let authority = api.engine.authority().clone();
+    let authority = api.engine.newest_authority();
     let page = api
         .reading(move |history| {
             let (log, row) = find_transfer(history, &home, &transfer)?;

@@ -5,17 +5,21 @@
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
 mod audit;
+mod backup;
 mod ca;
 mod config;
 mod crypto;
+mod epoch;
 mod exit;
 mod init;
 mod input;
 mod key;
+mod keylist;
 mod keylog;
 mod keystore;
 mod launch;
 mod logging;
+mod officers;
 mod output;
 mod passphrase;
 mod place;
@@ -82,6 +86,12 @@ pub enum Command {
     /// Run a certificate authority, or judge certificates.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// End a node key and begin the next, as the officers decided.
+    #[command(subcommand)]
+    Epoch(epoch::EpochCommand),
+    /// Sign what officers decide.
+    #[command(subcommand)]
+    Officers(officers::OfficersCommand),
     /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
     #[command(subcommand)]
     Crypto(crypto::CryptoCommand),
@@ -137,6 +147,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
         Command::Crypto(command) => crypto::run(command),
+        Command::Epoch(command) => epoch::run(&command),
+        Command::Officers(command) => officers::run(&command),
         Command::Place(command) => place::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Tx(command) => tx::run(&command),

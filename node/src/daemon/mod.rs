@@ -2,6 +2,7 @@
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
 mod counter;
+pub mod epoch;
 pub(crate) mod gate;
 mod notify;
 mod open;
@@ -64,6 +65,9 @@ pub enum DaemonError {
     /// The certificates of the API.
     #[error(transparent)]
     Doors(#[from] DoorError),
+    /// The keys of the epoch that has begun could not be put in place.
+    #[error("the keys of the new epoch could not be put in place: {0}")]
+    Epoch(#[source] crate::setup::IdentityError),
     /// People's certificates.
     #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
     Clients(#[source] std::io::Error),
@@ -157,6 +161,7 @@ pub async fn serve(
         .map(|index| index.credit().to_owned())
         .unwrap_or_default();
     let store = Arc::new(store);
+    epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let (door_watch, keeper) = gate::doors(dir, config, identity, clock)?;
     let reserve = config.store.reserve_mib << 20;
@@ -204,6 +209,13 @@ pub async fn serve(
         regions: regions.collect(),
     };
 
+    let own = identity.signer.public().algorithm();
+    if config.not_after.admits(own, clock.now().time).is_err() {
+        tracing::warn!(
+            suite = own.suite().id(),
+            "the node's own keys are of a suite that [crypto.not_after] takes no more; plan new keys for the node"
+        );
+    }
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());

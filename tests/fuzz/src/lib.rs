@@ -6,6 +6,7 @@
 
 pub mod car_segment;
 pub mod certificate;
+pub mod crl;
 pub mod edits;
 mod follower;
 pub mod gnss_framing;
@@ -49,6 +50,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
         ("car_segment", car_segment::seeds()),
         ("certificate", certificate::seeds()),
+        ("crl", crl::seeds()),
         ("gnss_framing", gnss_framing::seeds()),
         ("hello", hello::seeds()),
         ("receipt", receipt::seeds()),

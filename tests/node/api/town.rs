@@ -26,7 +26,7 @@ use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
-use city_protocol::crypto::{Algorithm, NotAfter, SecretKey, Signer, Suite};
+use city_protocol::crypto::{NotAfter, SecretKey, Signer, Suite};
 use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
@@ -96,17 +96,17 @@ fn validity() -> Validity {
 impl Founded {
     /// 金沢市, in a network that admits every suite.
     pub fn kanazawa() -> Self {
-        Self::with_suites(Suite::ALL)
+        Self::with_suites(Suite::Dilithium5Ntru, Suite::ALL)
     }
 
-    /// 金沢市, in a network that admits these suites.
-    pub fn with_suites(suites: &[Suite]) -> Self {
+    /// 金沢市 with CA, node and officers of one suite, in a network that admits these.
+    pub fn with_suites(suite: Suite, suites: &[Suite]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
         let ca = Ca::create(
             &dir.path().join("ca"),
             "石川県 CA",
-            Suite::Dilithium5Ntru,
+            suite,
             &CaLock::Unencrypted,
             validity(),
         )
@@ -119,7 +119,7 @@ impl Founded {
             roots: vec![ca.root("Asia/JP/17".parse().unwrap()).unwrap()],
             suites: suites.to_vec(),
         };
-        let node_key = SecretKey::generate(Algorithm::Dilithium5);
+        let node_key = SecretKey::generate(suite.signing());
         let peer = Keypair::generate_ed25519();
         let request = NodeRequest {
             region: &region,
@@ -130,16 +130,16 @@ impl Founded {
         };
         let certificate = ca.issue_node(&request, validity()).unwrap();
         let officers: Vec<SecretKey> = (0..3)
-            .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+            .map(|_| SecretKey::generate(suite.signing()))
             .collect();
         let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
         let keys: Vec<_> = officers
             .iter()
-            .map(|o| json!({"alg": "dilithium5", "key": base64(o.public().as_bytes())}))
+            .map(|o| json!({"alg": suite.signing(), "key": base64(o.public().as_bytes())}))
             .collect();
         let charter: Charter = serde_json::from_value(json!({
             "version": 1, "type": Kind::Charter, "network": genesis.network(), "region": region,
-            "created_at": utc(), "suite": Suite::Dilithium5Ntru,
+            "created_at": utc(), "suite": suite,
             "node_certificate": base64(&certificate), "chain": [],
             "officers": {"k": 2, "keys": keys}, "witnesses": [],
         }))

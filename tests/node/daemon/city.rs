@@ -21,10 +21,11 @@ use city_node::engine::utc;
 use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{
-    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity, write_config,
+    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity,
+    write_config,
 };
 use city_protocol::amount::Amount;
-use city_protocol::crypto::{Algorithm, SecretKey, Signer, Suite};
+use city_protocol::crypto::{SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
 use tempfile::TempDir;
@@ -79,14 +80,24 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
             purpose: Purpose::Test,
             prefix: Some("Asia/JP".parse().unwrap()),
             ca: Some(ca.clone()),
+            protection: CaProtection::Unencrypted,
             ca_suite: Suite::Dilithium5Ntru,
             suites: Suite::ALL.to_vec(),
         }
     } else {
-        NetworkChoice::Join { ca: ca.clone() }
+        NetworkChoice::Join {
+            ca: ca.clone(),
+            passphrase: None,
+        }
+    };
+    // Whoever joins has the other suite: both live in one network.
+    let suite = if first {
+        Suite::Dilithium5Ntru
+    } else {
+        Suite::Fips
     };
     let officers: Vec<_> = (0..2)
-        .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+        .map(|_| SecretKey::generate(suite.signing()))
         .collect();
     let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
     config.clock.trust_system = true;
@@ -98,7 +109,7 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         config: config.clone(),
         network,
         officers: officers.iter().map(|key| key.public().clone()).collect(),
-        suite: Suite::Dilithium5Ntru,
+        suite,
         officers_needed: 1,
         witnesses: Vec::new(),
         boundary: Boundary::Index(demo_boundary()),
