@@ -2,6 +2,7 @@
 
 mod admitted;
 mod api;
+mod audit;
 mod ca;
 mod cli;
 mod config;
