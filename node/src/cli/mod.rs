@@ -4,6 +4,7 @@
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
+mod account;
 mod backup;
 mod ca;
 mod config;
@@ -91,6 +92,9 @@ pub enum Command {
     /// Import boundaries, or ask them where a point lies.
     #[command(subcommand)]
     Place(place::PlaceCommand),
+    /// Make a person's keys, back them up, and open their account at a home.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// Look at transactions.
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -136,6 +140,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Key(command) => key::run(&command),
         Command::Crypto(command) => crypto::run(command),
         Command::Place(command) => place::run(&command),
+        Command::Account(command) => account::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
