@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use city_node::client::ApiClient;
 use city_node::engine::utc;
 use city_node::pki::revocation::{ListRequest, Reason, Revocation};
-use city_node::pki::{Authority, TlsIdentity, TlsSubject, Validity};
+use city_node::pki::{Authority, CaLock, TlsIdentity, TlsSubject, Validity};
 use city_protocol::crypto::Suite;
 use city_protocol::ids::AccountId;
 use rustls_pki_types::PrivateKeyDer;
@@ -61,7 +61,7 @@ impl Hall {
     }
 
     fn authority(&self) -> Authority {
-        Authority::open(&self.city.ca).unwrap()
+        Authority::open(&self.city.ca, None).unwrap()
     }
 
     fn client(&self, file: &str, subject: &TlsSubject) -> Shown {
@@ -227,6 +227,7 @@ async fn curl_at_both_doors() {
         &hall.dir.path().join("other"),
         "他 CA",
         Suite::Dilithium5Ntru,
+        &CaLock::Unencrypted,
         validity(),
     )
     .unwrap();

@@ -3,8 +3,10 @@
 mod account;
 mod admitted;
 mod api;
+mod ca;
 mod cli;
 mod config;
+mod crypto;
 mod daemon;
 mod demo;
 mod doors;

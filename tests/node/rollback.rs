@@ -61,7 +61,7 @@ async fn check_held(city: &City, code: &str) {
 async fn refuses(city: &City, node: &Node) {
     let api = city.api(node);
     let person = Person::generate(&api.node().await.unwrap());
-    let authority = Authority::open(&city.ca).unwrap();
+    let authority = Authority::open(&city.ca, None).unwrap();
     let validity = Validity::days(utc().minus_ms(60_000), 2);
     let certificate =
         person.request_certificate(|request| authority.issue_client(request, validity).unwrap());

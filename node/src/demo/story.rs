@@ -145,7 +145,7 @@ async fn raise(
 /// Two people make keys that only they hold, and open accounts.
 async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor, Actor)> {
     let begun = Instant::now();
-    let authority = Authority::open(&root.join("ca"))?;
+    let authority = Authority::open(&root.join("ca"), None)?;
     let mut actors = Vec::new();
     for (city, name) in stage.cast.iter().zip(["千代女", "与謝"]) {
         let roots = [load_identity(&city.data)?.tls_root];
@@ -157,6 +157,7 @@ async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor
             person.request_certificate(|request| authority.issue_client(request, validity))?;
         api.enrol(&person.enrol(&certificate, utc())?, &certificate, &[])
             .await?;
+        api.login(&person).await?;
         actors.push(Actor {
             name: name.into(),
             person,

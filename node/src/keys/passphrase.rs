@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use city_protocol::crypto::{AEAD_IV_LEN, AEAD_KEY_LEN, AeadKey};
 use city_protocol::ids::length_prefixed;
+use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -104,6 +105,28 @@ impl Passphrase {
             return Err(PassphraseError::Length);
         }
         Ok(Self(text))
+    }
+
+    /// Makes one up: 26 letters and digits of base32, 130 bits, in groups; and the text, for the one file
+    /// that it is written to.
+    ///
+    /// # Panics
+    /// Never: it is long enough and one line.
+    #[must_use]
+    pub fn generate() -> (Self, Zeroizing<String>) {
+        let bytes = Zeroizing::new(random::<17>());
+        let mut letters = Zeroizing::new(BASE32_NOPAD.encode(&*bytes));
+        letters.make_ascii_lowercase();
+        let mut text = Zeroizing::new(String::with_capacity(40));
+        for (n, letter) in letters.chars().take(26).enumerate() {
+            if n > 0 && n % 5 == 0 {
+                text.push('-');
+            }
+            text.push(letter);
+        }
+        text.push('\n');
+        let passphrase = Self::new(text.clone()).expect("long enough and one line");
+        (passphrase, text)
     }
 
     /// Whether both were typed alike; for asking twice only.

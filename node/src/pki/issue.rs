@@ -7,7 +7,9 @@ use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{KemPublicKey, PublicKey, SecretKey};
 use city_protocol::ids::AccountId;
 use city_protocol::pki::algorithms::{key_info, read_key_info};
-use city_protocol::pki::forms::{common_name, kem_extension, key_identifier, node_names};
+use city_protocol::pki::forms::{
+    common_name, kem_extension, key_identifier, node_names, read_common_name,
+};
 use city_protocol::pki::{CertificateRefusal, Role};
 use city_protocol::region::Region;
 use x509_cert::Certificate;
@@ -121,6 +123,7 @@ pub struct ClientRequest<'a> {
 pub struct Issuer<'a> {
     pub(super) subject: Name,
     pub(super) key: &'a SecretKey,
+    is_ca: bool,
 }
 
 impl<'a> Issuer<'a> {
@@ -137,7 +140,24 @@ impl<'a> Issuer<'a> {
         Ok(Self {
             subject: tbs.subject().clone(),
             key,
+            is_ca: tbs
+                .get_extension::<BasicConstraints>()?
+                .is_some_and(|(_, basic)| basic.ca),
         })
+    }
+
+    /// Its common name.
+    ///
+    /// # Errors
+    /// [`IssueError::Form`] if its name is another's form.
+    pub fn name(&self) -> Result<String, IssueError> {
+        Ok(read_common_name(&self.subject)?)
+    }
+
+    /// Whether its certificate is a CA's.
+    #[must_use]
+    pub const fn is_authority(&self) -> bool {
+        self.is_ca
     }
 
     /// Issues an intermediate CA with `path_len` further CAs below it at most.
@@ -223,6 +243,7 @@ pub fn root(name: &str, key: &SecretKey, validity: Validity) -> Result<Vec<u8>, 
     let itself = Issuer {
         subject: subject.clone(),
         key,
+        is_ca: true,
     };
     let extensions = authority_extensions(key.public(), key.public(), None)?;
     itself.sign(subject, extensions, key_info(key.public()), validity)

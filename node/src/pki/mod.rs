@@ -4,10 +4,12 @@
 //! its post-quantum and classical roots, and rustls configurations. CRLs and caches will stand here.
 
 pub mod authority;
+pub mod ca_keys;
 pub mod case;
 pub mod clients;
 pub mod door;
 pub mod issue;
+pub mod register;
 pub mod reload;
 pub mod revocation;
 mod signer;
@@ -20,6 +22,7 @@ pub mod trust_store;
 mod tests;
 
 pub use authority::{Authority, AuthorityError};
+pub use ca_keys::CaLock;
 pub use clients::{ClientRefusal, Clients, ShownCertificate};
 pub use door::{Door, DoorKind};
 pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};

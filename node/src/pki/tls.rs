@@ -14,11 +14,15 @@ use rcgen::{
     SerialNumber, SigningKey,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{
+    CertificateDer, CertificateSigningRequestDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer,
+};
 use rustls::{ClientConfig, NoKeyLog, RootCertStore, ServerConfig};
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use x509_cert::request::CertReq;
 use zeroize::Zeroizing;
 
 use super::issue::{Validity, serial};
@@ -58,6 +62,11 @@ pub enum TlsError {
     /// The key is not the one in the root certificate.
     #[error("the TLS root's key is not the one in its certificate")]
     RootKey,
+    /// Not a request that can be granted.
+    #[error(
+        "the request cannot be granted: {0}; make one with openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+    )]
+    Request(&'static str),
     /// rcgen refused.
     #[error("making a TLS certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -104,6 +113,100 @@ impl Clone for TlsIdentity {
             chain: self.chain.clone(),
             key: self.key.clone_key(),
         }
+    }
+}
+
+/// A P-256 key that is to be certified: made here, or known by a request of its owner.
+#[derive(Debug)]
+pub struct TlsKey {
+    /// The point, uncompressed.
+    public: Vec<u8>,
+    secret: Option<PrivatePkcs8KeyDer<'static>>,
+}
+
+impl TlsKey {
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`TlsError::Certificate`].
+    pub fn generate() -> Result<Self, TlsError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        Ok(Self {
+            public: key.der_bytes().to_vec(),
+            secret: Some(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        })
+    }
+
+    /// Takes the key of a PKCS#10 request in PEM (RFC 2986), whose signature proves that its owner holds
+    /// the secret. What else the request says is not looked at: the CA decides what it certifies.
+    ///
+    /// # Errors
+    /// [`TlsError::Request`].
+    pub fn from_request(pem: &[u8]) -> Result<Self, TlsError> {
+        let refused = |what| move |_| TlsError::Request(what);
+        let der = CertificateSigningRequestDer::from_pem_slice(pem);
+        let der = der.map_err(|_| TlsError::Request("not a CERTIFICATE REQUEST in PEM"))?;
+        let read = CertReq::from_der(&der).map_err(refused("not a PKCS#10 request in DER"))?;
+        let form = refused("not a PKCS#10 request in DER");
+        let signed = read.info.to_der().map_err(form)?;
+        let key = &read.info.public_key;
+        let key_algorithm = key.algorithm.to_der().map_err(form)?;
+        let signature_algorithm = read.algorithm.to_der().map_err(form)?;
+        let missing = TlsError::Request("a key or signature that is not whole octets");
+        let (Some(public), Some(signature)) =
+            (key.subject_public_key.as_bytes(), read.signature.as_bytes())
+        else {
+            return Err(missing);
+        };
+        let p256 = rustls::pki_types::alg_id::ECDSA_P256;
+        if !key_algorithm.ends_with(p256.as_ref()) || public.len() != 65 {
+            return Err(TlsError::Request("its key is not ECDSA P-256"));
+        }
+        let algorithms = aws_lc_rs::default_provider()
+            .signature_verification_algorithms
+            .all;
+        let holds = algorithms.iter().any(|algorithm| {
+            algorithm.public_key_alg_id() == p256
+                && signature_algorithm.ends_with(algorithm.signature_alg_id().as_ref())
+                && algorithm
+                    .verify_signature(public, &signed, signature)
+                    .is_ok()
+        });
+        if !holds {
+            return Err(TlsError::Request("its signature does not verify"));
+        }
+        Ok(Self {
+            public: public.to_vec(),
+            secret: None,
+        })
+    }
+
+    /// The secret in PKCS#8, if it was made here.
+    #[must_use]
+    pub fn secret(&self) -> Option<&[u8]> {
+        self.secret.as_ref().map(|key| key.secret_pkcs8_der())
+    }
+
+    /// The certificate and the key that was made for it.
+    ///
+    /// # Panics
+    /// If the key is somebody else's.
+    #[must_use]
+    pub(super) fn into_identity(self, certificate: CertificateDer<'static>) -> TlsIdentity {
+        TlsIdentity {
+            chain: vec![certificate],
+            key: self.secret.expect("callers made the key").into(),
+        }
+    }
+}
+
+impl PublicKeyData for TlsKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
     }
 }
 
@@ -198,6 +301,22 @@ impl TlsAuthority {
         addresses: &[IpAddr],
         validity: Validity,
     ) -> Result<TlsIdentity, TlsError> {
+        let key = TlsKey::generate()?;
+        let certificate = self.certify_server(&key, names, addresses, validity)?;
+        Ok(key.into_identity(certificate))
+    }
+
+    /// Issues a server certificate for a key that somebody holds.
+    ///
+    /// # Errors
+    /// As [`TlsAuthority::server`].
+    pub fn certify_server(
+        &self,
+        key: &TlsKey,
+        names: &[String],
+        addresses: &[IpAddr],
+        validity: Validity,
+    ) -> Result<CertificateDer<'static>, TlsError> {
         let count = names.len() + addresses.len();
         if count == 0 || count > MAX_SERVER_NAMES {
             return Err(TlsError::NameCount(count));
@@ -211,15 +330,8 @@ impl TlsAuthority {
         }
         let addresses = addresses.iter().map(|address| SanType::IpAddress(*address));
         params.subject_alt_names.extend(addresses);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(TlsIdentity {
-            chain: vec![certificate.der().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        })
+        self.certify(key, params)
     }
 
     /// Issues a client certificate with a fresh key for an account or an operator.
@@ -231,18 +343,36 @@ impl TlsAuthority {
         subject: &TlsSubject,
         validity: Validity,
     ) -> Result<TlsIdentity, TlsError> {
+        let key = TlsKey::generate()?;
+        let certificate = self.certify_client(&key, subject, validity)?;
+        Ok(key.into_identity(certificate))
+    }
+
+    /// Issues a client certificate for a key that somebody holds.
+    ///
+    /// # Errors
+    /// As [`TlsAuthority::client`].
+    pub fn certify_client(
+        &self,
+        key: &TlsKey,
+        subject: &TlsSubject,
+        validity: Validity,
+    ) -> Result<CertificateDer<'static>, TlsError> {
         let mut params = params(&subject.common_name(), validity)?;
         let uri = Ia5String::try_from(subject.uri()).expect("our URIs are ASCII");
         params.subject_alt_names.push(SanType::URI(uri));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.certify(key, params)
+    }
+
+    fn certify(
+        &self,
+        key: &TlsKey,
+        mut params: CertificateParams,
+    ) -> Result<CertificateDer<'static>, TlsError> {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(TlsIdentity {
-            chain: vec![certificate.der().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        })
+        Ok(params.signed_by(key, &self.issuer)?.der().clone())
     }
 }
 

@@ -228,8 +228,8 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
     },
-    /// The certificate file is not the charter's certificate.
-    #[error("{}: is not the certificate that stands in {}; restore both from one backup", certificate.display(), charter.display())]
+    /// The certificate file is not one of the charter's municipality.
+    #[error("{}: is not a node certificate of the municipality in {}; restore it from a backup, or have the CA issue one", certificate.display(), charter.display())]
     OtherCertificate {
         /// The certificate file.
         certificate: PathBuf,

@@ -3,11 +3,12 @@
 //!
 //! `backup` one sealed file of a node, and a node of it again · `directory` the layout, and building a directory aside · `init` the order of birth · `network`
 //! the network that a node is born into · `identity` keys,
-//! certificates and charter, checked against each other · `host` what the machine says about itself ·
+//! certificates and charter, checked against each other · `epoch` the keys of the next epoch · `host` what the machine says about itself ·
 //! `package` where an installed node stands · `error` what can go wrong.
 
 mod backup;
 mod directory;
+pub mod epoch;
 mod error;
 pub mod host;
 mod identity;
@@ -20,7 +21,9 @@ pub use directory::{CaDir, DataDir};
 pub use error::{BackupError, IdentityError, InitError};
 pub(crate) use identity::read_tls;
 pub use identity::{Identity, load_identity, load_identity_with};
+pub(crate) use init::validity;
 pub use init::{
-    Boundary, InitReport, InitRequest, NODE_DAYS, ROOT_DAYS, TLS_DAYS, init, write_config,
+    Boundary, InitReport, InitRequest, LIST_DAYS, NODE_DAYS, ROOT_DAYS, TLS_DAYS, init,
+    write_config,
 };
-pub use network::NetworkChoice;
+pub use network::{CaProtection, NetworkChoice};

@@ -7,6 +7,7 @@
 
 pub mod car_segment;
 pub mod certificate;
+pub mod crl;
 pub mod edits;
 pub mod envelope;
 mod follower;
@@ -61,6 +62,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
         ("car_segment", car_segment::seeds()),
         ("certificate", certificate::seeds()),
+        ("crl", crl::seeds()),
         ("envelope", envelope::seeds()),
         ("gnss_framing", gnss_framing::seeds()),
         ("hello", hello::seeds()),

@@ -155,7 +155,7 @@ impl Town {
     }
 
     fn enrolment(&self, person: &Person) -> Submission {
-        let authority = Authority::open(&self.city.ca).unwrap();
+        let authority = Authority::open(&self.city.ca, None).unwrap();
         let now = utc();
         let validity = Validity::days(now.minus_ms(60_000), 2);
         let certificate = person
