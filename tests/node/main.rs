@@ -1,5 +1,6 @@
 //! Tests of `city-node`.
 
+mod account;
 mod admitted;
 mod api;
 mod audit;
