@@ -186,6 +186,57 @@ fn nothing_is_overwritten_and_an_empty_directory_is_filled() {
 }
 
 #[test]
+fn municipalities_of_both_suites_are_born_in_one_network() {
+    let prefecture = Prefecture::new();
+    init(prefecture.kanazawa()).unwrap();
+    let report = init(InitRequest {
+        suite: Suite::Fips,
+        ..prefecture.komatsu()
+    })
+    .unwrap();
+    assert_eq!(report.suite, Suite::Fips);
+    let [kanazawa, komatsu] = ["kanazawa", "komatsu"]
+        .map(|name| load_identity(&DataDir::new(prefecture.path(name))).unwrap());
+    assert_eq!(kanazawa.network, komatsu.network);
+    let suites = [&kanazawa, &komatsu].map(|identity| {
+        let signing = identity.signer.public().algorithm().suite();
+        let kem = identity.kem.public().algorithm().suite();
+        assert_eq!((signing, kem), (identity.authority.charter.suite, signing));
+        signing
+    });
+    assert_eq!(suites, [Suite::Dilithium5Ntru, Suite::Fips]);
+}
+
+#[test]
+fn a_suite_that_the_network_does_not_list_is_named() {
+    let prefecture = Prefecture::new();
+    let check = |suite, ca, admitted: Suite, words: &[&str]| {
+        let mut request = prefecture.kanazawa();
+        request.suite = suite;
+        let NetworkChoice::New {
+            ca_suite, suites, ..
+        } = &mut request.network
+        else {
+            unreachable!()
+        };
+        (*ca_suite, *suites) = (ca, vec![admitted]);
+        let error = init(request).unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "{error}");
+        }
+    };
+    let (old, new) = (Suite::Dilithium5Ntru, Suite::Fips);
+    check(new, old, old, &["--suite", "fips", "dilithium5-ntru"]);
+    check(new, new, new, &["--officer", "dilithium5-ntru", "fips"]);
+    check(
+        old,
+        new,
+        old,
+        &["genesis record", "not one that this network admits"],
+    );
+}
+
+#[test]
 fn a_failed_init_leaves_nothing_and_says_what_to_do() {
     let prefecture = Prefecture::new();
     let check = |change: &dyn Fn(&mut InitRequest), told: &[&str]| {
@@ -208,7 +259,7 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
     };
     check(
         &|r| r.network = network("x", Purpose::Live, None),
-        &["--purpose live", "passphrase", "city-node ca"],
+        &["--purpose live", "--ca-passphrase-file"],
     );
     check(
         &|r| r.network = network(" ", Purpose::Test, None),

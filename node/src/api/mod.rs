@@ -6,15 +6,19 @@
 //! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
 mod ask;
+mod challenge;
 mod expiry;
 mod extract;
 mod keys;
+mod login;
 pub(crate) mod peer;
 mod place;
 pub mod problem;
 mod rate;
 pub(crate) mod serve;
 mod submit;
+pub mod token;
+mod who;
 pub mod wire;
 
 use std::sync::Arc;
@@ -33,10 +37,24 @@ pub use problem::Problem;
 pub use rate::{Limits, RateLimiter};
 pub use serve::serve;
 
+use crate::access::{AccessLog, Class};
 use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::Clients;
 use crate::place::antenna::Antenna;
+use login::Doorbell;
 use peer::{Peer, Shown};
+use problem::Code;
+use token::Tokens;
+
+/// Who gets in, and where that is noted.
+pub struct Gate {
+    /// People's certificates.
+    pub clients: Clients,
+    /// Tokens of those who are logged in.
+    pub tokens: Tokens,
+    /// The access log.
+    pub access: AccessLog,
+}
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -45,26 +63,32 @@ pub struct ApiState {
     antenna: Antenna,
     clock: SystemClock,
     clients: Clients,
+    tokens: Arc<Tokens>,
+    access: AccessLog,
+    doorbell: Arc<Doorbell>,
     credit: Option<Arc<str>>,
     not_after: Arc<NotAfter>,
     rate: Arc<RateLimiter>,
 }
 
 impl ApiState {
-    /// The API of this engine and antenna, for people with these certificates.
+    /// The API of this engine and antenna, for whom the gate lets in.
     #[must_use]
-    pub fn new(
-        engine: EngineHandle,
-        antenna: Antenna,
-        clock: SystemClock,
-        clients: Clients,
-    ) -> Self {
+    pub fn new(engine: EngineHandle, antenna: Antenna, clock: SystemClock, gate: Gate) -> Self {
+        let Gate {
+            clients,
+            tokens,
+            access,
+        } = gate;
         let rate = Arc::new(RateLimiter::new(Limits::default()));
         Self {
             engine,
             antenna,
             clock,
             clients,
+            tokens: Arc::new(tokens),
+            access,
+            doorbell: Arc::new(Doorbell::new()),
             credit: None,
             not_after: Arc::default(),
             rate,
@@ -97,6 +121,9 @@ impl ApiState {
 pub fn router(state: ApiState) -> Router {
     Router::new()
         .route("/send/api/node", get(ask::node))
+        .route("/send/api/login/challenge", post(login::challenge))
+        .route("/send/api/login", post(login::login))
+        .route("/send/api/logout", post(login::logout))
         .route("/send/api/enrol", post(submit::enrol))
         .route("/send/api/grants", post(submit::grant))
         .route("/send/api/rotations", post(keys::rotate))
@@ -133,15 +160,18 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
     let mut response = match state.rate.take(peer.source) {
         Ok(()) => {
             if let Shown::Refused(refusal) = &peer.shown {
-                return Problem::certificate(*refusal).into_response();
+                Problem::certificate(*refusal).into_response()
+            } else {
+                let answer = tokio::time::timeout(serve::REQUEST_TIMEOUT, next.run(request));
+                let late = |_| Problem::from(city_protocol::Refusal::Busy).into_response();
+                answer.await.unwrap_or_else(late)
             }
-            let answer = tokio::time::timeout(serve::REQUEST_TIMEOUT, next.run(request));
-            answer
-                .await
-                .unwrap_or_else(|_| Problem::from(city_protocol::Refusal::Busy).into_response())
         }
         Err(wait) => Problem::too_many_requests(wait).into_response(),
     };
+    if let Some(Code(code)) = response.extensions().get::<Code>() {
+        state.access.refused(Class::Refused, code);
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

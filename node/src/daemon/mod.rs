@@ -2,6 +2,8 @@
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
 mod counter;
+pub mod epoch;
+pub(crate) mod gate;
 mod notify;
 mod open;
 mod rollback;
@@ -18,7 +20,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{AccessError, Class, Event};
 use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
+use crate::api::token::TokenError;
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
@@ -27,7 +31,6 @@ use crate::engine::{
 use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
-use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
@@ -62,9 +65,18 @@ pub enum DaemonError {
     /// The certificates of the API.
     #[error(transparent)]
     Doors(#[from] DoorError),
+    /// The keys of the epoch that has begun could not be put in place.
+    #[error("the keys of the new epoch could not be put in place: {0}")]
+    Epoch(#[source] crate::setup::IdentityError),
     /// People's certificates.
     #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
     Clients(#[source] std::io::Error),
+    /// The key of the tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The access log.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The API's address.
     #[error("the API cannot listen on {address} ({key} in config.toml): {source}")]
     ApiListen {
@@ -149,14 +161,12 @@ pub async fn serve(
         .map(|index| index.credit().to_owned())
         .unwrap_or_default();
     let store = Arc::new(store);
+    epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let (door_watch, keeper) = DoorWatch::open(
-        door_files(dir, identity),
-        door_terms(config, identity, clock),
-    )?;
-    let region = identity.authority.region().clone();
-    let clients =
-        Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
+    let (door_watch, keeper) = gate::doors(dir, config, identity, clock)?;
+    let reserve = config.store.reserve_mib << 20;
+    let access = gate::access(dir, identity, reserve, store.trust())?;
+    let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
     let engine_config = EngineConfig {
@@ -199,10 +209,17 @@ pub async fn serve(
         regions: regions.collect(),
     };
 
+    let own = identity.signer.public().algorithm();
+    if config.not_after.admits(own, clock.now().time).is_err() {
+        tracing::warn!(
+            suite = own.suite().id(),
+            "the node's own keys are of a suite that [crypto.not_after] takes no more; plan new keys for the node"
+        );
+    }
     let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
         .with_boundary_credit(&credit)
         .with_not_after(config.not_after.clone());
     tasks.spawn(api::serve(
@@ -211,7 +228,7 @@ pub async fn serve(
         api_state,
         stop.clone(),
     ));
-    tasks.spawn(door_watch.run(|_| {}, stop.clone()));
+    tasks.spawn(gate::look_after(door_watch, access.clone(), stop.clone()));
     let admin_state = AdminState {
         engine: engine.handle().clone(),
         antenna,
@@ -227,6 +244,7 @@ pub async fn serve(
         }),
         names: Arc::new(names),
         doors: keeper.clone(),
+        access: access.clone(),
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");
@@ -270,6 +288,8 @@ pub async fn serve(
     if let Some(fault) = fault {
         return Err(fault.into());
     }
+    access.note(Event::once(Class::Stop, "", "in order"));
+    access.close();
     match stopped {
         Ok(ended) => ended?,
         Err(_) => tracing::warn!("not everything stopped in time; what is durable is safe"),
@@ -295,30 +315,6 @@ async fn bind(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().unwrap_or(address);
     Ok((listener, address))
-}
-
-fn door_files(dir: &DataDir, identity: &Identity) -> DoorFiles {
-    DoorFiles {
-        certificate: dir.tls_certificate(),
-        key: dir.tls_key(),
-        keystore: Arc::clone(&identity.keystore),
-        trust: TrustFiles {
-            tls_roots: dir.tls_root(),
-            crls: dir.crls(),
-        },
-    }
-}
-
-fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorTerms {
-    DoorTerms {
-        roots: identity.genesis.roots.clone().into(),
-        clock,
-        tls12: config.api.tls12,
-        others: vec![(
-            "the node certificate (certs/node.pem)".into(),
-            identity.node_certificate_ends,
-        )],
-    }
 }
 
 /// How the node is, as `systemctl status` shows it.

@@ -85,6 +85,24 @@ impl DataDir {
         self.keys().join("kem.key")
     }
 
+    /// `keys/ledger-next.key`, which is to sign the next epoch; there until that has begun.
+    #[must_use]
+    pub fn next_ledger_key(&self) -> PathBuf {
+        self.keys().join("ledger-next.key")
+    }
+
+    /// `keys/kem-next.key`, which comes with it.
+    #[must_use]
+    pub fn next_kem_key(&self) -> PathBuf {
+        self.keys().join("kem-next.key")
+    }
+
+    /// `certs/node-next.pem`, the certificate of both and its chain.
+    #[must_use]
+    pub fn next_node_certificate(&self) -> PathBuf {
+        self.0.join("certs").join("node-next.pem")
+    }
+
     /// `keys/transport.key`, libp2p's Ed25519 key.
     #[must_use]
     pub fn transport_key(&self) -> PathBuf {
@@ -145,6 +163,24 @@ impl DataDir {
     #[must_use]
     pub fn clients(&self) -> PathBuf {
         self.0.join("clients")
+    }
+
+    /// `keys/token.key`, which signs the tokens of those who log in; made at a start if it is missing.
+    #[must_use]
+    pub fn token_key(&self) -> PathBuf {
+        self.keys().join("token.key")
+    }
+
+    /// `revoked-tokens.json`, tokens that ended early.
+    #[must_use]
+    pub fn revoked_tokens(&self) -> PathBuf {
+        self.0.join("revoked-tokens.json")
+    }
+
+    /// `access/`, the access log; the node makes it.
+    #[must_use]
+    pub fn access(&self) -> PathBuf {
+        self.0.join("access")
     }
 
     /// `charter.json`, the exact bytes of the first entry's body.

@@ -25,7 +25,7 @@ use city_node::setup::{
     write_config,
 };
 use city_protocol::amount::Amount;
-use city_protocol::crypto::{Algorithm, SecretKey, Signer, Suite};
+use city_protocol::crypto::{SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
 use tempfile::TempDir;
@@ -90,8 +90,14 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
             passphrase: None,
         }
     };
+    // Whoever joins has the other suite: both live in one network.
+    let suite = if first {
+        Suite::Dilithium5Ntru
+    } else {
+        Suite::Fips
+    };
     let officers: Vec<_> = (0..2)
-        .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+        .map(|_| SecretKey::generate(suite.signing()))
         .collect();
     let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
     config.clock.trust_system = true;
@@ -103,7 +109,7 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         config: config.clone(),
         network,
         officers: officers.iter().map(|key| key.public().clone()).collect(),
-        suite: Suite::Dilithium5Ntru,
+        suite,
         officers_needed: 1,
         witnesses: Vec::new(),
         boundary: Boundary::Index(demo_boundary()),
@@ -203,6 +209,7 @@ impl City {
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, utc()).unwrap();
         api.enrol(&signed, &certificate, &[]).await.unwrap();
+        api.login(&person).await.unwrap();
         person
     }
 
@@ -421,6 +428,9 @@ pub struct Sender {
 impl Sender {
     /// Sends until the node goes away; gives itself back with what was acknowledged.
     pub async fn send_until_gone(mut self, api: Arc<ApiClient>) -> Self {
+        if log_in(&api, &self.person).await.is_err() {
+            return self;
+        }
         loop {
             match self.send(&api).await {
                 Ok(identity) => self.booked.push(identity),
@@ -457,6 +467,18 @@ pub async fn send(
     order.proof_of_place = place.digest;
     let (signed, _private) = person.transfer(&order)?;
     Ok(api.transfer(&signed).await?.identity)
+}
+
+/// Logs a person in, also while there is load.
+pub async fn log_in(api: &ApiClient, person: &Person) -> Result<(), ClientError> {
+    loop {
+        match api.login(person).await {
+            Err(error) if error.status() == Some(429) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer.map(drop),
+        }
+    }
 }
 
 pub fn directory() -> TempDir {
