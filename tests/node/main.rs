@@ -1,5 +1,6 @@
 //! Tests of `city-node`.
 
+mod account;
 mod admitted;
 mod api;
 mod audit;
@@ -10,6 +11,7 @@ mod crypto;
 mod daemon;
 mod demo;
 mod doors;
+mod epochs;
 mod foreign;
 mod keys;
 mod net;

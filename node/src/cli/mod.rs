@@ -4,6 +4,7 @@
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
+mod account;
 mod audit;
 mod backup;
 mod ca;
@@ -100,6 +101,9 @@ pub enum Command {
     /// Import boundaries, or ask them where a point lies.
     #[command(subcommand)]
     Place(place::PlaceCommand),
+    /// Make a person's keys, back them up, and open their account at a home.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// List, check or export the trust log and the access log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -150,6 +154,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Epoch(command) => epoch::run(&command),
         Command::Officers(command) => officers::run(&command),
         Command::Place(command) => place::run(&command),
+        Command::Account(command) => account::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),

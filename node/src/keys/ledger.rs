@@ -179,6 +179,33 @@ pub fn load_kem_public(path: &Path) -> Result<KemPublicKey, KeyFileError> {
         .map_err(|_| bad(path, kind.expected(false), "a key of the wrong length"))
 }
 
+/// Writes the public half of a signing key alone, in place of what may be there.
+///
+/// # Errors
+/// [`KeyFileError::Io`].
+pub fn save_signing_public(path: &Path, key: &PublicKey) -> Result<(), KeyFileError> {
+    save_public(path, Kind::Signing, key.algorithm().id(), key.as_bytes())
+}
+
+/// Writes the public half of a KEM key alone, in place of what may be there.
+///
+/// # Errors
+/// [`KeyFileError::Io`].
+pub fn save_kem_public(path: &Path, key: &KemPublicKey) -> Result<(), KeyFileError> {
+    save_public(path, Kind::Kem, key.algorithm().id(), key.as_bytes())
+}
+
+fn save_public(path: &Path, kind: Kind, alg: &str, public: &[u8]) -> Result<(), KeyFileError> {
+    let fields = Fields {
+        v: VERSION,
+        kind,
+        alg,
+        public: &STANDARD.encode(public),
+        secret: None,
+    };
+    write_public(path, &to_json(&fields))
+}
+
 fn save(
     path: &Path,
     kind: Kind,

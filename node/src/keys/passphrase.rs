@@ -269,6 +269,40 @@ pub fn open(
         .map_err(|_| PassphraseError::Wrong)
 }
 
+/// A sealed file without its base64: the JSON object with `sealed` empty, a line break, and the box itself. For media on
+/// which each byte counts.
+///
+/// # Errors
+/// [`PassphraseError::Form`] if it is not a sealed file.
+pub fn to_compact(content: &[u8]) -> Result<Vec<u8>, PassphraseError> {
+    let mut fields = read(content)?;
+    let sealed = STANDARD
+        .decode(fields.sealed)
+        .map_err(|_| PassphraseError::Form("a field is not base64"))?;
+    fields.sealed = "";
+    let mut compact = serde_json::to_vec(&fields).expect("plain fields have a JSON form");
+    compact.push(b'\n');
+    compact.extend(sealed);
+    Ok(compact)
+}
+
+/// The sealed file of its compact form.
+///
+/// # Errors
+/// [`PassphraseError::Form`] if it is not one.
+pub fn from_compact(compact: &[u8]) -> Result<Vec<u8>, PassphraseError> {
+    let end = compact.iter().position(|byte| *byte == b'\n');
+    let (json, sealed) = end
+        .and_then(|end| compact.split_at_checked(end))
+        .ok_or(PassphraseError::Form("no line break in its compact form"))?;
+    let mut fields = read(json)?;
+    let sealed = STANDARD.encode(sealed.get(1..).unwrap_or_default());
+    fields.sealed = &sealed;
+    let mut content = serde_json::to_vec(&fields).expect("plain fields have a JSON form");
+    content.push(b'\n');
+    Ok(content)
+}
+
 /// What a file says it holds, without opening it; none if it is not sealed by a passphrase at all.
 #[must_use]
 pub fn purpose_of(content: &[u8]) -> Option<Purpose> {
