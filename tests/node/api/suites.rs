@@ -1,7 +1,7 @@
 //! Both suites live in one home, and a home can stop taking one of them.
 
-use city_node::client::{AdminClient, ClientError};
 use city_node::client::person::Person;
+use city_node::client::{AdminClient, ClientError};
 use city_node::engine::utc;
 use city_protocol::crypto::{Algorithm, KemAlgorithm, NotAfter, SealedBoxContext, Suite};
 
