@@ -152,7 +152,7 @@ fn a_passphrase_is_asked_for_at_a_terminal() {
 fn certificate(city: &City, wallet: &Path, pem: &Path) -> AccountId {
     let keys = open(wallet);
     let account = AccountId::new(&city.report.log, &keys.signing_public().id());
-    let authority = Authority::open(&city.ca).unwrap();
+    let authority = Authority::open(&city.ca, None).unwrap();
     let validity = Validity::days(utc().minus_ms(60_000), 2);
     let request = ClientRequest {
         account: &account,
