@@ -324,6 +324,7 @@ async fn a_broken_box_is_replaced() {
     let node = a.ready().await;
     assert!(node.status().await.sequencing, "{}", node.log());
     let api = a.api(&node);
+    api.login(&chiyo).await.unwrap();
     assert_eq!(
         api.account(&chiyo.account())
             .await

@@ -3,6 +3,7 @@
 mod account;
 mod admitted;
 mod api;
+mod audit;
 mod ca;
 mod cli;
 mod config;
@@ -10,6 +11,7 @@ mod crypto;
 mod daemon;
 mod demo;
 mod doors;
+mod epochs;
 mod foreign;
 mod keys;
 mod net;

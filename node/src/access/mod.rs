@@ -161,7 +161,8 @@ impl Writer {
             }
             if over || Instant::now() >= due {
                 due = Instant::now() + COUNTED;
-                events.extend(self.counted());
+                // Before what waits: the line of a stop is the last.
+                events.splice(0..0, self.counted());
             }
             if !events.is_empty() {
                 self.write(events);

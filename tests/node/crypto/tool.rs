@@ -144,7 +144,7 @@ fn what_is_asked_wrongly_is_answered_with_what_to_do() {
             "{arguments:?}: {out}{error}"
         );
     };
-    check(1, &["keygen", "--alg", "rsa", "x"], "ml-kem-1024");
+    check(2, &["keygen", "--alg", "rsa", "x"], "ml-kem-1024");
     check(2, &["keygen", "x"], "--alg");
     check(2, &["verify"], "KEY");
     check(
