@@ -84,8 +84,8 @@ Examples:
 
 docs/replace-a-box.md has the whole procedure.")]
     Restore(RestoreArgs),
-    /// Exchange a single key. (Ledger and sealing key: city-node epoch; the transport key with them, because the node
-    /// certificate names it.)
+    /// Exchange a single key. (Ledger and sealing key: city-node epoch. The transport key stays: the node certificate and
+    /// every peer's whitelist name it.)
     #[command(subcommand)]
     Rotate(RotateCommand),
     /// Make a new data key and seal what is encrypted at rest again with it, when the old one may be known to others.
