@@ -95,6 +95,7 @@ fn help_names_what_there_is_and_only_that() {
         "config",
         "key",
         "store",
+        "account",
         "place",
         "tx",
         "completions",
@@ -104,7 +105,6 @@ fn help_names_what_there_is_and_only_that() {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
     for word in [
-        "  account",
         "  ledger",
         "  peer",
         "  whitelist",

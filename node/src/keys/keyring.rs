@@ -404,7 +404,6 @@ mod tests {
         field: "text",
     };
 
-    #[expect(clippy::unnecessary_wraps, reason = "as exchange takes it")]
     fn file() -> Option<Arc<dyn Backend>> {
         Some(Arc::new(FileBackend::default()))
     }

@@ -249,7 +249,8 @@ mod tests {
         let ring = Arc::new(Keyring::open(Arc::new(open())).unwrap().unwrap());
         let private = PrivateFields::open(keys.path().join("private.json"), ring).unwrap();
         let wanted = Whitelist::from([("p1".into(), entry("小松市の与謝"))]);
-        let private = Some(&private);
+        let names = &private;
+        let private = Some(names);
         assert_eq!(reconcile(&log, private, &wanted, Timestamp(1)).unwrap(), 1);
         assert_eq!(reconcile(&log, private, &wanted, Timestamp(2)).unwrap(), 0);
         for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -263,7 +264,7 @@ mod tests {
             reconcile(&log, private, &Whitelist::new(), Timestamp(4)).unwrap(),
             1
         );
-        assert!(private.unwrap().get(&name_of("p1")).unwrap().is_none());
+        assert!(names.get(&name_of("p1")).unwrap().is_none());
         // Without encryption it is recorded again, with its name.
         assert_eq!(reconcile(&log, None, &wanted, Timestamp(5)).unwrap(), 1);
         assert_eq!(whitelist(&log).unwrap(), wanted);
