@@ -5,9 +5,10 @@ use std::sync::Arc;
 use city_protocol::body::{Der, EpochStart, Kind, Label};
 use city_protocol::crypto::SecretKey;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::ledger::Frozen;
+use city_protocol::ledger::{Frozen, Rows as _};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Input, Outcome};
+use city_protocol::stage::Submission;
 use city_protocol::trust::TransportSigner as _;
 use city_protocol::vertex::Receipt;
 
@@ -253,6 +254,134 @@ fn a_restored_box_begins_lower_and_its_followers_go_back() {
     world.connect(KANAZAWA, HAKUSAN);
     all_agree(&mut world, &log);
     assert_eq!(world.homes[KOMATSU].available(&hanako), 99_500);
+}
+
+#[test]
+fn a_newcomer_reaches_who_rested_on_what_the_cut_took_back() {
+    let (mut world, hanako, taro) = story();
+    let backup = world.homes[KANAZAWA].disk.clone();
+    let lost = world.transfer(&hanako, &taro, "2.00").unwrap();
+    world.run();
+    // 太郎 takes it: 小松's log cites a vertex that is about not to count any more.
+    world.accept(&taro, &lost).unwrap();
+    world.run();
+    cut_off_kanazawa(&mut world);
+    world.homes[KANAZAWA].disk = backup;
+    world.boot(KANAZAWA, false);
+    let body = epoch_body(&world, KANAZAWA);
+    begin(&mut world, KANAZAWA, &body).unwrap();
+    world.connect(KANAZAWA, KOMATSU);
+    world.connect(KANAZAWA, HAKUSAN);
+    all_agree(&mut world, &hanako.home_log);
+    let kaga = world.add_home("17206");
+    world.connect(kaga, KANAZAWA);
+    all_agree(&mut world, &hanako.home_log);
+    world.connect(kaga, KOMATSU);
+    all_agree(&mut world, &hanako.home_log);
+    let komatsu = taro.home_log;
+    assert_eq!(
+        head(&world, kaga, &komatsu),
+        head(&world, KOMATSU, &komatsu)
+    );
+}
+
+#[test]
+fn a_fork_at_the_beginning_of_an_epoch_ends_with_the_next_epoch() {
+    let (mut world, hanako, taro) = story();
+    let log = hanako.home_log;
+    let body = epoch_body(&world, KANAZAWA);
+    let before = world.homes[KANAZAWA].disk.clone();
+    world.disconnect(KANAZAWA, HAKUSAN);
+    world.disconnect(KOMATSU, HAKUSAN);
+    begin(&mut world, KANAZAWA, &body).unwrap();
+    world.run();
+    // The disk is lost, and the same decision is booked once more.
+    cut_off_kanazawa(&mut world);
+    world.homes[KANAZAWA].disk = before;
+    world.pass(60_000);
+    world.boot(KANAZAWA, true);
+    begin(&mut world, KANAZAWA, &body).unwrap();
+    world.connect(KANAZAWA, HAKUSAN);
+    world.run();
+    world.connect(KOMATSU, HAKUSAN);
+    world.connect(KANAZAWA, KOMATSU);
+    world.run();
+    for home in [KANAZAWA, KOMATSU, HAKUSAN] {
+        let row = world.homes[home].row(&log);
+        assert_eq!((row.epoch, row.seq), (2, body.cut_seq), "{home}");
+        assert_eq!(
+            row.frozen,
+            Some(Frozen::Equivocation(body.cut_seq)),
+            "{home}"
+        );
+    }
+    for home in [KANAZAWA, KOMATSU, HAKUSAN] {
+        restart(&mut world, home);
+    }
+    let body = epoch_body(&world, KANAZAWA);
+    assert_eq!(body.old_epoch, 2);
+    begin(&mut world, KANAZAWA, &body).unwrap();
+    world.transfer(&hanako, &taro, "1.00").unwrap();
+    all_agree(&mut world, &log);
+    // Folded again, by a restart and by a newcomer, it is the same.
+    for home in [KANAZAWA, KOMATSU, HAKUSAN] {
+        restart(&mut world, home);
+    }
+    let kaga = world.add_home("17206");
+    world.connect(kaga, HAKUSAN);
+    all_agree(&mut world, &log);
+    let receipt = world.transfer(&hanako, &taro, "1.00").unwrap().receipt;
+    receipt.verify(&world.genesis).unwrap();
+    all_agree(&mut world, &log);
+}
+
+#[test]
+fn what_officers_decided_before_a_cut_is_decided_again_and_not_sent_again() {
+    let (mut world, hanako, _) = story();
+    let backup = world.homes[KANAZAWA].disk.clone();
+    let grant = world.grant_body(&hanako, "500.00");
+    let officers = world.homes[KANAZAWA].officers[..2].to_vec();
+    let signed = decided_by(&grant, &officers);
+    world
+        .submit(KANAZAWA, Submission::Grant(signed.clone()))
+        .unwrap();
+    cut_off_kanazawa(&mut world);
+    world.homes[KANAZAWA].disk = backup;
+    world.boot(KANAZAWA, false);
+    world.pass(1000);
+    let body = epoch_body(&world, KANAZAWA);
+    begin(&mut world, KANAZAWA, &body).unwrap();
+    let again = decided_by(
+        &city_protocol::body::Grant {
+            officers_sequence: body.officers_sequence + 1,
+            ..grant
+        },
+        &officers,
+    );
+    let refused = world.submit(KANAZAWA, Submission::Grant(again));
+    assert_eq!(refused.unwrap_err(), Refusal::Expired);
+    world.grant(&hanako, "1.00").unwrap();
+}
+
+#[test]
+fn an_epoch_keeps_what_earlier_epochs_closed() {
+    let (mut world, hanako, _) = story();
+    let log = hanako.home_log;
+    let earlier = world.homes[KANAZAWA].disk.clone();
+    world.grant(&hanako, "1.00").unwrap();
+    let body = epoch_body(&world, KANAZAWA);
+    begin(&mut world, KANAZAWA, &body).unwrap();
+    all_agree(&mut world, &log);
+    let row = earlier.read().log(&log).unwrap();
+    let body = EpochStart {
+        cut_seq: row.seq,
+        cut: row.head,
+        ..epoch_body(&world, KANAZAWA)
+    };
+    assert_eq!(
+        begin(&mut world, KANAZAWA, &body).unwrap_err(),
+        Refusal::EpochMismatch
+    );
 }
 
 #[track_caller]

@@ -39,6 +39,21 @@ pub enum EpochError {
     /// The own log is empty: there is nothing to end.
     #[error("this log has no vertex yet: run the node once, or let it fetch its log from peers")]
     Empty,
+    /// Peers or the past know of a newer epoch than this ledger.
+    #[error(
+        "this log was in epoch {known} already, and here it ends in epoch {here}: let the node fetch its log from a peer first"
+    )]
+    Behind {
+        /// What HIGHWATER says.
+        known: u64,
+        /// What the ledger says.
+        here: u64,
+    },
+    /// HIGHWATER cannot be read.
+    #[error(
+        "HIGHWATER or GONE in the data directory cannot be read or written; look at the disk and the rights"
+    )]
+    Notes(#[source] std::io::Error),
     /// The rules refuse it.
     #[error("refused ({code}): {0}", code = .0.code())]
     Refused(Refusal),
@@ -82,6 +97,15 @@ pub async fn begin(
     let _alone = identity.keystore.lock(true)?;
     let Opened { store, replica, .. } = open(dir, config, identity, &mut |_| ())?;
     let store = Arc::new(store);
+    let here = row(&store, &identity.authority.log).map_or(0, |row| row.epoch);
+    let mark = store.notes().high_water().map_err(EpochError::Notes)?;
+    // The mark that cannot be read is as high as can be, and says nothing of epochs.
+    let known = mark
+        .filter(|mark| mark.head.is_some())
+        .map_or(0, |mark| mark.epoch);
+    if known > here {
+        return Err(EpochError::Behind { known, here });
+    }
     let (outgoing, _nobody) = mpsc::unbounded_channel();
     let engine = Engine::start(EngineConfig {
         genesis: Arc::clone(&identity.genesis),
@@ -98,9 +122,17 @@ pub async fn begin(
         .directory()
         .authority(&identity.authority.log);
     engine.stopped().await?;
+    let begun = booked.is_ok();
     let deadline = tokio::time::Instant::now() + CLOSE;
     if let Some(store) = super::alone(store, deadline).await {
+        // What the log lost beyond the cut the officers gave up: nobody waits for it any more.
+        let noted = if begun {
+            store.notes().clear_gone()
+        } else {
+            Ok(())
+        };
         store.close()?;
+        noted.map_err(EpochError::Notes)?;
     }
     let booked = booked.map_err(EpochError::Refused)?;
     if let Some(newest) = newest {

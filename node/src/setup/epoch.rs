@@ -131,14 +131,14 @@ pub(super) fn resume(
 fn finish(data: &DataDir, store: &Keystore, next: &NextKeys) -> Result<(), IdentityError> {
     keys::put_kem(store, &data.kem_key(), &next.kem, true)?;
     keys::put_signing(store, &data.ledger_key(), &next.signer, true)?;
-    // The ledger key last: while it is there, this is done again.
+    // All is in its place. The ledger key before the KEM key: where it is, both are.
     let (kem, ledger) = (data.next_kem_key(), data.next_ledger_key());
     for path in [
         data.next_node_certificate(),
         public_path(&kem),
         public_path(&ledger),
-        kem,
         ledger,
+        kem,
     ] {
         if fs::exists(&path).unwrap_or(true) {
             remove(&path)?;

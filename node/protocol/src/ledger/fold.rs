@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::judge::Missing;
-use super::rows::{LogRow, Table, Totals, VertexRow, key};
+use super::rows::{EpochRow, LogRow, Table, Totals, VertexRow, key};
 use super::view::{Changes, Layers, Rows};
 use crate::amount::Timestamp;
 use crate::body::{Kind, OwnEntry};
@@ -256,6 +256,14 @@ impl Fold {
                 order,
             },
         );
+        if self.new_epoch {
+            let first = EpochRow {
+                seq: h.seq,
+                id: header.id,
+            };
+            let epoch = h.epoch.to_be_bytes();
+            changes.put(key(Table::Epoch, &[&self.log.0, &epoch]), &first);
+        }
         changes.put(key(Table::Log, &[&self.log.0]), &self.row);
         changes.blocks.push((h.body, body_block));
         changes.blocks.push((header.id, header.block.clone()));

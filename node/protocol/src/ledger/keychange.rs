@@ -96,15 +96,18 @@ impl Fold {
             return Err(Refusal::BadEntry.into());
         }
         let ended = (self.row.epoch, self.row.seq, self.row.head);
-        if (body.old_epoch, body.cut_seq, body.cut) != ended {
+        // Of what earlier epochs closed nothing is taken back: the epoch that ends loses its beginning at most.
+        let first = self.rows(ctx).first_of_epoch(&self.log, self.row.epoch);
+        let within = first.is_some_and(|first| body.cut_seq + 1 >= first);
+        if (body.old_epoch, body.cut_seq, body.cut) != ended || !within {
             return Err(Refusal::EpochMismatch.into());
+        }
+        if body.node_certificate.is_some() {
+            self.of_no_account(ctx, ctx.authority.node_key())?;
         }
         self.booked_plainly(entry)?;
 
         self.row.officers_sequence = body.officers_sequence;
-        let epoch = self.position.0.to_be_bytes();
-        let first = key(Table::Epoch, &[&self.log.0, &epoch]);
-        self.changes.put(first, &self.position.1);
         self.submitted(EpochStart::TAG, entry)
     }
 
@@ -122,6 +125,11 @@ impl Fold {
         if decision.home != self.log {
             return Err(Refusal::WrongHome.into());
         }
+        // What a cut took back was decided before: it is decided again, not sent again.
+        let since = ctx.authority.since(self.position.0);
+        if self.position.0 > 1 && since.is_some_and(|since| decision.created_at < since) {
+            return Err(Refusal::Expired.into());
+        }
         let next = self.row.officers_sequence + 1;
         match decision.officers_sequence.cmp(&next) {
             std::cmp::Ordering::Less => Err(Refusal::SequenceUsed.into()),
@@ -135,13 +143,17 @@ impl Fold {
     /// Refuses a key whose suite the network does not list, and one that an account of this log, its node or an
     /// officer has or had, under whatever algorithm: the same bytes may work in two, and one key has one.
     pub(super) fn unused(&self, ctx: &FoldContext<'_>, new: &PublicKey) -> Result<(), Refusal> {
-        ctx.authority.admits(new)?;
+        ctx.authority.admits(new, self.position.0)?;
+        self.of_no_account(ctx, new)
+    }
+
+    fn of_no_account(&self, ctx: &FoldContext<'_>, key: &PublicKey) -> Result<(), Refusal> {
         let rows = self.rows(ctx);
         let taken = |id: &KeyId| {
             let enrolled = AccountId::new(&self.log, id);
             rows.key_owner(&self.log, id).is_some() || rows.account(&self.log, &enrolled).is_some()
         };
-        if new.ids_of_bytes().iter().any(taken) {
+        if key.ids_of_bytes().iter().any(taken) {
             Err(Refusal::KeyUsed)
         } else {
             Ok(())

@@ -31,7 +31,7 @@ pub enum Table {
     Key = b'k',
     /// `log ‖ identity` → where a submission that is not a transfer or acceptance stands.
     Submission = b'd',
-    /// `log ‖ epoch` → position of the epoch's first vertex; the first epoch has no row.
+    /// `log ‖ epoch` → [`EpochRow`], for ever; the first epoch has none.
     Epoch = b'e',
     /// `log ‖ epoch ‖ seq` → vertex id.
     Position = b'v',
@@ -276,6 +276,17 @@ pub struct VertexRow {
     /// order is causal.
     #[serde(rename = "o")]
     pub order: u64,
+}
+
+/// An epoch's first vertex, whether it still counts or not: its `epoch-start` names the epoch's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// Position.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// The vertex.
+    #[serde(rename = "v")]
+    pub id: BlockId,
 }
 
 /// Proof of an equivocation: the two headers stand in the store under these ids.

@@ -211,6 +211,10 @@ impl Fold {
     pub(super) fn fault(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
         let body = Fault::read(&entry.body)?;
         plain(entry)?;
+        // Which key signed a later epoch, these bytes do not prove: the form that does comes with newer software.
+        if body.epoch > 1 {
+            return Err(Refusal::UnknownVersion.into());
+        }
         // A second one only where the fork turned out to be earlier.
         let entered = self.rows(ctx).fault_cut(&self.log, &body.log, body.epoch);
         if entered.is_some_and(|cut| body.cut >= cut) {
@@ -219,10 +223,7 @@ impl Fold {
         let Some(accused) = ctx.keys.authority(&body.log) else {
             return Err(FoldError::Waiting(Missing::Log(body.log)));
         };
-        // Of an epoch whose beginning has not come yet.
-        let Some(signer) = accused.key_of(body.epoch) else {
-            return Err(FoldError::Waiting(Missing::Log(body.log)));
-        };
+        let signer = accused.key_of(1).ok_or(Refusal::BadEntry)?;
         convicts(&body, signer, ctx.network)?;
         let parts = [&self.log.0[..], &body.log.0, &body.epoch.to_be_bytes()];
         self.changes.put(key(Table::FaultEntry, &parts), &body.cut);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::rows::{AccountRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read};
+use super::rows::{
+    AccountRow, EpochRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read,
+};
 use crate::body::OwnEntry;
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
@@ -164,6 +166,11 @@ pub trait Rows {
         if epoch == 1 {
             return Some(1);
         }
+        self.epoch(log, epoch).map(|first| first.seq)
+    }
+
+    /// The first vertex of an epoch after the first.
+    fn epoch(&self, log: &LogId, epoch: u64) -> Option<EpochRow> {
         self.typed(&key(Table::Epoch, &[&log.0, &epoch.to_be_bytes()]))
     }
 

@@ -19,6 +19,9 @@ use crate::vertex::{Authority, Booked, Entry, Known, SignedHeader, VerifiedVerte
 /// moment when somebody saw it.
 const MAX_BRANCH: usize = 4096;
 
+/// Most beginnings of epochs that are remembered as refused: each needs the signatures of k officers.
+const MAX_REFUSED: usize = 1024;
+
 impl Replica {
     /// Begins an epoch of the own log.
     pub(super) fn begin_epoch(
@@ -122,9 +125,14 @@ impl Replica {
     ) -> Place {
         let rows = self.layers(history);
         let h = &vertex.header.header;
-        let Some(row) = rows.log(&h.log) else {
+        let row = rows.log(&h.log);
+        let Some(row) = row.filter(|_| !self.refused.contains(&vertex.id())) else {
             return Place::Beyond;
         };
+        // Asked before anything is folded: whoever names what nobody has makes no work.
+        if let Some(parent) = h.parents.iter().find(|id| rows.vertex(id).is_none()) {
+            return Place::Wait(Missing::Vertex(*parent));
+        }
         if let Some(now) = live
             && h.time > now.time.plus_ms(MAX_AHEAD_MS)
         {
@@ -152,9 +160,6 @@ impl Replica {
         }
         branch.reverse();
         let common = seq;
-        if common == row.seq && branch.is_empty() && row.frozen.is_none() {
-            return Place::Next;
-        }
         Place::Epoch { common, branch }
     }
 
@@ -182,8 +187,16 @@ impl Replica {
             Ok(()) => self.judge_next(from, vertex, now, history, out),
             Err(missing) => {
                 (self.batch, self.order) = (batch, order);
-                if let Some(missing) = missing {
-                    self.wait(from, vertex, missing, now, out);
+                match missing {
+                    Some(missing) => self.wait(from, vertex, missing, now, out),
+                    // Its officers signed it, so it is no fault; the log goes on as if it had not come.
+                    None => {
+                        if self.refused.len() >= MAX_REFUSED {
+                            self.refused.clear();
+                        }
+                        self.refused.insert(vertex.id());
+                        self.fetching.remove(&vertex.id());
+                    }
                 }
                 false
             }

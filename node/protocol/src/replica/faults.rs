@@ -65,6 +65,14 @@ impl Replica {
         let Some(signer) = accused.key_of(epoch) else {
             return Ok(());
         };
+        let own = [&a, &b]
+            .iter()
+            .all(|header| header.header.key == signer.id());
+        if epoch > 1 && !own {
+            // Signed under another beginning of the epoch than the one that counts here: no proof, and no lie of who
+            // sends it.
+            return Ok(());
+        }
         convicts(&fault, signer, self.network)?;
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return Ok(());
@@ -183,7 +191,12 @@ impl Replica {
             });
             let (header, body, order) = stored.expect("a log's vertices up to its head are stored");
             let entries = decode_body(&body).expect("a stored body was decoded before");
-            let mut fold = Fold::begin(log, self.network, row, header.header.epoch);
+            // An epoch of which nothing is left was begun all the same.
+            let row_before = row.map(|row: LogRow| LogRow {
+                epoch: row.epoch.max(header.header.epoch.saturating_sub(1)),
+                ..row
+            });
+            let mut fold = Fold::begin(log, self.network, row_before, header.header.epoch);
             let ctx = self.context(&authority, history);
             for entry in entries {
                 let known = Known::stored(&entry);

@@ -1,6 +1,8 @@
 //! Following: vertices of other logs (and of the own, when the index is rebuilt) are judged, stored, or
 //! put into the pen.
 
+use std::sync::Arc;
+
 use super::pen::Waiting;
 use super::settlements::acceptances_of;
 use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica};
@@ -125,8 +127,9 @@ impl Replica {
             return self.place_of_new_epoch(vertex, live, history);
         }
         if h.epoch != epoch {
-            // Of a closed epoch, beyond its cut or not: never a new fault.
-            return Place::Beyond;
+            // Of a closed epoch, beyond its cut or not: never a new fault, but others may rest on it.
+            let rests = h.epoch < epoch && (live.is_none() || self.pen.awaits(&vertex.id()));
+            return if rests { Place::Aside } else { Place::Beyond };
         }
         if h.seq <= seq {
             // Also in a log that stands at its cut: it may have forked earlier than is known.
@@ -179,15 +182,19 @@ impl Replica {
         );
         match verdict {
             Verdict::Valid(valid) => {
-                let known = self.authorities.0.get(&log).map_or(0, |a| a.epoch());
-                if known < vertex.authority.epoch() {
-                    if known == 0 && self.authorities.0.len() >= MAX_LOGS {
+                let begins = vertex.begins();
+                if begins {
+                    let new = !self.authorities.0.contains_key(&log);
+                    if new && self.authorities.0.len() >= MAX_LOGS {
                         return false;
                     }
-                    self.authorities.0.insert(log, vertex.authority.clone());
+                    // Not more than this vertex says: what else came with it may never count.
+                    let epoch = vertex.header.header.epoch;
+                    let authority = Arc::new(vertex.authority.until(epoch));
                     if log == self.home.log() {
-                        self.home.learn(vertex.authority.clone());
+                        self.home.learn(authority.clone());
                     }
+                    self.authorities.0.insert(log, authority);
                 }
                 self.batch.absorb(valid.changes);
                 self.order += 1;

@@ -18,6 +18,8 @@ pub(super) struct Home {
     pub(super) start: Start,
     /// Whether the log may be extended in this run.
     may_sequence: bool,
+    /// Whether an epoch was begun that is not durable yet.
+    begins_epoch: bool,
     /// Whether this run's `start` is durable.
     start_written: bool,
     /// The vertex that carries this run's `start`, once one was opened.
@@ -37,6 +39,7 @@ impl Home {
             signers,
             start,
             may_sequence,
+            begins_epoch: false,
             start_written: false,
             start_at: None,
         }
@@ -63,9 +66,9 @@ impl Home {
             .find(|signer| signer.public_key() == key)
     }
 
-    /// Learns of a newer epoch of the own log.
+    /// Learns of a newer epoch of the own log, or of the one that counts.
     pub(super) fn learn(&mut self, authority: Arc<Authority>) {
-        if authority.epoch() > self.authority.epoch() {
+        if authority.epoch() >= self.authority.epoch() {
             self.charters = Arc::new(authority.entries(authority.epoch()));
             self.authority = authority;
         }
@@ -73,6 +76,7 @@ impl Home {
 
     /// Goes back to the epoch that is durable.
     pub(super) fn unlearn(&mut self, epoch: u64) {
+        self.begins_epoch = false;
         if self.authority.epoch() > epoch {
             self.authority = Arc::new(self.authority.until(epoch));
             self.charters = Arc::new(self.authority.entries(epoch));
@@ -87,7 +91,13 @@ impl Home {
 
     /// The officers closed what was uncertain: a new epoch may be signed whatever stands beyond its cut elsewhere.
     pub(super) const fn begins_epoch(&mut self) {
-        self.may_sequence = true;
+        self.begins_epoch = true;
+    }
+
+    /// The epoch that was begun is durable.
+    pub(super) const fn epoch_is_written(&mut self) {
+        self.may_sequence |= self.begins_epoch;
+        self.begins_epoch = false;
     }
 
     pub(super) fn sequences(&self, rows: &(impl Rows + ?Sized)) -> bool {

@@ -107,6 +107,8 @@ pub struct Replica {
     pen: Pen,
     /// Vertices that were asked for by id, and until when an answer is awaited.
     fetching: BTreeMap<BlockId, Timestamp>,
+    /// Beginnings of epochs that no rule allows: each is judged once.
+    refused: BTreeSet<BlockId>,
     places: HeldPlaces,
     sessions: BTreeMap<PeerId, Session>,
     /// What is revoked, for hellos.
@@ -167,6 +169,7 @@ impl Replica {
             unacknowledged: BTreeSet::new(),
             pen: Pen::default(),
             fetching: BTreeMap::new(),
+            refused: BTreeSet::new(),
             places: HeldPlaces::default(),
             sessions: BTreeMap::new(),
             lists: Arc::new(Crls::none()),
@@ -316,14 +319,9 @@ impl Replica {
         let charter = first_entry(&row.first)?;
         let first = Authority::from_charter(&self.genesis, &charter.body).ok()?;
         (2..=row.epoch).try_fold(first, |authority, epoch| {
-            let seq = history.first_of_epoch(log, epoch)?;
-            let Some(id) = history.vertex_at(log, epoch, seq) else {
-                // Its first position is in dispute; the officers begin another.
-                return Some(authority);
-            };
-            authority
-                .begin_epoch(&self.genesis, &first_entry(&id)?)
-                .ok()
+            let first = history.epoch(log, epoch)?;
+            let start = first_entry(&first.id)?;
+            authority.begin_epoch(&self.genesis, &start).ok()
         })
     }
 
@@ -363,6 +361,7 @@ impl Replica {
     fn committed(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
         self.appending = false;
         self.home.start_is_written(history);
+        self.home.epoch_is_written();
         out.append(&mut self.after);
         self.announce(history, out);
         self.request_all(now, history, out);

@@ -95,9 +95,10 @@ fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
         let mut next = history.vertex_at(log, range.epoch, range.next);
         if next.is_none() {
             let after = range.epoch.saturating_add(1);
-            if let Some(first) = history.first_of_epoch(log, after) {
-                (range.epoch, range.next) = (after, first);
-                next = history.vertex_at(log, after, first);
+            if let Some(first) = history.epoch(log, after) {
+                // Also one that does not count any more: without it nobody knows the keys that come after.
+                (range.epoch, range.next) = (after, first.seq);
+                next = Some(first.id);
             }
         }
         range.head = next.and_then(|id| {

@@ -110,6 +110,10 @@ impl Replica {
 
     /// Enters a fault into the own log, once per log and epoch; again where the fork turned out to be earlier.
     pub(super) fn enter_fault(&mut self, fault: &Fault, now: Now, history: &dyn History) {
+        // That of a later epoch is known, kept and told, and not entered: see the rule.
+        if fault.epoch > 1 {
+            return;
+        }
         let rows = self.rows_now(history);
         if rows
             .fault_cut(&self.home.log(), &fault.log, fault.epoch)

@@ -36,6 +36,8 @@ pub struct Authority {
 struct Epoch {
     key: PublicKey,
     peer_id: String,
+    /// When its officers, or the charter's author, wrote it.
+    since: Timestamp,
     /// The entry that began it; none for the first, which the charter begins.
     start: Option<Entry>,
 }
@@ -78,6 +80,7 @@ impl Authority {
             epochs: vec![Epoch {
                 key: certificate.key,
                 peer_id: certificate.peer_id,
+                since: charter.created_at,
                 start: None,
             }],
             charter,
@@ -125,7 +128,7 @@ impl Authority {
                 if key.id() != newest.id() && self.epochs.iter().any(used) {
                     return Err(Refusal::KeyUsed);
                 }
-                self.admits(&key)?;
+                self.admits(&key, self.epoch())?;
                 (key, certificate.peer_id)
             }
         };
@@ -133,6 +136,7 @@ impl Authority {
         next.epochs.push(Epoch {
             key,
             peer_id,
+            since: body.created_at,
             start: Some(entry.clone()),
         });
         Ok(next)
@@ -153,16 +157,17 @@ impl Authority {
         &self.charter.region
     }
 
-    /// Whether a key may stand in this log: its suite is one that the network lists, and it is not the node's or an
-    /// officer's under another algorithm.
+    /// Whether a key may stand in this log in an epoch: its suite is one that the network lists, and it is not the
+    /// node's or an officer's under another algorithm. What a later epoch's key is says nothing about an earlier one.
     ///
     /// # Errors
     /// [`Refusal::SuiteNotAdmitted`] or [`Refusal::WrongAlgorithm`].
-    pub fn admits(&self, key: &PublicKey) -> Result<(), Refusal> {
+    pub fn admits(&self, key: &PublicKey, epoch: u64) -> Result<(), Refusal> {
         if !self.suites.contains(&key.algorithm().suite()) {
             return Err(Refusal::SuiteNotAdmitted);
         }
-        let nodes = self.epochs.iter().map(|epoch| &epoch.key);
+        let until = usize::try_from(epoch).unwrap_or(usize::MAX);
+        let nodes = self.epochs.iter().take(until).map(|epoch| &epoch.key);
         let mut known = nodes.chain(&self.officers);
         if known.any(|one| one.is_twin_of(key)) {
             return Err(Refusal::WrongAlgorithm);
@@ -193,6 +198,13 @@ impl Authority {
     pub fn key_of(&self, epoch: u64) -> Option<&PublicKey> {
         let at = usize::try_from(epoch.checked_sub(1)?).ok()?;
         self.epochs.get(at).map(|epoch| &epoch.key)
+    }
+
+    /// When an epoch was decided: what officers wrote before does not count in it any more.
+    #[must_use]
+    pub fn since(&self, epoch: u64) -> Option<Timestamp> {
+        let at = usize::try_from(epoch.checked_sub(1)?).ok()?;
+        self.epochs.get(at).map(|epoch| epoch.since)
     }
 
     /// The libp2p peer id that the newest node certificate names, as text.

@@ -40,6 +40,13 @@ impl VerifiedVertex {
         self.header.id
     }
 
+    /// Whether it begins its log, or an epoch of it.
+    #[must_use]
+    pub fn begins(&self) -> bool {
+        let first = self.entries.iter().flatten().next();
+        first.is_some_and(|entry| matches!(entry.kind, Kind::Charter | Kind::EpochStart))
+    }
+
     /// Verifies two blocks that a peer sent. An error means that the bytes prove nothing about the
     /// author: they are the sender's fault and are dropped.
     ///
