@@ -17,15 +17,7 @@ mod issue;
 pub mod keystore_file;
 pub mod memory;
 pub mod receipt;
-/// The forms of secret files.
-pub mod keys {
-    #[path = "../../../../node/src/keys/master/secret.rs"]
-    pub mod master;
-    #[path = "../../../../node/src/keys/passphrase.rs"]
-    pub mod passphrase;
-    #[path = "../../../../node/src/keys/wrap.rs"]
-    pub mod wrap;
-}
+pub mod secrets;
 #[path = "../../../node/src/store/mod.rs"]
 pub mod store;
 pub mod sync_frame;
