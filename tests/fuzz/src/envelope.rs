@@ -60,5 +60,10 @@ fn seal(data: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let sealed = key(1).seal([3; 12], PLACE, "千代女".as_bytes());
     let other = key(2).seal([3; 12], PLACE, b"");
-    vec![sealed, other, vec![0; FIELD_OVERHEAD], b"peer name".to_vec()]
+    vec![
+        sealed,
+        other,
+        vec![0; FIELD_OVERHEAD],
+        b"peer name".to_vec(),
+    ]
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use city_protocol::crypto::AEAD_OVERHEAD;
 use zeroize::Zeroizing;
 
-use crate::keys::master::MasterSecret;
-use crate::keys::passphrase::{self, Passphrase, PassphraseError, Purpose};
-use crate::keys::wrap;
 use crate::memory;
+use crate::secret_files::master::MasterSecret;
+use crate::secret_files::passphrase::{self, Passphrase, PassphraseError, Purpose};
+use crate::secret_files::wrap;
 
 /// What reading one may hold beside some copies of the bytes.
 const MEMORY: usize = 64 << 10;
@@ -51,7 +51,10 @@ fn sealed(data: &[u8]) {
             if let Ok(compact) = passphrase::to_compact(data) {
                 let again = passphrase::from_compact(&compact).expect("its own form");
                 assert_eq!(passphrase::purpose_of(&again), Some(purpose));
-                assert_eq!(passphrase::to_compact(&again).expect("read before"), compact);
+                assert_eq!(
+                    passphrase::to_compact(&again).expect("read before"),
+                    compact
+                );
             }
         }
         None => {

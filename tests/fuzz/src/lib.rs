@@ -17,15 +17,8 @@ mod issue;
 pub mod keystore_file;
 pub mod memory;
 pub mod receipt;
-/// The forms of secret files.
-pub mod keys {
-    #[path = "../../../../node/src/keys/master/secret.rs"]
-    pub mod master;
-    #[path = "../../../../node/src/keys/passphrase.rs"]
-    pub mod passphrase;
-    #[path = "../../../../node/src/keys/wrap.rs"]
-    pub mod wrap;
-}
+pub mod sealed_box;
+pub mod secret_files;
 #[path = "../../../node/src/store/mod.rs"]
 pub mod store;
 pub mod sync_frame;
@@ -68,6 +61,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("hello", hello::seeds()),
         ("keystore_file", keystore_file::seeds()),
         ("receipt", receipt::seeds()),
+        ("sealed_box", sealed_box::seeds()),
         ("sync_frame", sync_frame::seeds()),
         ("transfer_json", transfer_json::seeds()),
         ("vertex", vertex::seeds()),

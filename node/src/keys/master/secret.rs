@@ -61,7 +61,7 @@ impl fmt::Debug for MasterSecret {
 pub struct MasterId([u8; 8]);
 
 impl MasterId {
-    pub(in crate::keys) const fn as_bytes(&self) -> &[u8] {
+    pub(in super::super) const fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
