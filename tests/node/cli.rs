@@ -94,7 +94,10 @@ fn help_names_what_there_is_and_only_that() {
         "status",
         "config",
         "key",
+        "account",
+        "audit",
         "store",
+        "account",
         "place",
         "tx",
         "completions",
@@ -104,7 +107,6 @@ fn help_names_what_there_is_and_only_that() {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
     for word in [
-        "  account",
         "  ledger",
         "  peer",
         "  whitelist",

@@ -217,6 +217,14 @@ pub async fn serve(
         );
     }
     let tasks = TaskTracker::new();
+    // Before the first peer can say hello.
+    let lists = Arc::clone(&keeper.now().trust.crls);
+    engine.handle().lists(lists).await;
+    tasks.spawn(gate::tell_engine(
+        keeper.clone(),
+        engine.handle().clone(),
+        stop.clone(),
+    ));
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)

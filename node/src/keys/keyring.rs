@@ -86,6 +86,18 @@ pub enum RingError {
     Full,
 }
 
+impl RingError {
+    /// Whether there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(KeystoreError::File(KeyFileError::Io { source, .. }))
+                if source.kind() == std::io::ErrorKind::StorageFull
+        )
+    }
+}
+
 impl Keyring {
     /// Opens the key ring; none in a directory that never had one.
     ///
@@ -392,7 +404,6 @@ mod tests {
         field: "text",
     };
 
-    #[expect(clippy::unnecessary_wraps, reason = "as exchange takes it")]
     fn file() -> Option<Arc<dyn Backend>> {
         Some(Arc::new(FileBackend::default()))
     }

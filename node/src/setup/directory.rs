@@ -201,6 +201,12 @@ impl DataDir {
         self.0.join(crate::store::NEVER_BEGUN)
     }
 
+    /// `private.json`, values that are encrypted at rest.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.0.join("private.json")
+    }
+
     /// `ledger/`, the segments of the log. The store makes it.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
