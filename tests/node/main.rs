@@ -17,6 +17,7 @@ mod keys;
 mod net;
 mod plug;
 mod rollback;
+mod secrets;
 mod setup;
 mod store;
 #[cfg(feature = "tpm")]

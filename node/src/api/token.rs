@@ -16,6 +16,7 @@ use data_encoding::HEXLOWER;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde::{Deserialize, Serialize};
+use x509_cert::der::pem::{LineEnding, decode_vec, encode_string};
 use zeroize::Zeroizing;
 
 use crate::client::person::random;
@@ -29,6 +30,8 @@ const MAX_TOKEN: usize = 2048;
 /// Most revoked tokens that are remembered one by one: as many logouts an hour as a city has. Beyond it all
 /// tokens end, and everybody logs in again.
 const MAX_REVOKED: usize = 16_384;
+/// What a PEM file of a PKCS#8 key says it is (RFC 7468 section 10).
+const LABEL: &str = "PRIVATE KEY";
 /// Longest file of revoked tokens in bytes.
 const MAX_FILE: u64 = 2 << 20;
 
@@ -214,8 +217,13 @@ fn open_key(keystore: &Keystore, path: &Path) -> Result<KeyPair, TokenError> {
     };
     match keystore.read(path) {
         Ok(pem) => {
-            let text = std::str::from_utf8(&pem).map_err(|_| bad())?;
-            let pair = KeyPair::from_pem(text).map_err(|_| bad())?;
+            // Not by rcgen, whose reader and writer leave the key's text behind in memory that was freed.
+            let (label, der) = decode_vec(&pem).map_err(|_| bad())?;
+            let der = Zeroizing::new(der);
+            if label != LABEL {
+                return Err(bad());
+            }
+            let pair = KeyPair::try_from(der.as_slice()).map_err(|_| bad())?;
             if pair.is_compatible(&PKCS_ED25519) {
                 Ok(pair)
             } else {
@@ -224,7 +232,9 @@ fn open_key(keystore: &Keystore, path: &Path) -> Result<KeyPair, TokenError> {
         }
         Err(KeystoreError::File(KeyFileError::Missing { .. })) => {
             let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| bad())?;
-            let pem = Zeroizing::new(pair.serialize_pem());
+            let der = Zeroizing::new(pair.serialize_der());
+            let pem = encode_string(LABEL, LineEnding::LF, &der).map_err(|_| bad())?;
+            let pem = Zeroizing::new(pem);
             keystore.write_new(path, pem.as_bytes())?;
             Ok(pair)
         }
@@ -296,6 +306,19 @@ mod tests {
         ] {
             assert_eq!(tokens.read(&bad, NOW), Err(BadToken), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_file_as_it_was_written_before_is_read() {
+        let home = Home(tempfile::tempdir().unwrap());
+        // rcgen ends lines with CR LF.
+        let pem = KeyPair::generate_for(&PKCS_ED25519)
+            .unwrap()
+            .serialize_pem();
+        write_secret(&home.0.path().join("token.key"), pem.as_bytes()).unwrap();
+        let (account, key) = hanako();
+        let (token, _) = home.tokens(b"g", NOW).issue(account, key, NOW);
+        assert!(home.tokens(b"g", NOW).read(&token, NOW).is_ok());
     }
 
     #[test]

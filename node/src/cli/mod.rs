@@ -34,6 +34,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Overrides;
+
 pub use exit::{Exit, Failure, Outcome};
 pub use keylog::{KEYLOG_GUARD, KeyLogError, leave_key_logging};
 pub use output::SCHEMA;
@@ -141,6 +143,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Run(args) => {
             let (config, located, identity) = run::prepare(&args)?;
             logging::start(config.log.level.as_str());
+            run::warn_of_variables(&Overrides::from_env());
             launch::run(&args, config, located, identity)
         }
         Command::Demo(args) => launch::demo(&args),

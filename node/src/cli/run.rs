@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::passphrase::PassphraseArgs;
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::keys::{Access, PASSPHRASE_CREDENTIAL};
 use crate::setup::{DataDir, Identity, IdentityError, load_identity_with};
 
@@ -127,6 +127,16 @@ pub(super) fn prepare(args: &RunArgs) -> Result<(Config, Located, Identity), Fai
     let config = Config::load(&located.config).map_err(refused)?;
     let identity = identity(&located, &config, &args.passphrase).map_err(refused)?;
     Ok((config, located, identity))
+}
+
+/// Says which variables somebody meant for the node and it does not know: no such switch exists.
+pub(super) fn warn_of_variables(overrides: &Overrides) {
+    for variable in overrides.unknown() {
+        tracing::warn!(
+            variable,
+            "this environment variable means nothing to city-node and changes nothing; correct its spelling or unset it"
+        );
+    }
 }
 
 /// Reads who the node is, and checks that the configuration is its.

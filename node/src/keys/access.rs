@@ -76,7 +76,7 @@ pub fn backend(
     tpm: &TpmSettings,
 ) -> Result<Arc<dyn Backend>, MasterError> {
     Ok(match kind {
-        BackendKind::File => Arc::new(FileBackend { passphrase }),
+        BackendKind::File => Arc::new(FileBackend::new(passphrase)),
         BackendKind::Credential => Arc::new(CredentialBackend),
         BackendKind::Tpm => tpm_backend(tpm)?,
     })

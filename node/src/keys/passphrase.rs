@@ -9,7 +9,7 @@ use std::fmt;
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use city_protocol::crypto::{AEAD_IV_LEN, AEAD_KEY_LEN, AeadKey};
+use city_protocol::crypto::{AEAD_KEY_LEN, AeadKey};
 use city_protocol::ids::length_prefixed;
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -216,27 +216,14 @@ pub fn seal(
     passphrase: &Passphrase,
     secret: &[u8],
 ) -> Result<Vec<u8>, PassphraseError> {
-    let (salt, iv) = (random::<SALT_LEN>(), random::<AEAD_IV_LEN>());
-    let salt_text = STANDARD.encode(salt);
-    let mut fields = Fields {
-        v: VERSION,
-        kind: KIND,
-        purpose,
-        kdf: Kdf {
-            alg: KDF,
-            memory_kib: MEMORY_KIB,
-            passes: PASSES,
-            lanes: LANES,
-            salt: &salt_text,
-        },
-        sealed: "",
+    let kdf = Kdf {
+        alg: KDF,
+        memory_kib: MEMORY_KIB,
+        passes: PASSES,
+        lanes: LANES,
+        salt: &STANDARD.encode(random::<SALT_LEN>()),
     };
-    let key = derive(passphrase, &fields.kdf, &salt)?;
-    let sealed = STANDARD.encode(key.seal(iv, &bound(&fields), secret));
-    fields.sealed = &sealed;
-    let mut json = serde_json::to_vec(&fields).expect("plain fields have a JSON form");
-    json.push(b'\n');
-    Ok(json)
+    Ok(Derived::new(passphrase, &kdf)?.seal(purpose, secret))
 }
 
 /// Opens what [`seal`] made for the same purpose.
@@ -248,25 +235,101 @@ pub fn open(
     passphrase: &Passphrase,
     content: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
-    let fields = read(content)?;
-    if fields.purpose != purpose {
-        return Err(PassphraseError::Purpose {
-            found: fields.purpose,
-            expected: purpose,
-        });
+    Ok(open_and_keep(purpose, passphrase, content)?.0)
+}
+
+/// The same; and what follows from the passphrase for this file, to be kept in the passphrase's stead.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_and_keep(
+    purpose: Purpose,
+    passphrase: &Passphrase,
+    content: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Derived), PassphraseError> {
+    let fields = read_for(purpose, content)?;
+    let derived = Derived::new(passphrase, &fields.kdf)?;
+    Ok((derived.open_box(&fields)?, derived))
+}
+
+/// What argon2id made of a passphrase with one salt: opens and seals files with that salt, and gives the passphrase
+/// away to nobody who reads it in memory. Zeroized, redacted, never compared.
+pub struct Derived {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    salt: String,
+    key: AeadKey,
+}
+
+impl Derived {
+    fn new(passphrase: &Passphrase, kdf: &Kdf<'_>) -> Result<Self, PassphraseError> {
+        let salt: [u8; SALT_LEN] = base64(kdf.salt)?
+            .try_into()
+            .map_err(|_| PassphraseError::Form("a salt of the wrong length"))?;
+        Ok(Self {
+            memory_kib: kdf.memory_kib,
+            passes: kdf.passes,
+            lanes: kdf.lanes,
+            salt: kdf.salt.into(),
+            key: derive(passphrase, kdf, &salt)?,
+        })
     }
-    let base64 = |text: &str| {
-        STANDARD
-            .decode(text)
-            .map_err(|_| PassphraseError::Form("a field is not base64"))
-    };
-    let salt: [u8; SALT_LEN] = base64(fields.kdf.salt)?
-        .try_into()
-        .map_err(|_| PassphraseError::Form("a salt of the wrong length"))?;
-    let sealed = base64(fields.sealed)?;
-    let key = derive(passphrase, &fields.kdf, &salt)?;
-    key.open(&bound(&fields), &sealed)
-        .map_err(|_| PassphraseError::Wrong)
+
+    fn kdf(&self) -> Kdf<'_> {
+        Kdf {
+            alg: KDF,
+            memory_kib: self.memory_kib,
+            passes: self.passes,
+            lanes: self.lanes,
+            salt: &self.salt,
+        }
+    }
+
+    /// As [`seal`], without the time that it takes.
+    ///
+    /// # Panics
+    /// If the operating system gives no randomness.
+    #[must_use]
+    pub fn seal(&self, purpose: Purpose, secret: &[u8]) -> Vec<u8> {
+        let mut fields = Fields {
+            v: VERSION,
+            kind: KIND,
+            purpose,
+            kdf: self.kdf(),
+            sealed: "",
+        };
+        let sealed = self.key.seal(random(), &bound(&fields), secret);
+        let sealed = STANDARD.encode(sealed);
+        fields.sealed = &sealed;
+        let mut json = serde_json::to_vec(&fields).expect("plain fields have a JSON form");
+        json.push(b'\n');
+        json
+    }
+
+    /// As [`open`], for a file with this salt.
+    ///
+    /// # Errors
+    /// A [`PassphraseError`]; [`PassphraseError::Wrong`] for a file with another salt.
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        content: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+        self.open_box(&read_for(purpose, content)?)
+    }
+
+    fn open_box(&self, fields: &Fields<'_>) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+        let sealed = base64(fields.sealed)?;
+        let opened = self.key.open(&bound(fields), &sealed);
+        opened.map_err(|_| PassphraseError::Wrong)
+    }
+}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derived(redacted)")
+    }
 }
 
 /// A sealed file without its base64: the JSON object with `sealed` empty, a line break, and the box itself. For media on
@@ -276,9 +339,7 @@ pub fn open(
 /// [`PassphraseError::Form`] if it is not a sealed file.
 pub fn to_compact(content: &[u8]) -> Result<Vec<u8>, PassphraseError> {
     let mut fields = read(content)?;
-    let sealed = STANDARD
-        .decode(fields.sealed)
-        .map_err(|_| PassphraseError::Form("a field is not base64"))?;
+    let sealed = base64(fields.sealed)?;
     fields.sealed = "";
     let mut compact = serde_json::to_vec(&fields).expect("plain fields have a JSON form");
     compact.push(b'\n');
@@ -307,6 +368,23 @@ pub fn from_compact(compact: &[u8]) -> Result<Vec<u8>, PassphraseError> {
 #[must_use]
 pub fn purpose_of(content: &[u8]) -> Option<Purpose> {
     read(content).ok().map(|fields| fields.purpose)
+}
+
+fn base64(text: &str) -> Result<Vec<u8>, PassphraseError> {
+    let bytes = STANDARD.decode(text);
+    bytes.map_err(|_| PassphraseError::Form("a field is not base64"))
+}
+
+fn read_for(purpose: Purpose, content: &[u8]) -> Result<Fields<'_>, PassphraseError> {
+    let fields = read(content)?;
+    if fields.purpose == purpose {
+        Ok(fields)
+    } else {
+        Err(PassphraseError::Purpose {
+            found: fields.purpose,
+            expected: purpose,
+        })
+    }
 }
 
 fn read(content: &[u8]) -> Result<Fields<'_>, PassphraseError> {

@@ -236,9 +236,7 @@ mod tests {
     }
 
     fn locked() -> Option<Arc<dyn Backend>> {
-        Some(Arc::new(FileBackend {
-            passphrase: Some(passphrase()),
-        }))
+        Some(Arc::new(FileBackend::new(Some(passphrase()))))
     }
 
     fn plain() -> Option<Arc<dyn Backend>> {

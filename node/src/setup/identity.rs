@@ -21,6 +21,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
+use x509_cert::der::pem::decode_vec;
 
 use super::directory::{DataDir, foreign_owner};
 use super::epoch;
@@ -29,6 +30,8 @@ use crate::config::Config;
 use crate::keys::{self, Access, BackendKind, Keystore, KeystoreError};
 use crate::pki::TlsIdentity;
 
+/// What the PEM file of a key in its usual form says it is (RFC 7468 section 10).
+const PKCS8_LABEL: &str = "PRIVATE KEY";
 /// Longest certificate file in bytes: a leaf and its intermediates in PEM, a third longer than DER.
 const MAX_PEM: usize = (1 + MAX_INTERMEDIATES) * MAX_CERTIFICATE_DER * 3 / 2;
 
@@ -262,8 +265,12 @@ pub(crate) fn read_tls(
 ) -> Result<TlsIdentity, IdentityError> {
     let chain = read_chain(certificate)?;
     let pem = keystore.read(key)?;
-    let secret = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| IdentityError::TlsKey { path: key.into() })?;
+    let secret = match decode_vec(&pem) {
+        // rustls' reader leaves the key's text behind in memory that was freed; other forms are still its.
+        Ok((PKCS8_LABEL, der)) => PrivateKeyDer::Pkcs8(der.into()),
+        _ => PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| IdentityError::TlsKey { path: key.into() })?,
+    };
     let identity = TlsIdentity { chain, key: secret };
     identity.check().map_err(|source| IdentityError::TlsPair {
         certificate: certificate.into(),

@@ -17,6 +17,7 @@ mod issue;
 pub mod keystore_file;
 pub mod memory;
 pub mod receipt;
+pub mod sealed_box;
 pub mod secrets;
 #[path = "../../../node/src/store/mod.rs"]
 pub mod store;
@@ -60,6 +61,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("hello", hello::seeds()),
         ("keystore_file", keystore_file::seeds()),
         ("receipt", receipt::seeds()),
+        ("sealed_box", sealed_box::seeds()),
         ("sync_frame", sync_frame::seeds()),
         ("transfer_json", transfer_json::seeds()),
         ("vertex", vertex::seeds()),

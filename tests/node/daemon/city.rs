@@ -28,6 +28,7 @@ use city_protocol::amount::Amount;
 use city_protocol::crypto::{SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
+use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
@@ -147,6 +148,11 @@ impl City {
         self.data.path().join("gnss")
     }
 
+    /// The root that clients of its API trust.
+    pub fn tls_root(&self) -> CertificateDer<'static> {
+        load_identity(&self.data).unwrap().tls_root
+    }
+
     /// Plugs in a receiver that is simulated, with whatever else is on the line before each epoch.
     pub fn plug_in(&mut self, mut noise: impl FnMut() -> Vec<u8> + Send + 'static) -> Line {
         let mut pty = Pty::open().unwrap();
@@ -175,11 +181,13 @@ impl City {
 
     /// Starts its node.
     pub fn start(&self) -> Node {
+        self.start_as(run(&self.data, &[]))
+    }
+
+    /// The same by another command line or environment.
+    pub fn start_as(&self, mut command: Command) -> Node {
         let log = self.data.path().join("node.log");
-        let child = run(&self.data, &[])
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
         Node {
             child,
             data: self.data.clone(),
@@ -196,7 +204,7 @@ impl City {
 
     /// A client of its API.
     pub fn api(&self, node: &Node) -> ApiClient {
-        let root = load_identity(&self.data).unwrap().tls_root;
+        let root = self.tls_root();
         ApiClient::new(&format!("https://{}", node.address()), &[root]).unwrap()
     }
 
@@ -306,7 +314,7 @@ impl Node {
         let log = self.log();
         let ready = log
             .lines()
-            .find(|line| line.contains(" ready "))
+            .find(|line| line.contains(" ready ") && line.contains("api="))
             .expect(&log);
         let address = ready.split("api=").nth(1).expect(ready);
         address.split_whitespace().next().unwrap().to_owned()

@@ -4,6 +4,7 @@
 //! only, so that moving to another back-end changes nothing else.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{Backend, BackendKind, MasterError, MasterId, MasterSecret};
 use crate::keys::error::KeyFileError;
 use crate::keys::file::{read_secret, write_secret};
-use crate::keys::passphrase::{self, Passphrase, Purpose};
+use crate::keys::passphrase::{self, Derived, Passphrase, Purpose};
 
 /// The form of the plain file.
 const VERSION: u8 = 1;
@@ -23,8 +24,31 @@ const KIND: &str = "master";
 /// A file beside the keys.
 #[derive(Debug, Default)]
 pub struct FileBackend {
-    /// What seals and opens it; none: it stands in the clear.
-    pub passphrase: Option<Passphrase>,
+    lock: Mutex<Lock>,
+}
+
+/// What seals and opens the file.
+#[derive(Debug, Default)]
+enum Lock {
+    /// Nothing: it stands in the clear.
+    #[default]
+    Open,
+    /// A passphrase, until it has opened something.
+    Passphrase(Passphrase),
+    /// What follows from it: a running node exchanges its master secret with this, and has forgotten the passphrase,
+    /// which may open other things, too.
+    Derived(Derived),
+}
+
+impl FileBackend {
+    /// Files that a passphrase protects; none: they stand in the clear.
+    #[must_use]
+    pub fn new(passphrase: Option<Passphrase>) -> Self {
+        let lock = passphrase.map_or(Lock::Open, Lock::Passphrase);
+        Self {
+            lock: Mutex::new(lock),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,15 +87,19 @@ impl Backend for FileBackend {
 
     fn keep(&self, directory: &Path, secret: &MasterSecret) -> Result<(), MasterError> {
         let path = path(directory, secret.id());
-        let content = match &self.passphrase {
-            Some(passphrase) => {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = match &*lock {
+            Lock::Passphrase(passphrase) => {
                 let sealed = passphrase::seal(Purpose::Master, passphrase, secret.expose_secret());
                 Zeroizing::new(sealed.map_err(|source| MasterError::Passphrase {
                     path: path.clone(),
                     source,
                 })?)
             }
-            None => plain(secret),
+            Lock::Derived(derived) => {
+                Zeroizing::new(derived.seal(Purpose::Master, secret.expose_secret()))
+            }
+            Lock::Open => plain(secret),
         };
         Ok(write_secret(&path, &content)?)
     }
@@ -85,15 +113,7 @@ impl Backend for FileBackend {
             what,
         };
         let bytes = if passphrase::purpose_of(&content).is_some() {
-            let Some(passphrase) = &self.passphrase else {
-                return Err(MasterError::Locked { path });
-            };
-            passphrase::open(Purpose::Master, passphrase, &content).map_err(|source| {
-                MasterError::Passphrase {
-                    path: path.clone(),
-                    source,
-                }
-            })?
+            self.unlock(&path, &content)?
         } else {
             let fields: Fields<'_> =
                 serde_json::from_slice(&content).map_err(|_| form("not its JSON object"))?;
@@ -116,6 +136,28 @@ impl Backend for FileBackend {
                 wanted: id,
             })
         }
+    }
+}
+
+impl FileBackend {
+    fn unlock(&self, path: &Path, content: &[u8]) -> Result<Zeroizing<Vec<u8>>, MasterError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match &*lock {
+            Lock::Open => return Err(MasterError::Locked { path: path.into() }),
+            Lock::Derived(derived) => derived.open(Purpose::Master, content),
+            Lock::Passphrase(passphrase) => {
+                passphrase::open_and_keep(Purpose::Master, passphrase, content).map(
+                    |(secret, derived)| {
+                        *lock = Lock::Derived(derived);
+                        secret
+                    },
+                )
+            }
+        };
+        opened.map_err(|source| MasterError::Passphrase {
+            path: path.into(),
+            source,
+        })
     }
 }
 
@@ -146,9 +188,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let plain = FileBackend::default();
-        let locked = FileBackend {
-            passphrase: passphrase("correct horse battery"),
-        };
+        let locked = FileBackend::new(passphrase("correct horse battery"));
         let (open, closed) = (plain.fresh(None).unwrap(), locked.fresh(None).unwrap());
         plain.keep(directory, &open).unwrap();
         locked.keep(directory, &closed).unwrap();
@@ -157,12 +197,20 @@ mod tests {
         assert_eq!(plain.give(directory, open.id()).unwrap().id(), open.id());
         let back = locked.give(directory, closed.id()).unwrap();
         assert_eq!(back.id(), closed.id());
+        // It has forgotten the passphrase, and keeps another secret for it all the same.
+        assert!(matches!(*locked.lock.lock().unwrap(), Lock::Derived(_)));
+        let next = locked.fresh(Some(closed.id())).unwrap();
+        locked.keep(directory, &next).unwrap();
+        for ours in [
+            &locked,
+            &FileBackend::new(passphrase("correct horse battery")),
+        ] {
+            assert_eq!(ours.give(directory, next.id()).unwrap().id(), next.id());
+        }
 
         let refused = plain.give(directory, closed.id()).unwrap_err();
         assert!(matches!(refused, MasterError::Locked { .. }), "{refused}");
-        let other = FileBackend {
-            passphrase: passphrase("another passphrase"),
-        };
+        let other = FileBackend::new(passphrase("another passphrase"));
         let refused = other.give(directory, closed.id()).unwrap_err();
         assert!(refused.to_string().contains("wrong passphrase"));
         let missing = plain.give(directory, MasterSecret::generate().id());
