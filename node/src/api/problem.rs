@@ -316,6 +316,7 @@ mod tests {
                     R::Overdraft,
                     R::OutOfRange,
                     R::TransferMismatch,
+                    R::PrivateMismatch,
                     R::DeadlinePassed,
                     R::LogFrozen,
                     R::PlaceUnknown,
@@ -341,7 +342,7 @@ mod tests {
             }
         }
         let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
-        assert_eq!(all, 51, "a refusal was added: give it its place here");
+        assert_eq!(all, 52, "a refusal was added: give it its place here");
     }
 
     #[test]

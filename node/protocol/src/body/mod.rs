@@ -10,6 +10,7 @@ mod keys;
 mod label;
 mod officer;
 mod person;
+mod private;
 
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
@@ -18,6 +19,10 @@ pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_rev
 pub use label::Label;
 pub use officer::{Decision, Grant, OfficersBody, officer_message, read_officers_body};
 pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
+pub use private::{
+    MAX_PRIVATE_VALUE, MAX_PRIVATE_VALUES, PrivateBytes, PrivateField, PrivateValues, SALT_LEN,
+    Salted,
+};
 
 use std::fmt;
 use std::str::FromStr;
