@@ -2,15 +2,16 @@
 //!
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
 //! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `keys` how an account's keys change · `ask` what
-//! is only read · `place` proofs of place ·
+//! is only read · `place` proofs of place · `private` values that two people share ·
 //! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
-mod ask;
+pub(crate) mod ask;
 mod expiry;
-mod extract;
+pub(crate) mod extract;
 mod keys;
 pub(crate) mod peer;
 mod place;
+pub(crate) mod private;
 pub mod problem;
 mod rate;
 pub(crate) mod serve;
@@ -36,6 +37,7 @@ pub use serve::serve;
 use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::Clients;
 use crate::place::antenna::Antenna;
+use crate::private::Keeper;
 use peer::{Peer, Shown};
 
 /// What the handlers share; cheap to clone.
@@ -47,6 +49,7 @@ pub struct ApiState {
     clients: Clients,
     credit: Option<Arc<str>>,
     not_after: Arc<NotAfter>,
+    private: Option<Keeper>,
     rate: Arc<RateLimiter>,
 }
 
@@ -67,6 +70,7 @@ impl ApiState {
             clients,
             credit: None,
             not_after: Arc::default(),
+            private: None,
             rate,
         }
     }
@@ -82,6 +86,13 @@ impl ApiState {
     #[must_use]
     pub fn with_not_after(mut self, not_after: NotAfter) -> Self {
         self.not_after = Arc::new(not_after);
+        self
+    }
+
+    /// Keeps private values; without, they are refused.
+    #[must_use]
+    pub fn with_private(mut self, keeper: Option<Keeper>) -> Self {
+        self.private = keeper;
         self
     }
 
@@ -105,6 +116,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/send/api/place", post(place::prove))
         .route("/send/api/transfers", post(submit::transfer))
         .route("/send/api/transfers/{identity}", get(ask::transfer))
+        .route(
+            "/send/api/transfers/{identity}/private",
+            get(private::private),
+        )
         .route("/send/api/accepts", post(submit::accept))
         .route("/send/api/accounts/{account}", get(ask::account))
         .route("/send/api/accounts/{account}/incoming", get(ask::incoming))

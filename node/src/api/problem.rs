@@ -201,6 +201,29 @@ impl Problem {
         )
     }
 
+    /// Who asks is not known, and has to be.
+    #[must_use]
+    pub fn account_required() -> Self {
+        let title =
+            "only the account's owner may ask this; connect with the account's TLS certificate";
+        Self::plain(StatusCode::UNAUTHORIZED, "account-required", title)
+    }
+
+    /// Who asks has no part in it.
+    #[must_use]
+    pub fn not_a_party() -> Self {
+        let title = "only the sender and the receiver of the transfer may ask this";
+        Self::plain(StatusCode::FORBIDDEN, "not-a-party", title)
+    }
+
+    /// Private values could only be kept in the clear.
+    #[must_use]
+    pub fn no_key_ring() -> Self {
+        let title = "this node has no key ring, so it keeps no private values; send without them, or have its operator \
+                     make one (city-node key seal)";
+        Self::plain(StatusCode::UNPROCESSABLE_ENTITY, "no-key-ring", title)
+    }
+
     /// Only the operator may ask this (admin socket).
     #[must_use]
     pub fn operators_only() -> Self {

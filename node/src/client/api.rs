@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
+use city_protocol::body::{Accept, Enrol, PersonBody, PrivateValues, Transfer};
 use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
@@ -17,7 +17,7 @@ use super::http::{Link, Target};
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
     AccountPage, Der, EnrolForm, IncomingPage, KeysForm, NodePage, PlaceForm, PlacePage,
-    SignedForm, SubmittedPage, TogetherForm, TransferPage,
+    PrivatePage, SignedForm, SubmittedPage, TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
@@ -80,8 +80,10 @@ impl ApiClient {
         &self,
         path: &str,
         signed: &Signed<B>,
+        private: Option<&PrivateValues>,
     ) -> Result<SubmittedPage, ClientError> {
-        let mut form = signed_form(signed);
+        // Without private values it is the plain form.
+        let mut form = signed_form(signed).with_private(private.cloned());
         let answer = self.link.post(path, &form).await;
         let asked = matches!(&answer, Err(error) if error.code() == Some(CERTIFICATE_REQUIRED));
         let known = self
@@ -208,7 +210,20 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn transfer(&self, signed: &Signed<Transfer>) -> Result<SubmittedPage, ClientError> {
-        self.submit("/send/api/transfers", signed).await
+        self.submit("/send/api/transfers", signed, None).await
+    }
+
+    /// Submits a transfer with what stands behind its private fields: for the two homes alone, which keep it encrypted.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transfer_with(
+        &self,
+        signed: &Signed<Transfer>,
+        private: &PrivateValues,
+    ) -> Result<SubmittedPage, ClientError> {
+        self.submit("/send/api/transfers", signed, Some(private))
+            .await
     }
 
     /// Submits an acceptance to the receiver's home.
@@ -216,7 +231,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
-        self.submit("/send/api/accepts", signed).await
+        self.submit("/send/api/accepts", signed, None).await
     }
 
     /// An account.
@@ -250,6 +265,16 @@ impl ApiClient {
     pub async fn transfer_state(&self, transfer: &Digest) -> Result<TransferPage, ClientError> {
         self.link
             .get(&format!("/send/api/transfers/{transfer}"))
+            .await
+    }
+
+    /// What the home has of a transfer's private values: for its sender and receiver.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn private(&self, transfer: &Digest) -> Result<PrivatePage, ClientError> {
+        self.link
+            .get(&format!("/send/api/transfers/{transfer}/private"))
             .await
     }
 

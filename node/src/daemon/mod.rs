@@ -24,11 +24,12 @@ use crate::config::Config;
 use crate::engine::{
     Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
-use crate::keys::KeystoreError;
+use crate::keys::{Keyring, Keystore, KeystoreError};
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
 use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
+use crate::private::{Courier, Keeper, Post, Vault, VaultError};
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
 
@@ -56,6 +57,9 @@ pub enum DaemonError {
     /// The key store.
     #[error(transparent)]
     Keys(#[from] KeystoreError),
+    /// Private values.
+    #[error("private values cannot be kept")]
+    Private(#[from] VaultError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -150,15 +154,18 @@ pub async fn serve(
         .unwrap_or_default();
     let store = Arc::new(store);
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let (door_watch, keeper) = DoorWatch::open(
+    let (door_watch, door_keeper) = DoorWatch::open(
         door_files(dir, identity),
         door_terms(config, identity, clock),
     )?;
     let region = identity.authority.region().clone();
     let clients =
-        Clients::open(dir.clients(), keeper.clone(), region).map_err(DaemonError::Clients)?;
+        Clients::open(dir.clients(), door_keeper.clone(), region).map_err(DaemonError::Clients)?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
+    let opening = (dir.clone(), Arc::clone(&identity.keystore));
+    let opening = tokio::task::spawn_blocking(move || open_private(&opening.0, &opening.1));
+    let private = opening.await.map_err(|_| DaemonError::OpenDied)??;
     let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
@@ -166,9 +173,31 @@ pub async fn serve(
         store: Arc::clone(&store),
         clock,
         peers: config.network.peers.len(),
-        outgoing,
+        outgoing: outgoing.clone(),
     };
     let mut engine = Engine::start_counting(engine_config, counter)?;
+    let tasks = TaskTracker::new();
+    let keeper = match private {
+        Some((keeper, posts)) => {
+            // Of a log that is not whole nobody knows what was booked.
+            if hold.is_none() {
+                match keeper.erase_orphans(engine.handle()).await? {
+                    0 => {}
+                    erased => tracing::warn!(
+                        erased,
+                        "private values whose transfers were not booked are erased"
+                    ),
+                }
+            }
+            let courier = Courier::new(engine.handle().clone(), keeper.vault().clone(), outgoing);
+            tasks.spawn(courier.run(posts, stop.clone()));
+            Some(keeper)
+        }
+        None => {
+            drop(outgoing);
+            None
+        }
+    };
 
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
@@ -197,17 +226,18 @@ pub async fn serve(
         key,
         announcement,
         regions: regions.collect(),
+        post: keeper.as_ref().map(|keeper| keeper.post().clone()),
     };
 
-    let tasks = TaskTracker::new();
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
         .with_boundary_credit(&credit)
-        .with_not_after(config.not_after.clone());
+        .with_not_after(config.not_after.clone())
+        .with_private(keeper.clone());
     tasks.spawn(api::serve(
         listener,
-        keeper.clone(),
+        door_keeper.clone(),
         api_state,
         stop.clone(),
     ));
@@ -226,11 +256,12 @@ pub async fn serve(
             confirmed,
         }),
         names: Arc::new(names),
-        doors: keeper.clone(),
+        doors: door_keeper.clone(),
+        private: keeper,
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");
-        let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
+        let serving = serve_operators(listener, door_keeper, admin_state.clone(), stop.clone());
         tasks.spawn(serving);
     }
     tasks.spawn(admin.serve(admin_state, stop.clone()));
@@ -281,6 +312,21 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// The private values; none where there is no key ring, because nothing is ever kept in the clear.
+fn open_private(
+    dir: &DataDir,
+    keystore: &Arc<Keystore>,
+) -> Result<Option<(Keeper, mpsc::Receiver<Post>)>, DaemonError> {
+    let Some(keyring) = Keyring::open(Arc::clone(keystore))? else {
+        tracing::warn!(
+            "no key ring: private values of transfers are refused (city-node key seal makes one)"
+        );
+        return Ok(None);
+    };
+    let vault = Vault::open(&dir.private(), Arc::new(keyring))?;
+    Ok(Some(Keeper::new(vault)))
 }
 
 async fn bind(
