@@ -1,4 +1,8 @@
-//! `tx verify-receipt`: checks a receipt with nothing but the genesis record.
+//! Transactions: `verify-receipt` checks a receipt with nothing but the genesis record (here) · `show` asks the node ·
+//! `private` erases values, and proves one offline.
+
+mod private;
+mod show;
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +13,21 @@ use city_protocol::vertex::{MAX_RECEIPT, Receipt, VerifiedReceipt};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::exit::{Exit, Outcome};
+use super::exit::{Exit, Failure, Outcome};
 use super::input::read;
 use super::output;
+use crate::client::ClientError;
 use crate::config::rfc3339;
 
 /// What can be done with transactions.
 #[derive(Debug, Subcommand)]
 pub enum TxCommand {
+    /// Show a transfer as the running node has it; with its private values, or its sealed message opened.
+    Show(show::ShowArgs),
+    /// Erase the private values of a transfer from this node. The ledger stays as it is and stays valid.
+    ErasePrivate(private::EraseArgs),
+    /// Prove offline that a value is the one that the sender signed: by a receipt and the value's salt.
+    VerifyPrivate(private::VerifyArgs),
     /// Verify a receipt offline: every hash, path and signature up to the network's roots.
     #[command(after_help = "\
 Examples:
@@ -38,11 +49,28 @@ Exit codes: 0 it holds · 4 it does not.")]
 }
 
 pub(super) fn run(command: &TxCommand) -> Outcome {
-    let TxCommand::VerifyReceipt {
-        file,
-        genesis,
-        json,
-    } = command;
+    match command {
+        TxCommand::Show(args) => show::run(args),
+        TxCommand::ErasePrivate(args) => private::erase(args),
+        TxCommand::VerifyPrivate(args) => private::verify(args),
+        TxCommand::VerifyReceipt {
+            file,
+            genesis,
+            json,
+        } => verify_receipt(file, genesis, *json),
+    }
+}
+
+/// What asking the node came to, with its exit code.
+fn asked<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
+    answer.map_err(|error| match error {
+        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
+        error => error.into(),
+    })
+}
+
+/// Reads a receipt and checks it; the outer error is a file that cannot be read.
+fn read_receipt(file: &Path, genesis: &Path) -> anyhow::Result<Result<VerifiedReceipt, Refusal>> {
     let record = Genesis::read(&read(genesis, MAX_GENESIS)?).map_err(|refusal| {
         anyhow::anyhow!(
             "{}: not a genesis record ({refusal}); copy it from the network's CA or a data directory",
@@ -50,13 +78,17 @@ pub(super) fn run(command: &TxCommand) -> Outcome {
         )
     })?;
     let bytes = read(file, MAX_RECEIPT)?;
-    let verdict = Receipt::read(&bytes).and_then(|receipt| receipt.verify(&record));
+    Ok(Receipt::read(&bytes).and_then(|receipt| receipt.verify(&record)))
+}
+
+fn verify_receipt(file: &Path, genesis: &Path, json: bool) -> Outcome {
+    let verdict = read_receipt(file, genesis)?;
     let exit = if verdict.is_ok() {
         Exit::Ok
     } else {
         Exit::CheckFailed
     };
-    if *json {
+    if json {
         output::object(match &verdict {
             Ok(receipt) => fields(receipt),
             Err(refusal) => json!({
