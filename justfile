@@ -30,7 +30,7 @@ fuzz TARGET *ARGS:
 
 # Every fuzz target for so many seconds, on top of the seeds.
 fuzz-all SECONDS: fuzz-seeds
-    for target in car_segment certificate gnss_framing hello receipt sync_frame transfer_json vertex; do \
+    for target in car_segment certificate crl gnss_framing hello receipt sync_frame transfer_json vertex; do \
         just fuzz $target -max_total_time={{SECONDS}} || exit 1; \
     done
 
@@ -41,3 +41,15 @@ fuzz-seeds:
 # The model test for longer: so many stories, from this seed.
 model CASES SEED:
     PROPTEST_CASES={{CASES}} CITY_NODE_SEED={{SEED}} cargo test -p city-protocol --test protocol model -- --nocapture
+
+# The verdicts at the edge of what verifies, on an emulated aarch64. Says `skipped:` where a tool is missing.
+verdicts-aarch64:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for tool in aarch64-linux-gnu-gcc qemu-aarch64-static; do
+        command -v "$tool" >/dev/null || { echo "skipped: no $tool (apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)"; exit 0; }
+    done
+    rustup target list --installed | grep -qx aarch64-unknown-linux-gnu || { echo "skipped: rustup target add aarch64-unknown-linux-gnu"; exit 0; }
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+    cargo test -p city-protocol --target aarch64-unknown-linux-gnu --test protocol verdicts::

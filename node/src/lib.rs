@@ -1,6 +1,7 @@
 //! The municipal node: everything that waits. `daemon` wires it; the index of rooms is in ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod admin;
 pub mod api;
 pub mod cli;

@@ -264,6 +264,7 @@ async fn a_revoked_certificate_ends_in_a_running_node_and_history_stays() {
     let again = story.api.enrol(&signed, &own, &[]).await.unwrap_err();
     assert_eq!(again.code(), Some("bad-certificate"));
     // The receiver's counts as before, and so does what was booked.
+    story.api.login(&receiver).await.unwrap();
     let waiting = story.api.incoming(&receiver.account(), None).await.unwrap();
     let accept = receiver.accept(&waiting.transfers[0], 1, utc()).unwrap();
     story.api.accept(&accept).await.unwrap();

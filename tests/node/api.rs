@@ -6,6 +6,7 @@
 mod bad_input;
 mod bad_others;
 mod edges;
+mod login;
 mod operator;
 mod renewal;
 mod suites;
@@ -19,7 +20,6 @@ use city_protocol::place::Grade;
 use city_protocol::vertex::{EntrySignature, Receipt};
 use hyper::{Method, StatusCode};
 
-use edges::refused;
 use town::{Founded, Plan, Town};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +60,11 @@ async fn a_sender_pays_a_receiver_of_the_same_home() {
         (booked.vertex, signed.bytes())
     );
 
-    let state = town.api.transfer_state(&booked.identity).await.unwrap();
+    let state = town
+        .api
+        .transfer_state(&sender.account(), &booked.identity)
+        .await
+        .unwrap();
     assert_eq!(
         (&*state.state.code, &*state.state.ja, &*state.finality),
         ("pending", "受取待ち", "sequenced")
@@ -93,7 +97,11 @@ async fn a_sender_pays_a_receiver_of_the_same_home() {
         Some("123.45".parse().unwrap())
     );
 
-    let state = town.api.transfer_state(&booked.identity).await.unwrap();
+    let state = town
+        .api
+        .transfer_state(&receiver.account(), &booked.identity)
+        .await
+        .unwrap();
     assert_eq!(
         (&*state.state.code, &*state.finality),
         ("complete", "settled")
@@ -136,6 +144,7 @@ async fn what_is_sent_twice_is_booked_once() {
     let first = town.api.enrol(&enrol, &certificate, &[]).await.unwrap();
     let again = town.api.enrol(&enrol, &certificate, &[]).await.unwrap();
     assert_eq!((again.repeated, &again.receipt), (true, &first.receipt));
+    town.api.login(&sender).await.unwrap();
     town.grant(sender.account(), "10.00").await;
 
     let order = town.order(&sender, &receiver, "4.00").await;
@@ -220,13 +229,17 @@ async fn incoming_transfers_come_in_pages() {
     let path = |query: &str| format!("/send/api/accounts/{}/incoming?{query}", receiver.account());
     let (_, page) = town
         .api
-        .raw(Method::GET, &path("limit=2"), "")
+        .raw_as(&receiver.account(), Method::GET, &path("limit=2"), "")
         .await
         .unwrap();
     let page: city_node::api::wire::IncomingPage = serde_json::from_slice(&page).unwrap();
     assert_eq!((page.transfers.len(), page.next), (2, Some(ids[1])));
     for bad in ["limit=0", "limit=51", "page=1"] {
-        refused(&town, Method::GET, &path(bad), "", 400, "bad-field").await;
+        let (who, path) = (receiver.account(), path(bad));
+        let answer = town.api.raw_as(&who, Method::GET, &path, "");
+        let (status, body) = answer.await.unwrap();
+        let problem: ProblemBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status.as_u16(), &*problem.code), (400, "bad-field"));
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// How long a start of the program may take on a machine that compiles something else.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn program(directory: &Path) -> Command {
+pub(super) fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CITY_NODE_") {
@@ -31,34 +31,34 @@ fn program(directory: &Path) -> Command {
     command
 }
 
-fn run(directory: &Path, arguments: &[&str]) -> Output {
+pub(super) fn run(directory: &Path, arguments: &[&str]) -> Output {
     program(directory).args(arguments).output().unwrap()
 }
 
-fn stdout(output: &Output) -> &str {
+pub(super) fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
-fn stderr(output: &Output) -> &str {
+pub(super) fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
 /// Runs, checks the exit code, gives standard output.
-fn expect(directory: &Path, code: i32, arguments: &[&str]) -> String {
+pub(super) fn expect(directory: &Path, code: i32, arguments: &[&str]) -> String {
     let output = run(directory, arguments);
     let all = format!("{arguments:?}\n{}\n{}", stdout(&output), stderr(&output));
     assert_eq!(output.status.code(), Some(code), "{all}");
     stdout(&output).to_owned()
 }
 
-fn json(directory: &Path, code: i32, arguments: &[&str]) -> Value {
+pub(super) fn json(directory: &Path, code: i32, arguments: &[&str]) -> Value {
     let value: Value = serde_json::from_str(&expect(directory, code, arguments)).unwrap();
     assert_eq!(value["schema"], 1, "{value}");
     value
 }
 
 /// Officer's key and 金沢市's data directory `data`.
-fn kanazawa(directory: &Path) -> Value {
+pub(super) fn kanazawa(directory: &Path) -> Value {
     expect(directory, 0, &["key", "generate", "officer.key"]);
     json(
         directory,

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use city_node::access::audit::Which;
 use city_node::client::ApiClient;
+use city_node::client::person::Person;
 use city_node::engine::utc;
 use city_node::pki::revocation::{ListRequest, Reason, Revocation};
 use city_node::pki::{Authority, CaLock, TlsIdentity, TlsSubject, Validity};
@@ -450,4 +452,96 @@ async fn a_renewed_certificate_is_served_without_a_restart_and_a_wrong_key_is_no
     assert!(warnings.contains("certs/tls.pem) expires at"), "{warnings}");
     assert_eq!(connect().node().await.unwrap().log, before.log);
     assert_eq!(api.node().await.unwrap().log, before.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_speaks_for_its_account_and_an_operator_is_named_in_the_log() {
+    if !has("curl") {
+        return;
+    }
+    let hall = Hall::open().await;
+    let api = hall.city.api(&hall.node);
+    let (one, other) = (hall.city.citizen(&api).await, hall.city.citizen(&api).await);
+    let shown = hall.client("one", &TlsSubject::Account(one.account()));
+    let account = |of: &AccountId| format!("https://{}/send/api/accounts/{of}", hall.app());
+    // No token: the certificate says who asks, and only what is theirs is told.
+    let (code, text) = answer(&hall.curl(&account(&one.account()), Some(&shown)));
+    assert!(
+        code == 200 && text.contains("\"available\":\"0.00\""),
+        "{text}"
+    );
+    let (code, text) = answer(&hall.curl(&account(&other.account()), Some(&shown)));
+    assert!(code == 403 && text.contains("not-yours"), "{text}");
+    let (code, text) = answer(&hall.curl(&account(&one.account()), None));
+    assert!(
+        code == 401 && text.contains("www-authenticate: Bearer"),
+        "{text}"
+    );
+
+    let operator = hall.client("hanako", &hanako());
+    let balances = format!("https://{}/v1/balances", hall.operators());
+    assert_eq!(answer(&hall.curl(&balances, Some(&operator))).0, 200);
+    let admin = hall.node.admin().await.unwrap();
+    let lines = admin.records(Which::Access, 0).await.unwrap().lines;
+    let done = lines.iter().find(|line| line.class == "operator").unwrap();
+    assert_eq!((&*done.who, &*done.what), ("hanako", "GET /v1/balances"));
+    // Who holds an operator's certificate is nobody's account.
+    let (code, _) = answer(&hall.curl(&account(&one.account()), Some(&operator)));
+    assert_eq!(code, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_1_2_is_spoken_only_where_the_configuration_says_so() {
+    if !has("openssl") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut city = alone(dir.path(), dir.path().join("city"));
+    city.config.api.tls12 = true;
+    city.configure();
+    let node = city.ready().await;
+    let root = city.data.tls_root();
+    let old = Session::open(&root, &node.address(), None, &["-tls1_2"]);
+    assert!(old.wait_for("New, TLSv1.2"));
+    let new = Session::open(&root, &node.address(), None, &[]);
+    assert!(new.wait_for("New, TLSv1.3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_store_that_cannot_be_read_admits_nobody_and_the_node_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let city = alone(dir.path(), dir.path().join("city"));
+    std::fs::create_dir_all(city.data.crls()).unwrap();
+    std::fs::write(city.data.crls().join("half.crl"), [0x30, 0x82, 0x01]).unwrap();
+    let node = city.ready().await;
+    let api = city.api(&node);
+    let person = Person::generate(&api.node().await.unwrap());
+    let authority = Authority::open(&city.ca, None).unwrap();
+    let certificate =
+        person.request_certificate(|request| authority.issue_client(request, validity()).unwrap());
+    let signed = person.enrol(&certificate, utc()).unwrap();
+    let refused = api.enrol(&signed, &certificate, &[]).await.unwrap_err();
+    assert_eq!(
+        (refused.status(), refused.code()),
+        (Some(503), Some("trust-store-closed"))
+    );
+    let admin = node.admin().await.unwrap();
+    let told = admin
+        .status()
+        .await
+        .unwrap()
+        .certificates
+        .warnings
+        .join("\n");
+    assert!(
+        told.contains("half.crl") && told.contains("remove it"),
+        "{told}"
+    );
+    // Mended, without a restart.
+    std::fs::remove_file(city.data.crls().join("half.crl")).unwrap();
+    let begun = Instant::now();
+    while api.enrol(&signed, &certificate, &[]).await.is_err() {
+        assert!(begun.elapsed() < PATIENCE, "{}", node.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

@@ -1,13 +1,19 @@
 //! Tests of `city-node`.
 
+mod account;
 mod admitted;
 mod api;
+mod audit;
+mod ca;
 mod cli;
 mod config;
+mod crypto;
 mod daemon;
 mod demo;
 mod doors;
+mod epochs;
 mod foreign;
+mod keys;
 mod net;
 mod plug;
 mod rollback;

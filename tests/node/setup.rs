@@ -6,8 +6,8 @@ use city_node::config::{Config, Overrides};
 use city_node::keys;
 use city_node::pki::{Authority, CaLock};
 use city_node::setup::{
-    Boundary, DataDir, Identity, IdentityError, InitError, InitRequest, NetworkChoice, init,
-    load_identity, write_config,
+    Boundary, CaProtection, DataDir, Identity, IdentityError, InitError, InitRequest,
+    NetworkChoice, init, load_identity, write_config,
 };
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, PublicKey, SecretKey, Suite};
@@ -60,6 +60,7 @@ impl Prefecture {
                 purpose: Purpose::Test,
                 prefix: None,
                 ca: None,
+                protection: CaProtection::Unencrypted,
                 ca_suite: Suite::Dilithium5Ntru,
                 suites: Suite::ALL.to_vec(),
             },
@@ -80,6 +81,7 @@ impl Prefecture {
             config: Config::for_region("Asia/JP/17/17203".parse().unwrap()),
             network: NetworkChoice::Join {
                 ca: self.path("kanazawa/ca"),
+                passphrase: None,
             },
             now: APRIL.plus_ms(60_000),
             ..self.kanazawa()
@@ -184,6 +186,57 @@ fn nothing_is_overwritten_and_an_empty_directory_is_filled() {
 }
 
 #[test]
+fn municipalities_of_both_suites_are_born_in_one_network() {
+    let prefecture = Prefecture::new();
+    init(prefecture.kanazawa()).unwrap();
+    let report = init(InitRequest {
+        suite: Suite::Fips,
+        ..prefecture.komatsu()
+    })
+    .unwrap();
+    assert_eq!(report.suite, Suite::Fips);
+    let [kanazawa, komatsu] = ["kanazawa", "komatsu"]
+        .map(|name| load_identity(&DataDir::new(prefecture.path(name))).unwrap());
+    assert_eq!(kanazawa.network, komatsu.network);
+    let suites = [&kanazawa, &komatsu].map(|identity| {
+        let signing = identity.signer.public().algorithm().suite();
+        let kem = identity.kem.public().algorithm().suite();
+        assert_eq!((signing, kem), (identity.authority.charter.suite, signing));
+        signing
+    });
+    assert_eq!(suites, [Suite::Dilithium5Ntru, Suite::Fips]);
+}
+
+#[test]
+fn a_suite_that_the_network_does_not_list_is_named() {
+    let prefecture = Prefecture::new();
+    let check = |suite, ca, admitted: Suite, words: &[&str]| {
+        let mut request = prefecture.kanazawa();
+        request.suite = suite;
+        let NetworkChoice::New {
+            ca_suite, suites, ..
+        } = &mut request.network
+        else {
+            unreachable!()
+        };
+        (*ca_suite, *suites) = (ca, vec![admitted]);
+        let error = init(request).unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "{error}");
+        }
+    };
+    let (old, new) = (Suite::Dilithium5Ntru, Suite::Fips);
+    check(new, old, old, &["--suite", "fips", "dilithium5-ntru"]);
+    check(new, new, new, &["--officer", "dilithium5-ntru", "fips"]);
+    check(
+        old,
+        new,
+        old,
+        &["genesis record", "not one that this network admits"],
+    );
+}
+
+#[test]
 fn a_failed_init_leaves_nothing_and_says_what_to_do() {
     let prefecture = Prefecture::new();
     let check = |change: &dyn Fn(&mut InitRequest), told: &[&str]| {
@@ -200,6 +253,7 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
         purpose,
         prefix: prefix.map(|prefix| prefix.parse().unwrap()),
         ca: Some(prefecture.path("ca")),
+        protection: CaProtection::Generated,
         ca_suite: Suite::Dilithium5Ntru,
         suites: Suite::ALL.to_vec(),
     };
@@ -236,9 +290,10 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
         &|r| {
             r.network = NetworkChoice::Join {
                 ca: prefecture.path("none"),
+                passphrase: None,
             }
         },
-        &["none/root"],
+        &["none", "no CA stands here"],
     );
 }
 
@@ -255,6 +310,7 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
     let join = |ca: &str| InitRequest {
         network: NetworkChoice::Join {
             ca: prefecture.path(ca),
+            passphrase: None,
         },
         ..prefecture.komatsu()
     };

@@ -42,7 +42,10 @@ pub(crate) struct Ca {
 
 impl Ca {
     pub(crate) fn new(name: &str, begin: Timestamp) -> Self {
-        let key = super::keys::signing_key(name);
+        Self::with_key(name, super::keys::signing_key(name), begin)
+    }
+
+    pub(crate) fn with_key(name: &str, key: Arc<SecretKey>, begin: Timestamp) -> Self {
         let subject = common_name(name).unwrap();
         let basic = BasicConstraints {
             ca: true,

@@ -225,7 +225,7 @@ fn fields() {
     });
     transfer_json(Refusal::UnknownVersion, |body| body["version"] = 2.into());
     transfer_json(Refusal::UnknownAlgorithm, |body| {
-        body["alg"] = "ml-dsa-87".into();
+        body["alg"] = "slh-dsa-256s".into();
     });
     transfer_json(Refusal::BadRegion, |body| {
         body["sender_municipality"] = "金沢市".into();

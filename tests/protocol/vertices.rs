@@ -445,7 +445,7 @@ fn what_newer_software_writes_stops_the_log_until_the_upgrade_and_is_no_fault() 
     );
     let bodies = [
         codec::encode(&[entry("birthday", None)]),
-        codec::encode(&[entry("transfer", Some("ml-dsa-87"))]),
+        codec::encode(&[entry("transfer", Some("slh-dsa-256s"))]),
         encode_body(&[later]),
         encode_body(&[Entry::home_authored(Kind::Start, later_start)]),
     ];

@@ -5,7 +5,9 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use city_node::api::{self, ApiState, Limits};
+use city_node::access::AccessLog;
+use city_node::api::token::Tokens;
+use city_node::api::{self, ApiState, Gate, Limits};
 use city_node::client::ApiClient;
 use city_node::engine::{SystemClock, utc};
 use city_node::pki::{Clients, DoorKeeper, DoorTerms, ShownCertificate, TrustStore};
@@ -13,6 +15,7 @@ use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::demo_boundary;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Transfer;
+use city_protocol::ids::BlockId;
 use city_protocol::pki::Crls;
 use city_protocol::stage::Signed;
 use tokio::net::TcpListener;
@@ -30,6 +33,8 @@ const NO_LIMIT: Limits = Limits {
     source_burst: 1_000_000,
     total_per_s: 1_000_000,
     total_burst: 1_000_000,
+    logins_per_s: 1_000_000,
+    logins_burst: 1_000_000,
 };
 
 /// Serves the town's API on loopback; gives its address. It ends with the runtime.
@@ -67,7 +72,16 @@ pub async fn serve(town: &Town) -> String {
         let admitted = clients.admit(&sender.account, key, Some(&shown), None, utc());
         admitted.expect("a good certificate");
     }
-    let state = ApiState::new(town.handle().clone(), antenna, clock, clients).with_limits(NO_LIMIT);
+    let (home, network) = (identity.authority.log, identity.network);
+    let (key, revoked) = (town.site.data.token_key(), town.site.data.revoked_tokens());
+    let root = BlockId::of(&identity.genesis.to_block());
+    let gate = Gate {
+        clients,
+        tokens: Tokens::open(&identity.keystore, &key, &revoked, &home, &network, utc())
+            .expect("a key"),
+        access: AccessLog::open(&town.site.data.access(), root, 0).expect("a log"),
+    };
+    let state = ApiState::new(town.handle().clone(), antenna, clock, gate).with_limits(NO_LIMIT);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a port");
     let address = listener.local_addr().expect("an address");

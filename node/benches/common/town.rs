@@ -10,8 +10,8 @@ use city_node::engine::{Engine, EngineConfig, EngineHandle, SystemClock, utc};
 use city_node::pki::{Authority, ClientRequest, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{
-    Boundary, DataDir, Identity, InitReport, InitRequest, NetworkChoice, init, load_identity,
-    write_config,
+    Boundary, CaProtection, DataDir, Identity, InitReport, InitRequest, NetworkChoice, init,
+    load_identity, write_config,
 };
 use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
@@ -66,11 +66,15 @@ impl Site {
                 purpose: Purpose::Test,
                 prefix: Some("Asia/JP".parse().expect("a region")),
                 ca: Some(ca.clone()),
+                protection: CaProtection::Unencrypted,
                 ca_suite: Suite::Dilithium5Ntru,
                 suites: Suite::ALL.to_vec(),
             }
         } else {
-            NetworkChoice::Join { ca: ca.clone() }
+            NetworkChoice::Join {
+                ca: ca.clone(),
+                passphrase: None,
+            }
         };
         let region = DEMO_CITIES[which].region.parse().expect("a region");
         let mut config = Config::for_region(region);

@@ -18,12 +18,14 @@ use super::pages::{
     AuditPage, Balances, Because, Certificates, ClockPage, Fault, Head, Peer, Place, Receiver,
     Status, StorePage, VerifyPage,
 };
+use crate::access::audit::{self as log_audit, AuditVerdict, LinesPage, Which};
 use crate::api::Problem;
 use crate::api::wire::SCHEMA;
 use crate::engine::{Hold, protocol_peer, verify_store};
 use crate::journal::{audit, log_rows};
 use crate::net::PeerStats;
 use crate::pki::reload::warnings;
+use crate::store::ReadError;
 
 /// Most accounts in one listing: a small town; 10,000 lines are 700 KB.
 const MAX_ACCOUNTS: usize = 10_000;
@@ -251,6 +253,23 @@ impl AdminState {
         })
     }
 
+    pub(super) async fn records(&self, which: Which, after: u64) -> Result<LinesPage, Problem> {
+        let (history, access) = (self.engine.history().clone(), self.access.clone());
+        blocking(move || {
+            log_audit::lines(history.store(), &access, which, after).map_err(|error| unread(&error))
+        })
+        .await
+    }
+
+    pub(super) async fn verify_records(&self) -> Result<AuditVerdict, Problem> {
+        let (history, access) = (self.engine.history().clone(), self.access.clone());
+        let own = self.engine.log();
+        blocking(move || {
+            log_audit::verify(history.store(), &access, &own).map_err(|error| unread(&error))
+        })
+        .await
+    }
+
     /// The verdict in full, with the policy it was judged by.
     pub(super) fn place(&self) -> Result<Value, Problem> {
         let verdict = self.antenna.verdict(self.clock.now().time);
@@ -292,6 +311,11 @@ fn read_balances(history: &dyn History) -> Balances {
         balances,
         truncated,
     }
+}
+
+fn unread(error: &ReadError) -> Problem {
+    tracing::error!(%error, "a log could not be read");
+    Problem::internal().with_detail(error.to_string())
 }
 
 /// Hundredths as text, with a sign if they are negative.

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use socket::check_path;
 pub use socket::{AdminSocket, MAX_SOCKET_PATH, Operators, SocketError};
 
+use crate::access::audit::{AuditVerdict, LinesPage, Which};
+use crate::access::{AccessLog, Class, Event};
 use crate::api::Problem;
 use crate::api::peer::Peer;
 use crate::api::serve::listen;
@@ -59,6 +62,8 @@ pub struct AdminState {
     pub names: Arc<BTreeMap<String, String>>,
     /// Certificates, roots and lists as they hold.
     pub doors: DoorKeeper,
+    /// Where operators' actions are noted.
+    pub access: AccessLog,
     /// Private values; none where none are kept.
     pub private: Option<Keeper>,
 }
@@ -83,16 +88,6 @@ enum Caller {
     Operator(Arc<str>),
 }
 
-impl Caller {
-    /// The name, for logs.
-    fn name(&self) -> &str {
-        match self {
-            Self::Reader => "a reader",
-            Self::Operator(name) => name,
-        }
-    }
-}
-
 /// All routes.
 pub fn router(state: AdminState) -> Router {
     let operators = Router::new()
@@ -100,10 +95,13 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/place", get(place))
+        .route("/v1/records/{log}/{after}", get(records))
+        .route("/v1/records/verify", get(verify_records))
         .route("/v1/transfers/{identity}", get(transfers::show))
         .route("/v1/private/{identity}", get(transfers::private))
         .route("/v1/private/{identity}/erase", post(transfers::erase))
         .route("/v1/keys/rotate-master", post(rotate_master))
+        .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));
     Router::new()
         .route("/v1/status", get(status))
@@ -118,6 +116,15 @@ async fn operators_only(request: Request, next: Next) -> Response {
         Some(Caller::Operator(_)) => next.run(request).await,
         Some(Caller::Reader) | None => Problem::operators_only().into_response(),
     }
+}
+
+/// Notes what an operator does, before it is done. Reading the status is no action: programs do it all day.
+async fn noted(State(access): State<AccessLog>, request: Request, next: Next) -> Response {
+    if let Some(Caller::Operator(who)) = request.extensions().get::<Caller>() {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        access.write(Event::once(Class::Operator, who, &what)).await;
+    }
+    next.run(request).await
 }
 
 /// Serves operators over HTTPS until `stop`: the socket's routes, for certificates that name an operator.
@@ -177,6 +184,18 @@ async fn rotate_master(State(admin): State<AdminState>) -> Result<Json<Exchanged
         }
         Err(_) => Err(Problem::internal()),
     }
+}
+
+async fn records(
+    State(admin): State<AdminState>,
+    path: Result<Path<(Which, u64)>, PathRejection>,
+) -> Result<Json<LinesPage>, Problem> {
+    let Path((log, after)) = path.map_err(|_| Problem::not_found())?;
+    Ok(Json(admin.records(log, after).await?))
+}
+
+async fn verify_records(State(admin): State<AdminState>) -> Result<Json<AuditVerdict>, Problem> {
+    Ok(Json(admin.verify_records().await?))
 }
 
 async fn place(State(admin): State<AdminState>) -> Result<Json<serde_json::Value>, Problem> {

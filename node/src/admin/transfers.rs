@@ -2,14 +2,14 @@
 //! erased.
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use city_protocol::Refusal;
 use city_protocol::body::{PrivateField, Transfer, read_person_body};
 use city_protocol::ids::Digest;
 use city_protocol::ledger::{History, Rows as _};
 
+use super::AdminState;
 use super::pages::{ErasedPage, SignedField, TransferShown};
-use super::{AdminState, Caller};
 use crate::api::Problem;
 use crate::api::ask::{find_transfer, transfer_page};
 use crate::api::extract::Id;
@@ -72,14 +72,13 @@ pub(super) async fn private(
 /// `POST /v1/private/{identity}/erase`.
 pub(super) async fn erase(
     State(admin): State<AdminState>,
-    Extension(caller): Extension<Caller>,
     Id(transfer): Id<Digest>,
 ) -> Result<Json<ErasedPage>, Problem> {
     let keeper = admin.private.ok_or_else(Problem::no_key_ring)?;
     let erased = keeper.vault().erase(transfer).await;
     let erased = erased.map_err(|error| told(&error))?;
     if erased {
-        tracing::warn!(%transfer, by = caller.name(), "private values were erased");
+        tracing::warn!(%transfer, "an operator erased private values");
     }
     Ok(Json(ErasedPage {
         schema: SCHEMA,

@@ -1,7 +1,7 @@
 //! What is only read: the node, accounts, what waits for them, and how far a transfer has come.
 //!
-//! Until login exists, the 43-character account id (130 bits of a hash) and a transfer's identity are what one
-//! must know to ask; nothing lists them.
+//! The node itself is public. An account and what waits for it are for that account, a transfer for its sender and
+//! its receiver: logged in, or with the account's TLS client certificate.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,6 +14,7 @@ use city_protocol::ledger::{
 use city_protocol::replica::stored_receipt;
 
 use super::extract::{Id, Page};
+use super::who::Asker;
 use super::wire::{
     AccountPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficersPage, SCHEMA,
     StatePage, TransferPage,
@@ -57,8 +58,10 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
 /// `GET /send/api/accounts/{id}`.
 pub(super) async fn account(
     State(api): State<ApiState>,
+    asker: Asker,
     Id(account): Id<AccountId>,
 ) -> Result<Json<AccountPage>, Problem> {
+    asker.is(&account)?;
     let row = rows(api.engine.history()).account(&api.engine.log(), &account);
     let row = row.ok_or(Refusal::UnknownAccount)?;
     Ok(Json(AccountPage {
@@ -75,9 +78,11 @@ pub(super) async fn account(
 /// `GET /send/api/accounts/{id}/incoming`.
 pub(super) async fn incoming(
     State(api): State<ApiState>,
+    asker: Asker,
     Id(account): Id<AccountId>,
     page: Page<Digest>,
 ) -> Result<Json<IncomingPage>, Problem> {
+    asker.is(&account)?;
     let home = api.engine.log();
     if rows(api.engine.history())
         .account(&home, &account)
@@ -144,13 +149,19 @@ fn incoming_item(rows: &dyn History, transfer: Digest, name: &[u8]) -> Option<In
 /// `GET /send/api/transfers/{identity}`.
 pub(super) async fn transfer(
     State(api): State<ApiState>,
+    asker: Asker,
     Id(transfer): Id<Digest>,
 ) -> Result<Json<TransferPage>, Problem> {
+    let who = asker.needed()?;
     let home = api.engine.log();
-    let authority = api.engine.authority().clone();
+    let authority = api.engine.newest_authority();
     let page = api
         .reading(move |history| {
             let (log, row) = find_transfer(history, &home, &transfer)?;
+            // Others' transfers are as unknown as those that do not exist.
+            if who != row.sender && who != row.receiver {
+                return None;
+            }
             let receipt = (log == home).then(|| {
                 let nothing = Changes::default();
                 let rows = Layers {

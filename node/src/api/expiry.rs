@@ -13,13 +13,13 @@ impl ApiState {
     }
 
     /// Whether keys like these may still be registered.
-    pub(super) fn takes_keys(
+    pub(super) fn takes_new_keys(
         &self,
-        algorithm: Algorithm,
+        signing: Algorithm,
         kem: KemAlgorithm,
     ) -> Result<(), Refusal> {
         let now = self.clock.now().time;
-        self.not_after.admits(algorithm, now)?;
+        self.not_after.admits(signing, now)?;
         self.not_after.admits_kem(kem, now)
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn rotate(
     api.for_us(&common.network, &common.home)?;
     // Also the old one: what can be forged moves no account. Its owner goes to the officers.
     api.takes(common.alg)?;
-    api.takes_new_keys(&body.new)?;
+    api.takes_new_keys(body.new.alg, body.new.kem_alg)?;
     if signatures.len() != 2 {
         return Err(Refusal::WrongKey.into());
     }
@@ -68,7 +68,7 @@ pub(super) async fn recover(
 ) -> Answer {
     let (bytes, signatures, shown) = parts(form)?;
     let body: Recover = read_officers_body(&bytes)?;
-    api.takes_new_keys(&body.new)?;
+    api.takes_new_keys(body.new.alg, body.new.kem_alg)?;
     let checked = api.decided::<Recover>(bytes, signatures)?;
     let (account, new) = (body.account, body.new);
     let signed = api.renewed(account, new, shown.clone(), checked).await?;
@@ -106,11 +106,6 @@ pub(super) async fn revoke(
 }
 
 impl ApiState {
-    /// Whether keys like these may be registered.
-    fn takes_new_keys(&self, new: &NewKeys) -> Result<(), Refusal> {
-        self.takes_keys(new.alg, new.kem_alg)
-    }
-
     /// What checks an officers' body: network and home now, the signatures on the pool.
     pub(super) fn decided<B: OfficersBody>(
         &self,

@@ -6,9 +6,11 @@
 //! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
 pub(crate) mod ask;
+mod challenge;
 mod expiry;
 pub(crate) mod extract;
 mod keys;
+mod login;
 pub(crate) mod peer;
 mod place;
 pub(crate) mod private;
@@ -16,6 +18,8 @@ pub mod problem;
 mod rate;
 pub(crate) mod serve;
 mod submit;
+pub mod token;
+mod who;
 pub mod wire;
 
 use std::sync::Arc;
@@ -34,11 +38,25 @@ pub use problem::Problem;
 pub use rate::{Limits, RateLimiter};
 pub use serve::serve;
 
+use crate::access::{AccessLog, Class};
 use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::Clients;
 use crate::place::antenna::Antenna;
 use crate::private::Keeper;
+use login::Doorbell;
 use peer::{Peer, Shown};
+use problem::Code;
+use token::Tokens;
+
+/// Who gets in, and where that is noted.
+pub struct Gate {
+    /// People's certificates.
+    pub clients: Clients,
+    /// Tokens of those who are logged in.
+    pub tokens: Tokens,
+    /// The access log.
+    pub access: AccessLog,
+}
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -47,6 +65,9 @@ pub struct ApiState {
     antenna: Antenna,
     clock: SystemClock,
     clients: Clients,
+    tokens: Arc<Tokens>,
+    access: AccessLog,
+    doorbell: Arc<Doorbell>,
     credit: Option<Arc<str>>,
     not_after: Arc<NotAfter>,
     private: Option<Keeper>,
@@ -54,20 +75,23 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// The API of this engine and antenna, for people with these certificates.
+    /// The API of this engine and antenna, for whom the gate lets in.
     #[must_use]
-    pub fn new(
-        engine: EngineHandle,
-        antenna: Antenna,
-        clock: SystemClock,
-        clients: Clients,
-    ) -> Self {
+    pub fn new(engine: EngineHandle, antenna: Antenna, clock: SystemClock, gate: Gate) -> Self {
+        let Gate {
+            clients,
+            tokens,
+            access,
+        } = gate;
         let rate = Arc::new(RateLimiter::new(Limits::default()));
         Self {
             engine,
             antenna,
             clock,
             clients,
+            tokens: Arc::new(tokens),
+            access,
+            doorbell: Arc::new(Doorbell::new()),
             credit: None,
             not_after: Arc::default(),
             private: None,
@@ -108,6 +132,9 @@ impl ApiState {
 pub fn router(state: ApiState) -> Router {
     Router::new()
         .route("/send/api/node", get(ask::node))
+        .route("/send/api/login/challenge", post(login::challenge))
+        .route("/send/api/login", post(login::login))
+        .route("/send/api/logout", post(login::logout))
         .route("/send/api/enrol", post(submit::enrol))
         .route("/send/api/grants", post(submit::grant))
         .route("/send/api/rotations", post(keys::rotate))
@@ -148,15 +175,18 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
     let mut response = match state.rate.take(peer.source) {
         Ok(()) => {
             if let Shown::Refused(refusal) = &peer.shown {
-                return Problem::certificate(*refusal).into_response();
+                Problem::certificate(*refusal).into_response()
+            } else {
+                let answer = tokio::time::timeout(serve::REQUEST_TIMEOUT, next.run(request));
+                let late = |_| Problem::from(city_protocol::Refusal::Busy).into_response();
+                answer.await.unwrap_or_else(late)
             }
-            let answer = tokio::time::timeout(serve::REQUEST_TIMEOUT, next.run(request));
-            answer
-                .await
-                .unwrap_or_else(|_| Problem::from(city_protocol::Refusal::Busy).into_response())
         }
         Err(wait) => Problem::too_many_requests(wait).into_response(),
     };
+    if let Some(Code(code)) = response.extensions().get::<Code>() {
+        state.access.refused(Class::Refused, code);
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

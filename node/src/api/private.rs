@@ -3,42 +3,38 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use city_protocol::Refusal;
-use city_protocol::ids::Digest;
+use city_protocol::ids::{AccountId, Digest};
 use city_protocol::ledger::TransferRow;
 
 use super::ask::find_transfer;
 use super::extract::Id;
-use super::peer::Peer;
+use super::who::Asker;
 use super::wire::{KeptAs, PrivatePage, SCHEMA};
 use super::{ApiState, Problem};
 use crate::private::{Kept, Vault, VaultError};
 
-/// Whether who asks may see the private values of this transfer: its sender and its receiver, proven by the account's
-/// TLS certificate. Other proofs of who asks have their place here.
-fn may_see(peer: &Peer, transfer: &TransferRow) -> Result<(), Problem> {
-    let account = peer.account().ok_or_else(Problem::account_required)?;
-    if *account == transfer.sender || *account == transfer.receiver {
-        Ok(())
-    } else {
-        Err(Problem::not_a_party())
-    }
+/// Whether who asks may see the private values of this transfer: its sender and its receiver. Others' transfers are as
+/// unknown as those that do not exist.
+fn may_see(who: &AccountId, transfer: &TransferRow) -> bool {
+    *who == transfer.sender || *who == transfer.receiver
 }
 
 /// `GET /send/api/transfers/{identity}/private`.
 pub(super) async fn private(
     State(api): State<ApiState>,
-    peer: Option<Extension<Peer>>,
+    asker: Asker,
     Id(transfer): Id<Digest>,
 ) -> Result<Json<PrivatePage>, Problem> {
-    let Extension(peer) = peer.unwrap_or_default();
+    let who = asker.needed()?;
     let home = api.engine.log();
     let found = api
         .reading(move |history| find_transfer(history, &home, &transfer))
         .await?;
-    let (_, row) = found.ok_or(Refusal::UnknownTransfer)?;
-    may_see(&peer, &row)?;
+    found
+        .filter(|(_, row)| may_see(&who, row))
+        .ok_or(Refusal::UnknownTransfer)?;
     let keeper = api.private.as_ref().ok_or_else(Problem::no_key_ring)?;
     Ok(Json(page(keeper.vault(), transfer).await?))
 }

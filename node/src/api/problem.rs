@@ -191,6 +191,42 @@ impl Problem {
         }
     }
 
+    /// Nobody is logged in, and what is asked for is somebody's.
+    #[must_use]
+    pub fn login_required() -> Self {
+        let title = "this is for the account itself: log in, or show its TLS client certificate";
+        Self::plain(StatusCode::UNAUTHORIZED, "login-required", title)
+    }
+
+    /// The token is not good, or not any more.
+    #[must_use]
+    pub fn token_refused() -> Self {
+        let title = "the token is not good, or has ended: log in again";
+        Self::plain(StatusCode::UNAUTHORIZED, "token-refused", title)
+    }
+
+    /// The challenge of a login is not one that waits.
+    #[must_use]
+    pub fn challenge_unknown() -> Self {
+        let title =
+            "the challenge was answered before, is too old, or was never given: ask for a new one";
+        Self::plain(StatusCode::UNAUTHORIZED, "challenge-unknown", title)
+    }
+
+    /// A login is not the account's, or there is no such account.
+    #[must_use]
+    pub fn login_refused() -> Self {
+        let title = "no account of this home logs in with this signature";
+        Self::plain(StatusCode::UNAUTHORIZED, "login-refused", title)
+    }
+
+    /// What is asked for is not the account's that asks, or there is none such.
+    #[must_use]
+    pub fn not_yours() -> Self {
+        let title = "this is for the account itself only";
+        Self::plain(StatusCode::FORBIDDEN, "not-yours", title)
+    }
+
     /// The client certificate of this connection is not admitted.
     #[must_use]
     pub fn certificate(refusal: TlsRefusal) -> Self {
@@ -199,21 +235,6 @@ impl Problem {
             refusal.code(),
             &refusal.to_string(),
         )
-    }
-
-    /// Who asks is not known, and has to be.
-    #[must_use]
-    pub fn account_required() -> Self {
-        let title =
-            "only the account's owner may ask this; connect with the account's TLS certificate";
-        Self::plain(StatusCode::UNAUTHORIZED, "account-required", title)
-    }
-
-    /// Who asks has no part in it.
-    #[must_use]
-    pub fn not_a_party() -> Self {
-        let title = "only the sender and the receiver of the transfer may ask this";
-        Self::plain(StatusCode::FORBIDDEN, "not-a-party", title)
     }
 
     /// Private values could only be kept in the clear.
@@ -271,12 +292,21 @@ impl IntoResponse for Problem {
         let mut response = (self.status, axum::Json(self.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 15.5.2 asks for it.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        response.extensions_mut().insert(Code(self.code));
         response
     }
 }
+
+/// The code of a problem, beside its answer: what is counted of refusals.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Code(pub(super) &'static str);
 
 #[cfg(test)]
 mod tests {

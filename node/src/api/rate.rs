@@ -1,5 +1,6 @@
 //! Who may ask how often: a token bucket per source and one for all, bounded in memory.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -23,6 +24,10 @@ pub struct Limits {
     pub total_per_s: u32,
     /// How many may come at once from everybody.
     pub total_burst: u32,
+    /// Logins a second from one address.
+    pub logins_per_s: u32,
+    /// How many logins may come at once from one address.
+    pub logins_burst: u32,
 }
 
 impl Default for Limits {
@@ -34,6 +39,8 @@ impl Default for Limits {
             source_burst: 200,
             total_per_s: 500,
             total_burst: 1000,
+            logins_per_s: 5,
+            logins_burst: 100,
         }
     }
 }
@@ -41,24 +48,55 @@ impl Default for Limits {
 /// The buckets.
 #[derive(Debug)]
 pub struct RateLimiter {
+    sources: Buckets<IpAddr>,
+    total: Mutex<Bucket>,
     limits: Limits,
-    buckets: Mutex<Buckets>,
+    logins: Buckets<IpAddr>,
 }
 
+/// A bucket for each of those who ask.
 #[derive(Debug)]
-struct Buckets {
-    total: Bucket,
-    sources: LruCache<IpAddr, Bucket>,
+pub(super) struct Buckets<K: Hash + Eq> {
+    per_s: u32,
+    burst: u32,
+    buckets: Mutex<LruCache<K, Bucket>>,
 }
+
+impl<K: Hash + Eq + Copy> Buckets<K> {
+    /// Full buckets, which fill again at so much a second.
+    pub(super) fn new(per_s: u32, burst: u32) -> Self {
+        Self {
+            per_s,
+            burst,
+            buckets: Mutex::new(LruCache::new(SOURCES)),
+        }
+    }
+
+    /// Takes one; or says how long to wait.
+    pub(super) fn take(&self, who: &K) -> Result<(), Duration> {
+        self.take_at(who, Instant::now())
+    }
+
+    fn take_at(&self, who: &K, now: Instant) -> Result<(), Duration> {
+        let mut buckets = self.buckets.lock().expect(HELD);
+        let full = || Bucket::full(self.burst, now);
+        let bucket = buckets.get_or_insert_mut(*who, full);
+        bucket.take(self.per_s, self.burst, now)
+    }
+}
+
+const HELD: &str = "no holder of this lock panics";
 
 impl RateLimiter {
     /// Full buckets.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let total = Bucket::full(limits.total_burst, Instant::now());
-        let sources = LruCache::new(SOURCES);
-        let buckets = Mutex::new(Buckets { total, sources });
-        Self { limits, buckets }
+        Self {
+            sources: Buckets::new(limits.source_per_s, limits.source_burst),
+            total: Mutex::new(Bucket::full(limits.total_burst, Instant::now())),
+            limits,
+            logins: Buckets::new(limits.logins_per_s, limits.logins_burst),
+        }
     }
 
     /// Takes one request of this source.
@@ -69,19 +107,21 @@ impl RateLimiter {
         self.take_at(source, Instant::now())
     }
 
+    /// Takes one login of this source.
+    pub(super) fn take_login(&self, source: IpAddr) -> Result<(), Duration> {
+        self.logins.take(&network(source))
+    }
+
     fn take_at(&self, source: IpAddr, now: Instant) -> Result<(), Duration> {
+        // The source first: one that asks too much takes nothing from the others.
+        self.sources.take_at(&network(source), now)?;
         let Limits {
-            source_per_s,
-            source_burst,
             total_per_s,
             total_burst,
+            ..
         } = self.limits;
-        let mut buckets = self.buckets.lock().expect("no holder of this lock panics");
-        let full = || Bucket::full(source_burst, now);
-        let bucket = buckets.sources.get_or_insert_mut(network(source), full);
-        // The source first: one that asks too much takes nothing from the others.
-        bucket.take(source_per_s, source_burst, now)?;
-        buckets.total.take(total_per_s, total_burst, now)
+        let mut total = self.total.lock().expect(HELD);
+        total.take(total_per_s, total_burst, now)
     }
 }
 
@@ -145,6 +185,8 @@ mod tests {
         source_burst: 3,
         total_per_s: 100,
         total_burst: 5,
+        logins_per_s: 1,
+        logins_burst: 1,
     };
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) async fn enrol(
     let signed = Signed::<Enrol>::read(body.as_bytes(), signature.read()?)?;
     let common = signed.body().common();
     api.for_us(&common.network, &common.home)?;
-    api.takes_keys(signed.body().alg, signed.body().kem_alg)?;
+    api.takes_new_keys(signed.body().alg, signed.body().kem_alg)?;
     let now = api.clock.now();
     // A certificate's dates cannot be judged by a clock that is not known.
     if now.quality == ClockQuality::Floor {

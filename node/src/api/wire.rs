@@ -156,6 +156,56 @@ pub(super) struct Shown {
 #[serde(transparent)]
 pub struct Der(#[serde(with = "base64_bytes")] pub Vec<u8>);
 
+/// `POST /send/api/login/challenge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengePage {
+    /// 1.
+    pub schema: u64,
+    /// What to sign: 32 bytes, base64.
+    #[serde(with = "base64_bytes")]
+    pub challenge: Vec<u8>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// `POST /send/api/login`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signature.
+    pub signature: SignatureForm,
+}
+
+/// What a login gives.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginPage {
+    /// 1.
+    pub schema: u64,
+    /// The token, for the Authorization header.
+    pub token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// The account.
+    pub account: AccountId,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for LoginPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LoginPage({}, token redacted)", self.account)
+    }
+}
+
+/// `POST /send/api/logout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogoutPage {
+    /// 1.
+    pub schema: u64,
+}
+
 /// `POST /send/api/enrol`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,13 +14,15 @@ use clap::{Args, ValueEnum};
 use libp2p::Multiaddr;
 use serde_json::json;
 
+use super::ca::{CA_PASSPHRASE, unlock};
 use super::exit::{Exit, Outcome};
 use super::output;
+use super::passphrase::PassphraseArgs;
 use super::suite::suites;
 use crate::config::{Config, Overrides};
 use crate::keys::{self, BackendKind};
 use crate::setup::{
-    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
+    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
 };
 
 /// Arguments of `init`.
@@ -53,6 +55,12 @@ pub struct InitArgs {
     /// Where the new network's CA is to stand [default: ca/ in the data directory].
     #[arg(long, value_name = "DIR", requires = "new_network")]
     ca: Option<PathBuf>,
+    /// Leave the new CA's keys unencrypted: for trials on a machine that is yours alone.
+    #[arg(long, requires = "new_network", conflicts_with = "ca_passphrase_file")]
+    ca_unencrypted: bool,
+    /// What opens the CA's keys, or is to seal a new CA's: a file (mode 0600) with the passphrase.
+    #[arg(long, value_name = "FILE")]
+    ca_passphrase_file: Option<PathBuf>,
     /// What the new network is for; only demo and test take simulated and recorded receivers.
     #[arg(long, value_enum, requires = "new_network")]
     purpose: Option<PurposeArg>,
@@ -161,6 +169,7 @@ pub(super) fn run(args: InitArgs) -> Outcome {
             "log": report.log,
             "peer_id": report.peer_id.to_string(),
             "ca": report.ca,
+            "ca_passphrase": made_up(&report.data),
             "tls_root": report.data.tls_root(),
             "trust_system": trust_system,
             "boundary": report.boundary,
@@ -188,6 +197,7 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
     let config = Config::from_text(&data.config(), &config.to_toml(), &Overrides::none())
         .context("the arguments would make a configuration with mistakes")?;
 
+    let ca_passphrase = PassphraseArgs::from_file(args.ca_passphrase_file);
     let network = match (args.network.new_network, args.network.network) {
         (Some(name), _) => NetworkChoice::New {
             name,
@@ -197,13 +207,23 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
                 .into(),
             prefix: args.prefix,
             ca: args.ca,
+            protection: match ca_passphrase.without_asking(CA_PASSPHRASE)? {
+                _ if args.ca_unencrypted => CaProtection::Unencrypted,
+                Some(passphrase) => CaProtection::Given(passphrase),
+                // Nobody is asked here: what is made up stands in a file, and the answer says where.
+                None => CaProtection::Generated,
+            },
             ca_suite: args.ca_suite.unwrap_or(args.suite),
             suites: match args.admit_suites {
                 none if none.is_empty() => Suite::ALL.to_vec(),
                 some => some,
             },
         },
-        (None, Some(ca)) => NetworkChoice::Join { ca },
+        (None, Some(ca)) => NetworkChoice::Join {
+            passphrase: unlock(&ca, &ca_passphrase)
+                .context("the CA's keys are sealed; give --ca-passphrase-file FILE")?,
+            ca,
+        },
         (None, None) => anyhow::bail!("give --new-network NAME or --network CA_DIR"),
     };
     let officers = args
@@ -272,16 +292,31 @@ fn told(report: &InitReport) -> String {
          log      {log}\n\
          peer id  {peer_id}\n\
          CA       {ca}  (its keys can make any node of this network: keep them away from others)\n\
-         {boundaries}{leftovers}\n\
+         {passphrase}{boundaries}{leftovers}\n\
          Next:\n  \
          1. read and edit {config}\n  \
          2. city-node config check {config}\n  \
          3. {start}\n\
          Other nodes whitelist this one by its peer id; apps trust {tls_root}.\n",
         ca = ca.display(),
+        passphrase = passphrase_told(data),
         config = data.config().display(),
         tls_root = data.tls_root().display(),
     )
+}
+
+/// Where the CA's passphrase stands, if it was made up.
+fn passphrase_told(data: &DataDir) -> String {
+    made_up(data).map_or_else(String::new, |path| {
+        format!(
+            "passphrase of the CA: {path}  (write it down, keep it away from the CA's keys, then remove the file)\n",
+            path = path.display()
+        )
+    })
+}
+
+fn made_up(data: &DataDir) -> Option<PathBuf> {
+    Some(data.ca_passphrase()).filter(|path| path.exists())
 }
 
 fn now() -> anyhow::Result<Timestamp> {

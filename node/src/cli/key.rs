@@ -7,7 +7,9 @@ use city_protocol::crypto::{KemSecretKey, SecretKey, Suite};
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::backup::{self, BackupArgs, RestoreArgs};
 use super::exit::{Exit, Outcome};
+use super::keylist;
 use super::keystore::{self, SealArgs};
 use super::output;
 use super::passphrase::PassphraseArgs;
@@ -39,14 +41,21 @@ Keep FILE where nobody else reads it and back it up: nothing replaces a lost key
         #[arg(long)]
         json: bool,
     },
-    /// Show kind, algorithm and id of a key file, secret or .pub; of a transport key, the peer id.
+    /// Show kind, algorithm and id of a key file, secret or .pub; without one, all keys of a node and what to do about them.
     #[command(after_help = "\
 Examples:
   city-node key show officer.key.pub
-  city-node key show data/keys/transport.key")]
+  city-node key show data/keys/transport.key
+  city-node key show --data-dir data")]
     Show {
-        /// The key file.
-        file: PathBuf,
+        /// The key file; left out: the keys of the node.
+        file: Option<PathBuf>,
+        /// Which node.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// The passphrase of the node's keys.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -60,6 +69,21 @@ Examples:
 The node must be stopped. Every step is durable before the next; after a cut, do it again: it goes on. Keys are
 replaced only after what replaces them was read back.")]
     Seal(SealArgs),
+    /// Write one file, sealed by a passphrase, with all of a node that cannot be made or fetched again.
+    #[command(after_help = "\
+Example:
+  city-node key backup --data-dir data --out kanazawa.backup
+
+In it: keys, key ring, certificates, charter, genesis record, configuration, boundaries. Not in it: the ledger.")]
+    Backup(BackupArgs),
+    /// Make a data directory of a backup, for a new machine. The node fetches its log from its peers before it signs.
+    #[command(after_help = "\
+Examples:
+  city-node key restore kanazawa.backup --data-dir data
+  city-node key restore kanazawa.backup --data-dir data --key-backend file
+
+docs/replace-a-box.md has the whole procedure.")]
+    Restore(RestoreArgs),
     /// Exchange the master secret and wrap everything by the new one, while the node runs or not.
     #[command(after_help = "\
 Examples:
@@ -97,7 +121,19 @@ pub(super) fn run(command: &KeyCommand) -> Outcome {
             suite,
             json,
         } => generate(file, *kind, *suite, *json),
-        KeyCommand::Show { file, json } => show(file, *json),
+        KeyCommand::Show {
+            file: Some(file),
+            json,
+            ..
+        } => show(file, *json),
+        KeyCommand::Show {
+            file: None,
+            place,
+            passphrase,
+            json,
+        } => keylist::run(place, passphrase, *json),
+        KeyCommand::Backup(args) => backup::run_backup(args),
+        KeyCommand::Restore(args) => backup::run_restore(args),
         KeyCommand::Seal(args) => keystore::seal(args),
         KeyCommand::RotateMaster {
             place,

@@ -167,7 +167,7 @@ fn rebuild(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcom
 }
 
 /// Reads configuration and identity of a node that is not running.
-fn read(
+pub(super) fn read(
     place: &PlaceArgs,
     passphrase: &PassphraseArgs,
 ) -> Result<(crate::setup::DataDir, Config, Identity), Failure> {

@@ -4,17 +4,23 @@
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
 
+mod account;
+mod audit;
+mod backup;
 mod ca;
 mod config;
 mod crypto;
+mod epoch;
 mod exit;
 mod init;
 mod input;
 mod key;
+mod keylist;
 mod keylog;
 mod keystore;
 mod launch;
 mod logging;
+mod officers;
 mod output;
 mod passphrase;
 mod place;
@@ -81,6 +87,12 @@ pub enum Command {
     /// Run a certificate authority, or judge certificates.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// End a node key and begin the next, as the officers decided.
+    #[command(subcommand)]
+    Epoch(epoch::EpochCommand),
+    /// Sign what officers decide.
+    #[command(subcommand)]
+    Officers(officers::OfficersCommand),
     /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
     #[command(subcommand)]
     Crypto(crypto::CryptoCommand),
@@ -89,6 +101,12 @@ pub enum Command {
     /// Import boundaries, or ask them where a point lies.
     #[command(subcommand)]
     Place(place::PlaceCommand),
+    /// Make a person's keys, back them up, and open their account at a home.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// List, check or export the trust log and the access log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at transactions.
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -133,7 +151,11 @@ fn dispatch(command: Command) -> Outcome {
         Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
         Command::Crypto(command) => crypto::run(command),
+        Command::Epoch(command) => epoch::run(&command),
+        Command::Officers(command) => officers::run(&command),
         Command::Place(command) => place::run(&command),
+        Command::Account(command) => account::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

@@ -60,7 +60,11 @@ impl PassphraseArgs {
         bail!("the passphrase was not typed alike twice; nothing was changed")
     }
 
-    fn without_asking(&self, name: &str) -> anyhow::Result<Option<Passphrase>> {
+    /// The passphrase of a file or credential, if there is one.
+    ///
+    /// # Errors
+    /// As for [`PassphraseArgs::of`].
+    pub(super) fn without_asking(&self, name: &str) -> anyhow::Result<Option<Passphrase>> {
         let (path, bytes) = if let Some(path) = &self.passphrase_file {
             let bytes = read_secret(path).context("--passphrase-file")?;
             (path.clone(), bytes)

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::ClientError;
 use super::http::{Link, Target};
+use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::admin::check_path;
 use crate::admin::pages::{AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage};
 use crate::api::wire::PrivatePage;
@@ -90,6 +91,23 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn rotate_master(&self) -> Result<Exchanged, ClientError> {
         self.0.post("/v1/keys/rotate-master", &()).await
+    }
+
+    /// Lines of the trust log or the access log behind a number.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn records(&self, which: Which, after: u64) -> Result<LinesPage, ClientError> {
+        let log = which.name();
+        self.0.get(&format!("/v1/records/{log}/{after}")).await
+    }
+
+    /// Every link of both logs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn verify_records(&self) -> Result<AuditVerdict, ClientError> {
+        self.0.get("/v1/records/verify").await
     }
 
     /// What place checking says, in full.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use city_protocol::Refusal;
 use city_protocol::body::{Accept, Enrol, PersonBody, PrivateValues, Transfer};
 use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
@@ -11,13 +12,17 @@ use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode, Uri};
 use rustls::pki_types::{CertificateDer, ServerName};
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::ClientError;
 use super::http::{Link, Target};
+use super::person::Person;
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
-    AccountPage, Der, EnrolForm, IncomingPage, KeysForm, NodePage, PlaceForm, PlacePage,
-    PrivatePage, SignedForm, SubmittedPage, TogetherForm, TransferPage,
+    AccountPage, ChallengePage, Der, EnrolForm, IncomingPage, KeysForm, LoginForm, LoginPage,
+    LogoutPage, NodePage, PlaceForm, PlacePage, PrivatePage, SignedForm, SubmittedPage,
+    TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
@@ -34,6 +39,7 @@ const MAX_KNOWN: usize = 1024;
 pub struct ApiClient {
     link: Link,
     known: Mutex<HashMap<KeyId, ShownCertificate>>,
+    tokens: Mutex<HashMap<AccountId, Zeroizing<String>>>,
 }
 
 impl ApiClient {
@@ -61,6 +67,7 @@ impl ApiClient {
         Ok(Self {
             link: Link::new(target),
             known: Mutex::default(),
+            tokens: Mutex::default(),
         })
     }
 
@@ -73,6 +80,57 @@ impl ApiClient {
             let chain = chain.to_vec();
             known.insert(key, ShownCertificate { leaf, chain });
         }
+    }
+
+    /// Logs a person in: from now on what is theirs is asked for with their token, which is good for an hour.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn login(&self, person: &Person) -> Result<LoginPage, ClientError> {
+        let given: ChallengePage = self.link.post_as("/send/api/login/challenge", None).await?;
+        let challenge = given.challenge.try_into();
+        let (body, signature) = person.login(challenge.map_err(|_| Refusal::BadField)?);
+        let form = LoginForm {
+            body: text(&body),
+            signature: (&signature).into(),
+        };
+        let page: LoginPage = self.link.post("/send/api/login", &form).await?;
+        self.take_token(page.account, &page.token);
+        Ok(page)
+    }
+
+    /// Ends an account's token.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn logout(&self, account: &AccountId) -> Result<LogoutPage, ClientError> {
+        let token = self.token(account);
+        let token = token.as_ref().map(|token| token.as_str());
+        let page = self.link.post_as("/send/api/logout", token).await?;
+        self.tokens.lock().expect(HELD).remove(account);
+        Ok(page)
+    }
+
+    /// Uses a token that was given before.
+    pub fn take_token(&self, account: AccountId, token: &str) {
+        let mut tokens = self.tokens.lock().expect(HELD);
+        if tokens.len() < MAX_KNOWN || tokens.contains_key(&account) {
+            tokens.insert(account, Zeroizing::new(token.into()));
+        }
+    }
+
+    fn token(&self, account: &AccountId) -> Option<Zeroizing<String>> {
+        self.tokens.lock().expect(HELD).get(account).cloned()
+    }
+
+    async fn get_as<T: DeserializeOwned>(
+        &self,
+        account: &AccountId,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        let token = self.token(account);
+        let token = token.as_ref().map(|token| token.as_str());
+        self.link.get_as(path, token).await
     }
 
     /// Submits; sends the certificate along if the home asks for it.
@@ -201,7 +259,7 @@ impl ApiClient {
         if proof.nonce == *nonce && proof.digest() == page.digest {
             Ok(page)
         } else {
-            Err(city_protocol::Refusal::PlaceMismatch.into())
+            Err(Refusal::PlaceMismatch.into())
         }
     }
 
@@ -234,17 +292,16 @@ impl ApiClient {
         self.submit("/send/api/accepts", signed, None).await
     }
 
-    /// An account.
+    /// An account, which must be logged in.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn account(&self, account: &AccountId) -> Result<AccountPage, ClientError> {
-        self.link
-            .get(&format!("/send/api/accounts/{account}"))
-            .await
+        let path = format!("/send/api/accounts/{account}");
+        self.get_as(account, &path).await
     }
 
-    /// Transfers that wait for this account, from the first or after one.
+    /// Transfers that wait for this account, which must be logged in, from the first or after one.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -255,27 +312,33 @@ impl ApiClient {
     ) -> Result<IncomingPage, ClientError> {
         let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
         let path = format!("/send/api/accounts/{account}/incoming{query}");
-        self.link.get(&path).await
+        self.get_as(account, &path).await
     }
 
-    /// How far a transfer has come.
+    /// How far a transfer has come, as its sender or receiver sees it, who must be logged in.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn transfer_state(&self, transfer: &Digest) -> Result<TransferPage, ClientError> {
-        self.link
-            .get(&format!("/send/api/transfers/{transfer}"))
-            .await
+    pub async fn transfer_state(
+        &self,
+        account: &AccountId,
+        transfer: &Digest,
+    ) -> Result<TransferPage, ClientError> {
+        let path = format!("/send/api/transfers/{transfer}");
+        self.get_as(account, &path).await
     }
 
-    /// What the home has of a transfer's private values: for its sender and receiver.
+    /// What the home has of a transfer's private values; its sender or receiver must be logged in.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn private(&self, transfer: &Digest) -> Result<PrivatePage, ClientError> {
-        self.link
-            .get(&format!("/send/api/transfers/{transfer}/private"))
-            .await
+    pub async fn private(
+        &self,
+        account: &AccountId,
+        transfer: &Digest,
+    ) -> Result<PrivatePage, ClientError> {
+        let path = format!("/send/api/transfers/{transfer}/private");
+        self.get_as(account, &path).await
     }
 
     /// Asks anything and gives status and bytes as they came.
@@ -288,7 +351,23 @@ impl ApiClient {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        self.link.raw(method, path, body.into()).await
+        self.link.raw(method, path, body.into(), None).await
+    }
+
+    /// The same as an account that is logged in.
+    ///
+    /// # Errors
+    /// [`ClientError`] when there is no answer.
+    pub async fn raw_as(
+        &self,
+        account: &AccountId,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let token = self.token(account);
+        let token = token.as_ref().map(|token| token.as_str());
+        self.link.raw(method, path, body.into(), token).await
     }
 }
 

@@ -53,6 +53,9 @@ pub enum ClientError {
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A token that is none.
+    #[error("the token is not one that a home gave")]
+    Token,
     /// No answer in time.
     #[error("the node did not answer in time")]
     Timeout,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -68,7 +68,16 @@ impl Link {
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.ask(Method::GET, path, Bytes::new()).await
+        self.ask(Method::GET, path, Bytes::new(), None).await
+    }
+
+    /// With a token, if there is one.
+    pub(super) async fn get_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<T, ClientError> {
+        self.ask(Method::GET, path, Bytes::new(), token).await
     }
 
     pub(super) async fn post<B: Serialize + Sync, T: DeserializeOwned>(
@@ -77,7 +86,16 @@ impl Link {
         body: &B,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).expect("requests have text keys");
-        self.ask(Method::POST, path, body.into()).await
+        self.ask(Method::POST, path, body.into(), None).await
+    }
+
+    /// With a token and an empty body.
+    pub(super) async fn post_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<T, ClientError> {
+        self.ask(Method::POST, path, Bytes::new(), token).await
     }
 
     /// Asks and reads the answer as it is: status and bytes.
@@ -86,11 +104,15 @@ impl Link {
         method: Method,
         path: &str,
         body: Bytes,
+        token: Option<&str>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let mut open = self.open.lock().await;
         let kept = open.take();
         if let Some(mut sender) = kept.filter(|sender| !sender.is_closed()) {
-            match self.exchange(&mut sender, &method, path, &body).await {
+            match self
+                .exchange(&mut sender, &method, path, &body, token)
+                .await
+            {
                 Err(ClientError::Broken(_)) => {}
                 Ok(answer) => {
                     *open = Some(sender);
@@ -100,7 +122,9 @@ impl Link {
             }
         }
         let mut sender = self.dial().await?;
-        let answer = self.exchange(&mut sender, &method, path, &body).await?;
+        let answer = self
+            .exchange(&mut sender, &method, path, &body, token)
+            .await?;
         *open = Some(sender);
         Ok(answer)
     }
@@ -110,8 +134,9 @@ impl Link {
         method: Method,
         path: &str,
         body: Bytes,
+        token: Option<&str>,
     ) -> Result<T, ClientError> {
-        let (status, bytes) = self.raw(method, path, body).await?;
+        let (status, bytes) = self.raw(method, path, body, token).await?;
         let bad = ClientError::BadReply {
             status: status.as_u16(),
         };
@@ -128,12 +153,21 @@ impl Link {
         method: &Method,
         path: &str,
         body: &Bytes,
+        token: Option<&str>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let host = match &self.target {
             Target::Socket(_) => "localhost".to_owned(),
             Target::Tls { host, port, .. } => authority(host, *port),
         };
-        let request = Request::builder()
+        let mut request = Request::builder();
+        if let Some(token) = token {
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ClientError::Token)?;
+            // Not shown by anything that prints headers.
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let request = request
             .method(method)
             .uri(path)
             .header(HOST, host)

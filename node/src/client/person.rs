@@ -4,8 +4,9 @@
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{
-    Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Kind, Label, NewKeys, PersonBody,
-    PrivateField, PrivateValues, Revoke, Rotate, Salted, Transfer, read_person_body,
+    Accept, AccountTitle, CHALLENGE_LEN, Dimension, Enrol, GoodsOrMoney, Kind, Label, Login,
+    NewKeys, PersonBody, PrivateField, PrivateValues, Revoke, Rotate, Salted, Transfer,
+    read_person_body,
 };
 use city_protocol::crypto::{
     KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey, Signer as _, Suite,
@@ -114,6 +115,13 @@ impl Person {
             key: self.signing.public(),
             kem: Some(self.kem.public()),
         })
+    }
+
+    /// The signed answer to a challenge: the exact bytes and their signature.
+    #[must_use]
+    pub fn login(&self, challenge: [u8; CHALLENGE_LEN]) -> (Vec<u8>, EntrySignature) {
+        let key = self.signing.public();
+        Login::new(self.network, self.home, self.account(), key, challenge).sign(&self.signing)
     }
 
     /// The signed enrolment with this certificate (DER).

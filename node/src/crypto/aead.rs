@@ -24,11 +24,6 @@ const CIPHERS: [(&str, usize); 3] = [
     ("aes-128-gcm", 16),
 ];
 
-/// The ids that [`open`] knows.
-pub fn cipher_ids() -> impl Iterator<Item = &'static str> {
-    CIPHERS.iter().map(|(id, _)| *id)
-}
-
 /// A sealed text: what stands in it is what `open` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {

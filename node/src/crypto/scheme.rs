@@ -222,11 +222,6 @@ const KEMS: &[(&str, KemScheme)] = &[
     ("ml-kem-768", KemScheme::MlKem768),
 ];
 
-/// The ids that [`KemScheme::of`] knows.
-pub fn kem_ids() -> impl Iterator<Item = &'static str> {
-    KEMS.iter().map(|(id, _)| *id)
-}
-
 impl KemScheme {
     /// The scheme of an id.
     ///
@@ -330,3 +325,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     // No id is half as long: what a line claims is not copied whole.
     other.len() < 64 && plain(one) == plain(other)
 }
+
+#[cfg(test)]
+#[path = "scheme_tests.rs"]
+mod tests;

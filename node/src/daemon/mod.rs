@@ -2,8 +2,11 @@
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
 mod counter;
+pub mod epoch;
+pub(crate) mod gate;
 mod notify;
 mod open;
+mod private;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -18,18 +21,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::{AccessError, Class, Event};
 use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
+use crate::api::token::TokenError;
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
     Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
 };
-use crate::keys::{Keyring, Keystore, KeystoreError};
+use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
-use crate::pki::{Clients, DoorFiles, DoorTerms, DoorWatch, TrustFiles};
 use crate::place::antenna::Antenna;
-use crate::private::{Courier, Keeper, Post, Vault, VaultError};
+use crate::private::VaultError;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
 
@@ -66,9 +70,18 @@ pub enum DaemonError {
     /// The certificates of the API.
     #[error(transparent)]
     Doors(#[from] DoorError),
+    /// The keys of the epoch that has begun could not be put in place.
+    #[error("the keys of the new epoch could not be put in place: {0}")]
+    Epoch(#[source] crate::setup::IdentityError),
     /// People's certificates.
     #[error("clients/ in the data directory cannot be read ({0}); look at its rights")]
     Clients(#[source] std::io::Error),
+    /// The key of the tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The access log.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The API's address.
     #[error("the API cannot listen on {address} ({key} in config.toml): {source}")]
     ApiListen {
@@ -153,19 +166,15 @@ pub async fn serve(
         .map(|index| index.credit().to_owned())
         .unwrap_or_default();
     let store = Arc::new(store);
+    epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
-    let (door_watch, door_keeper) = DoorWatch::open(
-        door_files(dir, identity),
-        door_terms(config, identity, clock),
-    )?;
-    let region = identity.authority.region().clone();
-    let clients =
-        Clients::open(dir.clients(), door_keeper.clone(), region).map_err(DaemonError::Clients)?;
+    let (door_watch, keeper) = gate::doors(dir, config, identity, clock)?;
+    let reserve = config.store.reserve_mib << 20;
+    let access = gate::access(dir, identity, reserve, store.trust())?;
+    let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
-    let opening = (dir.clone(), Arc::clone(&identity.keystore));
-    let opening = tokio::task::spawn_blocking(move || open_private(&opening.0, &opening.1));
-    let private = opening.await.map_err(|_| DaemonError::OpenDied)??;
+    let private = private::open(dir, &identity.keystore).await?;
     let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
@@ -177,26 +186,12 @@ pub async fn serve(
     };
     let mut engine = Engine::start_counting(engine_config, counter)?;
     let tasks = TaskTracker::new();
-    let keeper = match private {
-        Some((keeper, posts)) => {
-            // Of a log that is not whole nobody knows what was booked.
-            if hold.is_none() {
-                match keeper.erase_orphans(engine.handle()).await? {
-                    0 => {}
-                    erased => tracing::warn!(
-                        erased,
-                        "private values whose transfers were not booked are erased"
-                    ),
-                }
-            }
-            let courier = Courier::new(engine.handle().clone(), keeper.vault().clone(), outgoing);
-            tasks.spawn(courier.run(posts, stop.clone()));
-            Some(keeper)
+    let private = match private {
+        Some(private) => {
+            let engine = engine.handle();
+            Some(private::start(private, engine, hold, outgoing, &tasks, &stop).await?)
         }
-        None => {
-            drop(outgoing);
-            None
-        }
+        None => None,
     };
 
     let (net_events, events) = mpsc::channel(NET_EVENTS);
@@ -226,22 +221,29 @@ pub async fn serve(
         key,
         announcement,
         regions: regions.collect(),
-        post: keeper.as_ref().map(|keeper| keeper.post().clone()),
+        post: private.as_ref().map(|private| private.post().clone()),
     };
 
+    let own = identity.signer.public().algorithm();
+    if config.not_after.admits(own, clock.now().time).is_err() {
+        tracing::warn!(
+            suite = own.suite().id(),
+            "the node's own keys are of a suite that [crypto.not_after] takes no more; plan new keys for the node"
+        );
+    }
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
-    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+    let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
         .with_boundary_credit(&credit)
         .with_not_after(config.not_after.clone())
-        .with_private(keeper.clone());
+        .with_private(private.clone());
     tasks.spawn(api::serve(
         listener,
-        door_keeper.clone(),
+        keeper.clone(),
         api_state,
         stop.clone(),
     ));
-    tasks.spawn(door_watch.run(|_| {}, stop.clone()));
+    tasks.spawn(gate::look_after(door_watch, access.clone(), stop.clone()));
     let admin_state = AdminState {
         engine: engine.handle().clone(),
         antenna,
@@ -256,12 +258,13 @@ pub async fn serve(
             confirmed,
         }),
         names: Arc::new(names),
-        doors: door_keeper.clone(),
-        private: keeper,
+        doors: keeper.clone(),
+        access: access.clone(),
+        private,
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");
-        let serving = serve_operators(listener, door_keeper, admin_state.clone(), stop.clone());
+        let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
         tasks.spawn(serving);
     }
     tasks.spawn(admin.serve(admin_state, stop.clone()));
@@ -301,6 +304,8 @@ pub async fn serve(
     if let Some(fault) = fault {
         return Err(fault.into());
     }
+    access.note(Event::once(Class::Stop, "", "in order"));
+    access.close();
     match stopped {
         Ok(ended) => ended?,
         Err(_) => tracing::warn!("not everything stopped in time; what is durable is safe"),
@@ -312,21 +317,6 @@ pub async fn serve(
             Ok(())
         }
     }
-}
-
-/// The private values; none where there is no key ring, because nothing is ever kept in the clear.
-fn open_private(
-    dir: &DataDir,
-    keystore: &Arc<Keystore>,
-) -> Result<Option<(Keeper, mpsc::Receiver<Post>)>, DaemonError> {
-    let Some(keyring) = Keyring::open(Arc::clone(keystore))? else {
-        tracing::warn!(
-            "no key ring: private values of transfers are refused (city-node key seal makes one)"
-        );
-        return Ok(None);
-    };
-    let vault = Vault::open(&dir.private(), Arc::new(keyring))?;
-    Ok(Some(Keeper::new(vault)))
 }
 
 async fn bind(
@@ -341,30 +331,6 @@ async fn bind(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().unwrap_or(address);
     Ok((listener, address))
-}
-
-fn door_files(dir: &DataDir, identity: &Identity) -> DoorFiles {
-    DoorFiles {
-        certificate: dir.tls_certificate(),
-        key: dir.tls_key(),
-        keystore: Arc::clone(&identity.keystore),
-        trust: TrustFiles {
-            tls_roots: dir.tls_root(),
-            crls: dir.crls(),
-        },
-    }
-}
-
-fn door_terms(config: &Config, identity: &Identity, clock: SystemClock) -> DoorTerms {
-    DoorTerms {
-        roots: identity.genesis.roots.clone().into(),
-        clock,
-        tls12: config.api.tls12,
-        others: vec![(
-            "the node certificate (certs/node.pem)".into(),
-            identity.node_certificate_ends,
-        )],
-    }
 }
 
 /// How the node is, as `systemctl status` shows it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use city_drivers::gnss::ReceiverConfig;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Start;
+use city_protocol::crypto::Signer;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::BlockId;
 use city_protocol::place::BoundaryIndex;
@@ -136,7 +137,7 @@ pub fn open(
         Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
             authority: Arc::clone(&identity.authority),
-            signers: vec![Box::new(Arc::clone(&identity.signer))],
+            signers: signers(identity),
             policy: config.place.policy.clone(),
             start: Start {
                 v: 1,
@@ -177,6 +178,13 @@ pub fn open(
         counter: counted.counter,
         confirmed: counted.confirmed,
     })
+}
+
+/// The keys that may sign the own log: the log says which does.
+fn signers(identity: &Identity) -> Vec<Box<dyn Signer>> {
+    let keys = std::iter::once(&identity.signer).chain(&identity.next_signer);
+    keys.map(|key| Box::new(Arc::clone(key)) as Box<dyn Signer>)
+        .collect()
 }
 
 /// What opening the store found.

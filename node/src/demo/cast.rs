@@ -15,7 +15,9 @@ use libp2p::PeerId;
 use crate::config::{Config, Peer};
 use crate::place::import::{ImportOptions, import};
 use crate::place::outlines::{DEMO_CITIES, demo_boundary};
-use crate::setup::{Boundary, DataDir, InitReport, InitRequest, NetworkChoice, init, write_config};
+use crate::setup::{
+    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, init, write_config,
+};
 
 /// How many officers each municipality has, and how many must sign.
 pub(super) const OFFICERS: (usize, u64) = (3, 2);
@@ -123,11 +125,15 @@ pub(super) fn found(root: &Path, plans: Vec<Plan>, now: Timestamp) -> Result<Vec
                 purpose: Purpose::Demo,
                 prefix: Some("Asia/JP".parse().context("the root's prefix")?),
                 ca: Some(ca.clone()),
+                protection: CaProtection::Unencrypted,
                 ca_suite: Suite::Dilithium5Ntru,
                 suites: Suite::ALL.to_vec(),
             }
         } else {
-            NetworkChoice::Join { ca: ca.clone() }
+            NetworkChoice::Join {
+                ca: ca.clone(),
+                passphrase: None,
+            }
         };
         let officers: Vec<_> = (0..OFFICERS.0)
             .map(|_| SecretKey::generate(Algorithm::Dilithium5))

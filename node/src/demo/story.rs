@@ -157,6 +157,7 @@ async fn enrol(root: &Path, teller: &mut Teller, stage: &Stage) -> Result<(Actor
             person.request_certificate(|request| authority.issue_client(request, validity))?;
         api.enrol(&person.enrol(&certificate, utc())?, &certificate, &[])
             .await?;
+        api.login(&person).await?;
         actors.push(Actor {
             name: name.into(),
             person,

@@ -15,7 +15,7 @@ use city_protocol::place::PlaceProof;
 use city_protocol::replica::{
     Action, BookedEntry, Input, Outcome, PlaceRequest, Replica, ReplicaStatus, Ticket,
 };
-use city_protocol::stage::Submission;
+use city_protocol::stage::{SignedBySeveral, Submission};
 use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::PeerId;
 use city_protocol::vertex::Authority;
@@ -47,6 +47,8 @@ type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub(super) enum Request {
     /// Submit something; boxed because a transfer is large.
     Submit(Box<Submission>, Reply<BookedEntry>),
+    /// Begin a new epoch of the own log.
+    BeginEpoch(Box<SignedBySeveral>, Reply<BookedEntry>),
     /// Make a proof of place.
     Place(Box<PlaceRequest>, Reply<PlaceProof>),
     /// Something from the network, or a tick.
@@ -337,6 +339,10 @@ impl CommitThread {
             Request::Submit(submission, reply) => {
                 let ticket = self.ticket(Waiting::Booked(reply));
                 self.tell(Input::Submit(ticket, *submission));
+            }
+            Request::BeginEpoch(signed, reply) => {
+                let ticket = self.ticket(Waiting::Booked(reply));
+                self.tell(Input::BeginEpoch(ticket, *signed));
             }
             Request::Place(request, reply) => {
                 let ticket = self.ticket(Waiting::Place(reply));

@@ -27,9 +27,9 @@ use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::place::PlaceProof;
 use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
-use city_protocol::stage::Submission;
+use city_protocol::stage::{SignedBySeveral, Submission};
 use city_protocol::trust::PeerId;
-use city_protocol::vertex::Authority;
+use city_protocol::vertex::{Authority, KeySource as _};
 use tokio::sync::{mpsc, oneshot};
 
 pub use bridge::{Bridge, TransportKey};
@@ -67,6 +67,16 @@ impl EngineHandle {
     pub async fn submit(&self, submission: Submission) -> Result<BookedEntry, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Submit(Box::new(submission), reply), answer)
+            .await
+    }
+
+    /// Begins a new epoch of the own log, as its officers decided; answers when it is durable.
+    ///
+    /// # Errors
+    /// The replica's refusal; [`Refusal::NotSequencing`] when the engine is stopping.
+    pub async fn begin_epoch(&self, signed: SignedBySeveral) -> Result<BookedEntry, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::BeginEpoch(Box::new(signed), reply), answer)
             .await
     }
 
@@ -125,7 +135,14 @@ impl EngineHandle {
         &self.genesis
     }
 
-    /// The own log's authority.
+    /// The own log's authority with its newest epoch: what receipts carry.
+    #[must_use]
+    pub fn newest_authority(&self) -> Arc<Authority> {
+        let newest = self.directory.authority(&self.authority.log);
+        newest.unwrap_or_else(|| Arc::clone(&self.authority))
+    }
+
+    /// The own log's authority as its charter says: municipality and officers.
     #[must_use]
     pub const fn authority(&self) -> &Arc<Authority> {
         &self.authority

@@ -41,7 +41,7 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
     let mut lines = Vec::new();
     for seq in 1..=row.seq {
         let id = history
-            .vertex_at(&log, row.epoch, seq)
+            .vertex_on_chain(&log, row.epoch, seq)
             .ok_or(Refusal::BadVertex)?;
         let vertex = history.vertex(&id).ok_or(Refusal::BadVertex)?;
         let entries = decode_body(&history.block(&vertex.body).ok_or(Refusal::BadVertex)?)?;
@@ -49,7 +49,7 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
             log,
             vertex: id,
             time: vertex.time,
-            epoch: row.epoch,
+            epoch: vertex.epoch,
             seq,
         };
         place.post(&entries, &mut lines, |transfer| {
@@ -79,22 +79,25 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
             sent.extend(sent_in(header, &body.bytes));
         }
     })?;
-    let mut lines: HashMap<(LogId, u64), Result<Vec<Posting>, Refusal>> = HashMap::new();
+    let mut lines: HashMap<BlockId, (BlockId, Result<Vec<Posting>, Refusal>)> = HashMap::new();
     each_vertex(store, |header, body, _| {
         if counts(header) {
-            let at = (header.header.log, header.header.seq);
-            // Of two at one position the first counts as far as any does: the log is cut before it.
-            lines
-                .entry(at)
-                .or_insert_with(|| lines_of(header, &body.bytes, &sent));
+            let posted = || (header.header.prev, lines_of(header, &body.bytes, &sent));
+            lines.entry(header.id).or_insert_with(posted);
         }
     })?;
     let mut journal = Journal::new();
     for (log, row) in counted {
-        let mut all = Vec::new();
-        for seq in 1..=row.seq {
-            match (lines.remove(&(log, seq)), bad.first()) {
-                (Some(Ok(mut postings)), _) => all.append(&mut postings),
+        // Back from the head: of two vertices at one position the one below it counts, also across epochs.
+        let mut vertices = Vec::new();
+        let mut at = row.head;
+        for _ in 0..row.seq {
+            let found = lines.remove(&at).map(|(prev, posted)| {
+                at = prev;
+                posted
+            });
+            match (found, bad.first()) {
+                (Some(Ok(postings)), _) => vertices.push(postings),
                 (_, Some(at)) => {
                     if let Err(error) = store.ledger().met_damage(*at) {
                         tracing::error!(%error, "the damage could not be noted");
@@ -105,7 +108,8 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
                 (None, None) => return Err(Refusal::BadVertex.into()),
             }
         }
-        journal.insert(log, all);
+        let all = vertices.into_iter().rev().flatten();
+        journal.insert(log, all.collect());
     }
     Ok(journal)
 }

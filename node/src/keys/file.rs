@@ -67,7 +67,7 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
 /// [`KeyFileError::Permissions`] if group or others may do anything with it;
 /// [`KeyFileError::Missing`], [`KeyFileError::NotAKeyFile`] or [`KeyFileError::Io`].
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
-    read(path, true)
+    read(path, true, MAX_KEY_FILE)
 }
 
 /// Reads a public file of at most [`MAX_KEY_FILE`] bytes.
@@ -75,18 +75,26 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
 /// # Errors
 /// [`KeyFileError::Missing`], [`KeyFileError::NotAKeyFile`] or [`KeyFileError::Io`].
 pub fn read_public(path: &Path) -> Result<Vec<u8>, KeyFileError> {
-    read(path, false).map(|mut content| std::mem::take(&mut *content))
+    read_public_up_to(path, MAX_KEY_FILE)
 }
 
-fn read(path: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+/// Reads a file that is no secret, or is sealed, of at most so many bytes.
+///
+/// # Errors
+/// [`KeyFileError::Missing`], [`KeyFileError::NotAKeyFile`] or [`KeyFileError::Io`].
+pub fn read_public_up_to(path: &Path, limit: u64) -> Result<Vec<u8>, KeyFileError> {
+    read(path, false, limit).map(|mut content| std::mem::take(&mut *content))
+}
+
+fn read(path: &Path, secret: bool, limit: u64) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let io = |source| KeyFileError::reading(path, source);
     // The open file is judged, not the name: it may be exchanged between the two.
     let mut file = File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() || metadata.len() > MAX_KEY_FILE {
+    if !metadata.is_file() || metadata.len() > limit {
         return Err(KeyFileError::NotAKeyFile {
             path: path.to_owned(),
-            limit: MAX_KEY_FILE,
+            limit,
         });
     }
     let mode = metadata.mode() & 0o7777;

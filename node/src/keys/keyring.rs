@@ -304,6 +304,20 @@ pub(super) fn make(store: &Keystore) -> Result<(), KeystoreError> {
     write(store, &[fresh()])
 }
 
+/// Puts a ring from a backup in place of the one of a data directory that is being made. More boxes may have been
+/// sealed with its keys than the backup knew, so a new key is in use from now on.
+///
+/// # Errors
+/// [`KeystoreError::Keyring`] if it is none.
+pub fn adopt(store: &Keystore, content: &[u8]) -> Result<(), KeystoreError> {
+    let _writing = store.writing();
+    let path = path(store.directory());
+    let mut keys = parse(content).map_err(|what| KeystoreError::Keyring { path, what })?;
+    keys.truncate(MAX_KEYS - 1);
+    keys.insert(0, fresh());
+    write(store, &keys)
+}
+
 fn fresh() -> Held {
     Held {
         key: DataKey::new(Zeroizing::new(random())),

@@ -13,8 +13,9 @@ use city_protocol::crypto::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::error::KeyFileError;
+use super::error::{KeyFileError, KeystoreError};
 use super::file::{MAX_KEY_FILE, read_public, read_secret, write_public, write_secret};
+use super::store::Keystore;
 use super::wrap;
 
 /// The format that this software writes and reads.
@@ -66,6 +67,37 @@ pub fn public_path(path: &Path) -> PathBuf {
 pub fn save_signing(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
     let (alg, public) = (key.public().algorithm().id(), key.public().as_bytes());
     save(path, Kind::Signing, alg, public, key.expose_secret())
+}
+
+/// Writes a signing key into a key store's directory: wrapped, if the store wraps. In place of the one that is there,
+/// if `replace`; its public half beside it.
+///
+/// # Errors
+/// [`KeyFileError::Exists`] without `replace`, others as they come.
+pub fn put_signing(
+    store: &Keystore,
+    path: &Path,
+    key: &SecretKey,
+    replace: bool,
+) -> Result<(), KeystoreError> {
+    let (alg, public) = (key.public().algorithm().id(), key.public().as_bytes());
+    let form = Form::new(Kind::Signing, alg, public, key.expose_secret());
+    form.put(store, path, replace)
+}
+
+/// The same of a KEM key.
+///
+/// # Errors
+/// As for [`put_signing`].
+pub fn put_kem(
+    store: &Keystore,
+    path: &Path,
+    key: &KemSecretKey,
+    replace: bool,
+) -> Result<(), KeystoreError> {
+    let (alg, public) = (key.public().algorithm().id(), key.public().as_bytes());
+    let form = Form::new(Kind::Kem, alg, public, key.expose_secret());
+    form.put(store, path, replace)
 }
 
 /// Reads a signing key and proves with one signature that its halves belong together.
@@ -147,6 +179,33 @@ pub fn load_kem_public(path: &Path) -> Result<KemPublicKey, KeyFileError> {
         .map_err(|_| bad(path, kind.expected(false), "a key of the wrong length"))
 }
 
+/// Writes the public half of a signing key alone, in place of what may be there.
+///
+/// # Errors
+/// [`KeyFileError::Io`].
+pub fn save_signing_public(path: &Path, key: &PublicKey) -> Result<(), KeyFileError> {
+    save_public(path, Kind::Signing, key.algorithm().id(), key.as_bytes())
+}
+
+/// Writes the public half of a KEM key alone, in place of what may be there.
+///
+/// # Errors
+/// [`KeyFileError::Io`].
+pub fn save_kem_public(path: &Path, key: &KemPublicKey) -> Result<(), KeyFileError> {
+    save_public(path, Kind::Kem, key.algorithm().id(), key.as_bytes())
+}
+
+fn save_public(path: &Path, kind: Kind, alg: &str, public: &[u8]) -> Result<(), KeyFileError> {
+    let fields = Fields {
+        v: VERSION,
+        kind,
+        alg,
+        public: &STANDARD.encode(public),
+        secret: None,
+    };
+    write_public(path, &to_json(&fields))
+}
+
 fn save(
     path: &Path,
     kind: Kind,
@@ -154,18 +213,44 @@ fn save(
     public: &[u8],
     secret: &[u8],
 ) -> Result<(), KeyFileError> {
-    let public = STANDARD.encode(public);
-    let secret = Zeroizing::new(STANDARD.encode(secret));
-    let mut fields = Fields {
-        v: VERSION,
-        kind,
-        alg,
-        public: &public,
-        secret: Some(&secret),
-    };
-    write_secret(path, &to_json(&fields))?;
-    fields.secret = None;
-    write_public(&public_path(path), &to_json(&fields))
+    let form = Form::new(kind, alg, public, secret);
+    write_secret(path, &form.secret)?;
+    write_public(&public_path(path), &form.public)
+}
+
+/// What both files of a key hold.
+struct Form {
+    secret: Zeroizing<Vec<u8>>,
+    public: Zeroizing<Vec<u8>>,
+}
+
+impl Form {
+    fn new(kind: Kind, alg: &str, public: &[u8], secret: &[u8]) -> Self {
+        let public = STANDARD.encode(public);
+        let secret = Zeroizing::new(STANDARD.encode(secret));
+        let mut fields = Fields {
+            v: VERSION,
+            kind,
+            alg,
+            public: &public,
+            secret: Some(&secret),
+        };
+        let secret = to_json(&fields);
+        fields.secret = None;
+        Self {
+            secret,
+            public: to_json(&fields),
+        }
+    }
+
+    fn put(&self, store: &Keystore, path: &Path, replace: bool) -> Result<(), KeystoreError> {
+        if replace {
+            store.replace(path, &self.secret)?;
+        } else {
+            store.write_new(path, &self.secret)?;
+        }
+        Ok(write_public(&public_path(path), &self.public)?)
+    }
 }
 
 fn to_json(fields: &Fields<'_>) -> Zeroizing<Vec<u8>> {

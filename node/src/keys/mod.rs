@@ -22,8 +22,9 @@ pub use access::{Access, AskPassphrase, TpmSettings, backend, counter};
 pub use error::{KeyFileError, KeystoreError};
 pub use keyring::{ERASED, Keyring, RecordKey, RingError, WRAPPED_KEY_LEN};
 pub use ledger::{
-    load_kem, load_kem_public, load_signing, load_signing_public, public_path, read_kem,
-    read_signing, save_kem, save_signing,
+    load_kem, load_kem_public, load_signing, load_signing_public, public_path, put_kem,
+    put_signing, read_kem, read_signing, save_kem, save_kem_public, save_signing,
+    save_signing_public,
 };
 pub use master::BackendKind;
 pub use passphrase::{Passphrase, PassphraseError, Purpose};

@@ -185,6 +185,21 @@ impl Clients {
         Ok(())
     }
 
+    /// Whether a good verdict on this account and key is remembered: no file, no waiting.
+    #[must_use]
+    pub fn is_known_good(&self, account: &AccountId, key: &PublicKey, now: Timestamp) -> bool {
+        let doors = self.0.keeper.now();
+        self.0.is_known(&doors, account, &key.id(), None, now)
+    }
+
+    /// Whether the certificate that the node has of this account was revoked. None, or one that ended otherwise,
+    /// was not. May read a file.
+    #[must_use]
+    pub fn is_revoked(&self, account: &AccountId, key: &PublicKey, now: Timestamp) -> bool {
+        let judged = self.admit(account, key, None, None, now);
+        judged == Err(ClientRefusal::Refused(CertificateRefusal::Revoked))
+    }
+
     /// Keeps an admitted certificate on disk, durably, in place of an earlier one. A disk that cannot take it
     /// costs only that it is asked for again.
     pub fn keep(&self, account: &AccountId, certificate: &ShownCertificate) {

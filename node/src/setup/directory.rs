@@ -85,6 +85,24 @@ impl DataDir {
         self.keys().join("kem.key")
     }
 
+    /// `keys/ledger-next.key`, which is to sign the next epoch; there until that has begun.
+    #[must_use]
+    pub fn next_ledger_key(&self) -> PathBuf {
+        self.keys().join("ledger-next.key")
+    }
+
+    /// `keys/kem-next.key`, which comes with it.
+    #[must_use]
+    pub fn next_kem_key(&self) -> PathBuf {
+        self.keys().join("kem-next.key")
+    }
+
+    /// `certs/node-next.pem`, the certificate of both and its chain.
+    #[must_use]
+    pub fn next_node_certificate(&self) -> PathBuf {
+        self.0.join("certs").join("node-next.pem")
+    }
+
     /// `keys/transport.key`, libp2p's Ed25519 key.
     #[must_use]
     pub fn transport_key(&self) -> PathBuf {
@@ -147,6 +165,24 @@ impl DataDir {
         self.0.join("clients")
     }
 
+    /// `keys/token.key`, which signs the tokens of those who log in; made at a start if it is missing.
+    #[must_use]
+    pub fn token_key(&self) -> PathBuf {
+        self.keys().join("token.key")
+    }
+
+    /// `revoked-tokens.json`, tokens that ended early.
+    #[must_use]
+    pub fn revoked_tokens(&self) -> PathBuf {
+        self.0.join("revoked-tokens.json")
+    }
+
+    /// `access/`, the access log; the node makes it.
+    #[must_use]
+    pub fn access(&self) -> PathBuf {
+        self.0.join("access")
+    }
+
     /// `charter.json`, the exact bytes of the first entry's body.
     #[must_use]
     pub fn charter(&self) -> PathBuf {
@@ -204,6 +240,12 @@ impl DataDir {
     pub fn ca(&self) -> PathBuf {
         self.0.join("ca")
     }
+
+    /// `ca.passphrase`, what opens the keys of a new CA if `init` made it up: to be kept elsewhere.
+    #[must_use]
+    pub fn ca_passphrase(&self) -> PathBuf {
+        self.0.join(CaDir::PASSPHRASE)
+    }
 }
 
 /// A CA's directory, as far as a joining node looks into it.
@@ -213,6 +255,7 @@ pub struct CaDir(PathBuf);
 impl CaDir {
     const GENESIS: &str = "genesis.cbor";
     const TLS_ROOT: &str = "tls-root.pem";
+    const PASSPHRASE: &str = "ca.passphrase";
 
     /// The CA at this path.
     #[must_use]
@@ -224,6 +267,13 @@ impl CaDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// `ca.passphrase` beside the directory: where `init` writes one that it made up.
+    #[must_use]
+    pub fn passphrase(&self) -> PathBuf {
+        let beside = self.0.parent().unwrap_or(Path::new("."));
+        beside.join(Self::PASSPHRASE)
     }
 
     /// `genesis.cbor` of the network that rests on this CA.

@@ -7,7 +7,7 @@ use city_protocol::Refusal;
 use city_protocol::crypto::Suite;
 
 use crate::config::ConfigError;
-use crate::keys::{KeyFileError, KeystoreError};
+use crate::keys::{KeyFileError, KeystoreError, PassphraseError};
 use crate::pki::{AuthorityError, IssueError, TlsError};
 use crate::place::import::ImportError;
 
@@ -228,8 +228,8 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
     },
-    /// The certificate file is not the charter's certificate.
-    #[error("{}: is not the certificate that stands in {}; restore both from one backup", certificate.display(), charter.display())]
+    /// The certificate file is not one of the charter's municipality.
+    #[error("{}: is not a node certificate of the municipality in {}; restore it from a backup, or have the CA issue one", certificate.display(), charter.display())]
     OtherCertificate {
         /// The certificate file.
         certificate: PathBuf,
@@ -292,4 +292,33 @@ pub enum IdentityError {
     /// The key store cannot be opened.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
+}
+
+/// A node could not be backed up or restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The passphrase, or what it seals.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// The directory.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// The key store.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The backup does not hold a node.
+    #[error("the backup does not hold a node ({0}); take another one")]
+    Content(&'static str),
+    /// It would be too large.
+    #[error(
+        "the backup would be longer than {limit} bytes; import fewer boundaries, of this prefecture only"
+    )]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
 }

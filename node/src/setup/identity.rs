@@ -12,13 +12,18 @@ use city_protocol::crypto::{KemSecretKey, SecretKey};
 use city_protocol::genesis::{Genesis, MAX_GENESIS, Purpose};
 use city_protocol::ids::NetworkId;
 use city_protocol::json::MAX_CHARTER_BODY;
-use city_protocol::pki::{Crls, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, verify_node};
+use city_protocol::pki::{
+    Crls, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, NodeCertificate, Role, verify_node,
+};
 use city_protocol::vertex::Authority;
 use libp2p::identity::Keypair;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 use super::directory::{DataDir, foreign_owner};
+use super::epoch;
 use super::error::IdentityError;
 use crate::config::Config;
 use crate::keys::{self, Access, BackendKind, Keystore, KeystoreError};
@@ -38,6 +43,8 @@ pub struct Identity {
     pub authority: Arc<Authority>,
     /// The key that signs vertices.
     pub signer: Arc<SecretKey>,
+    /// The key that is to sign the next epoch, if it was prepared.
+    pub next_signer: Option<Arc<SecretKey>>,
     /// The key that opens what is sealed for the node.
     pub kem: KemSecretKey,
     /// The transport key.
@@ -96,30 +103,14 @@ pub(super) fn load_identity_from(
     let genesis = read_genesis(&data.genesis())?;
     let authority = read_charter(data, &genesis)?;
 
-    let mut chain = read_chain(&data.node_certificate())?;
-    let node_certificate = chain.remove(0).to_vec();
-    let node_chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
-    let charter = &authority.charter;
-    let chartered: Vec<&[u8]> = charter.chain.iter().map(|der| der.0.as_slice()).collect();
-    if charter.node_certificate.0 != node_certificate || chartered != node_chain {
-        return Err(IdentityError::OtherCertificate {
-            certificate: data.node_certificate(),
-            charter: data.charter(),
-        });
-    }
-    let refused = |_| IdentityError::Charter {
-        path: data.charter(),
-        refusal: Refusal::BadCertificate,
-    };
-    let certificate = verify_node(
-        &genesis.roots,
-        &node_certificate,
-        &node_chain,
-        &Crls::none(),
-        charter.created_at,
-    )
-    .map_err(refused)?
-    .certificate;
+    let mut node_chain: Vec<Vec<u8>> = read_chain(&data.node_certificate())?
+        .iter()
+        .map(|der| der.to_vec())
+        .collect();
+    let certificate = judged(data, &genesis, &authority, &node_chain)?;
+    let node_certificate = node_chain.remove(0);
+    epoch::resume(data, &keystore, &certificate.key)?;
+    let next = epoch::next_keys(data, &keystore)?;
 
     let other_key = |key, what| IdentityError::OtherKey {
         key,
@@ -150,6 +141,7 @@ pub(super) fn load_identity_from(
         genesis: Arc::new(genesis),
         authority: Arc::new(authority),
         signer: Arc::new(signer),
+        next_signer: next.map(|next| Arc::new(next.signer)),
         kem,
         transport,
         node_certificate,
@@ -198,6 +190,37 @@ impl Identity {
     }
 }
 
+/// Judges a node certificate (leaf first) of this municipality at its own first moment: what is expired can be renewed,
+/// and peers say by their clocks whether they take it.
+pub(super) fn judged(
+    data: &DataDir,
+    genesis: &Genesis,
+    authority: &Authority,
+    chain: &[Vec<u8>],
+) -> Result<NodeCertificate, IdentityError> {
+    let other = || IdentityError::OtherCertificate {
+        certificate: data.node_certificate(),
+        charter: data.charter(),
+    };
+    let (leaf, chain) = chain.split_first().ok_or_else(other)?;
+    let begins = first_moment(leaf).ok_or_else(other)?;
+    let admitted = verify_node(&genesis.roots, leaf, chain, &Crls::none(), begins);
+    let certificate = admitted.map_err(|_| other())?.certificate;
+    if certificate.region == *authority.region() && certificate.role == Role::Home {
+        Ok(certificate)
+    } else {
+        Err(other())
+    }
+}
+
+/// notBefore of a certificate.
+fn first_moment(der: &[u8]) -> Option<Timestamp> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let begins = certificate.tbs_certificate().validity().not_before;
+    let since_1970 = begins.to_unix_duration().as_millis();
+    u64::try_from(since_1970).ok().map(Timestamp)
+}
+
 /// Reads a genesis record.
 pub(super) fn read_genesis(path: &Path) -> Result<Genesis, IdentityError> {
     Genesis::read(&read(path, MAX_GENESIS)?).map_err(|refusal| IdentityError::Genesis {
@@ -214,7 +237,7 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Id
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(bad)
 }
 
-fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, IdentityError> {
+pub(super) fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, IdentityError> {
     let body = read(&data.charter(), MAX_CHARTER_BODY)?;
     Authority::from_charter(genesis, &body).map_err(|refusal| match refusal {
         Refusal::WrongNetwork => IdentityError::OtherNetwork {

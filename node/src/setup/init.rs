@@ -20,6 +20,7 @@ use city_protocol::region::Region;
 use city_protocol::vertex;
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
+use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use x509_cert::der::pem::{LineEnding, encode_string};
 use zeroize::Zeroizing;
@@ -42,6 +43,8 @@ pub const ROOT_DAYS: u64 = 7_300;
 pub const NODE_DAYS: u64 = 1_825;
 /// How long a TLS server certificate is valid, days: the most that Apple's clients take from private roots.
 pub const TLS_DAYS: u64 = 825;
+/// How long a revocation list is in date, days; it is used 45 days more, with a warning.
+pub const LIST_DAYS: u64 = 30;
 /// Most officers: what a charter takes; the protocol judges it again.
 pub(super) const MAX_OFFICERS: usize = 9;
 /// How far certificates are dated back, milliseconds: an hour for the clocks of other nodes.
@@ -143,6 +146,9 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     let peer_id = make_node(&draft, authority, suite, &region, now)?;
     make_tls(&draft, authority, &request.api_names, now)?;
 
+    let mut chain = read_node_chain(&draft)?;
+    let issuers = chain.split_off(1);
+    let node_certificate = chain.remove(0);
     let charter = json::canonical(&Charter {
         version: BODY_VERSION,
         kind: Kind::Charter,
@@ -150,8 +156,8 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
         region: region.clone(),
         created_at: now,
         suite,
-        node_certificate: read_certificate(&draft)?,
-        chain: Vec::new(),
+        node_certificate,
+        chain: issuers,
         officers,
         witnesses: request.witnesses,
     });
@@ -189,7 +195,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
 }
 
 /// Gives the draft its first master secret and its key ring, and wraps its keys.
-fn protect(draft: &DataDir, config: &Config) -> Result<Keystore, InitError> {
+pub(super) fn protect(draft: &DataDir, config: &Config) -> Result<Keystore, InitError> {
     let (kind, tpm) = (config.keys.backend, &config.keys.tpm);
     let keystore = Keystore::open(&draft.keys(), &mut Access::unattended())?;
     let backend = keys::backend(kind, None, tpm).map_err(KeystoreError::from)?;
@@ -288,7 +294,8 @@ fn make_node(
         kem: Some(kem.public()),
     };
     let certificate = authority.issue_node(&request, validity(now, NODE_DAYS))?;
-    write_public(&draft.node_certificate(), to_pem(&[certificate]).as_bytes())?;
+    let chain = [&[certificate], authority.chain()].concat();
+    write_public(&draft.node_certificate(), to_pem(&chain).as_bytes())?;
     Ok(peer_id)
 }
 
@@ -327,14 +334,19 @@ fn make_tls(
     Ok(())
 }
 
-/// The certificate as the charter holds it: base64 of DER, a type that only its serde makes.
-fn read_certificate<D: DeserializeOwned>(draft: &DataDir) -> Result<D, InitError> {
+/// The node certificate and its issuers, as the charter holds them: base64 of DER, a type that only its
+/// serde makes.
+fn read_node_chain<D: DeserializeOwned>(draft: &DataDir) -> Result<Vec<D>, InitError> {
     let chain = read_chain(&draft.node_certificate())?;
-    let text = STANDARD.encode(chain.first().expect("a chain that was read has a leaf"));
-    Ok(serde_json::from_value(text.into()).expect("base64 of DER is what a charter holds"))
+    let held = |der: &CertificateDer<'_>| {
+        let text = STANDARD.encode(der);
+        serde_json::from_value(text.into()).expect("base64 of DER is what a charter holds")
+    };
+    Ok(chain.iter().map(held).collect())
 }
 
-pub(super) fn validity(now: Timestamp, days: u64) -> Validity {
+/// From an hour ago, for the clocks of other nodes, to this many days from now.
+pub(crate) fn validity(now: Timestamp, days: u64) -> Validity {
     let whole = Validity::days(now, days);
     Validity {
         not_before: now.minus_ms(BACKDATED_MS),
@@ -342,7 +354,7 @@ pub(super) fn validity(now: Timestamp, days: u64) -> Validity {
     }
 }
 
-fn to_pem(ders: &[Vec<u8>]) -> String {
+pub(super) fn to_pem(ders: &[Vec<u8>]) -> String {
     let pem = |der: &Vec<u8>| {
         encode_string("CERTIFICATE", LineEnding::LF, der).expect("DER in memory has a PEM form")
     };

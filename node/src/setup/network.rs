@@ -11,8 +11,9 @@ use city_protocol::region::{Region, RegionPrefix};
 use super::directory::{CaDir, DataDir, Staged};
 use super::error::InitError;
 use super::identity::read_genesis;
-use super::init::{ROOT_DAYS, validity};
-use crate::keys::file::write_public;
+use super::init::{LIST_DAYS, ROOT_DAYS, validity};
+use crate::keys::Passphrase;
+use crate::keys::file::{write_public, write_secret};
 use crate::pki::{Authority, CaLock};
 
 /// Longest network name in characters: with " CA TLS" behind it, it must fit a common name of 64.
@@ -21,7 +22,7 @@ const MAX_NETWORK_NAME: usize = 40;
 const MAX_NETWORK_NAME_BYTES: usize = 128;
 
 /// The network of a new node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum NetworkChoice {
     /// A new network with a CA of its own.
     New {
@@ -33,6 +34,8 @@ pub enum NetworkChoice {
         prefix: Option<RegionPrefix>,
         /// Where the CA will stand; `ca/` in the data directory if `None`.
         ca: Option<PathBuf>,
+        /// How its keys are kept.
+        protection: CaProtection,
         /// Suite of the CA's post-quantum root.
         ca_suite: Suite,
         /// Which suites the network admits.
@@ -42,7 +45,20 @@ pub enum NetworkChoice {
     Join {
         /// The CA's directory.
         ca: PathBuf,
+        /// The passphrase of its keys, if they are sealed.
+        passphrase: Option<Passphrase>,
     },
+}
+
+/// How the keys of a new CA are kept.
+#[derive(Debug)]
+pub enum CaProtection {
+    /// As they are: whoever reads the files can issue certificates.
+    Unencrypted,
+    /// Sealed by this passphrase.
+    Given(Passphrase),
+    /// Sealed by one that is made up and written to `ca.passphrase` in the data directory.
+    Generated,
 }
 
 /// The network, open for issuing.
@@ -63,7 +79,7 @@ pub(super) fn open_network(
     now: Timestamp,
 ) -> Result<Network, InitError> {
     match choice {
-        NetworkChoice::Join { ca } => join(&ca),
+        NetworkChoice::Join { ca, passphrase } => join(&ca, passphrase.as_ref()),
         NetworkChoice::New {
             purpose: Purpose::Live,
             ..
@@ -73,6 +89,7 @@ pub(super) fn open_network(
             purpose,
             prefix,
             ca,
+            protection,
             ca_suite,
             suites,
         } => {
@@ -83,9 +100,19 @@ pub(super) fn open_network(
             let directory = staged
                 .as_ref()
                 .map_or(draft.ca(), |staged| staged.path().into());
+            let lock = match protection {
+                CaProtection::Unencrypted => CaLock::Unencrypted,
+                CaProtection::Given(passphrase) => CaLock::Passphrase(passphrase),
+                CaProtection::Generated => {
+                    let (passphrase, text) = Passphrase::generate();
+                    write_secret(&draft.ca_passphrase(), text.as_bytes())?;
+                    CaLock::Passphrase(passphrase)
+                }
+            };
             let root = NewRoot {
                 prefix,
                 suite: ca_suite,
+                lock,
             };
             let (genesis, authority) = found(&directory, &name, purpose, root, suites, now)?;
             Ok(Network {
@@ -98,18 +125,14 @@ pub(super) fn open_network(
     }
 }
 
-fn join(directory: &Path) -> Result<Network, InitError> {
+fn join(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Network, InitError> {
     let path = CaDir::new(directory).genesis();
-    let authority = Authority::open(directory, None)?;
+    let mut authority = Authority::open(directory, passphrase)?;
     let genesis = read_genesis(&path).map_err(|error| match error {
         super::IdentityError::Genesis { path, refusal } => InitError::Genesis { path, refusal },
         other => other.into(),
     })?;
-    if !genesis
-        .roots
-        .iter()
-        .any(|root| root.der == authority.root_der())
-    {
+    if !authority.issue_under(&genesis.roots) {
         return Err(InitError::OtherCa { path });
     }
     Ok(Network {
@@ -120,10 +143,11 @@ fn join(directory: &Path) -> Result<Network, InitError> {
     })
 }
 
-/// What a new root may speak for, and what it signs with.
+/// What a new root may speak for, what it signs with, and how its key is kept.
 struct NewRoot {
     prefix: RegionPrefix,
     suite: Suite,
+    lock: CaLock,
 }
 
 /// Makes the CA and the genesis record that rests on it.
@@ -140,14 +164,14 @@ fn found(
     if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(InitError::NetworkName);
     }
-    let NewRoot { prefix, suite } = root;
-    let authority = Authority::create(
-        directory,
-        &format!("{name} CA"),
+    let NewRoot {
+        prefix,
         suite,
-        &CaLock::Unencrypted,
-        validity(now, ROOT_DAYS),
-    )?;
+        lock,
+    } = root;
+    let years = validity(now, ROOT_DAYS);
+    let authority = Authority::create(directory, &format!("{name} CA"), suite, &lock, years)?;
+    authority.write_lists(validity(now, LIST_DAYS))?;
     let path = CaDir::new(directory).genesis();
     let root = authority
         .root(prefix)

@@ -113,10 +113,50 @@ impl SideLog {
         Ok(id)
     }
 
+    /// Appends records, durable together when this returns. Those that are records already change nothing.
+    ///
+    /// # Errors
+    /// [`SideError::Append`], [`SideError::TooMany`].
+    pub fn append_all(&self, new: &[Vec<u8>]) -> Result<(), SideError> {
+        let mut records = self.records.lock().expect("no holder panics");
+        let group: Vec<(BlockId, &[u8])> = new
+            .iter()
+            .map(|record| (BlockId::of(record), record.as_slice()))
+            .filter(|(id, _)| !records.known.contains(id))
+            .collect();
+        if records.order.len() + group.len() > MAX_RECORDS {
+            return Err(SideError::TooMany);
+        }
+        if !group.is_empty() {
+            let at = self.log.append_group(&group)?;
+            for ((id, _), at) in group.iter().zip(at) {
+                records.add(*id, at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of all records.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let records = self.records.lock().expect("no holder panics");
+        records.order.iter().map(|at| u64::from(at.len)).sum()
+    }
+
     /// The records in order, as they are now.
     pub fn iter(&self) -> impl Iterator<Item = Result<Block, ReadError>> + '_ {
         let order = self.records.lock().expect("no holder panics").order.clone();
         order.into_iter().map(|at| self.log.read(&at))
+    }
+
+    /// Whether this is a record.
+    #[must_use]
+    pub fn contains(&self, id: &BlockId) -> bool {
+        self.records
+            .lock()
+            .expect("no holder panics")
+            .known
+            .contains(id)
     }
 
     /// The last record.

@@ -54,6 +54,16 @@ pub struct Record {
     pub by: String,
 }
 
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// The codec's.
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        codec::decode(bytes, MAX_RECORD)
+    }
+}
+
 /// One whitelisted peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -97,11 +107,10 @@ pub fn whitelist(log: &SideLog) -> Result<Whitelist, TrustError> {
     let mut whitelist = Whitelist::new();
     for block in log.iter() {
         let block = block?;
-        let record: Record =
-            codec::decode(&block.bytes, MAX_RECORD).map_err(|refusal| TrustError::Record {
-                id: block.id,
-                refusal,
-            })?;
+        let record: Record = Record::read(&block.bytes).map_err(|refusal| TrustError::Record {
+            id: block.id,
+            refusal,
+        })?;
         match record.decision {
             Decision::WhitelistAdd => {
                 let entry = Entry {

@@ -1,18 +1,31 @@
 //! What the fuzz targets check, one module a target: `run` takes the fuzzer's bytes, `seeds` gives inputs to
 //! begin with. `edits` changes valid bytes, `memory` counts what is held.
 //!
-//! The node's store is its own source, wired by path, so that no target has to build the network stack.
+//! The node's store and the forms of its secret files are its own source, wired by path, so that no target has to
+//! build the network stack.
 #![allow(clippy::missing_panics_doc, reason = "a panic is how a target speaks")]
 
 pub mod car_segment;
 pub mod certificate;
+pub mod crl;
 pub mod edits;
+pub mod envelope;
 mod follower;
 pub mod gnss_framing;
 pub mod hello;
 mod issue;
+pub mod keystore_file;
 pub mod memory;
 pub mod receipt;
+/// The forms of secret files.
+pub mod keys {
+    #[path = "../../../../node/src/keys/master/secret.rs"]
+    pub mod master;
+    #[path = "../../../../node/src/keys/passphrase.rs"]
+    pub mod passphrase;
+    #[path = "../../../../node/src/keys/wrap.rs"]
+    pub mod wrap;
+}
 #[path = "../../../node/src/store/mod.rs"]
 pub mod store;
 pub mod sync_frame;
@@ -49,8 +62,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
         ("car_segment", car_segment::seeds()),
         ("certificate", certificate::seeds()),
+        ("crl", crl::seeds()),
+        ("envelope", envelope::seeds()),
         ("gnss_framing", gnss_framing::seeds()),
         ("hello", hello::seeds()),
+        ("keystore_file", keystore_file::seeds()),
         ("receipt", receipt::seeds()),
         ("sync_frame", sync_frame::seeds()),
         ("transfer_json", transfer_json::seeds()),

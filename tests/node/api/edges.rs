@@ -55,9 +55,9 @@ async fn the_edges_of_http_answer_in_problem_json() {
     .await;
     let nobody = town.stranger().await.account();
     let path = format!("/send/api/accounts/{nobody}");
-    refused(&town, Method::GET, &path, "", 404, "unknown-account").await;
+    refused(&town, Method::GET, &path, "", 401, "login-required").await;
     let path = format!("/send/api/transfers/sha256:{}", "0".repeat(64));
-    refused(&town, Method::GET, &path, "", 404, "unknown-transfer").await;
+    refused(&town, Method::GET, &path, "", 401, "login-required").await;
     let large = "x".repeat(city_node::api::MAX_BODY + 1);
     refused(
         &town,

@@ -72,6 +72,7 @@ async fn an_operator_sees_the_node_before_and_after_a_restart() {
     let after = admin.status().await.unwrap();
     assert_eq!(after.frontier, before.frontier);
     assert_eq!(after.frontier_hash, before.frontier_hash);
+    town.api.login(&citizen).await.unwrap();
     let account = town.api.account(&citizen.account()).await.unwrap();
     assert_eq!(account.available.to_string(), "5.00");
     assert!(admin.audit().await.unwrap().conserved);

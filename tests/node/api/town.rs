@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use city_drivers::gnss::{Pty, ReceiverConfig, Simulator, SimulatorConfig};
+use city_node::access::AccessLog;
 use city_node::admin::{AdminSocket, AdminState, Operators};
-use city_node::api::{ApiState, Limits, serve};
+use city_node::api::token::Tokens;
+use city_node::api::{ApiState, Gate, Limits, serve};
 use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
+use city_node::keys::{Access, Keystore};
 use city_node::pki::{
     Authority as Ca, CaLock, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore,
     Validity,
@@ -23,7 +26,7 @@ use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
-use city_protocol::crypto::{Algorithm, NotAfter, SecretKey, Signer, Suite};
+use city_protocol::crypto::{NotAfter, SecretKey, Signer, Suite};
 use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{AccountId, BlockId};
 use city_protocol::json;
@@ -66,6 +69,7 @@ impl Default for Plan {
             limits: Limits {
                 total_burst: 10_000,
                 source_burst: 10_000,
+                logins_burst: 10_000,
                 ..Limits::default()
             },
             not_after: NotAfter::default(),
@@ -92,17 +96,17 @@ fn validity() -> Validity {
 impl Founded {
     /// 金沢市, in a network that admits every suite.
     pub fn kanazawa() -> Self {
-        Self::with_suites(Suite::ALL)
+        Self::with_suites(Suite::Dilithium5Ntru, Suite::ALL)
     }
 
-    /// 金沢市, in a network that admits these suites.
-    pub fn with_suites(suites: &[Suite]) -> Self {
+    /// 金沢市 with CA, node and officers of one suite, in a network that admits these.
+    pub fn with_suites(suite: Suite, suites: &[Suite]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let region: Region = DEMO_CITIES[0].region.parse().unwrap();
         let ca = Ca::create(
             &dir.path().join("ca"),
             "石川県 CA",
-            Suite::Dilithium5Ntru,
+            suite,
             &CaLock::Unencrypted,
             validity(),
         )
@@ -115,7 +119,7 @@ impl Founded {
             roots: vec![ca.root("Asia/JP/17".parse().unwrap()).unwrap()],
             suites: suites.to_vec(),
         };
-        let node_key = SecretKey::generate(Algorithm::Dilithium5);
+        let node_key = SecretKey::generate(suite.signing());
         let peer = Keypair::generate_ed25519();
         let request = NodeRequest {
             region: &region,
@@ -126,16 +130,16 @@ impl Founded {
         };
         let certificate = ca.issue_node(&request, validity()).unwrap();
         let officers: Vec<SecretKey> = (0..3)
-            .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+            .map(|_| SecretKey::generate(suite.signing()))
             .collect();
         let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
         let keys: Vec<_> = officers
             .iter()
-            .map(|o| json!({"alg": "dilithium5", "key": base64(o.public().as_bytes())}))
+            .map(|o| json!({"alg": suite.signing(), "key": base64(o.public().as_bytes())}))
             .collect();
         let charter: Charter = serde_json::from_value(json!({
             "version": 1, "type": Kind::Charter, "network": genesis.network(), "region": region,
-            "created_at": utc(), "suite": Suite::Dilithium5Ntru,
+            "created_at": utc(), "suite": suite,
             "node_certificate": base64(&certificate), "chain": [],
             "officers": {"k": 2, "keys": keys}, "witnesses": [],
         }))
@@ -274,7 +278,19 @@ impl Founded {
         let url = format!("https://{}", listener.local_addr().unwrap());
         let kept = self.dir.path().join("clients");
         let clients = Clients::open(kept, keeper.clone(), self.region.clone()).unwrap();
-        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, clients)
+        let genesis_id = BlockId::of(&self.genesis.to_block());
+        let access = AccessLog::open(&self.dir.path().join("access"), genesis_id, 0).unwrap();
+        let file = |name: &str| self.dir.path().join(name);
+        let (home, network) = (self.authority.log, self.genesis.network());
+        let (key, revoked) = (file("token.key"), file("revoked-tokens.json"));
+        let keystore = Keystore::open(self.dir.path(), &mut Access::unattended()).unwrap();
+        let tokens = Tokens::open(&keystore, &key, &revoked, &home, &network, utc()).unwrap();
+        let gate = Gate {
+            clients,
+            tokens,
+            access: access.clone(),
+        };
+        let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
             .with_boundary_credit(demo_boundary().credit())
             .with_limits(plan.limits)
             .with_not_after(plan.not_after);
@@ -291,6 +307,7 @@ impl Founded {
             keys: None,
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
             doors: keeper.clone(),
+            access: access.clone(),
         };
         let tasks = vec![
             tokio::spawn(serve(listener, keeper, state, stop.clone())),
@@ -356,6 +373,7 @@ impl Town {
         let signed = person.enrol(&certificate, utc()).unwrap();
         let page = self.api.enrol(&signed, &certificate, &[]).await.unwrap();
         assert!(!page.repeated);
+        self.api.login(&person).await.unwrap();
         person
     }
 

@@ -21,10 +21,11 @@ use city_node::engine::utc;
 use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{
-    Boundary, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity, write_config,
+    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, init, load_identity,
+    write_config,
 };
 use city_protocol::amount::Amount;
-use city_protocol::crypto::{Algorithm, SecretKey, Signer, Suite};
+use city_protocol::crypto::{SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
 use tempfile::TempDir;
@@ -79,14 +80,24 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
             purpose: Purpose::Test,
             prefix: Some("Asia/JP".parse().unwrap()),
             ca: Some(ca.clone()),
+            protection: CaProtection::Unencrypted,
             ca_suite: Suite::Dilithium5Ntru,
             suites: Suite::ALL.to_vec(),
         }
     } else {
-        NetworkChoice::Join { ca: ca.clone() }
+        NetworkChoice::Join {
+            ca: ca.clone(),
+            passphrase: None,
+        }
+    };
+    // Whoever joins has the other suite: both live in one network.
+    let suite = if first {
+        Suite::Dilithium5Ntru
+    } else {
+        Suite::Fips
     };
     let officers: Vec<_> = (0..2)
-        .map(|_| SecretKey::generate(Algorithm::Dilithium5))
+        .map(|_| SecretKey::generate(suite.signing()))
         .collect();
     let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
     config.clock.trust_system = true;
@@ -98,7 +109,7 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         config: config.clone(),
         network,
         officers: officers.iter().map(|key| key.public().clone()).collect(),
-        suite: Suite::Dilithium5Ntru,
+        suite,
         officers_needed: 1,
         witnesses: Vec::new(),
         boundary: Boundary::Index(demo_boundary()),
@@ -198,6 +209,7 @@ impl City {
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, utc()).unwrap();
         api.enrol(&signed, &certificate, &[]).await.unwrap();
+        api.login(&person).await.unwrap();
         person
     }
 
@@ -416,6 +428,9 @@ pub struct Sender {
 impl Sender {
     /// Sends until the node goes away; gives itself back with what was acknowledged.
     pub async fn send_until_gone(mut self, api: Arc<ApiClient>) -> Self {
+        if log_in(&api, &self.person).await.is_err() {
+            return self;
+        }
         loop {
             match self.send(&api).await {
                 Ok(identity) => self.booked.push(identity),
@@ -452,6 +467,18 @@ pub async fn send(
     order.proof_of_place = place.digest;
     let (signed, _private) = person.transfer(&order)?;
     Ok(api.transfer(&signed).await?.identity)
+}
+
+/// Logs a person in, also while there is load.
+pub async fn log_in(api: &ApiClient, person: &Person) -> Result<(), ClientError> {
+    loop {
+        match api.login(person).await {
+            Err(error) if error.status() == Some(429) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer.map(drop),
+        }
+    }
 }
 
 pub fn directory() -> TempDir {

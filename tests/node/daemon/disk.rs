@@ -68,7 +68,9 @@ async fn a_full_disk_refuses_and_recovers() {
         booked.push(sent.unwrap_or_else(|error| panic!("{error}\n{}", node.log())));
     }
     for identity in &booked {
-        api.transfer_state(identity).await.unwrap();
+        api.transfer_state(&person.account(), identity)
+            .await
+            .unwrap();
     }
     node.check().await;
 
@@ -85,8 +87,11 @@ async fn a_full_disk_refuses_and_recovers() {
     std::fs::remove_file(&filler).unwrap();
     let node = city.ready().await;
     let api = city.api(&node);
+    api.login(&person).await.unwrap();
     for identity in &booked {
-        api.transfer_state(identity).await.unwrap();
+        api.transfer_state(&person.account(), identity)
+            .await
+            .unwrap();
     }
     let account = api.account(&person.account()).await.unwrap();
     assert_eq!(account.next_sequence, 1 + booked.len() as u64);

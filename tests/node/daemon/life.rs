@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::city::{City, Node, PATIENCE, Sender, alone, directory, run};
+use super::city::{City, Node, PATIENCE, Sender, alone, directory, log_in, run};
 
 fn status(city: &City, more: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
@@ -189,8 +189,10 @@ pub(super) async fn load(
 pub(super) async fn everything_is_there(city: &City, node: &Node, senders: &[Sender]) {
     let api = city.api(node);
     for sender in senders {
+        log_in(&api, &sender.person).await.unwrap();
+        let account = sender.person.account();
         for identity in &sender.booked {
-            let found = api.transfer_state(identity).await;
+            let found = api.transfer_state(&account, identity).await;
             if found
                 .as_ref()
                 .is_err_and(|error| error.status() == Some(429))
@@ -201,7 +203,7 @@ pub(super) async fn everything_is_there(city: &City, node: &Node, senders: &[Sen
             found.unwrap_or_else(|error| panic!("{identity} is lost: {error}\n{}", node.log()));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let account = api.account(&sender.person.account()).await.unwrap();
+        let account = api.account(&account).await.unwrap();
         assert!(account.next_sequence > sender.booked.len() as u64);
     }
     node.check().await;

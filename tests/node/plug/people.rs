@@ -18,7 +18,7 @@ use city_protocol::vertex::Receipt;
 use tokio::task::JoinHandle;
 
 use super::book::Book;
-use crate::daemon::city::{City, Node, PATIENCE};
+use crate::daemon::city::{City, Node, PATIENCE, log_in};
 use crate::store::Dice;
 
 /// What each has at first, in hundredths.
@@ -141,6 +141,7 @@ impl People {
                     overtaken.insert(late.vertex);
                 }
             }
+            log_in(&api, &client.person).await.unwrap();
             let account = client.person.account();
             let (shown, sums) = (shown(&api, &account).await, book.sums(&account));
             assert_eq!(
@@ -155,9 +156,30 @@ impl People {
     }
 
     /// Every transfer that was acknowledged within the first so many vertices of the log.
-    pub(super) fn transfers_within(&self, vertices: u64) -> impl Iterator<Item = &SubmittedPage> {
-        let receipts = self.clients.iter().flat_map(|client| &client.receipts);
-        receipts.filter(move |receipt| receipt.at.seq <= vertices && receipt.booked.place.is_some())
+    pub(super) fn transfers_within(
+        &self,
+        vertices: u64,
+    ) -> impl Iterator<Item = (AccountId, &SubmittedPage)> {
+        let receipts = self.clients.iter().flat_map(|client| {
+            let account = client.person.account();
+            client
+                .receipts
+                .iter()
+                .map(move |receipt| (account, receipt))
+        });
+        receipts.filter(move |(_, receipt)| {
+            receipt.at.seq <= vertices && receipt.booked.place.is_some()
+        })
+    }
+
+    /// Those log in who were acknowledged anything so early: their accounts are there.
+    pub(super) async fn log_in_of(&self, api: &ApiClient, vertices: u64) {
+        for client in &self.clients {
+            let early = |receipt: &SubmittedPage| receipt.at.seq <= vertices;
+            if client.receipts.iter().any(early) {
+                log_in(api, &client.person).await.unwrap();
+            }
+        }
     }
 }
 
@@ -183,6 +205,9 @@ impl AtWork {
 
 impl Client {
     async fn work(mut self, home: Home) -> Self {
+        if log_in(&home.api, &self.person).await.is_err() {
+            return self;
+        }
         loop {
             let answer = self.submit(&home).await;
             if home.over.load(Ordering::SeqCst) {

@@ -138,8 +138,9 @@ async fn judge(city: &City, node: &Node, people: &People, before: &Book) -> Stri
     let balances = admin.balances().await.unwrap().balances;
     let shown = before.shown_after(&balances).expect("a false balance");
     let api = city.api(node);
-    for receipt in people.transfers_within(shown as u64).step_by(SAMPLE) {
-        let found = api.transfer_state(&receipt.identity).await;
+    people.log_in_of(&api, shown as u64).await;
+    for (account, receipt) in people.transfers_within(shown as u64).step_by(SAMPLE) {
+        let found = api.transfer_state(&account, &receipt.identity).await;
         assert!(found.is_ok(), "{found:?}: {receipt:?} was not damaged");
     }
     match node.status().await.not_sequencing_because {
@@ -216,8 +217,8 @@ async fn an_audit_that_meets_damage_stops_the_node() {
     let last = stopped.book.vertices() as u64;
     let receipt = people
         .transfers_within(last)
-        .find(|receipt| receipt.at.seq > last / 2);
-    let cid = receipt.expect("half of a life").vertex.to_cid_bytes();
+        .find(|(_, receipt)| receipt.at.seq > last / 2);
+    let cid = receipt.expect("half of a life").1.vertex.to_cid_bytes();
     let segment = segments(&city.data.ledger()).remove(0);
     let mut content = fs::read(&segment).unwrap();
     let at = content.windows(cid.len()).position(|bytes| bytes == cid);

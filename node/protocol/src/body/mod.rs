@@ -8,6 +8,7 @@ mod epoch;
 mod home;
 mod keys;
 mod label;
+mod login;
 mod officer;
 mod person;
 mod private;
@@ -17,6 +18,7 @@ pub use epoch::{EpochStart, MAX_EPOCHS};
 pub use home::{Fault, OwnEntry, Settle, Start};
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
+pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};
 pub use officer::{Decision, Grant, OfficersBody, officer_message, read_officers_body};
 pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
 pub use private::{

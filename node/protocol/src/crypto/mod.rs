@@ -52,6 +52,8 @@ pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 pub const TAG_ACCEPT: DomainTag = DomainTag(b"city-node/accept/v1\0");
 /// Tag of grants.
 pub const TAG_GRANT: DomainTag = DomainTag(b"city-node/grant/v1\0");
+/// Tag of logins.
+pub const TAG_LOGIN: DomainTag = DomainTag(b"city-node/login/v1\0");
 /// Tag of what `city-node crypto sign` signs: files and demonstrations, never anything of the ledger.
 pub const TAG_FILE: DomainTag = DomainTag(b"city-node/file/v1\0");
 /// Tag of messages between nodes signed by a transport key.

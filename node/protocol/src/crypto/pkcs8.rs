@@ -1,10 +1,11 @@
 //! ML-DSA private keys as other software writes them: PKCS#8 with a seed, an expanded key or both (RFC 9881 section 6).
 //!
-//! AWS-LC decides whether a key is sound; what is read here besides is which set it is of, its seed, and which of the
-//! contradictions it was refused for.
+//! AWS-LC decides whether a key is sound. What is read here besides is which set it is of and its seed; that seed and
+//! expanded key are the same key is compared here, byte by byte.
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::encoding::AsRawBytes as _;
 use aws_lc_rs::signature::{
     KeyPair as _, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
@@ -51,6 +52,15 @@ impl MlDsaSet {
         let known =
             |(set, text): (Self, &str)| (ObjectIdentifier::new_unwrap(text) == oid).then_some(set);
         Self::ALL.into_iter().find_map(known)
+    }
+
+    /// Length of an expanded key in bytes (FIPS 204 table 2).
+    const fn expanded_len(self) -> usize {
+        match self {
+            Self::MlDsa44 => 2560,
+            Self::MlDsa65 => 4032,
+            Self::MlDsa87 => 4896,
+        }
     }
 
     fn signing(self) -> &'static PqdsaSigningAlgorithm {
@@ -145,10 +155,22 @@ impl MlDsaImport {
             Stored::Expanded(expanded) => (None, Some(kept(expanded))),
             Stored::Both(both) => (Some(kept(both.seed)), Some(kept(both.expanded))),
         };
-        match PqdsaKeyPair::from_pkcs8(set.signing(), der) {
-            Ok(pair) => Ok(Self { set, pair, seed }),
-            Err(_) => Err(why(set, seed.as_deref(), expanded.as_deref())),
+        if expanded
+            .as_ref()
+            .is_some_and(|key| key.len() != set.expanded_len())
+        {
+            return Err(Pkcs8Refusal::Form);
         }
+        if let (Some(seed), Some(expanded)) = (&seed, &expanded) {
+            one_key(set, seed, expanded)?;
+        }
+        // What is left of the form is a seed of another length.
+        let wrong = match expanded {
+            Some(_) => Pkcs8Refusal::Inconsistent,
+            None => Pkcs8Refusal::Form,
+        };
+        let pair = PqdsaKeyPair::from_pkcs8(set.signing(), der).map_err(|_| wrong)?;
+        Ok(Self { set, pair, seed })
     }
 
     /// The parameter set.
@@ -182,25 +204,11 @@ impl fmt::Debug for MlDsaImport {
     }
 }
 
-/// What is wrong with a key that AWS-LC refused.
-fn why(set: MlDsaSet, seed: Option<&Vec<u8>>, expanded: Option<&Vec<u8>>) -> Pkcs8Refusal {
-    let from_seed = seed.map(|seed| PqdsaKeyPair::from_seed(set.signing(), seed));
-    match (from_seed, expanded) {
-        (Some(Ok(pair)), Some(expanded)) => match pair.private_key().as_raw_bytes() {
-            Ok(right) if right.as_ref() == expanded.as_slice() => Pkcs8Refusal::Form,
-            Ok(right) if right.as_ref().len() == expanded.len() => Pkcs8Refusal::SeedMismatch,
-            _ => Pkcs8Refusal::Form,
-        },
-        (None, Some(expanded)) if expanded.len() == expanded_len(set) => Pkcs8Refusal::Inconsistent,
-        _ => Pkcs8Refusal::Form,
-    }
-}
-
-/// Length of an expanded key in bytes (FIPS 204 table 2).
-const fn expanded_len(set: MlDsaSet) -> usize {
-    match set {
-        MlDsaSet::MlDsa44 => 2560,
-        MlDsaSet::MlDsa65 => 4032,
-        MlDsaSet::MlDsa87 => 4896,
-    }
+/// Compares the seed's key with the one beside it in every byte: AWS-LC compares what the public key depends on, and
+/// takes another K, with which other signatures are made.
+fn one_key(set: MlDsaSet, seed: &[u8], expanded: &[u8]) -> Result<(), Pkcs8Refusal> {
+    let right = PqdsaKeyPair::from_seed(set.signing(), seed).map_err(|_| Pkcs8Refusal::Form)?;
+    let right = right.private_key().as_raw_bytes();
+    let right = right.map_err(|_| Pkcs8Refusal::Form)?;
+    verify_slices_are_equal(right.as_ref(), expanded).map_err(|_| Pkcs8Refusal::SeedMismatch)
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use city_protocol::Refusal;
 use city_protocol::crypto::{
     Algorithm, KemAlgorithm, KemSecretKey, MlDsaImport, Pkcs8Refusal, SecretKey,
@@ -110,7 +109,7 @@ pub(super) fn keygen(args: &KeygenArgs) -> Outcome {
         }
         return Ok(Exit::Ok);
     } else {
-        bail_unknown(alg)?
+        return Err(unknown(alg));
     };
     if args.json {
         output::object(json!({
@@ -129,11 +128,15 @@ pub(super) fn keygen(args: &KeygenArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn bail_unknown<T>(alg: &str) -> anyhow::Result<T> {
+fn unknown(alg: &str) -> Failure {
     let signing = Algorithm::ALL.iter().map(|algorithm| algorithm.id());
     let kem = KemAlgorithm::ALL.iter().map(|algorithm| algorithm.id());
     let known: Vec<_> = signing.chain(kem).chain([ALG]).collect();
-    bail!("--alg {alg}: not known; there are {}", known.join(", "))
+    let known = known.join(", ");
+    Failure::new(
+        Exit::Usage,
+        anyhow::anyhow!("--alg {alg}: not known; there are {known}"),
+    )
 }
 
 fn taken_over(path: &Path) -> Result<SecretKey, Failure> {

@@ -12,7 +12,7 @@ use super::{MAX_CONTENT, answer_all};
 use crate::crypto::aead::{self, IV_LEN, Sealed, TAG_LEN};
 use crate::crypto::case::Task;
 use crate::crypto::secret::{ALG, SymmetricKey};
-use crate::keys;
+use crate::keys::{self, KeyFileError};
 
 /// Longest KEM ciphertext in bytes: of NTRU-HRSS-1373 2,401.
 const MAX_CIPHERTEXT: usize = 4 * 1024;
@@ -95,6 +95,10 @@ pub struct DecryptArgs {
 pub(super) fn encapsulate(args: &EncapsulateArgs) -> Outcome {
     let key = keys::load_kem_public(&args.key)?;
     let (ciphertext, secret) = key.encapsulate();
+    if args.ciphertext.symlink_metadata().is_ok() {
+        let path = args.ciphertext.clone();
+        return Err(KeyFileError::Exists { path }.into());
+    }
     SymmetricKey::from_shared(secret.expose_secret()).save(&args.secret)?;
     input::write_new(&args.ciphertext, &ciphertext)?;
     let alg = key.algorithm().id();

@@ -10,11 +10,11 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::json;
 
-use super::super::exit::{Exit, Outcome};
+use super::super::exit::{Exit, Failure, Outcome};
 use super::super::{input, output};
 use super::{MAX_CONTENT, answer_all, verdict};
 use crate::crypto::case::Task;
-use crate::crypto::scheme::SignatureScheme;
+use crate::crypto::scheme::{SignatureScheme, signature_ids};
 use crate::crypto::{Reason, message};
 use crate::keys;
 use crate::keys::file::read_secret;
@@ -152,8 +152,10 @@ pub(super) fn verify(args: &VerifyArgs) -> Outcome {
     let bytes = input::read(signature, MAX_SIGNATURE)?;
     let outcome = if let Some(alg) = &args.alg {
         let scheme = SignatureScheme::of(alg).map_err(|_| {
-            let known: Vec<_> = crate::crypto::scheme::signature_ids().collect();
-            anyhow::anyhow!("--alg {alg}: not known; there are {}", known.join(", "))
+            let known: Vec<_> = signature_ids().collect();
+            let known = known.join(", ");
+            let error = anyhow::anyhow!("--alg {alg}: not known; there are {known}");
+            Failure::new(Exit::Usage, error)
         })?;
         let key = public_der(&input::read_whole(key, MAX_PUBLIC_KEY)?);
         let content = input::read_whole(&args.file, MAX_CONTENT)?;

@@ -1,6 +1,7 @@
-//! Transactions: `verify-receipt` checks a receipt with nothing but the genesis record (here) · `show` asks the node ·
-//! `private` erases values, and proves one offline.
+//! Transactions. `verify-receipt` checks a receipt with nothing but the genesis record (here) · `show` what stands in a
+//! receipt or in the node · `message` opening what is sealed · `private` erasing values, and proving one.
 
+mod message;
 mod private;
 mod show;
 
@@ -22,12 +23,6 @@ use crate::config::rfc3339;
 /// What can be done with transactions.
 #[derive(Debug, Subcommand)]
 pub enum TxCommand {
-    /// Show a transfer as the running node has it; with its private values, or its sealed message opened.
-    Show(show::ShowArgs),
-    /// Erase the private values of a transfer from this node. The ledger stays as it is and stays valid.
-    ErasePrivate(private::EraseArgs),
-    /// Prove offline that a value is the one that the sender signed: by a receipt and the value's salt.
-    VerifyPrivate(private::VerifyArgs),
     /// Verify a receipt offline: every hash, path and signature up to the network's roots.
     #[command(after_help = "\
 Examples:
@@ -46,31 +41,29 @@ Exit codes: 0 it holds · 4 it does not.")]
         #[arg(long)]
         json: bool,
     },
+    /// Show a transfer: in a receipt, or as the running node has it, with its private values; open its sealed message.
+    Show(Box<show::ShowArgs>),
+    /// Erase the private values of a transfer from this node. The ledger stays as it is and stays valid.
+    ErasePrivate(private::EraseArgs),
+    /// Prove offline that a value is the one that the sender signed: by a receipt and the value's salt.
+    VerifyPrivate(private::VerifyArgs),
 }
 
 pub(super) fn run(command: &TxCommand) -> Outcome {
     match command {
-        TxCommand::Show(args) => show::run(args),
-        TxCommand::ErasePrivate(args) => private::erase(args),
-        TxCommand::VerifyPrivate(args) => private::verify(args),
         TxCommand::VerifyReceipt {
             file,
             genesis,
             json,
-        } => verify_receipt(file, genesis, *json),
+        } => verify(file, genesis, *json),
+        TxCommand::Show(args) => show::run(args),
+        TxCommand::ErasePrivate(args) => private::erase(args),
+        TxCommand::VerifyPrivate(args) => private::verify(args),
     }
 }
 
-/// What asking the node came to, with its exit code.
-fn asked<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
-    answer.map_err(|error| match error {
-        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
-        error => error.into(),
-    })
-}
-
-/// Reads a receipt and checks it; the outer error is a file that cannot be read.
-fn read_receipt(file: &Path, genesis: &Path) -> anyhow::Result<Result<VerifiedReceipt, Refusal>> {
+/// Reads a receipt and judges it.
+fn judge(file: &Path, genesis: &Path) -> anyhow::Result<Result<VerifiedReceipt, Refusal>> {
     let record = Genesis::read(&read(genesis, MAX_GENESIS)?).map_err(|refusal| {
         anyhow::anyhow!(
             "{}: not a genesis record ({refusal}); copy it from the network's CA or a data directory",
@@ -81,8 +74,16 @@ fn read_receipt(file: &Path, genesis: &Path) -> anyhow::Result<Result<VerifiedRe
     Ok(Receipt::read(&bytes).and_then(|receipt| receipt.verify(&record)))
 }
 
-fn verify_receipt(file: &Path, genesis: &Path, json: bool) -> Outcome {
-    let verdict = read_receipt(file, genesis)?;
+/// What asking the node came to, with its exit code.
+fn asked<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
+    answer.map_err(|error| match error {
+        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
+        error => error.into(),
+    })
+}
+
+fn verify(file: &Path, genesis: &Path, json: bool) -> Outcome {
+    let verdict = judge(file, genesis)?;
     let exit = if verdict.is_ok() {
         Exit::Ok
     } else {

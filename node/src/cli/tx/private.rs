@@ -18,7 +18,7 @@ use super::super::input::read;
 use super::super::launch::runtime;
 use super::super::output;
 use super::super::run::PlaceArgs;
-use super::{asked, read_receipt};
+use super::{asked, judge};
 use crate::client::AdminClient;
 
 /// Arguments of `tx erase-private`.
@@ -151,7 +151,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Outcome {
         }
         (None, None) => unreachable!("clap asks for one of them"),
     };
-    let verdict = match read_receipt(&args.receipt, &args.genesis)? {
+    let verdict = match judge(&args.receipt, &args.genesis)? {
         Err(refusal) => Err(("receipt", refusal)),
         Ok(receipt) if receipt.entry.kind != Kind::Transfer => {
             let kind = receipt.entry.kind;

@@ -1,57 +1,66 @@
-//! `tx show`: a transfer as the running node has it.
+//! `tx show`: the transfer in a receipt, or a transfer as the running node has it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use city_protocol::Refusal;
 use city_protocol::body::{
-    PersonBody as _, PrivateField, Salted, Transfer, identity, read_person_body,
+    Kind, PersonBody as _, PrivateField, Salted, Transfer, identity, read_person_body,
 };
-use city_protocol::crypto::{KemSecretKey, SealedBoxContext};
 use city_protocol::ids::Digest;
 use clap::Args;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::super::exit::{Exit, Failure, Outcome};
 use super::super::launch::runtime;
 use super::super::output;
+use super::super::passphrase::PassphraseArgs;
 use super::super::run::PlaceArgs;
-use super::asked;
+use super::{asked, judge, message};
 use crate::admin::pages::TransferShown;
 use crate::api::wire::{KeptAs, PrivatePage};
 use crate::client::AdminClient;
 use crate::config::rfc3339;
-use crate::keys;
+
+/// What an identity begins with.
+const IDENTITY: &str = "sha256:";
 
 /// Arguments of `tx show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  city-node tx show receipt.cbor --genesis genesis.cbor
+  city-node tx show receipt.cbor --genesis genesis.cbor --open yosa.wallet
   city-node tx show sha256:08d7… --data-dir data
   city-node tx show sha256:08d7… --private
-  city-node tx show sha256:08d7… --open --key yosa-kem.key
+  city-node tx show sha256:08d7… --open yosa.wallet
 
 --private shows each value with the salt by which anybody can check it against the ledger: pass both on only to whom the
-value may be known. The node cannot open the sealed message; the key file is read here and not sent to it.
-Exit codes: 0 shown · 3 the node is not running · 4 a value is not the signed one, or the message is not authentic.")]
+value may be known. The node cannot open the message, only the receiver's key can; its file is read here alone.
+Exit codes: 0 shown · 3 the node is not running · 4 the receipt does not hold, a value is not the signed one, or the
+message is not for this key.")]
 pub struct ShowArgs {
-    /// Identity of the transfer: sha256: and 64 hexadecimal digits.
-    identity: Digest,
-    /// Which node.
+    /// The identity of a transfer (sha256: and 64 hexadecimal digits), which the running node is asked for; or the file
+    /// with its receipt (DAG-CBOR as the API gives it); - reads the receipt from standard input.
+    #[arg(value_name = "IDENTITY|FILE")]
+    what: String,
+    /// The network's genesis record, for a receipt.
+    #[arg(long, value_name = "FILE")]
+    genesis: Option<PathBuf>,
+    /// Which node, for an identity.
     #[command(flatten)]
     place: PlaceArgs,
-    /// Show the private values with their salts.
-    #[arg(long)]
+    /// Show the private values that the node has, with their salts.
+    #[arg(long, conflicts_with = "genesis")]
     private: bool,
-    /// Open the sealed message with the receiver's key.
-    #[arg(long, requires = "key")]
-    open: bool,
-    /// The receiver's key file for sealed messages (city-node key generate --kind kem).
-    #[arg(long, value_name = "FILE", requires = "open")]
-    key: Option<PathBuf>,
+    /// Open the message with the keys in this wallet, or with this KEM key file.
+    #[arg(long, value_name = "WALLET|KEY")]
+    open: Option<PathBuf>,
+    /// The wallet's passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -62,7 +71,7 @@ struct Shown {
     page: TransferShown,
     transfer: Transfer,
     private: Option<Private>,
-    message: Option<Zeroizing<Vec<u8>>>,
+    message: Option<Zeroizing<String>>,
 }
 
 /// The private fields, each with what the node has of it.
@@ -80,24 +89,91 @@ struct Field {
 }
 
 pub(super) fn run(args: &ShowArgs) -> Outcome {
-    // Before the node is asked: a wrong file is found at once.
-    let key = args.key.as_deref().map(receiver_key).transpose()?;
+    let usage = |why: &'static str| Failure::new(Exit::Usage, anyhow::anyhow!(why));
+    match (args.what.starts_with(IDENTITY), &args.genesis) {
+        (true, None) => of_node(args),
+        (false, Some(genesis)) => of_receipt(args, genesis),
+        (true, Some(_)) => Err(usage(
+            "--genesis belongs to a receipt's file; for an identity the running node is asked",
+        )),
+        (false, None) => Err(usage(
+            "name an identity (sha256:…), or a receipt's file together with --genesis FILE",
+        )),
+    }
+}
+
+fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
+    let file = Path::new(&args.what);
+    let receipt = judge(file, genesis)?;
+    let transfer = receipt.and_then(|receipt| match receipt.entry.kind {
+        Kind::Transfer => read_person_body::<Transfer>(&receipt.entry.body),
+        _ => Err(Refusal::BadField),
+    });
+    let transfer = match transfer {
+        Ok(transfer) => transfer,
+        Err(refusal) => {
+            let why = anyhow::anyhow!(
+                "{}: not the receipt of a transfer that holds: {refusal} ({})",
+                file.display(),
+                refusal.code()
+            );
+            return Err(Failure::new(Exit::CheckFailed, why));
+        }
+    };
+    let message = match &args.open {
+        Some(path) => Some(message::open(&transfer, path, &args.passphrase)?),
+        None => None,
+    };
+    if args.json {
+        output::object(json!({
+            "transfer": transfer,
+            "message": message.as_ref().map(|text| text.as_str()),
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let mut text = format!(
+        "sender     {} ({})\nreceiver   {} ({})\namount     {}\nwritten    {}\ntransfer   {}\n",
+        transfer.sender,
+        transfer.sender_municipality,
+        transfer.receiver,
+        transfer.receiver_municipality,
+        transfer.amount,
+        rfc3339(transfer.created_at),
+        transfer.transfer_id,
+    );
+    text += &match (&transfer.message, &message) {
+        (_, Some(message)) => format!("message    {}\n", printable(message)),
+        (Some(sealed), None) => format!(
+            "message    sealed for the key {} ({}); open it with --open WALLET\n",
+            sealed.key, sealed.alg
+        ),
+        (None, None) => "message    none\n".into(),
+    };
+    output::text(&text)?;
+    Ok(Exit::Ok)
+}
+
+fn of_node(args: &ShowArgs) -> Outcome {
+    let asked_for: Digest = args.what.parse().map_err(|_: Refusal| {
+        let why = anyhow::anyhow!("{:?} is not sha256: and 64 hexadecimal digits", args.what);
+        Failure::new(Exit::Usage, why)
+    })?;
     let socket = args.place.locate().data.admin_socket();
     let (page, private) = runtime()?.block_on(async {
         let admin = asked(AdminClient::connect(&socket).await)?;
-        let page = asked(admin.transfer(&args.identity).await)?;
+        let page = asked(admin.transfer(&asked_for).await)?;
         let private = match args.private {
-            true => Some(asked(admin.private(&args.identity).await)?),
+            true => Some(asked(admin.private(&asked_for).await)?),
             false => None,
         };
         Ok::<_, Failure>((page, private))
     })?;
-    if identity(Transfer::TAG, page.body.as_bytes()) != args.identity {
+    if identity(Transfer::TAG, page.body.as_bytes()) != asked_for {
         return Err(anyhow::anyhow!("the node's answer is another transfer's").into());
     }
     let transfer: Transfer = read_person_body(page.body.as_bytes())?;
-    let message = match &key {
-        Some(key) => Some(open(key, &transfer)?),
+    let message = match &args.open {
+        Some(file) => Some(message::open(&transfer, file, &args.passphrase)?),
         None => None,
     };
     let shown = Shown {
@@ -115,38 +191,6 @@ pub(super) fn run(args: &ShowArgs) -> Outcome {
     Ok(match shown.private.as_ref().is_none_or(holds) {
         true => Exit::Ok,
         false => Exit::CheckFailed,
-    })
-}
-
-/// The receiver's key for sealed messages. Other forms of keeping it, such as a wallet, have their place here.
-fn receiver_key(path: &Path) -> anyhow::Result<KemSecretKey> {
-    keys::load_kem(path).context("--key is the receiver's KEM key file")
-}
-
-fn open(key: &KemSecretKey, transfer: &Transfer) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let Some(sealed) = &transfer.message else {
-        return Err(anyhow::anyhow!("this transfer carries no sealed message").into());
-    };
-    let context = SealedBoxContext {
-        network: transfer.network,
-        sender: transfer.sender,
-        receiver: transfer.receiver,
-        transfer_id: transfer.transfer_id,
-    };
-    key.open(&context, sealed).map_err(|refusal| match refusal {
-        Refusal::WrongKey => anyhow::anyhow!(
-            "the message is sealed for the key {}, and --key is {}; give the receiver's key file",
-            sealed.key,
-            key.public().id()
-        )
-        .into(),
-        refusal => Failure::new(
-            Exit::CheckFailed,
-            anyhow::anyhow!(
-                "the message does not open: it was changed, or moved from another transfer ({})",
-                refusal.code()
-            ),
-        ),
     })
 }
 
@@ -192,13 +236,8 @@ impl Shown {
         if let Some(private) = &self.private {
             put("private", private.json());
         }
-        if let Some(message) = &self.message {
-            let text = std::str::from_utf8(message).ok();
-            put(
-                "message",
-                json!({ "text": text, "base64": BASE64.encode(message) }),
-            );
-        }
+        let message = self.message.as_ref().map(|text| text.as_str());
+        put("message", json!(message));
         Value::Object(fields)
     }
 
@@ -230,11 +269,10 @@ impl Shown {
             private.tell(&mut text);
         }
         match (&self.message, &self.transfer.message) {
-            (Some(message), _) => match std::str::from_utf8(message) {
-                Ok(message) => text += &format!("message    {}\n", printable(message)),
-                Err(_) => text += &format!("message    (base64) {}\n", BASE64.encode(message)),
-            },
-            (None, Some(_)) => text += "message    sealed for its receiver (--open --key FILE)\n",
+            (Some(message), _) => text += &format!("message    {}\n", printable(message)),
+            (None, Some(_)) => {
+                text += "message    sealed for its receiver; open it with --open WALLET\n"
+            }
             (None, None) => {}
         }
         text

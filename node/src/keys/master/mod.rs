@@ -1,11 +1,12 @@
 //! The master secret: 32 bytes that wrap a node's keys, and the back-ends that keep it.
 //!
 //! `file` a file with or without a passphrase · `credential` systemd gives it · `tpm` sealed by the TPM (cargo
-//! feature `tpm`). One trait: a back-end keeps a secret, and gives it back by its id. Which one is in use, and how a
+//! feature `tpm`) · `secret` the secret itself and its id. One trait: a back-end keeps a secret, and gives it back by its id. Which one is in use, and how a
 //! node moves from one to another, is `keys::store`'s.
 
 mod credential;
 mod file;
+mod secret;
 #[cfg(feature = "tpm")]
 mod tpm;
 
@@ -13,115 +14,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use city_protocol::crypto::{AEAD_KEY_LEN, AeadKey};
-use city_protocol::ids::sha256;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 pub use credential::{CREDENTIAL, CREDENTIAL_NEXT, CredentialBackend};
 pub use file::{FileBackend, is_protected};
+pub use secret::{MasterId, MasterSecret};
 #[cfg(feature = "tpm")]
 pub use tpm::{TpmBackend, TpmCounter};
 
 use super::error::KeyFileError;
 use super::passphrase::PassphraseError;
-
-/// Tag of the id.
-const TAG_ID: &[u8] = b"city-node/master/v1\0";
-
-/// 32 bytes that wrap a node's keys: not `Copy`, zeroized, redacted, never compared.
-pub struct MasterSecret(Zeroizing<[u8; AEAD_KEY_LEN]>);
-
-impl MasterSecret {
-    /// A fresh one, with randomness of the operating system.
-    #[must_use]
-    pub fn generate() -> Self {
-        let mut secret = Zeroizing::new([0; AEAD_KEY_LEN]);
-        getrandom::fill(&mut *secret).expect("the operating system gives randomness");
-        Self(secret)
-    }
-
-    /// Takes stored bytes; none if they are not 32.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; AEAD_KEY_LEN] = bytes.try_into().ok()?;
-        Some(Self(Zeroizing::new(*bytes)))
-    }
-
-    /// Its id: tells secrets apart and says nothing about them.
-    #[must_use]
-    pub fn id(&self) -> MasterId {
-        let digest = sha256(&[TAG_ID, &*self.0]);
-        let (id, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        MasterId(*id)
-    }
-
-    /// The key that follows from it for one use.
-    #[must_use]
-    pub fn key(&self, label: &[u8]) -> AeadKey {
-        AeadKey::derive(&self.0, label)
-    }
-
-    /// The bytes, for back-ends only.
-    fn expose_secret(&self) -> &[u8; AEAD_KEY_LEN] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for MasterSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MasterSecret({}, redacted)", self.id())
-    }
-}
-
-/// A master secret's id: the first eight bytes of its tagged SHA-256, printed as 16 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MasterId([u8; 8]);
-
-impl MasterId {
-    pub(super) const fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Display for MasterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for MasterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for MasterId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        data_encoding::HEXLOWER
-            .decode(text.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or("a master secret's id is 16 hex digits")
-    }
-}
-
-impl Serialize for MasterId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MasterId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
 
 /// Where a master secret is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,22 +169,6 @@ pub enum MasterError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_master_secret_is_known_by_its_id_and_never_shown() {
-        let secret = MasterSecret::from_bytes(&[0x5a; 32]).unwrap();
-        let id = secret.id();
-        assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(
-            format!("{secret:?}"),
-            format!("MasterSecret({id}, redacted)")
-        );
-        assert_ne!(MasterSecret::generate().id(), MasterSecret::generate().id());
-        assert!(MasterSecret::from_bytes(&[1; 31]).is_none());
-        for text in ["", "5a", "5A5A5A5A5A5A5A5A", "5a5a5a5a5a5a5a5a5a"] {
-            assert!(text.parse::<MasterId>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn back_ends_go_by_their_names() {

@@ -88,7 +88,7 @@ impl Authority {
         addresses: &[IpAddr],
         validity: Validity,
     ) -> Result<CertificateDer<'static>, AuthorityError> {
-        let tls = self.newest_tls();
+        let tls = self.tls_issuer();
         let certificate = tls
             .authority
             .certify_server(key, names, addresses, validity)?;
@@ -111,7 +111,7 @@ impl Authority {
         subject: &TlsSubject,
         validity: Validity,
     ) -> Result<CertificateDer<'static>, AuthorityError> {
-        let tls = self.newest_tls();
+        let tls = self.tls_issuer();
         let certificate = tls.authority.certify_client(key, subject, validity)?;
         let name = match subject {
             TlsSubject::Account(account) => format!("account {account}"),

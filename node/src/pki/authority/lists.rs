@@ -69,17 +69,9 @@ pub struct ListFile {
     pub listed: Listed,
 }
 
-/// An issuer, for `ca show`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerState {
-    /// The name of its files.
-    pub id: String,
-    /// Its certificate in DER.
-    pub certificate: Vec<u8>,
-    /// Whether it is the one of its kind that issues.
-    pub active: bool,
-    /// Its newest list.
-    pub listed: Option<Listed>,
+/// What a list can say of a moment.
+const fn full_second(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 / 1000 * 1000)
 }
 
 impl Authority {
@@ -119,7 +111,7 @@ impl Authority {
             Event::Revoked(Revoked {
                 issuer: found.issuer.clone(),
                 serial: found.serial.clone(),
-                at,
+                at: full_second(at),
                 reason,
                 not_after: found.not_after,
             })
@@ -162,8 +154,8 @@ impl Authority {
             Event::Listed(Listed {
                 issuer: issuer.into(),
                 number: register.listed(issuer).map_or(1, |list| list.number + 1),
-                this_update: dates.not_before,
-                next_update: dates.not_after,
+                this_update: full_second(dates.not_before),
+                next_update: full_second(dates.not_after),
                 entries: revoked.len(),
             })
         })?;
@@ -190,38 +182,5 @@ impl Authority {
         let path = self.directory.join(format!("{issuer}.crl.pem"));
         write_public(&path, pem.as_bytes())?;
         Ok(ListFile { path, listed })
-    }
-}
-
-impl Authority {
-    /// The issuers, post-quantum before classical, the oldest first.
-    #[must_use]
-    pub fn issuers(&self) -> Vec<IssuerState> {
-        let register = self.register();
-        let state = |id: &str, certificate: &[u8], active| IssuerState {
-            id: id.to_owned(),
-            certificate: certificate.to_vec(),
-            active,
-            listed: register.listed(id).cloned(),
-        };
-        let pq = self.pq.iter().enumerate();
-        let pq = pq.map(|(n, one)| state(&one.id, &one.chain[0], n == self.active));
-        let newest = self.tls.len() - 1;
-        let tls = self.tls.iter().enumerate();
-        let tls = tls.map(|(n, one)| state(&one.id, one.authority.certificate(), n == newest));
-        pq.chain(tls).collect()
-    }
-
-    /// What was issued, the oldest first, each with its revocation.
-    #[must_use]
-    pub fn issued(&self) -> Vec<(Issued, Option<Revoked>)> {
-        let register = self.register();
-        let issued = register.issued().iter();
-        issued
-            .map(|one| {
-                let revoked = register.revocation(&one.issuer, &one.serial);
-                (one.clone(), revoked.cloned())
-            })
-            .collect()
     }
 }

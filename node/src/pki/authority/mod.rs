@@ -1,5 +1,6 @@
 //! A CA as a directory: post-quantum and classical issuers, each with its key file, and a register of what
-//! was issued. Index card: `certify` issues certificates · `lists` revokes, and issues lists.
+//! was issued. Index card: `certify` issues certificates · `lists` revokes, and issues lists · `overview`
+//! tells what can be told without keys.
 //!
 //! `root.pem` and `tls-root.pem` are public, `root.key` and `tls-root.key` secret (0600, sealed unless asked
 //! otherwise). A further root for roll-over has `-2`, `-3` … behind its name; the newest issues. In the
@@ -8,6 +9,7 @@
 
 mod certify;
 mod lists;
+mod overview;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +29,8 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
-pub use self::lists::{IssuerState, ListFile, Selector};
+pub use self::lists::{ListFile, Selector};
+pub use self::overview::{IssuerState, Overview};
 use super::ca_keys::{self, CaLock};
 use super::issue::{self, IssueError, Issuer, Validity};
 use super::register::{Register, RegisterError};
@@ -120,6 +123,9 @@ pub enum AuthorityError {
     /// Nothing that was issued is meant.
     #[error("{0}: this CA issued no such certificate; `ca show` lists them")]
     Unknown(String),
+    /// There is no such issuer.
+    #[error("{0}: no issuer of this CA; `ca show` names them, such as root or tls-root")]
+    Issuer(String),
     /// It was revoked before.
     #[error("{serial}: revoked already, on {at}, because: {reason}")]
     Revoked {
@@ -166,8 +172,9 @@ pub struct Authority {
     pq: Vec<PqIssuer>,
     /// Which of them issues.
     active: usize,
-    /// The oldest first; the last issues.
+    /// The oldest first.
     tls: Vec<TlsIssuer>,
+    active_tls: usize,
     register: Mutex<Register>,
 }
 
@@ -257,6 +264,7 @@ impl Authority {
         Ok(Self {
             directory: directory.to_owned(),
             active: pq.len().checked_sub(1).ok_or_else(none)?,
+            active_tls: tls.len() - 1,
             pq,
             tls,
             register: Mutex::new(Register::open(directory)?),
@@ -312,6 +320,7 @@ impl Authority {
         self.pq.extend(added.pq);
         self.tls.extend(added.tls);
         self.active = self.pq.len() - 1;
+        self.active_tls = self.tls.len() - 1;
         Ok(())
     }
 
@@ -332,6 +341,7 @@ impl Authority {
             directory: directory.to_owned(),
             pq: vec![pq],
             active: 0,
+            active_tls: 0,
             tls: vec![TlsIssuer {
                 id: tls_id,
                 authority: tls,
@@ -354,6 +364,21 @@ impl Authority {
             }
             None => false,
         }
+    }
+
+    /// Lets the issuer with these files (`root`, `root-2`, `tls-root`, …) issue what is of its kind.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Issuer`].
+    pub fn issue_by(&mut self, id: &str) -> Result<(), AuthorityError> {
+        if let Some(found) = self.pq.iter().position(|issuer| issuer.id == id) {
+            self.active = found;
+        } else if let Some(found) = self.tls.iter().position(|issuer| issuer.id == id) {
+            self.active_tls = found;
+        } else {
+            return Err(AuthorityError::Issuer(id.to_owned()));
+        }
+        Ok(())
     }
 
     /// The certificate of the post-quantum issuer, in DER.
@@ -382,10 +407,10 @@ impl Authority {
         Root::new(self.root_der().to_vec(), prefix)
     }
 
-    /// The newest classical root: what TLS clients trust.
+    /// The classical root that issues: what TLS clients trust.
     #[must_use]
     pub fn tls_root(&self) -> &CertificateDer<'static> {
-        self.newest_tls().authority.certificate()
+        self.tls_issuer().authority.certificate()
     }
 
     /// Every classical root, the oldest first: what TLS clients trust while one takes over from another.
@@ -393,14 +418,14 @@ impl Authority {
         self.tls.iter().map(|issuer| issuer.authority.certificate())
     }
 
-    /// The newest classical side.
+    /// The classical side that issues.
     #[must_use]
     pub fn tls(&self) -> &TlsAuthority {
-        &self.newest_tls().authority
+        &self.tls_issuer().authority
     }
 
-    fn newest_tls(&self) -> &TlsIssuer {
-        self.tls.last().expect("an open CA has a classical root")
+    fn tls_issuer(&self) -> &TlsIssuer {
+        &self.tls[self.active_tls]
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {

@@ -231,7 +231,7 @@ fn what_is_revoked_stands_on_the_next_list() {
     );
     assert_eq!(judged(&ca, &lost, &roots, &[&second[0]]), "cert-revoked");
     assert_eq!(judged(&ca, &good, &roots, &[&second[0]]), "ok");
-    let issued = ca.issued();
+    let issued = Overview::read(directory.path()).unwrap().issued;
     assert_eq!(issued.len(), 2);
     assert_eq!(issued[1].1.as_ref().unwrap().reason, Reason::KeyCompromise);
     // Long after it expired, a list no longer names it.
@@ -266,6 +266,13 @@ fn a_root_takes_over_from_another() {
     check("cert-unknown-issuer", &old_leaf, std::slice::from_ref(&new));
 
     let mut again = Authority::open(directory.path(), None).unwrap();
+    again.issue_by("root").unwrap();
+    check("ok", &client(&again), std::slice::from_ref(&old));
+    assert!(matches!(
+        again.issue_by("root-3"),
+        Err(AuthorityError::Issuer(_))
+    ));
+    again.issue_by("root-2").unwrap();
     assert_eq!(again.tls_roots().count(), 2);
     assert_eq!(again.root_der(), new.der);
     assert!(again.issue_under(std::slice::from_ref(&old)));

@@ -99,8 +99,8 @@ fn each_bad_node_certificate_has_its_code() {
     });
     check("cert-is-ca", "a CA", &|d| d.ca(None));
 
-    check("cert-algorithm", "a key of final ML-DSA-87", &|d| {
-        d.key.algorithm.oid = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
+    check("cert-algorithm", "a key of ML-DSA-65", &|d| {
+        d.key.algorithm.oid = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
     });
     check("cert-algorithm", "a short key", &|d| {
         d.key.subject_public_key = BitString::from_bytes(&[7; 2591]).unwrap();

@@ -1,0 +1,274 @@
+//! The two logs that operators answer for, shown and checked together: the trust log (for ever) and the access log
+//! (rotated). Shared by the admin socket and by the command line on a node that does not run.
+
+use std::collections::BTreeMap;
+
+use city_protocol::amount::Timestamp;
+use city_protocol::body::{Kind, Start};
+use city_protocol::ids::{BlockId, LogId};
+use serde::{Deserialize, Serialize};
+
+use super::AccessLog;
+use crate::daemon::gate::lost_head;
+use crate::engine::each_vertex;
+use crate::store::{ReadError, Store};
+use crate::trust::{self, Decision};
+
+/// Most lines of one answer.
+pub const MAX_LINES: usize = 2000;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// What operators decided about peers.
+    Trust,
+    /// Who operated the node and who logged in.
+    Access,
+}
+
+impl Which {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trust => "trust",
+            Self::Access => "access",
+        }
+    }
+}
+
+/// One line of either, as it is shown and exported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// 1.
+    pub schema: u64,
+    /// Which log.
+    pub log: Which,
+    /// Number of the line, from 1.
+    pub n: u64,
+    /// The line's id: what the next one links to.
+    pub id: BlockId,
+    /// The line before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<BlockId>,
+    /// When.
+    pub at: Timestamp,
+    /// What kind of thing.
+    pub class: String,
+    /// Who; empty where nobody is named.
+    pub who: String,
+    /// What.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Some lines in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinesPage {
+    /// 1.
+    pub schema: u64,
+    /// The lines.
+    pub lines: Vec<Line>,
+    /// Whether there are more after the last.
+    pub more: bool,
+}
+
+/// What checking a log found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogVerdict {
+    /// Lines.
+    pub lines: u64,
+    /// Number of the first line that is still there.
+    pub first: u64,
+    /// What does not hold, in words.
+    pub problems: Vec<String>,
+}
+
+/// What checking both found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditVerdict {
+    /// 1.
+    pub schema: u64,
+    /// Whether all of it holds.
+    pub ok: bool,
+    /// The trust log: every link, and every head that a `start` entry of the ledger names.
+    pub trust: LogVerdict,
+    /// The access log: every number and link.
+    pub access: LogVerdict,
+    /// How many heads of the trust log the ledger names.
+    pub heads_in_ledger: u64,
+}
+
+/// The lines of a log behind a number, at most [`MAX_LINES`].
+///
+/// # Errors
+/// [`ReadError`].
+pub fn lines(
+    store: &Store,
+    access: &AccessLog,
+    which: Which,
+    after: u64,
+) -> Result<LinesPage, ReadError> {
+    let mut lines = Vec::new();
+    let mut more = false;
+    let mut take = |line: Line| {
+        more = lines.len() == MAX_LINES;
+        if !more {
+            lines.push(line);
+        }
+        !more
+    };
+    match which {
+        Which::Access => {
+            for line in access.lines() {
+                let (id, record) = line?;
+                let shown = Line {
+                    schema: 1,
+                    log: which,
+                    n: record.n,
+                    id,
+                    prev: record.prev,
+                    at: record.at,
+                    class: record.class.name().into(),
+                    who: record.who,
+                    what: record.what,
+                    count: record.count,
+                };
+                if shown.n > after && !take(shown) {
+                    break;
+                }
+            }
+        }
+        Which::Trust => {
+            for (n, block) in (1..).zip(store.trust().iter()) {
+                let block = block?;
+                if n > after && !take(trust_line(n, block.id, &block.bytes)) {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(LinesPage {
+        schema: 1,
+        lines,
+        more,
+    })
+}
+
+fn trust_line(n: u64, id: BlockId, bytes: &[u8]) -> Line {
+    let line = Line {
+        schema: 1,
+        log: Which::Trust,
+        n,
+        id,
+        prev: None,
+        at: Timestamp(0),
+        class: "unreadable".into(),
+        who: String::new(),
+        what: String::new(),
+        count: 1,
+    };
+    let Ok(record) = trust::Record::read(bytes) else {
+        return line;
+    };
+    let class = match record.decision {
+        Decision::WhitelistAdd => "whitelist-add",
+        Decision::WhitelistRemove => "whitelist-remove",
+    };
+    Line {
+        prev: record.prev,
+        at: record.at,
+        class: class.into(),
+        who: record.by,
+        what: format!("{} {} {}", record.peer, record.region, record.name),
+        ..line
+    }
+}
+
+/// Checks both logs: their links, and that the trust log still has every head that is known elsewhere.
+///
+/// # Errors
+/// [`ReadError`] of the ledger.
+pub fn verify(store: &Store, access: &AccessLog, own: &LogId) -> Result<AuditVerdict, ReadError> {
+    let checked = access.check();
+    let access_verdict = LogVerdict {
+        lines: checked.lines,
+        first: checked.first,
+        problems: checked.problems,
+    };
+    let mut trust = check_trust(store);
+    let heads = heads_in_ledger(store, own)?;
+    for (head, seq) in &heads {
+        if !store.trust().contains(head) {
+            trust.problems.push(format!(
+                "the ledger's vertex {seq} names {head} as head of the trust log, which does not have it: it was cut off or exchanged"
+            ));
+        }
+    }
+    if let Some(head) = lost_head(access, store.trust()) {
+        trust.problems.push(format!(
+            "the last start named {head} as head of the trust log, which does not have it: it was cut off or exchanged"
+        ));
+    }
+    Ok(AuditVerdict {
+        schema: 1,
+        ok: trust.problems.is_empty() && access_verdict.problems.is_empty(),
+        trust,
+        access: access_verdict,
+        heads_in_ledger: heads.len() as u64,
+    })
+}
+
+fn check_trust(store: &Store) -> LogVerdict {
+    let mut verdict = LogVerdict {
+        first: 1,
+        ..LogVerdict::default()
+    };
+    let mut before = None;
+    for (n, block) in (1_u64..).zip(store.trust().iter()) {
+        let block = match block {
+            Ok(block) => block,
+            Err(error) => {
+                verdict
+                    .problems
+                    .push(format!("line {n} cannot be read: {error}"));
+                continue;
+            }
+        };
+        verdict.lines += 1;
+        match trust::Record::read(&block.bytes) {
+            Ok(record) if record.prev == before => {}
+            Ok(_) => verdict.problems.push(format!(
+                "line {n} does not follow the line before it: lines are missing or exchanged"
+            )),
+            Err(refusal) => verdict
+                .problems
+                .push(format!("line {n} is none: {refusal}")),
+        }
+        before = Some(block.id);
+    }
+    verdict
+}
+
+/// The heads that the own log's `start` entries name, each with the first position that does.
+fn heads_in_ledger(store: &Store, own: &LogId) -> Result<BTreeMap<BlockId, u64>, ReadError> {
+    let mut heads = BTreeMap::new();
+    each_vertex(store, |header, body, _| {
+        if header.header.log != *own {
+            return;
+        }
+        let entries = city_protocol::vertex::decode_body(&body.bytes).unwrap_or_default();
+        // Only the first two entries of a vertex can be one.
+        let starts = entries.iter().take(2);
+        for start in starts.filter(|entry| entry.kind == Kind::Start) {
+            if let Ok(start) = Start::read(&start.body)
+                && let Some(head) = start.trust
+            {
+                heads.entry(head).or_insert(header.header.seq);
+            }
+        }
+    })?;
+    Ok(heads)
+}

@@ -1,0 +1,389 @@
+//! `account`: a person's keys in a file that a passphrase seals, its copy on paper, and its account at a home.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use city_protocol::Refusal;
+use city_protocol::crypto::Suite;
+use city_protocol::ids::{AccountId, LogId};
+use clap::{Args, Subcommand};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::json;
+
+use super::exit::{Exit, Outcome};
+use super::launch::runtime;
+use super::output;
+use super::passphrase::PassphraseArgs;
+use super::suite::suites;
+use crate::client::paper;
+use crate::client::person::Person;
+use crate::client::wallet::{MAX_WALLET, Wallet};
+use crate::client::{ApiClient, ClientError};
+use crate::engine::utc;
+use crate::keys::file::{read_public_up_to, read_secret, write_secret};
+use crate::keys::{public_path, save_kem_public, save_signing_public};
+
+/// What the passphrase is asked for.
+const WHAT: &str = "the wallet";
+/// The credential with it.
+pub(super) const CREDENTIAL: &str = "city-node.wallet-passphrase";
+/// Most that is read of texts: forty codes of 1,700 characters.
+const MAX_TEXTS: u64 = 128 * 1024;
+/// Longest PEM file: a leaf, its intermediates, and room.
+const MAX_PEM: u64 = 256 * 1024;
+
+/// What can be done with a person's keys and account.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Make a person's signing and sealing keys, in one file that a passphrase seals.
+    #[command(after_help = "\
+Examples:
+  city-node account create --out chiyo.wallet
+  city-node account create --out chiyo.wallet --suite fips
+
+Beside it stand chiyo.wallet.pub and chiyo.wallet.kem.pub, which the CA needs. Nothing replaces lost keys but the officers of
+the municipality: make a backup at once (city-node account backup).")]
+    Create {
+        /// The file to make; it is never overwritten.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Which algorithms: dilithium5-ntru or fips (ML-DSA-87, ML-KEM-1024).
+        #[arg(long, value_parser = suites(), default_value = Suite::Dilithium5Ntru.id())]
+        suite: Suite,
+        /// The wallet's passphrase.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the public part of a wallet; with a home's log, the account that it has there.
+    #[command(after_help = "\
+Example:
+  city-node account show chiyo.wallet --home ubqxbxvmedbb…")]
+    Show {
+        /// The wallet.
+        file: PathBuf,
+        /// The log of the home, as `city-node status` of the node shows it.
+        #[arg(long, value_name = "LOG")]
+        home: Option<LogId>,
+        /// The wallet's passphrase.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a wallet, still sealed, as QR codes for paper; or as their texts.
+    #[command(after_help = "\
+Examples:
+  city-node account backup chiyo.wallet > chiyo.txt        # print it, with a small fixed-width font
+  city-node account backup chiyo.wallet --texts > texts    # the same without pictures
+
+The codes are worth nothing without the passphrase, and the passphrase nothing without the codes: keep them apart.
+A dilithium5-ntru wallet takes eleven codes, because its keys do not come from a short seed; fips takes four.")]
+    Backup {
+        /// The wallet.
+        file: PathBuf,
+        /// One text a line instead of pictures.
+        #[arg(long)]
+        texts: bool,
+    },
+    /// Make a wallet of the texts of its QR codes, one a line, in any order.
+    #[command(after_help = "\
+Examples:
+  city-node account restore texts --out chiyo.wallet
+  cat scanned-* | city-node account restore - --out chiyo.wallet")]
+    Restore {
+        /// The texts; - reads standard input.
+        texts: PathBuf,
+        /// The file to make; it is never overwritten.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Open the account at its home, with the certificate that the CA issued.
+    #[command(after_help = "\
+Example:
+  city-node account enrol chiyo.wallet --node https://node.example:8443 --tls-root tls-root.pem --certificate chiyo.pem
+
+Doing it again after a time-out is harmless: the home says that it was booked already.")]
+    Enrol(EnrolArgs),
+}
+
+/// Arguments of `account enrol`.
+#[derive(Debug, Args)]
+pub struct EnrolArgs {
+    /// The wallet.
+    pub file: PathBuf,
+    /// The home's address.
+    #[arg(long, value_name = "URL")]
+    pub node: String,
+    /// The network's TLS root (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_root: PathBuf,
+    /// The person's certificate, and its intermediates (PEM, leaf first).
+    #[arg(long, value_name = "FILE")]
+    pub certificate: PathBuf,
+    /// Write the receipt (DAG-CBOR) to this new file.
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// The wallet's passphrase.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn run(command: &AccountCommand) -> Outcome {
+    match command {
+        AccountCommand::Create {
+            out,
+            suite,
+            passphrase,
+            json,
+        } => create(out, *suite, passphrase, *json),
+        AccountCommand::Show {
+            file,
+            home,
+            passphrase,
+            json,
+        } => show(file, *home, passphrase, *json),
+        AccountCommand::Backup { file, texts } => backup(file, *texts),
+        AccountCommand::Restore { texts, out, json } => restore(texts, out, *json),
+        AccountCommand::Enrol(args) => enrol(args),
+    }
+}
+
+/// Opens a wallet file.
+pub(super) fn open(file: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<Wallet> {
+    let sealed = read_secret(file)?;
+    let passphrase = passphrase.of(WHAT, CREDENTIAL)?;
+    Wallet::open(&sealed, &passphrase).with_context(|| file.display().to_string())
+}
+
+fn create(out: &Path, suite: Suite, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let (public, kem_public) = (public_path(out), kem_path(out));
+    for path in [out, &public, &kem_public] {
+        if path.symlink_metadata().is_ok() {
+            return Err(crate::keys::KeyFileError::Exists { path: path.into() }.into());
+        }
+    }
+    let passphrase = passphrase.new_for(WHAT, CREDENTIAL)?;
+    let wallet = Wallet::generate(suite);
+    write_secret(out, &wallet.seal(&passphrase)?)?;
+    save_signing_public(&public, wallet.signing_public())?;
+    save_kem_public(&kem_public, wallet.kem_public())?;
+    if json {
+        let mut object = fields(&wallet, None);
+        object["file"] = json!(out);
+        object["public"] = json!(public);
+        object["kem_public"] = json!(kem_public);
+        output::object(object)?;
+    } else {
+        output::text(&format!(
+            "{}: a new wallet, sealed by the passphrase\n{}\
+             for the CA   {} and {}\n\
+             Make a backup now: city-node account backup {}\n",
+            out.display(),
+            told(&wallet, None),
+            public.display(),
+            kem_public.display(),
+            out.display(),
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn kem_path(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".kem");
+    public_path(Path::new(&name))
+}
+
+fn show(file: &Path, home: Option<LogId>, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let wallet = open(file, passphrase)?;
+    if json {
+        output::object(fields(&wallet, home))?;
+    } else {
+        output::text(&told(&wallet, home))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn account(wallet: &Wallet, home: LogId) -> AccountId {
+    AccountId::new(&home, &wallet.signing_public().id())
+}
+
+fn fields(wallet: &Wallet, home: Option<LogId>) -> serde_json::Value {
+    json!({
+        "suite": wallet.signing_public().algorithm().suite().id(),
+        "alg": wallet.signing_public().algorithm(),
+        "key": wallet.signing_public().id(),
+        "kem_alg": wallet.kem_public().algorithm(),
+        "kem_key": wallet.kem_public().id(),
+        "home": home,
+        "account": home.map(|home| account(wallet, home)),
+    })
+}
+
+fn told(wallet: &Wallet, home: Option<LogId>) -> String {
+    let (signing, kem) = (wallet.signing_public(), wallet.kem_public());
+    let mut text = format!(
+        "signing key  {} ({})\nsealing key  {} ({})\n",
+        signing.id(),
+        signing.algorithm(),
+        kem.id(),
+        kem.algorithm(),
+    );
+    if let Some(home) = home {
+        text += &format!(
+            "account      {} (while this is the key that enrolled)\n",
+            account(wallet, home)
+        );
+    }
+    text
+}
+
+fn backup(file: &Path, texts_only: bool) -> Outcome {
+    let sealed = read_secret(file)?;
+    let texts = paper::texts(&sealed).with_context(|| file.display().to_string())?;
+    let mut out = String::new();
+    for (i, text) in texts.iter().enumerate() {
+        if texts_only {
+            out += &format!("{text}\n");
+        } else {
+            out += &format!(
+                "city-node wallet, code {} of {}; restore: scan all, then city-node account restore\n{}\n\n",
+                i + 1,
+                texts.len(),
+                paper::code(text)
+            );
+        }
+    }
+    output::text(&out)?;
+    Ok(Exit::Ok)
+}
+
+fn restore(texts: &Path, out: &Path, json: bool) -> Outcome {
+    let mut lines = String::new();
+    let failed = || format!("{}: cannot be read as text", texts.display());
+    if texts == Path::new("-") {
+        let input = std::io::stdin().lock();
+        input
+            .take(MAX_TEXTS)
+            .read_to_string(&mut lines)
+            .with_context(failed)?;
+    } else {
+        let input = fs::File::open(texts).with_context(failed)?;
+        input
+            .take(MAX_TEXTS)
+            .read_to_string(&mut lines)
+            .with_context(failed)?;
+    }
+    let sealed = paper::join(&lines).with_context(|| texts.display().to_string())?;
+    if sealed.len() as u64 > MAX_WALLET {
+        bail_too_long()?;
+    }
+    write_secret(out, &sealed)?;
+    if json {
+        output::object(json!({ "file": out, "bytes": sealed.len() }))?;
+    } else {
+        output::text(&format!(
+            "{}: whole, and still sealed by its passphrase; try it: city-node account show {}\n",
+            out.display(),
+            out.display()
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn bail_too_long() -> anyhow::Result<()> {
+    bail!("longer than a wallet can be; scan the codes again")
+}
+
+fn enrol(args: &EnrolArgs) -> Outcome {
+    let wallet = open(&args.file, &args.passphrase)?;
+    let roots = certificates(&args.tls_root)?;
+    let chain = certificates(&args.certificate)?;
+    let (leaf, chain) = chain
+        .split_first()
+        .context("a file of certificates holds one at least")?;
+    let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+    let done = runtime()?.block_on(async {
+        let api = ApiClient::new(&args.node, &roots)?;
+        let home = api.node().await?;
+        let (signing, kem) = wallet.into_keys();
+        let person = Person::new(signing, kem, &home);
+        let signed = person.enrol(leaf, utc())?;
+        let (account, key) = (person.account(), signed.body().key);
+        let done = match api.enrol(&signed, leaf, &chain).await {
+            Ok(done) => Some(done),
+            // Written anew it is another enrolment to the home; with the account's own key it was this person's.
+            Err(error) if error.code() == Some(Refusal::AccountExists.code()) => {
+                let page = api.account(&account).await?;
+                if page.key != key {
+                    return Err(error);
+                }
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok::<_, ClientError>((account, home, done))
+    });
+    let (account, home, done) = done.map_err(again)?;
+    if let (Some(path), Some(done)) = (&args.receipt, &done) {
+        write_secret(path, &done.receipt)?;
+    }
+    let repeated = done.as_ref().is_none_or(|done| done.repeated);
+    if args.json {
+        output::object(json!({
+            "account": account,
+            "region": home.region,
+            "log": home.log,
+            "vertex": done.map(|done| done.vertex),
+            "repeated": repeated,
+        }))?;
+    } else {
+        let verb = if repeated {
+            "was booked already: nothing was done twice"
+        } else {
+            "is booked"
+        };
+        output::text(&format!(
+            "account  {account}\nhome     {} (log {})\nThe enrolment {verb}.\n",
+            home.region, home.log
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Where it is not known whether the home booked it, doing it again tells.
+fn again(error: ClientError) -> anyhow::Error {
+    let unknown = matches!(error, ClientError::Timeout | ClientError::Broken(_));
+    let error = anyhow::Error::from(error);
+    if unknown {
+        error
+            .context("it is not known whether it was booked; do it again: it is never booked twice")
+    } else {
+        error
+    }
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let pem = read_public_up_to(path, MAX_PEM)?;
+    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match ders {
+        Ok(ders) if !ders.is_empty() => Ok(ders),
+        _ => bail!(
+            "{}: holds no PEM certificates; name the right file",
+            path.display()
+        ),
+    }
+}

@@ -1,0 +1,139 @@
+//! Begins an epoch of the own log on a node that is not running: opens, books, closes, and puts the new keys in place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use city_protocol::Refusal;
+use city_protocol::ids::LogId;
+use city_protocol::ledger::{History, LogRow, Rows as _};
+use city_protocol::replica::BookedEntry;
+use city_protocol::stage::SignedBySeveral;
+use city_protocol::vertex::{KeySource as _, SignedHeader};
+use tokio::sync::mpsc;
+
+use super::open::{OpenError, Opened, last_vertex, open};
+use crate::config::Config;
+use crate::engine::{Engine, EngineConfig, EngineError, StoreHistory, SystemClock};
+use crate::keys::KeystoreError;
+use crate::setup::{DataDir, Identity, IdentityError, epoch};
+use crate::store::{Store, StoreError};
+
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// Why an epoch was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum EpochError {
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The key store is in use.
+    #[error(transparent)]
+    Keys(#[from] KeystoreError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Closing failed.
+    #[error(transparent)]
+    Close(#[from] StoreError),
+    /// The own log is empty: there is nothing to end.
+    #[error("this log has no vertex yet: run the node once, or let it fetch its log from peers")]
+    Empty,
+    /// The rules refuse it.
+    #[error("refused ({code}): {0}", code = .0.code())]
+    Refused(Refusal),
+    /// It has begun, but the keys could not be put in place.
+    #[error(
+        "the epoch has begun, but its keys could not be put in place; mend this and start the node: {0}"
+    )]
+    TakeOver(#[source] IdentityError),
+}
+
+/// The own log's head: what a new epoch would end at.
+///
+/// # Errors
+/// [`EpochError::Open`], [`EpochError::Empty`] or [`EpochError::Close`].
+pub fn head(dir: &DataDir, config: &Config, identity: &Identity) -> Result<LogRow, EpochError> {
+    let opened = open(dir, config, identity, &mut |_| ())?;
+    let store = Arc::new(opened.store);
+    let row = row(&store, &identity.authority.log);
+    if let Some(store) = Arc::into_inner(store) {
+        store.close()?;
+    }
+    row.ok_or(EpochError::Empty)
+}
+
+fn row(store: &Arc<Store>, log: &LogId) -> Option<LogRow> {
+    let history = StoreHistory::new(Arc::clone(store));
+    let history: &dyn History = &history;
+    history.log(log)
+}
+
+/// Begins the epoch that the officers signed.
+///
+/// # Errors
+/// An [`EpochError`]; but for the last, nothing was booked.
+pub async fn begin(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+    signed: SignedBySeveral,
+) -> Result<BookedEntry, EpochError> {
+    let _alone = identity.keystore.lock(true)?;
+    let Opened { store, replica, .. } = open(dir, config, identity, &mut |_| ())?;
+    let store = Arc::new(store);
+    let (outgoing, _nobody) = mpsc::unbounded_channel();
+    let engine = Engine::start(EngineConfig {
+        genesis: Arc::clone(&identity.genesis),
+        authority: Arc::clone(&identity.authority),
+        replica,
+        store: Arc::clone(&store),
+        clock: SystemClock::new(config.clock.trust_system, last_vertex(&store)),
+        peers: config.network.peers.len(),
+        outgoing,
+    })?;
+    let booked = engine.handle().begin_epoch(signed).await;
+    let newest = engine
+        .handle()
+        .directory()
+        .authority(&identity.authority.log);
+    engine.stopped().await?;
+    let deadline = tokio::time::Instant::now() + CLOSE;
+    if let Some(store) = super::alone(store, deadline).await {
+        store.close()?;
+    }
+    let booked = booked.map_err(EpochError::Refused)?;
+    if let Some(newest) = newest {
+        let key = newest.node_key();
+        epoch::take_over(dir, &identity.keystore, key).map_err(EpochError::TakeOver)?;
+    }
+    Ok(booked)
+}
+
+/// Ends the exchange of keys that an interrupted [`begin`] left: the log is signed by the next key already.
+///
+/// # Errors
+/// [`IdentityError`].
+pub(super) fn resume(
+    dir: &DataDir,
+    identity: &Identity,
+    store: &Arc<Store>,
+) -> Result<(), IdentityError> {
+    let Some(next) = &identity.next_signer else {
+        return Ok(());
+    };
+    let history = StoreHistory::new(Arc::clone(store));
+    let history: &dyn History = &history;
+    let head = history
+        .log(&identity.authority.log)
+        .and_then(|row| history.block(&row.head))
+        .and_then(|block| SignedHeader::read(&block).ok());
+    if head.is_some_and(|head| head.header.key == next.public().id())
+        && epoch::take_over(dir, &identity.keystore, next.public())?
+    {
+        tracing::warn!(
+            "the keys of the epoch that had begun are in place now; its certificate is announced from the next start on"
+        );
+    }
+    Ok(())
+}
