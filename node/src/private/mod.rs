@@ -121,7 +121,8 @@ impl Keeper {
             }
             Err(refusal) => {
                 // An engine that ends may have written it all the same: the next start looks.
-                if refusal != Refusal::NotSequencing
+                let ended = refusal == Refusal::NotSequencing && engine.status().await.is_err();
+                if !ended
                     && !is_booked(engine, &identity)
                     && let Err(error) = self.vault.withdraw(vec![identity]).await
                 {
