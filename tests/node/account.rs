@@ -152,7 +152,7 @@ fn a_passphrase_is_asked_for_at_a_terminal() {
 fn certificate(city: &City, wallet: &Path, pem: &Path) -> AccountId {
     let keys = open(wallet);
     let account = AccountId::new(&city.report.log, &keys.signing_public().id());
-    let authority = Authority::open(&city.ca).unwrap();
+    let authority = Authority::open(&city.ca, None).unwrap();
     let validity = Validity::days(utc().minus_ms(60_000), 2);
     let request = ClientRequest {
         account: &account,
@@ -210,6 +210,7 @@ async fn a_wallet_opens_its_account_and_the_message_that_was_sealed_for_it() {
     let (signing, kem) = open(&wallet("chiyo")).into_keys();
     let chiyo = Person::new(signing, kem, &home);
     city.grant(&api, &chiyo, 1000).await.unwrap();
+    api.login(&chiyo).await.unwrap();
     let mut order = Order::new(accounts[1], &home, Amount::from_hundredths(100));
     order.sequence = api.account(&chiyo.account()).await.unwrap().next_sequence;
     order.created_at = utc();

@@ -18,7 +18,7 @@ fn words(line: &str) -> Vec<&str> {
 
 fn reason(directory: &Path, code: i32, line: &str) -> String {
     let answer = json(directory, code, &words(line));
-    answer["reason"].as_str().unwrap().to_owned()
+    answer["reason"].as_str().expect("a code").to_owned()
 }
 
 #[test]

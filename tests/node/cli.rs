@@ -94,6 +94,8 @@ fn help_names_what_there_is_and_only_that() {
         "status",
         "config",
         "key",
+        "account",
+        "audit",
         "store",
         "place",
         "tx",
@@ -104,7 +106,6 @@ fn help_names_what_there_is_and_only_that() {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
     for word in [
-        "  account",
         "  ledger",
         "  peer",
         "  whitelist",

@@ -259,7 +259,7 @@ fn a_failed_init_leaves_nothing_and_says_what_to_do() {
     };
     check(
         &|r| r.network = network("x", Purpose::Live, None),
-        &["--purpose live", "passphrase", "city-node ca"],
+        &["--purpose live", "--ca-passphrase-file"],
     );
     check(
         &|r| r.network = network(" ", Purpose::Test, None),

@@ -32,6 +32,8 @@ const MAX_ACCOUNTS: usize = 10_000;
 
 impl AdminState {
     pub(super) async fn status(&self) -> Result<Status, Problem> {
+        // Before the frontier: a fault that is shown is in it.
+        let faults = self.faults();
         let replica = self.engine.status().await?;
         let genesis = self.engine.genesis();
         let region = self.engine.authority().region();
@@ -79,7 +81,7 @@ impl AdminState {
             receiver: self.receiver(),
             place: self.place_summary(&self.antenna.verdict(now.time)),
             store: self.store()?,
-            faults: self.faults(),
+            faults,
             certificates: self.certificates(now.time),
         })
     }

@@ -322,13 +322,12 @@ fn enrol(args: &EnrolArgs) -> Outcome {
         let (signing, kem) = wallet.into_keys();
         let person = Person::new(signing, kem, &home);
         let signed = person.enrol(leaf, utc())?;
-        let (account, key) = (person.account(), signed.body().key);
+        let account = person.account();
         let done = match api.enrol(&signed, leaf, &chain).await {
             Ok(done) => Some(done),
-            // Written anew it is another enrolment to the home; with the account's own key it was this person's.
+            // Written anew it is another enrolment to the home; who logs in with the key has the account.
             Err(error) if error.code() == Some(Refusal::AccountExists.code()) => {
-                let page = api.account(&account).await?;
-                if page.key != key {
+                if api.login(&person).await.is_err() {
                     return Err(error);
                 }
                 None

@@ -61,10 +61,10 @@ pub enum InitError {
     },
     /// A live network needs a CA whose keys are protected.
     #[error(
-        "--purpose live: refused, because the CA's keys would lie on this disk without a passphrase; \
-         live networks come with `city-node ca`: use --purpose demo or test until then"
+        "--purpose live: refused, because the CA's keys would lie on this disk in the clear, or with their \
+         passphrase beside them; give one of yours with --ca-passphrase-file"
     )]
-    LiveNotYet,
+    LiveNeedsPassphrase,
     /// Outlines drawn for the demo are not for a live network.
     #[error(
         "--coarse-demo-boundaries: the network's purpose is live, and these outlines are not official; give --boundaries"

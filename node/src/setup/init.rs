@@ -111,6 +111,15 @@ pub struct InitReport {
     pub leftovers: Vec<PathBuf>,
 }
 
+/// The CA's lists of revoked certificates as they are now: the node judges by them from its first start on.
+fn copy_lists(authority: &Authority, draft: &DataDir) -> Result<(), InitError> {
+    make_private(&draft.crls())?;
+    for (name, list) in authority.lists()? {
+        write_public(&draft.crls().join(name), &list)?;
+    }
+    Ok(())
+}
+
 /// Makes a data directory. Its secrets are kept as the configuration says; in files they stand in the clear, for this
 /// user alone.
 ///
@@ -139,6 +148,8 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     write_public(&draft.genesis(), &genesis.to_block())?;
     let tls_root = to_pem(&[authority.tls_root().to_vec()]);
     write_public(&draft.tls_root(), tls_root.as_bytes())?;
+
+    copy_lists(authority, &draft)?;
 
     let (boundary, report) = boundary(request.boundary, genesis.purpose, &region)?;
     write_public(&draft.boundary(), &boundary.encode())?;

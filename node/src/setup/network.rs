@@ -82,8 +82,9 @@ pub(super) fn open_network(
         NetworkChoice::Join { ca, passphrase } => join(&ca, passphrase.as_ref()),
         NetworkChoice::New {
             purpose: Purpose::Live,
+            protection: CaProtection::Unencrypted | CaProtection::Generated,
             ..
-        } => Err(InitError::LiveNotYet),
+        } => Err(InitError::LiveNeedsPassphrase),
         NetworkChoice::New {
             name,
             purpose,

@@ -26,8 +26,7 @@ async fn story() -> (Town, Person, Person) {
 }
 
 async fn next(town: &Town, person: &Person) -> u64 {
-    let page = town.api.account(&person.account()).await.unwrap();
-    page.next_sequence
+    town.sequence(person).await
 }
 
 async fn pay(town: &Town, from: &Person, to: &Person) -> Result<(), ClientError> {

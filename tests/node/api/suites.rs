@@ -1,7 +1,7 @@
 //! Both suites live in one home, and a home can stop taking one of them.
 
-use city_node::client::ClientError;
 use city_node::client::person::Person;
+use city_node::client::{AdminClient, ClientError};
 use city_node::engine::utc;
 use city_protocol::crypto::{Algorithm, KemAlgorithm, NotAfter, SealedBoxContext, Suite};
 
@@ -61,14 +61,15 @@ async fn pay_each_other(town: Town, suite: Suite) {
         let accept = receiver.accept(item, sequence.next_sequence, utc());
         town.api.accept(&accept.unwrap()).await.unwrap();
     }
-    let accounts = [old.account(), new.account()];
+    let people = [old, new];
     let founded = town.close().await;
 
     // The log is read and folded again; every signature of it still counts.
     std::fs::remove_dir_all(founded.dir.path().join("data/index")).unwrap();
     let town = founded.open(Plan::default()).await;
-    for account in accounts {
-        let account = town.api.account(&account).await.unwrap();
+    for person in people {
+        town.api.login(&person).await.unwrap();
+        let account = town.api.account(&person.account()).await.unwrap();
         assert_eq!(account.available.to_string(), "100.00");
     }
     town.close().await;
@@ -98,8 +99,12 @@ async fn after_its_date_an_algorithm_is_taken_no_more_and_what_is_booked_stays()
         other => panic!("{other:?}"),
     };
     // The home opened its own log, which is signed and full of that suite.
-    let account = town.api.account(&old.account()).await.unwrap();
-    assert_eq!(account.available.to_string(), "10.00");
+    let admin = AdminClient::connect(&town.admin).await.unwrap();
+    let balances = admin.balances().await.unwrap().balances;
+    assert_eq!(balances[&old.account()], "10.00");
+    // Whoever can forge the signature does not get in by it, either.
+    let login = town.api.login(&old).await.map(drop);
+    assert_eq!(login.unwrap_err().code(), Some("algorithm-expired"));
 
     let order = town.order(&old, &new, "1.00").await;
     let (signed, _) = old.transfer(&order).unwrap();

@@ -172,7 +172,12 @@ mod tests {
             assert_eq!(read.err(), Some(expected));
         };
         check(&|login| login.version = 2, Refusal::UnknownVersion);
-        check(&|login| drop(login.challenge.pop()), Refusal::BadField);
+        check(
+            &|login| {
+                login.challenge.pop();
+            },
+            Refusal::BadField,
+        );
         check(&|login| login.home = LogId([8; 32]), Refusal::WrongHome);
         check(&|login| login.key = other.public().id(), Refusal::WrongKey);
         let spaced = [b" ", &bytes[..]].concat();

@@ -238,7 +238,7 @@ pub(super) fn run(command: &IssueCommand) -> Outcome {
             common,
         } => {
             let subject = match (account, operator) {
-                (Some(account), _) => TlsSubject::Account(account.clone()),
+                (Some(account), _) => TlsSubject::Account(*account),
                 (None, Some(operator)) => TlsSubject::Operator(operator.clone()),
                 (None, None) => unreachable!("clap asks for one of both"),
             };

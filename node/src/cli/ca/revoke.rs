@@ -43,7 +43,7 @@ pub struct RevokeArgs {
 #[command(after_help = "\
 Examples:
   city-node ca crl --ca ishikawa-ca
-  city-node ca crl --ca ishikawa-ca && cp ishikawa-ca/*.crl.pem /var/lib/city-node/crls/
+  city-node ca crl --ca ishikawa-ca && cp ishikawa-ca/*.crl.pem /var/lib/city-node/data/crls/
 
 Run it well before the lists' nextUpdate, every month at least, on every CA: a node warns of a list that is past it, and
 45 days later it admits nobody under that CA.")]

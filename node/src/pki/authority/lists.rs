@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::{fs, io};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::pki::{CRL_GRACE_MS, fingerprint};
@@ -14,6 +15,7 @@ use x509_cert::der::pem::{LineEnding, encode_string};
 
 use super::{Authority, AuthorityError};
 use crate::config::rfc3339;
+use crate::keys::KeyFileError;
 use crate::keys::file::write_public;
 use crate::pki::issue::{IssueError, Issuer, Validity};
 use crate::pki::register::{Event, Issued, Listed, Revoked};
@@ -117,6 +119,26 @@ impl Authority {
             })
         })?;
         Ok(found)
+    }
+
+    /// The newest list of every issuer, as it stands beside its certificate: name and PEM.
+    ///
+    /// # Errors
+    /// [`AuthorityError::File`] if one cannot be read.
+    pub fn lists(&self) -> Result<Vec<(String, Vec<u8>)>, AuthorityError> {
+        let ids = self.pq.iter().map(|issuer| &issuer.id);
+        let ids = ids.chain(self.tls.iter().map(|issuer| &issuer.id));
+        let mut lists = Vec::new();
+        for name in ids.map(|id| format!("{id}.crl.pem")) {
+            let path = self.directory.join(&name);
+            match fs::read(&path) {
+                Ok(list) => lists.push((name, list)),
+                // A CA from before there were lists.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(KeyFileError::Io { path, source }.into()),
+            }
+        }
+        Ok(lists)
     }
 
     /// Issues a new list of every issuer and writes it as `ISSUER.crl.pem` beside its certificate.

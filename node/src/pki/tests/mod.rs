@@ -4,6 +4,7 @@
 //! a table changes one thing of a good certificate. Here stand the parties; the stories beside.
 
 mod crl;
+mod foreign;
 mod leaf;
 mod path;
 mod tls;

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use x509_cert::Certificate;
+use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
@@ -139,7 +140,10 @@ fn trusted_itself(
     let read = EndEntityCert::try_from(&der)?;
     let tbs = root.tbs_certificate();
     let malformed = |_| CertificateRefusal::Malformed;
-    let signed = tbs.to_der().map_err(malformed)?;
+    let signed = raw(question.leaf)?
+        .tbs_certificate()
+        .to_der()
+        .map_err(malformed)?;
     let identifier = tbs.signature().to_der().map_err(malformed)?;
     let signature = root
         .signature()
@@ -200,12 +204,16 @@ fn decode(der: &[u8]) -> Result<Certificate, CertificateRefusal> {
         return Err(CertificateRefusal::TooLarge);
     }
     let malformed = |_| CertificateRefusal::Malformed;
-    let certificate = Certificate::from_der(der).map_err(malformed)?;
-    if certificate.to_der().map_err(malformed)? == der {
-        Ok(certificate)
-    } else {
-        Err(CertificateRefusal::Malformed)
+    if raw(der)?.to_der().map_err(malformed)? != der {
+        return Err(CertificateRefusal::Malformed);
     }
+    Certificate::from_der(der).map_err(malformed)
+}
+
+/// Reads a certificate without x509-cert's own profile, which would write its dates over: before 2050 they
+/// are to be UTCTime, but whoever reads must take both (section 4.1.2.5).
+fn raw(der: &[u8]) -> Result<CertificateInner<Raw>, CertificateRefusal> {
+    CertificateInner::from_der(der).map_err(|_| CertificateRefusal::Malformed)
 }
 
 /// Names stand in the alternative names only (RFC 9525); mailboxes are compared octet by octet, but for
