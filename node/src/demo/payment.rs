@@ -80,6 +80,7 @@ pub(super) async fn pay(
                 sender.name
             );
             teller.done("transfer", begun, &line);
+            teller.detail(&format!("transfer {}", booked.identity));
             teller.detail(&format!(
                 "transaction hash {}",
                 signed.body().transaction_hash()

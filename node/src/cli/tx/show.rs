@@ -106,10 +106,14 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
     let file = Path::new(&args.what);
     let receipt = judge(file, genesis)?;
     let transfer = receipt.and_then(|receipt| match receipt.entry.kind {
-        Kind::Transfer => read_person_body::<Transfer>(&receipt.entry.body),
+        Kind::Transfer => {
+            let body = &receipt.entry.body;
+            let identity = identity(Transfer::TAG, body);
+            Ok((identity, read_person_body::<Transfer>(body)?))
+        }
         _ => Err(Refusal::BadField),
     });
-    let transfer = match transfer {
+    let (identity, transfer) = match transfer {
         Ok(transfer) => transfer,
         Err(refusal) => {
             let why = anyhow::anyhow!(
@@ -126,13 +130,14 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
     };
     if args.json {
         output::object(json!({
+            "identity": identity,
             "transfer": transfer,
             "message": message.as_ref().map(|text| text.as_str()),
         }))?;
         return Ok(Exit::Ok);
     }
     let mut text = format!(
-        "sender     {} ({})\nreceiver   {} ({})\namount     {}\nwritten    {}\ntransfer   {}\n",
+        "sender     {} ({})\nreceiver   {} ({})\namount     {}\nwritten    {}\ntransfer   {}\nidentity   {identity}\n",
         transfer.sender,
         transfer.sender_municipality,
         transfer.receiver,
@@ -271,7 +276,7 @@ impl Shown {
         match (&self.message, &self.transfer.message) {
             (Some(message), _) => text += &format!("message    {}\n", printable(message)),
             (None, Some(_)) => {
-                text += "message    sealed for its receiver; open it with --open WALLET\n"
+                text += "message    sealed for its receiver; open it with --open WALLET\n";
             }
             (None, None) => {}
         }
