@@ -209,6 +209,7 @@ async fn a_wallet_opens_its_account_and_the_message_that_was_sealed_for_it() {
     let yosa = open(&wallet("yosa")).kem_public().clone();
     let (signing, kem) = open(&wallet("chiyo")).into_keys();
     let chiyo = Person::new(signing, kem, &home);
+    api.login(&chiyo).await.unwrap();
     city.grant(&api, &chiyo, 1000).await.unwrap();
     api.login(&chiyo).await.unwrap();
     let mut order = Order::new(accounts[1], &home, Amount::from_hundredths(100));

@@ -97,6 +97,7 @@ fn help_names_what_there_is_and_only_that() {
         "account",
         "audit",
         "store",
+        "account",
         "place",
         "tx",
         "completions",

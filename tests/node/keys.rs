@@ -324,6 +324,7 @@ async fn a_broken_box_is_replaced() {
     let node = a.ready().await;
     assert!(node.status().await.sequencing, "{}", node.log());
     let api = a.api(&node);
+    api.login(&chiyo).await.unwrap();
     assert_eq!(
         api.account(&chiyo.account())
             .await
@@ -371,4 +372,96 @@ fn a_file_that_is_no_backup_is_refused_by_name() {
     assert!(restore(&seal(Purpose::Wallet, b"{}")).contains("a person's keys"));
     assert!(restore(&seal(Purpose::Backup, b"{}")).contains("does not hold a node"));
     assert!(!new.exists());
+}
+
+/// Names of peers are in the log of decisions for ever, but not to be read there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_are_encrypted_at_rest_and_sealed_again_under_another_key() {
+    let root = directory();
+    let mut cities = found(root.path(), 2);
+    let city = &mut cities[0];
+    city.config.network.peers[0].name = "加賀の与謝".into();
+    city.configure();
+    city.ready().await.stop().await;
+    let name = "加賀の与謝".as_bytes();
+    let holds = |directory: &Path| {
+        let files = fs::read_dir(directory).unwrap();
+        files
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .any(|path| {
+                fs::read(path)
+                    .unwrap()
+                    .windows(name.len())
+                    .any(|part| part == name)
+            })
+    };
+    assert!(!holds(&city.data.trust()));
+    let private = city.data.private();
+    let before = fs::read_to_string(&private).unwrap();
+    assert!(before.contains("\"whitelist\"") && !before.contains("与謝"));
+
+    let data = text(city.data.path());
+    let told = check(&["key", "re-encrypt", "--data-dir", data], 0);
+    assert!(told.contains("1 fields sealed again"), "{told}");
+    assert_ne!(fs::read_to_string(&private).unwrap(), before);
+    // Nothing is recorded anew: the name is the one that is wanted.
+    let trust_log = |city: &City| -> u64 {
+        let files = fs::read_dir(city.data.trust()).unwrap();
+        files
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum()
+    };
+    let length = trust_log(city);
+    city.ready().await.stop().await;
+    assert_eq!(trust_log(city), length);
+
+    // Without the key ring the node does not start, and nothing takes its place.
+    let ring = city.data.keys().join("keyring.json");
+    let aside = root.path().join("ring");
+    fs::rename(&ring, &aside).unwrap();
+    let told = check(&["run", "--data-dir", data], 1);
+    assert!(told.contains("the key ring is gone"), "{told}");
+    assert!(!ring.exists());
+    fs::rename(&aside, &ring).unwrap();
+    fs::remove_file(city.data.keys().join("masters.json")).unwrap();
+    let told = check(&["run", "--data-dir", data], 78);
+    assert!(told.contains("masters.json"), "{told}");
+}
+
+#[test]
+fn a_tls_certificate_is_exchanged_with_its_key() {
+    let root = directory();
+    let city = alone(root.path(), root.path().join("d"));
+    let data = text(city.data.path());
+    let authority = city_node::pki::Authority::open(&city.ca, None).unwrap();
+    let validity = city_node::pki::Validity::days(city_node::engine::utc().minus_ms(60_000), 2);
+    let new = authority
+        .issue_tls_server(&["localhost".into()], &[], validity)
+        .unwrap();
+    let pem = |label, der: &[u8]| der::pem::encode_string(label, Default::default(), der).unwrap();
+    let (certificate, key) = (root.path().join("new.pem"), root.path().join("new.key"));
+    fs::write(&certificate, pem("CERTIFICATE", &new.chain[0])).unwrap();
+    private(&key, &pem("PRIVATE KEY", new.key.secret_der()));
+    let rotate = |certificate: &Path, code| {
+        let arguments = [
+            "key",
+            "rotate",
+            "tls",
+            "--data-dir",
+            data,
+            "--certificate",
+            text(certificate),
+            "--key",
+            text(&key),
+        ];
+        check(&arguments, code)
+    };
+    let before = fs::read(city.data.tls_certificate()).unwrap();
+    let told = rotate(&city.data.tls_certificate(), 1);
+    assert!(told.contains("do not belong together"), "{told}");
+    assert_eq!(fs::read(city.data.tls_certificate()).unwrap(), before);
+    assert!(rotate(&certificate, 0).contains("were replaced"));
+    let identity = load_identity(&city.data).unwrap();
+    assert_eq!(identity.tls.chain, new.chain);
 }

@@ -18,7 +18,7 @@ use super::launch::runtime;
 use super::output;
 use super::passphrase::PassphraseArgs;
 use super::suite::suites;
-use crate::client::paper;
+use crate::client::paper::{self, Ground};
 use crate::client::person::Person;
 use crate::client::wallet::{MAX_WALLET, Wallet};
 use crate::client::{ApiClient, ClientError};
@@ -81,6 +81,7 @@ Example:
     #[command(after_help = "\
 Examples:
   city-node account backup chiyo.wallet > chiyo.txt        # print it, with a small fixed-width font
+  city-node account backup chiyo.wallet --dark-background   # on a dark screen, to be scanned from it
   city-node account backup chiyo.wallet --texts > texts    # the same without pictures
 
 The codes are worth nothing without the passphrase, and the passphrase nothing without the codes: keep them apart.
@@ -88,8 +89,11 @@ A dilithium5-ntru wallet takes eleven codes, because its keys do not come from a
     Backup {
         /// The wallet.
         file: PathBuf,
-        /// One text a line instead of pictures.
+        /// Draw for a terminal with a dark background, instead of for paper.
         #[arg(long)]
+        dark_background: bool,
+        /// One text a line instead of pictures.
+        #[arg(long, conflicts_with = "dark_background")]
         texts: bool,
     },
     /// Make a wallet of the texts of its QR codes, one a line, in any order.
@@ -155,7 +159,17 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
             passphrase,
             json,
         } => show(file, *home, passphrase, *json),
-        AccountCommand::Backup { file, texts } => backup(file, *texts),
+        AccountCommand::Backup {
+            file,
+            dark_background,
+            texts,
+        } => {
+            let ground = match dark_background {
+                true => Ground::Dark,
+                false => Ground::Light,
+            };
+            backup(file, ground, *texts)
+        }
         AccountCommand::Restore { texts, out, json } => restore(texts, out, *json),
         AccountCommand::Enrol(args) => enrol(args),
     }
@@ -251,7 +265,7 @@ fn told(wallet: &Wallet, home: Option<LogId>) -> String {
     text
 }
 
-fn backup(file: &Path, texts_only: bool) -> Outcome {
+fn backup(file: &Path, ground: Ground, texts_only: bool) -> Outcome {
     let sealed = read_secret(file)?;
     let texts = paper::texts(&sealed).with_context(|| file.display().to_string())?;
     let mut out = String::new();
@@ -263,7 +277,7 @@ fn backup(file: &Path, texts_only: bool) -> Outcome {
                 "city-node wallet, code {} of {}; restore: scan all, then city-node account restore\n{}\n\n",
                 i + 1,
                 texts.len(),
-                paper::code(text)
+                paper::code(text, ground)
             );
         }
     }
@@ -325,12 +339,12 @@ fn enrol(args: &EnrolArgs) -> Outcome {
         let account = person.account();
         let done = match api.enrol(&signed, leaf, &chain).await {
             Ok(done) => Some(done),
-            // Written anew it is another enrolment to the home; who logs in with the key has the account.
+            // Written anew it is another enrolment to the home; who can log in with this key enrolled with it.
             Err(error) if error.code() == Some(Refusal::AccountExists.code()) => {
-                if api.login(&person).await.is_err() {
-                    return Err(error);
+                match api.login(&person).await {
+                    Ok(_) => None,
+                    Err(_) => return Err(error),
                 }
-                None
             }
             Err(error) => return Err(error),
         };

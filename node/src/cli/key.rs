@@ -10,7 +10,7 @@ use serde_json::json;
 use super::backup::{self, BackupArgs, RestoreArgs};
 use super::exit::{Exit, Outcome};
 use super::keylist;
-use super::keystore::{self, SealArgs};
+use super::keystore::{self, RotateTlsArgs, SealArgs};
 use super::output;
 use super::passphrase::PassphraseArgs;
 use super::run::PlaceArgs;
@@ -84,6 +84,27 @@ Examples:
 
 docs/replace-a-box.md has the whole procedure.")]
     Restore(RestoreArgs),
+    /// Exchange a single key. (Ledger and sealing key: city-node epoch. The transport key stays: the node certificate and
+    /// every peer's whitelist name it.)
+    #[command(subcommand)]
+    Rotate(RotateCommand),
+    /// Make a new data key and seal what is encrypted at rest again with it, when the old one may be known to others.
+    #[command(after_help = "\
+Example:
+  city-node key re-encrypt --data-dir data
+
+The node must be stopped.")]
+    ReEncrypt {
+        /// Which node.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// The passphrase of the node's keys.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Exchange the master secret and wrap everything by the new one, while the node runs or not.
     #[command(after_help = "\
 Examples:
@@ -102,6 +123,18 @@ With keys.backend = \"credential\" the new one is the credential city-node.maste
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What can be exchanged alone.
+#[derive(Debug, Subcommand)]
+pub enum RotateCommand {
+    /// Put a new TLS certificate and its key in place; a running node takes them within seconds.
+    #[command(after_help = "\
+Example:
+  city-node key rotate tls --data-dir data --certificate new.pem --key new.key
+
+Both are judged as a pair before anything is replaced. Cut off in between, do it again.")]
+    Tls(RotateTlsArgs),
 }
 
 /// What a key is for.
@@ -134,6 +167,12 @@ pub(super) fn run(command: &KeyCommand) -> Outcome {
         } => keylist::run(place, passphrase, *json),
         KeyCommand::Backup(args) => backup::run_backup(args),
         KeyCommand::Restore(args) => backup::run_restore(args),
+        KeyCommand::Rotate(RotateCommand::Tls(args)) => keystore::rotate_tls(args),
+        KeyCommand::ReEncrypt {
+            place,
+            passphrase,
+            json,
+        } => keystore::re_encrypt(place, passphrase, *json),
         KeyCommand::Seal(args) => keystore::seal(args),
         KeyCommand::RotateMaster {
             place,

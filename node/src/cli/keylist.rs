@@ -19,8 +19,9 @@ struct Row {
     advice: Option<&'static str>,
 }
 
-const NTRU_ADVICE: &str = "superseded: pqcrypto's NTRU is maintained no more; ml-kem-1024 (suite fips) takes its place with a new epoch";
-const DILITHIUM_ADVICE: &str = "superseded: a draft of FIPS 204; ml-dsa-87 (suite fips) takes its place with a new epoch (epoch-start, k officers)";
+const NTRU_ADVICE: &str = "superseded: pqcrypto's NTRU is maintained no more; to ml-kem-1024: city-node epoch prepare --suite fips";
+const DILITHIUM_ADVICE: &str =
+    "superseded: a draft of FIPS 204; to ml-dsa-87: city-node epoch prepare --suite fips";
 
 pub(super) fn run(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
     let located = place.locate();

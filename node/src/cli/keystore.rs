@@ -1,6 +1,7 @@
 //! `key seal`, `key rotate-master`, `key re-encrypt`: exchanging what protects a node's keys, while it runs or not.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -12,10 +13,16 @@ use super::passphrase::PassphraseArgs;
 use super::run::{Located, PlaceArgs};
 use crate::client::{AdminClient, ClientError};
 use crate::config::Config;
+use crate::keys::file::{read_public_up_to, read_secret, write_public};
 use crate::keys::{
-    self, Access, BackendKind, Exchanged, Keystore, PASSPHRASE_CREDENTIAL, Passphrase,
+    self, Access, BackendKind, Exchanged, Keyring, Keystore, KeystoreError, PASSPHRASE_CREDENTIAL,
+    Passphrase, PrivateFields,
 };
+use crate::private::wrap_again;
+use crate::setup::read_tls;
 
+/// Longest PEM file: a leaf, its intermediates, and room.
+const MAX_PEM: u64 = 256 * 1024;
 /// What the passphrase is asked for.
 const WHAT: &str = "the node's keys";
 
@@ -32,6 +39,26 @@ pub struct SealArgs {
     #[arg(long, value_name = "FILE", requires = "with_passphrase")]
     pub new_passphrase_file: Option<PathBuf>,
     /// The passphrase that the keys have now, if they have one.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `key rotate tls`.
+#[derive(Debug, Args)]
+pub struct RotateTlsArgs {
+    /// Which node.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The new certificate (PEM, leaf first), from the CA.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: PathBuf,
+    /// Its key (PKCS#8 in PEM, mode 0600).
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The passphrase of the node's keys.
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
     /// Print one JSON object.
@@ -97,6 +124,63 @@ pub(super) fn rotate_master(place: &PlaceArgs, passphrase: &PassphraseArgs, json
         other => other?,
     };
     tell(&done, json)
+}
+
+/// Makes a new data key, seals all that is encrypted at rest again with it, and forgets the old ones.
+pub(super) fn re_encrypt(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let located = place.locate();
+    let config = Config::load(&located.config)?;
+    let store = Arc::new(open(&located, &config, passphrase)?);
+    let _alone = store.lock(true)?;
+    let ring = Keyring::open(Arc::clone(&store))?.ok_or_else(|| KeystoreError::NoMaster {
+        directory: located.data.keys(),
+    })?;
+    let ring = Arc::new(ring);
+    let private = PrivateFields::open(located.data.private(), Arc::clone(&ring))?;
+    // Each step is durable: after a cut both keys are there, and doing it again makes a third and forgets them.
+    let key = ring.rotate()?;
+    let fields = private.seal_again()?;
+    let transfers = wrap_again(&located.data.private_values(), &ring)?;
+    let forgotten = ring.forget_old()?;
+    if json {
+        output::object(json!({
+            "data_key": key, "fields": fields, "transfers": transfers, "forgotten": forgotten,
+        }))?;
+    } else {
+        output::text(&format!(
+            "data key {key}: {fields} fields and the private values of {transfers} transfers sealed again, {} old keys forgotten\n\
+             Copies of the disk from before, with the master secret of then, still open: exchange that, too: city-node key rotate-master\n",
+            forgotten.len()
+        ))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Puts a new TLS certificate and its key in place of those in use.
+pub(super) fn rotate_tls(args: &RotateTlsArgs) -> Outcome {
+    let located = args.place.locate();
+    let config = Config::load(&located.config)?;
+    let store = open(&located, &config, &args.passphrase)?;
+    let data = &located.data;
+    // Judged as a pair before anything is replaced.
+    read_tls(&args.certificate, &args.key, &store)?;
+    let certificate = read_public_up_to(&args.certificate, MAX_PEM)?;
+    let key = read_secret(&args.key)?;
+    store.replace(&data.tls_key(), &key)?;
+    write_public(&data.tls_certificate(), &certificate)?;
+    // As the node will read it.
+    read_tls(&data.tls_certificate(), &data.tls_key(), &store)?;
+    if args.json {
+        output::object(json!({ "certificate": data.tls_certificate(), "key": data.tls_key() }))?;
+    } else {
+        output::text(&format!(
+            "{} and its key were replaced; a running node takes them within seconds\n\
+             {} is still there: remove it, if nothing else needs it\n",
+            data.tls_certificate().display(),
+            args.key.display()
+        ))?;
+    }
+    Ok(Exit::Ok)
 }
 
 fn tell(done: &Exchanged, json: bool) -> Outcome {

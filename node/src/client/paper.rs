@@ -69,18 +69,32 @@ pub fn texts(sealed: &[u8]) -> Result<Vec<String>, PaperError> {
     Ok(pieces.iter().enumerate().map(text).collect())
 }
 
-/// A text as a QR code for a terminal or a printer, two modules to a character.
+/// What a code is drawn on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// Paper, or a light terminal: what is drawn is dark.
+    Light,
+    /// A dark terminal: what is drawn is light.
+    Dark,
+}
+
+/// A text as a QR code, two modules to a character.
 ///
 /// # Panics
 /// Never for texts of [`texts`]: they are short enough.
 #[must_use]
-pub fn code(text: &str) -> String {
+pub fn code(text: &str, ground: Ground) -> String {
     let code = QrCode::with_error_correction_level(text, EcLevel::L)
         .expect("a piece fits the largest code");
-    // Light on dark terminals: the blocks are the light modules, as readers expect.
+    // The library calls `Dark` what it draws, and `Light` what it leaves blank.
+    let (drawn, blank) = (unicode::Dense1x2::Dark, unicode::Dense1x2::Light);
+    let (dark, light) = match ground {
+        Ground::Light => (drawn, blank),
+        Ground::Dark => (blank, drawn),
+    };
     code.render::<unicode::Dense1x2>()
-        .dark_color(unicode::Dense1x2::Dark)
-        .light_color(unicode::Dense1x2::Light)
+        .dark_color(dark)
+        .light_color(light)
         .quiet_zone(true)
         .build()
 }
@@ -201,8 +215,10 @@ mod tests {
     #[test]
     fn a_code_on_the_screen_is_read_back() {
         let file = sealed(Suite::Fips);
-        for text in texts(&file).unwrap() {
-            let drawn = code(&text);
+        let texts = texts(&file).unwrap();
+        let both = [Ground::Light, Ground::Dark].into_iter().cycle();
+        for (text, ground) in texts.into_iter().zip(both) {
+            let drawn = code(&text, ground);
             let rows: Vec<Vec<char>> = drawn.lines().map(|line| line.chars().collect()).collect();
             let (width, height) = (rows[0].len(), rows.len() * 2);
             // Each module as three by three points.
@@ -213,12 +229,13 @@ mod tests {
                 |x, y| {
                     let (x, y) = (x / scale, y / scale);
                     let upper = y % 2 == 0;
-                    let light = match rows[y / 2][x] {
+                    let inked = match rows[y / 2][x] {
                         '█' => true,
                         '▀' => upper,
                         '▄' => !upper,
                         _ => false,
                     };
+                    let light = inked == (ground == Ground::Dark);
                     if light { 255 } else { 0 }
                 },
             );

@@ -11,7 +11,7 @@ use crate::access::{AccessLog, Class, Event};
 use crate::api::Gate;
 use crate::api::token::Tokens;
 use crate::config::Config;
-use crate::engine::SystemClock;
+use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::{Clients, DoorFiles, DoorKeeper, DoorTerms, DoorWatch, TrustFiles};
 use crate::setup::{DataDir, Identity};
 use crate::store::SideLog;
@@ -100,6 +100,19 @@ pub(crate) fn lost_head(access: &AccessLog, trust: &SideLog) -> Option<String> {
             .parse::<BlockId>()
             .is_ok_and(|head| trust.contains(&head));
     (!known).then_some(last.what)
+}
+
+/// Tells the engine what is revoked, now and whenever that changes: for the certificates that peers announce.
+pub(super) async fn tell_engine(keeper: DoorKeeper, engine: EngineHandle, stop: CancellationToken) {
+    let mut changes = keeper.watch();
+    loop {
+        let lists = Arc::clone(&changes.borrow_and_update().trust.crls);
+        engine.lists(lists).await;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 /// Looks after the doors' files until `stop`; every exchange is noted.

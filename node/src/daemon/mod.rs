@@ -149,6 +149,7 @@ pub async fn serve(
         hold,
         counter,
         confirmed,
+        ring,
         ..
     } = opened;
     // Held until the end: other commands do not exchange the keys of a running node.
@@ -174,7 +175,7 @@ pub async fn serve(
     let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
-    let private = private::open(dir, &identity.keystore).await?;
+    let private = private::open(dir, ring).await?;
     let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
@@ -231,6 +232,14 @@ pub async fn serve(
             "the node's own keys are of a suite that [crypto.not_after] takes no more; plan new keys for the node"
         );
     }
+    // Before the first peer can say hello.
+    let lists = Arc::clone(&keeper.now().trust.crls);
+    engine.handle().lists(lists).await;
+    tasks.spawn(gate::tell_engine(
+        keeper.clone(),
+        engine.handle().clone(),
+        stop.clone(),
+    ));
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)

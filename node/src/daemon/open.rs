@@ -12,12 +12,12 @@ use city_protocol::place::BoundaryIndex;
 use city_protocol::replica::{Replica, ReplicaConfig};
 
 use super::{counter, rollback};
-use crate::config::Config;
+use crate::config::{Config, Private};
 use crate::engine::{
     Counter, Hold, RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
 };
 use crate::journal::log_rows;
-use crate::keys::KeystoreError;
+use crate::keys::{Keyring, KeystoreError, PrivateFields};
 use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
 use crate::setup::{DataDir, Identity};
@@ -44,6 +44,8 @@ pub struct Opened {
     pub folded: RebuildReport,
     /// Why the own log is not extended in this run, if it is not.
     pub hold: Option<Hold>,
+    /// The data keys for fields that are encrypted at rest; none in a directory from before there were any.
+    pub ring: Option<Arc<Keyring>>,
     /// The counter against rollback, if one is configured.
     pub counter: Option<Box<dyn Counter>>,
     /// What that counter shows, if it agrees with the directory.
@@ -65,9 +67,9 @@ pub enum OpenError {
     /// The index could not be made again.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
-    /// The counter against rollback.
-    #[error("the TPM's counter cannot be used (keys.tpm_counter)")]
-    Counter(#[from] KeystoreError),
+    /// The key ring, the private values, or the counter against rollback.
+    #[error(transparent)]
+    Keys(#[from] KeystoreError),
     /// The notes about the own log.
     #[error(
         "HIGHWATER, NEVER_BEGUN or GONE in the data directory cannot be read or written; look at the disk and the rights"
@@ -114,11 +116,17 @@ pub fn open(
 ) -> Result<Opened, OpenError> {
     let boundary = read_boundary(dir, config)?;
     let (store, found) = open_store(dir, config, identity)?;
-    match trust::reconcile(store.trust(), &wanted_whitelist(config), utc()) {
+    let ring = Keyring::open(Arc::clone(&identity.keystore))?.map(Arc::new);
+    let private = private_names(dir, config, ring.as_ref())?;
+    let wanted = wanted_whitelist(config);
+    match trust::reconcile(store.trust(), private.as_ref(), &wanted, utc()) {
         Ok(0) => {}
         Ok(changed) => tracing::info!(changed, "whitelist changed; recorded in the trust log"),
         // The whitelist below is the configuration's all the same.
         Err(TrustError::Write(SideError::Append(AppendError::Full { .. }))) => {
+            tracing::warn!("disk full: the changed whitelist is recorded at a later start");
+        }
+        Err(TrustError::Private(error)) if error.is_full() => {
             tracing::warn!("disk full: the changed whitelist is recorded at a later start");
         }
         Err(error) => return Err(error.into()),
@@ -175,6 +183,7 @@ pub fn open(
         boundary,
         folded,
         hold,
+        ring,
         counter: counted.counter,
         confirmed: counted.confirmed,
     })
@@ -185,6 +194,24 @@ fn signers(identity: &Identity) -> Vec<Box<dyn Signer>> {
     let keys = std::iter::once(&identity.signer).chain(&identity.next_signer);
     keys.map(|key| Box::new(Arc::clone(key)) as Box<dyn Signer>)
         .collect()
+}
+
+/// Where the names in the whitelist are kept, if they are encrypted.
+fn private_names(
+    dir: &DataDir,
+    config: &Config,
+    ring: Option<&Arc<Keyring>>,
+) -> Result<Option<PrivateFields>, OpenError> {
+    if !config.keys.encrypt.contains(&Private::Names) {
+        return Ok(None);
+    }
+    let Some(ring) = ring else {
+        tracing::warn!(
+            "there is no key ring: names in the trust log are not encrypted; stop the node and run city-node key seal"
+        );
+        return Ok(None);
+    };
+    Ok(Some(PrivateFields::open(dir.private(), Arc::clone(ring))?))
 }
 
 /// What opening the store found.

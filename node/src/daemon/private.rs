@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::DaemonError;
 use crate::engine::{EngineHandle, Hold, Outgoing};
-use crate::keys::{Keyring, Keystore};
+use crate::keys::Keyring;
 use crate::private::{Courier, Keeper, Post, Vault};
 use crate::setup::DataDir;
 
@@ -18,21 +18,19 @@ pub(super) type Private = (Keeper, mpsc::Receiver<Post>);
 /// Opens the private values; none where there is no key ring, because nothing is ever kept in the clear.
 pub(super) async fn open(
     dir: &DataDir,
-    keystore: &Arc<Keystore>,
+    ring: Option<Arc<Keyring>>,
 ) -> Result<Option<Private>, DaemonError> {
-    let (directory, keystore) = (dir.private(), Arc::clone(keystore));
+    let Some(ring) = ring else {
+        tracing::warn!(
+            "no key ring: private values of transfers are refused; city-node key seal makes one"
+        );
+        return Ok(None);
+    };
+    let directory = dir.private_values();
     // A long file is read whole.
-    let opening = tokio::task::spawn_blocking(move || {
-        let Some(keyring) = Keyring::open(keystore)? else {
-            tracing::warn!(
-                "no key ring: private values of transfers are refused; city-node key seal makes one"
-            );
-            return Ok(None);
-        };
-        let vault = Vault::open(&directory, Arc::new(keyring))?;
-        Ok::<_, DaemonError>(Some(Keeper::new(vault)))
-    });
-    opening.await.map_err(|_| DaemonError::OpenDied)?
+    let opening = tokio::task::spawn_blocking(move || Vault::open(&directory, ring));
+    let vault = opening.await.map_err(|_| DaemonError::OpenDied)??;
+    Ok(Some(Keeper::new(vault)))
 }
 
 /// Before anything is booked: erases what was left by a node that ended between keeping and booking. Then the courier

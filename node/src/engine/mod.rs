@@ -25,8 +25,9 @@ use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
+use city_protocol::pki::Crls;
 use city_protocol::place::PlaceProof;
-use city_protocol::replica::{BookedEntry, PlaceRequest, ReplicaStatus};
+use city_protocol::replica::{BookedEntry, Input, PlaceRequest, ReplicaStatus};
 use city_protocol::stage::{SignedBySeveral, Submission};
 use city_protocol::trust::PeerId;
 use city_protocol::vertex::{Authority, KeySource as _};
@@ -68,6 +69,15 @@ impl EngineHandle {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Submit(Box::new(submission), reply), answer)
             .await
+    }
+
+    /// Says what is revoked from now on: peers whose node certificate is listed are not spoken to.
+    pub async fn lists(&self, lists: Arc<Crls>) {
+        // An engine that is stopping speaks to nobody.
+        let _stopping = self
+            .requests
+            .send(Request::Input(Box::new(Input::Lists(lists))))
+            .await;
     }
 
     /// Begins a new epoch of the own log, as its officers decided; answers when it is durable.

@@ -70,6 +70,14 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     read(path, true, MAX_KEY_FILE)
 }
 
+/// The same of at most so many bytes.
+///
+/// # Errors
+/// As for [`read_secret`].
+pub fn read_secret_up_to(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    read(path, true, limit)
+}
+
 /// Reads a public file of at most [`MAX_KEY_FILE`] bytes.
 ///
 /// # Errors

@@ -86,6 +86,18 @@ pub enum RingError {
     Full,
 }
 
+impl RingError {
+    /// Whether there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(KeystoreError::File(KeyFileError::Io { source, .. }))
+                if source.kind() == std::io::ErrorKind::StorageFull
+        )
+    }
+}
+
 impl Keyring {
     /// Opens the key ring; none in a directory that never had one.
     ///
@@ -169,6 +181,21 @@ impl Keyring {
             .try_into()
             .map_err(|_| FieldError::NotAuthentic)?;
         Ok(RecordKey(DataKey::new(Zeroizing::new(*secret))))
+    }
+
+    /// A record's wrapped key, wrapped again by the data key in use.
+    ///
+    /// # Errors
+    /// As for [`Keyring::open_record`] and [`Keyring::seal`].
+    pub fn wrap_again(
+        &self,
+        table: &str,
+        record: &[u8],
+        wrapped: &[u8; WRAPPED_KEY_LEN],
+    ) -> Result<[u8; WRAPPED_KEY_LEN], RingError> {
+        let key = self.open_record(table, record, wrapped)?;
+        let wrapped = self.seal(record_key(table, record), key.0.expose_secret())?;
+        Ok(wrapped.try_into().expect("a sealed key has its length"))
     }
 
     /// A new data key for everything that is sealed from now on; the old ones open what they sealed.
@@ -392,7 +419,6 @@ mod tests {
         field: "text",
     };
 
-    #[expect(clippy::unnecessary_wraps, reason = "as exchange takes it")]
     fn file() -> Option<Arc<dyn Backend>> {
         Some(Arc::new(FileBackend::default()))
     }

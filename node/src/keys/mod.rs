@@ -3,7 +3,7 @@
 //! `file` private, complete, durable files · `ledger`, `transport` the forms of single keys · `passphrase` bytes sealed
 //! by one · `master` the secret that wraps the others, and the back-ends that keep it (`access` how they are reached)
 //! · `wrap` a wrapped file · `store` the key store of a data directory · `rewrap` exchanging the master secret ·
-//! `keyring` data keys for single fields · `credential` where systemd puts secrets · `error` what can go wrong.
+//! `keyring` data keys for single fields · `private` values that are encrypted at rest · `credential` where systemd puts secrets · `error` what can go wrong.
 
 mod access;
 pub mod credential;
@@ -13,6 +13,7 @@ pub mod keyring;
 mod ledger;
 pub mod master;
 pub mod passphrase;
+mod private;
 mod rewrap;
 mod store;
 mod transport;
@@ -28,6 +29,7 @@ pub use ledger::{
 };
 pub use master::BackendKind;
 pub use passphrase::{Passphrase, PassphraseError, Purpose};
+pub use private::{PrivateFields, PrivatePlace};
 pub use rewrap::{Exchanged, exchange};
 pub use store::{Entry, Keystore, Lock};
 pub use transport::{load_transport, read_transport, save_transport};

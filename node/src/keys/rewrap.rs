@@ -1,9 +1,9 @@
 //! Exchanging the master secret: for another one, for one in another back-end, for the first one.
 //!
-//! 1. the new secret is kept and read back; 2. it is named first in `masters.json`, beside the old one; 3. each file
-//! is wrapped by it, read back, and replaced; 4. the old one is no longer named; 5. where it was kept is removed. Every
-//! step is durable before the next, each file opens under either secret meanwhile, and doing it again after a cut goes
-//! on where it stopped.
+//! First the new secret is kept and read back; then it is named first in `masters.json`, beside the old one; then each
+//! file is wrapped by it, read back, and replaced; then the old one is no longer named; at last, where it was kept is
+//! removed. Every step is durable before the next, each file opens under either secret meanwhile, and doing it again
+//! after a cut goes on where it stopped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::access::{Access, backend_of};
 use super::error::{KeyFileError, KeystoreError};
 use super::file::{read_secret, replace_secret, write_secret};
+use super::keyring;
 use super::master::{Backend, BackendKind, MasterError, MasterId, MasterSecret, is_protected};
 use super::wrap::{self, WrapError};
 
@@ -313,6 +314,13 @@ fn read_masters(directory: &Path) -> Result<Masters, KeystoreError> {
     let path = directory.join(MASTERS);
     let content = match read_secret(&path) {
         Ok(content) => content,
+        // Where there is a ring, there was a master secret: the list is lost, and nothing takes its place.
+        Err(KeyFileError::Missing { .. }) if keyring::path(directory).exists() => {
+            return Err(KeystoreError::Keyring {
+                path,
+                what: "the list of master secrets (masters.json) is gone",
+            });
+        }
         Err(KeyFileError::Missing { .. }) => {
             return Ok(Masters {
                 v: VERSION,

@@ -1,12 +1,16 @@
 //! Private values (DESIGN §5): what stands behind the digests in a transfer, kept encrypted by the two homes alone.
 //!
-//! `record` how they stand in the file · `index` where · `vault` the file with its writer · `courier` from the sender's
-//! home to the receiver's. Here: what is kept before it is booked, and erased if it is not.
+//! `record` how they stand in the file · `index` where · `vault` the file with its writer · `rewrap` the same under
+//! another data key · `courier` from the sender's home to the receiver's. Here: what is kept before it is booked, and
+//! erased if it is not.
 
 mod courier;
 mod index;
 mod record;
+mod rewrap;
 mod vault;
+#[cfg(test)]
+mod vault_tests;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +24,7 @@ use city_protocol::stage::{Submission, Verified};
 use tokio::sync::mpsc;
 
 pub use courier::{Courier, Post};
+pub use rewrap::wrap_again;
 pub use vault::{Kept, Vault, VaultError};
 
 use crate::engine::EngineHandle;

@@ -112,6 +112,8 @@ pub fn back_up(
     for directory in PUBLIC {
         public.extend(listed(&data.path().join(directory))?);
     }
+    let halves = listed(&data.keys())?.into_iter();
+    public.extend(halves.filter(|path| path.extension().is_some_and(|end| end == "pub")));
     for path in public.into_iter().filter(|path| path.exists()) {
         // What ends with .key is secret and was taken above.
         if path.extension().is_none_or(|end| end != "key") {

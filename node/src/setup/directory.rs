@@ -201,6 +201,12 @@ impl DataDir {
         self.0.join(crate::store::NEVER_BEGUN)
     }
 
+    /// `private.json`, values that are encrypted at rest.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.0.join("private.json")
+    }
+
     /// `ledger/`, the segments of the log. The store makes it.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
@@ -215,7 +221,7 @@ impl DataDir {
 
     /// `private/`, private values of transfers, encrypted; the node makes it.
     #[must_use]
-    pub fn private(&self) -> PathBuf {
+    pub fn private_values(&self) -> PathBuf {
         self.0.join("private")
     }
 

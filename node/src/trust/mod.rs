@@ -13,6 +13,7 @@ use city_protocol::ids::BlockId;
 use city_protocol::region::Region;
 use serde::{Deserialize, Serialize};
 
+use crate::keys::{PrivateFields, PrivatePlace, RingError};
 use crate::store::{ReadError, SideError, SideLog};
 
 /// Longest record in bytes.
@@ -41,7 +42,7 @@ pub struct Record {
     pub decision: Decision,
     /// About whom: a peer id.
     pub peer: String,
-    /// The peer's name, for people.
+    /// The peer's name, for people; empty where names are encrypted: then it stands among the private values.
     pub name: String,
     /// Its municipality.
     pub region: Region,
@@ -97,6 +98,9 @@ pub enum TrustError {
     /// It cannot be written.
     #[error("the trust log cannot be written; look at the disk")]
     Write(#[from] SideError),
+    /// The private values.
+    #[error("the names in the trust log are encrypted and cannot be read or written")]
+    Private(#[from] RingError),
 }
 
 /// The whitelist as the trust log has it.
@@ -126,12 +130,33 @@ pub fn whitelist(log: &SideLog) -> Result<Whitelist, TrustError> {
     Ok(whitelist)
 }
 
-/// Records what changed between the trust log and what is wanted; gives how many records that took.
+/// Where a peer's name stands among the private values.
+fn name_of(peer: &str) -> PrivatePlace {
+    PrivatePlace::new("whitelist", peer, "name")
+}
+
+/// Records what changed between the trust log and what is wanted; gives how many records that took. With private
+/// values, names are kept there, encrypted, and left out of the log, which is for ever.
 ///
 /// # Errors
 /// [`TrustError`].
-pub fn reconcile(log: &SideLog, wanted: &Whitelist, now: Timestamp) -> Result<usize, TrustError> {
-    let present = whitelist(log)?;
+pub fn reconcile(
+    log: &SideLog,
+    private: Option<&PrivateFields>,
+    wanted: &Whitelist,
+    now: Timestamp,
+) -> Result<usize, TrustError> {
+    let mut present = whitelist(log)?;
+    if let Some(private) = private {
+        for (peer, entry) in present
+            .iter_mut()
+            .filter(|(_, entry)| entry.name.is_empty())
+        {
+            if let Some(name) = private.get(&name_of(peer))? {
+                entry.name.clone_from(&name);
+            }
+        }
+    }
     let removed = present
         .iter()
         .filter(|(peer, _)| !wanted.contains_key(*peer));
@@ -143,12 +168,19 @@ pub fn reconcile(log: &SideLog, wanted: &Whitelist, now: Timestamp) -> Result<us
         .chain(added.map(|change| (Decision::WhitelistAdd, change)));
     let mut count = 0;
     for (decision, (peer, entry)) in changes {
+        if let Some(private) = private {
+            let name = (decision == Decision::WhitelistAdd).then_some(entry.name.as_str());
+            private.put(&[(name_of(peer), name)])?;
+        }
         let record = Record {
             v: 1,
             prev: log.head(),
             decision,
             peer: peer.clone(),
-            name: entry.name.clone(),
+            name: match private {
+                Some(_) => String::new(),
+                None => entry.name.clone(),
+            },
             region: entry.region.clone(),
             expires_at: entry.expires_at,
             at: now,
@@ -163,6 +195,7 @@ pub fn reconcile(log: &SideLog, wanted: &Whitelist, now: Timestamp) -> Result<us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::{Access, BackendKind, Keyring, Keystore, TpmSettings, backend, exchange};
     use crate::store::OsFiles;
     use std::sync::Arc;
 
@@ -188,18 +221,52 @@ mod tests {
             ("p1".into(), entry("小松市")),
             ("p2".into(), entry("白山市")),
         ]);
-        assert_eq!(reconcile(&log, &both, Timestamp(1)).unwrap(), 2);
+        assert_eq!(reconcile(&log, None, &both, Timestamp(1)).unwrap(), 2);
         let head = log.head();
-        assert_eq!(reconcile(&log, &both, Timestamp(2)).unwrap(), 0);
+        assert_eq!(reconcile(&log, None, &both, Timestamp(2)).unwrap(), 0);
         assert_eq!(log.head(), head);
         let one = Whitelist::from([("p2".into(), entry("白山市"))]);
-        assert_eq!(reconcile(&log, &one, Timestamp(3)).unwrap(), 1);
+        assert_eq!(reconcile(&log, None, &one, Timestamp(3)).unwrap(), 1);
         drop(log);
         let log = open();
         assert_eq!(whitelist(&log).unwrap(), one);
         assert_ne!(log.head(), head);
         // Put back: a new record, although the same was said before.
-        assert_eq!(reconcile(&log, &both, Timestamp(4)).unwrap(), 1);
+        assert_eq!(reconcile(&log, None, &both, Timestamp(4)).unwrap(), 1);
         assert_eq!(whitelist(&log).unwrap(), both);
+    }
+
+    #[test]
+    fn names_that_are_encrypted_never_stand_in_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = SideLog::open(Arc::new(OsFiles), dir.path(), BlockId::of(b"genesis"), 0)
+            .unwrap()
+            .0;
+        let keys = tempfile::tempdir().unwrap();
+        let open = || Keystore::open(keys.path(), &mut Access::unattended()).unwrap();
+        let file = backend(BackendKind::File, None, &TpmSettings::default()).unwrap();
+        exchange(&open(), Some(file), &[]).unwrap();
+        let ring = Arc::new(Keyring::open(Arc::new(open())).unwrap().unwrap());
+        let private = PrivateFields::open(keys.path().join("private.json"), ring).unwrap();
+        let wanted = Whitelist::from([("p1".into(), entry("小松市の与謝"))]);
+        let names = &private;
+        let private = Some(names);
+        assert_eq!(reconcile(&log, private, &wanted, Timestamp(1)).unwrap(), 1);
+        assert_eq!(reconcile(&log, private, &wanted, Timestamp(2)).unwrap(), 0);
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap_or_default();
+            let name = "与謝".as_bytes();
+            assert!(!bytes.windows(name.len()).any(|window| window == name));
+        }
+        let renamed = Whitelist::from([("p1".into(), entry("与謝"))]);
+        assert_eq!(reconcile(&log, private, &renamed, Timestamp(3)).unwrap(), 1);
+        assert_eq!(
+            reconcile(&log, private, &Whitelist::new(), Timestamp(4)).unwrap(),
+            1
+        );
+        assert!(names.get(&name_of("p1")).unwrap().is_none());
+        // Without encryption it is recorded again, with its name.
+        assert_eq!(reconcile(&log, None, &wanted, Timestamp(5)).unwrap(), 1);
+        assert_eq!(whitelist(&log).unwrap(), wanted);
     }
 }

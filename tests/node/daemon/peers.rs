@@ -185,3 +185,41 @@ async fn a_peer_that_comes_and_goes_is_greeted_each_time() {
     assert!(!b.log().contains("sent away"), "{}", b.log());
     b.stop().await;
 }
+
+/// A box was stolen with its keys: the CA revokes its certificate, and nobody speaks to it any more, without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_certificate_is_revoked_is_left_at_once() {
+    use city_node::pki::authority::Selector;
+    use city_node::pki::revocation::Reason;
+    use city_node::pki::{Authority, Validity};
+
+    let root = directory();
+    let cities = found(root.path(), 2);
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    a.until("the peer", |status| {
+        status.peers.iter().any(|peer| peer.region.is_some())
+    })
+    .await;
+    let ca = Authority::open(&kanazawa.ca, None).unwrap();
+    let stolen = std::fs::read(komatsu.data.node_certificate()).unwrap();
+    let which = Selector::of_certificate(&stolen).unwrap();
+    let now = city_node::engine::utc();
+    ca.revoke(&which, Reason::KeyCompromise, now).unwrap();
+    ca.write_lists(Validity::days(now.minus_ms(1000), 30))
+        .unwrap();
+    for (name, list) in ca.lists().unwrap() {
+        std::fs::write(kanazawa.data.crls().join(name), list).unwrap();
+    }
+    let refused = |status: &city_node::admin::pages::Status| {
+        status.peers.iter().all(|peer| peer.region.is_none())
+    };
+    a.until("the end of the session", refused).await;
+    // It dials again, and its hello is not taken.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(refused(&a.status().await), "{}", a.log());
+    a.stop().await;
+    b.stop().await;
+}

@@ -1,9 +1,12 @@
 //! What the replica is told and what it asks for: inputs are nouns, actions are imperatives.
 
+use std::sync::Arc;
+
 use crate::amount::Timestamp;
 use crate::body::OwnEntry;
 use crate::ids::{AccountId, BlockId, Digest, LogId, TransferId};
 use crate::ledger::{Changes, Frozen};
+use crate::pki::Crls;
 use crate::place::{self, PlaceProof, Subject};
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -94,6 +97,8 @@ pub enum Input {
     Connected(PeerId, Box<SignedData>, Option<Region>),
     /// It is gone.
     Disconnected(PeerId),
+    /// What is revoked now: for the certificates of nodes that say hello, never for the past.
+    Lists(Arc<Crls>),
     /// Time passed.
     Tick,
     /// Close the open vertex and give out what is to be written.

@@ -32,6 +32,7 @@ use crate::ids::{BlockId, Digest, KeyId, LogId, NetworkId};
 use crate::ledger::{
     self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key,
 };
+use crate::pki::Crls;
 use crate::place::PlacePolicy;
 use crate::refusal::Refusal;
 use crate::sync::{FrontierEntry, Session, frontier_hash};
@@ -108,6 +109,8 @@ pub struct Replica {
     fetching: BTreeMap<BlockId, Timestamp>,
     places: HeldPlaces,
     sessions: BTreeMap<PeerId, Session>,
+    /// What is revoked, for hellos.
+    lists: Arc<Crls>,
     in_flight: BTreeMap<LogId, InFlight>,
     /// Headers that were replayed without a body and wait for their rival, by log, epoch and position.
     halves: BTreeMap<(LogId, u64, u64), SignedHeader>,
@@ -166,6 +169,7 @@ impl Replica {
             fetching: BTreeMap::new(),
             places: HeldPlaces::default(),
             sessions: BTreeMap::new(),
+            lists: Arc::new(Crls::none()),
             in_flight: BTreeMap::new(),
             halves: BTreeMap::new(),
             cited: None,
@@ -204,6 +208,7 @@ impl Replica {
                 self.connected(peer, *announcement, region, now, &mut out);
             }
             Input::Disconnected(peer) => self.disconnected(&peer, now, history, &mut out),
+            Input::Lists(lists) => self.take_lists(lists, now, &mut out),
             Input::Tick => self.tick(now, history, &mut out),
             Input::Seal => self.append(now, history, &mut out),
             Input::Committed => self.committed(now, history, &mut out),

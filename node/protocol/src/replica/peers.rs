@@ -1,10 +1,12 @@
 //! The sync protocol as the replica speaks it: hello, dispatch of messages, and what is due with time.
 //! Asking stands in `ask`, answering in `serve`.
 
+use std::sync::Arc;
+
 use super::serve::{send_proof, serve_single};
 use super::{Action, Now, Replica, frontier, log_rows};
 use crate::ledger::{Frozen, History};
-use crate::pki::{self, Crls};
+use crate::pki;
 use crate::refusal::Refusal;
 use crate::region::Region;
 use crate::sync::{
@@ -144,6 +146,31 @@ impl Replica {
         }
     }
 
+    /// Judges the node certificate of a peer.
+    fn admitted(
+        &self,
+        leaf: &[u8],
+        chain: &[Vec<u8>],
+        now: Now,
+    ) -> Result<pki::NodeCertificate, Refusal> {
+        let roots = &self.genesis.roots;
+        pki::verify_node(roots, leaf, chain, &self.lists, now.time)
+            .map(|admitted| admitted.certificate)
+            .map_err(|_| Refusal::BadCertificate)
+    }
+
+    /// Other lists of what is revoked: whose certificate is not good any more is not spoken to.
+    pub(super) fn take_lists(&mut self, lists: Arc<pki::Crls>, now: Now, out: &mut Vec<Action>) {
+        self.lists = lists;
+        for (peer, session) in &self.sessions {
+            if let Some((leaf, chain)) = &session.announced
+                && let Err(refusal) = self.admitted(leaf, chain, now)
+            {
+                out.push(Action::Disconnect(*peer, refusal));
+            }
+        }
+    }
+
     /// Judges a peer's hello: network, announcement, node certificate, peer id.
     fn hello(
         &mut self,
@@ -161,15 +188,7 @@ impl Replica {
         }
         let announced = KeyAnnouncement::open(&hello.announcement, &from, now.time)?;
         let chain: Vec<Vec<u8>> = announced.chain.iter().map(|der| der.to_vec()).collect();
-        let certificate = pki::verify_node(
-            &self.genesis.roots,
-            &announced.certificate,
-            &chain,
-            &Crls::none(),
-            now.time,
-        )
-        .map_err(|_| Refusal::BadCertificate)?
-        .certificate;
+        let certificate = self.admitted(&announced.certificate, &chain, now)?;
         if certificate.peer_id != from.to_string() {
             return Err(Refusal::BadCertificate);
         }
@@ -181,6 +200,7 @@ impl Replica {
             return Err(Refusal::BadCertificate);
         }
         session.region = Some(certificate.region);
+        session.announced = Some((announced.certificate.to_vec(), chain));
         session.next_beacon = now.time.plus_ms(BEACON_MS);
         session.beacon_interval = BEACON_MS;
         for (log, row) in log_rows(history) {

@@ -52,6 +52,8 @@ pub struct Range {
 pub struct Session {
     /// The peer's region, once its hello was accepted: until then nothing but hello is taken.
     pub region: Option<Region>,
+    /// The node certificate of its hello and its intermediates, DER: judged again when other lists come.
+    pub announced: Option<(Vec<u8>, Vec<Vec<u8>>)>,
     /// What it claims.
     pub claims: BTreeMap<LogId, Claim>,
     /// What it asked for.
@@ -79,6 +81,7 @@ impl Session {
     pub const fn new(now: Timestamp) -> Self {
         Self {
             region: None,
+            announced: None,
             claims: BTreeMap::new(),
             ranges: BTreeMap::new(),
             credit: INITIAL_CREDIT.cast_signed(),

@@ -109,7 +109,7 @@ mod tests {
         let taken = take(format!(" {secret}\n").as_bytes()).unwrap();
         assert_eq!(taken.id(), MasterSecret::from_bytes(&[7; 32]).unwrap().id());
         assert!(
-            take(secret[4..].as_bytes())
+            take(&secret.as_bytes()[4..])
                 .unwrap_err()
                 .contains("32 bytes")
         );
