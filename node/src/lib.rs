@@ -16,6 +16,7 @@ pub mod keys;
 pub mod net;
 pub mod pki;
 pub mod place;
+pub mod private;
 pub mod setup;
 pub mod store;
 pub mod trust;

@@ -8,6 +8,7 @@ mod bad_others;
 mod edges;
 mod login;
 mod operator;
+mod private;
 mod renewal;
 mod suites;
 mod town;
@@ -16,6 +17,7 @@ use city_node::api::problem::ProblemBody;
 use city_node::client::AdminClient;
 use city_node::client::person::random;
 use city_node::engine::utc;
+use city_protocol::body::PrivateField;
 use city_protocol::place::Grade;
 use city_protocol::vertex::{EntrySignature, Receipt};
 use hyper::{Method, StatusCode};
@@ -43,7 +45,8 @@ async fn a_sender_pays_a_receiver_of_the_same_home() {
 
     let order = town.order(&sender, &receiver, "123.45").await;
     let (signed, private) = sender.transfer(&order).unwrap();
-    assert_eq!(signed.body().subject, private.subject.digest());
+    let subject = private.get(PrivateField::Subject).unwrap();
+    assert_eq!(signed.body().subject, subject.digest());
     let booked = town.api.transfer(&signed).await.unwrap();
     assert_eq!(
         (booked.identity, booked.repeated),

@@ -11,6 +11,7 @@ mod liar;
 mod life;
 mod manager;
 mod peers;
+mod private;
 mod rebuild;
 mod receiver;
 mod speaker;

@@ -99,6 +99,15 @@ fn three_municipalities_move_123_45_and_agree() {
         story["steps"]
     );
 
+    // What the sender wrote privately stands at both homes, encrypted, and not at the third.
+    let kept = |code: &str| std::fs::read(dir.join(code).join("private/values")).unwrap();
+    assert!(!kept("17201").is_empty() && !kept("17203").is_empty());
+    assert_eq!(kept("17210"), b"");
+    let words = "畑の手伝いのお礼".as_bytes();
+    for code in ["17201", "17203"] {
+        assert!(kept(code).windows(words.len()).all(|part| part != words));
+    }
+
     // What was kept is a data directory like any other: it verifies, and folds to the same again.
     for code in ["17201", "17203", "17210"] {
         let data = dir.join(code);

@@ -131,6 +131,9 @@ pub enum Refusal {
     /// The body does not match the transfer that it names.
     #[error("the body does not match the transfer it names")]
     TransferMismatch,
+    /// A private value is not what stands behind the digest in the signed body.
+    #[error("a private value is not the one whose digest was signed")]
+    PrivateMismatch,
     /// The accept deadline has passed.
     #[error("the accept deadline of the transfer has passed")]
     DeadlinePassed,
@@ -226,6 +229,7 @@ impl Refusal {
         Self::UnknownTransfer,
         Self::AlreadyAccepted,
         Self::TransferMismatch,
+        Self::PrivateMismatch,
         Self::DeadlinePassed,
         Self::LogFrozen,
         Self::PlaceUnknown,
@@ -286,6 +290,7 @@ impl Refusal {
             Self::UnknownTransfer => "unknown-transfer",
             Self::AlreadyAccepted => "already-accepted",
             Self::TransferMismatch => "transfer-mismatch",
+            Self::PrivateMismatch => "private-mismatch",
             Self::DeadlinePassed => "deadline-passed",
             Self::LogFrozen => "log-frozen",
             Self::PlaceUnknown => "place-unknown",

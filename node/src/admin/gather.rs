@@ -123,7 +123,7 @@ impl AdminState {
         }
     }
 
-    fn region_of(&self, log: &LogId) -> Option<String> {
+    pub(super) fn region_of(&self, log: &LogId) -> Option<String> {
         let authority = self.engine.directory().authority(log)?;
         Some(authority.region().to_string())
     }

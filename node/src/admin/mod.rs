@@ -1,12 +1,13 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `transfers` one transfer. Operators may ask everything, others whom the file lets in the status only.
 
 mod gather;
 pub mod pages;
 pub mod show;
 mod socket;
+mod transfers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::keys::{Exchanged, Keystore, exchange};
 use crate::net::NetHandle;
 use crate::pki::{DoorKeeper, DoorKind};
 use crate::place::antenna::Antenna;
+use crate::private::Keeper;
 use crate::setup::DataDir;
 
 /// What the admin socket shows; cheap to clone.
@@ -62,6 +64,8 @@ pub struct AdminState {
     pub doors: DoorKeeper,
     /// Where operators' actions are noted.
     pub access: AccessLog,
+    /// Private values; none where none are kept.
+    pub private: Option<Keeper>,
 }
 
 /// The node's secrets at rest.
@@ -93,6 +97,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/place", get(place))
         .route("/v1/records/{log}/{after}", get(records))
         .route("/v1/records/verify", get(verify_records))
+        .route("/v1/transfers/{identity}", get(transfers::show))
+        .route("/v1/private/{identity}", get(transfers::private))
+        .route("/v1/private/{identity}/erase", post(transfers::erase))
         .route("/v1/keys/rotate-master", post(rotate_master))
         .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use city_protocol::amount::Timestamp;
+use city_protocol::body::PrivateField;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
 use city_protocol::place::Grade;
 use serde::{Deserialize, Serialize};
 
-pub use crate::api::wire::ClockPage;
+pub use crate::api::wire::{ClockPage, TransferPage};
 
 /// `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,4 +249,45 @@ pub struct VerifyPage {
     pub signatures: u64,
     /// What is wrong; at most 100.
     pub problems: Vec<String>,
+}
+
+/// A private field as the signed body has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedField {
+    /// The field.
+    pub field: PrivateField,
+    /// SHA-256(salt ‖ value).
+    pub digest: Digest,
+}
+
+/// `GET /v1/transfers/{identity}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferShown {
+    /// 1.
+    pub schema: u64,
+    /// How far it has come; without its receipt.
+    pub transfer: TransferPage,
+    /// Region of the sender's home, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_region: Option<String>,
+    /// Region of the receiver's home, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver_region: Option<String>,
+    /// Digest of its immutable fields.
+    pub transaction_hash: Digest,
+    /// Its private fields.
+    pub signed: Vec<SignedField>,
+    /// The exact JSON that was signed.
+    pub body: String,
+}
+
+/// `POST /v1/private/{identity}/erase`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedPage {
+    /// 1.
+    pub schema: u64,
+    /// Identity of the transfer.
+    pub transfer: Digest,
+    /// Whether there were values: false if they were erased before, or never here.
+    pub erased: bool,
 }

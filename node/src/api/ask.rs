@@ -179,7 +179,7 @@ pub(super) async fn transfer(
 }
 
 /// The transfer in its sender's log: the own log first, then those of the peers.
-fn find_transfer(
+pub(crate) fn find_transfer(
     history: &StoreHistory,
     home: &LogId,
     transfer: &Digest,
@@ -188,7 +188,8 @@ fn find_transfer(
     of(*home).or_else(|| log_rows(history).into_iter().find_map(|(log, _)| of(log)))
 }
 
-fn transfer_page(
+/// How far a transfer has come.
+pub(crate) fn transfer_page(
     history: &StoreHistory,
     transfer: Digest,
     sender_home: LogId,
@@ -236,7 +237,7 @@ fn rows(history: &StoreHistory) -> &dyn History {
 
 impl ApiState {
     /// Reads blocks away from the threads that wait for sockets.
-    async fn reading<T: Send + 'static>(
+    pub(super) async fn reading<T: Send + 'static>(
         &self,
         job: impl FnOnce(&StoreHistory) -> T + Send + 'static,
     ) -> Result<T, Problem> {

@@ -80,7 +80,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 /// The one id in the path.
-pub(super) struct Id<T>(pub(super) T);
+pub(crate) struct Id<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: FromStr<Err = Refusal>> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;

@@ -2,17 +2,18 @@
 //!
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
 //! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `keys` how an account's keys change · `ask` what
-//! is only read · `place` proofs of place ·
+//! is only read · `place` proofs of place · `private` values that two people share ·
 //! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
-mod ask;
+pub(crate) mod ask;
 mod challenge;
 mod expiry;
-mod extract;
+pub(crate) mod extract;
 mod keys;
 mod login;
 pub(crate) mod peer;
 mod place;
+pub(crate) mod private;
 pub mod problem;
 mod rate;
 pub(crate) mod serve;
@@ -41,6 +42,7 @@ use crate::access::{AccessLog, Class};
 use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::Clients;
 use crate::place::antenna::Antenna;
+use crate::private::Keeper;
 use login::Doorbell;
 use peer::{Peer, Shown};
 use problem::Code;
@@ -68,6 +70,7 @@ pub struct ApiState {
     doorbell: Arc<Doorbell>,
     credit: Option<Arc<str>>,
     not_after: Arc<NotAfter>,
+    private: Option<Keeper>,
     rate: Arc<RateLimiter>,
 }
 
@@ -91,6 +94,7 @@ impl ApiState {
             doorbell: Arc::new(Doorbell::new()),
             credit: None,
             not_after: Arc::default(),
+            private: None,
             rate,
         }
     }
@@ -106,6 +110,13 @@ impl ApiState {
     #[must_use]
     pub fn with_not_after(mut self, not_after: NotAfter) -> Self {
         self.not_after = Arc::new(not_after);
+        self
+    }
+
+    /// Keeps private values; without, they are refused.
+    #[must_use]
+    pub fn with_private(mut self, keeper: Option<Keeper>) -> Self {
+        self.private = keeper;
         self
     }
 
@@ -132,6 +143,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/send/api/place", post(place::prove))
         .route("/send/api/transfers", post(submit::transfer))
         .route("/send/api/transfers/{identity}", get(ask::transfer))
+        .route(
+            "/send/api/transfers/{identity}/private",
+            get(private::private),
+        )
         .route("/send/api/accepts", post(submit::accept))
         .route("/send/api/accounts/{account}", get(ask::account))
         .route("/send/api/accounts/{account}/incoming", get(ask::incoming))

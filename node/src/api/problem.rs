@@ -237,6 +237,14 @@ impl Problem {
         )
     }
 
+    /// Private values could only be kept in the clear.
+    #[must_use]
+    pub fn no_key_ring() -> Self {
+        let title = "this node has no key ring, so it keeps no private values; send without them, or have its operator \
+                     make one (city-node key seal)";
+        Self::plain(StatusCode::UNPROCESSABLE_ENTITY, "no-key-ring", title)
+    }
+
     /// Only the operator may ask this (admin socket).
     #[must_use]
     pub fn operators_only() -> Self {
@@ -361,6 +369,7 @@ mod tests {
                     R::Overdraft,
                     R::OutOfRange,
                     R::TransferMismatch,
+                    R::PrivateMismatch,
                     R::DeadlinePassed,
                     R::LogFrozen,
                     R::PlaceUnknown,
@@ -386,7 +395,7 @@ mod tests {
             }
         }
         let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
-        assert_eq!(all, 51, "a refusal was added: give it its place here");
+        assert_eq!(all, 52, "a refusal was added: give it its place here");
     }
 
     #[test]

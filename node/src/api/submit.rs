@@ -9,14 +9,16 @@ use axum::http::StatusCode;
 use city_protocol::Refusal;
 use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
-use city_protocol::replica::ClockQuality;
+use city_protocol::replica::{BookedEntry, ClockQuality};
 use city_protocol::stage::{Signed, Submission, Verified};
 
 use super::extract::JsonBody;
 use super::keys::read_all;
-use super::wire::{Der, EnrolForm, Shown, SignedForm, SubmittedPage, TogetherForm};
+use super::private::told;
+use super::wire::{Der, EnrolForm, Shown, SignedForm, SubmittedPage, TogetherForm, TransferForm};
 use super::{ApiState, Problem};
 use crate::pki::ShownCertificate;
+use crate::private::KeepError;
 
 type Answer = Result<(StatusCode, Json<SubmittedPage>), Problem>;
 
@@ -77,13 +79,25 @@ pub(super) async fn grant(
 /// `POST /send/api/transfers`.
 pub(super) async fn transfer(
     State(api): State<ApiState>,
-    JsonBody(mut form): JsonBody<SignedForm>,
+    JsonBody(form): JsonBody<TransferForm>,
 ) -> Answer {
+    let (mut form, private) = form.split();
     let shown = form.shown()?;
     let signed = api.read::<Transfer>(form)?;
     let sender = signed.body().sender;
+    let Some(values) = private else {
+        let verified = api.verify(signed, sender, shown).await?;
+        return api.submit(Submission::Transfer(verified)).await;
+    };
+    let keeper = api.private.clone().ok_or_else(Problem::no_key_ring)?;
     let verified = api.verify(signed, sender, shown).await?;
-    api.submit(Submission::Transfer(verified)).await
+    let checking = move || values.check(verified.body()).map(|()| (verified, values));
+    let (verified, values) = api.on_pool(checking).await??;
+    match keeper.book(api.engine.clone(), verified, values).await {
+        Ok(entry) => Ok(booked(entry)),
+        Err(KeepError::Refused(refusal)) => Err(refusal.into()),
+        Err(KeepError::Vault(error)) => Err(told(&error)),
+    }
 }
 
 /// `POST /send/api/accepts`.
@@ -152,12 +166,15 @@ impl ApiState {
     }
 
     pub(super) async fn submit(&self, submission: Submission) -> Answer {
-        let entry = self.engine.submit(submission).await?;
-        let status = if entry.repeated {
-            StatusCode::OK
-        } else {
-            StatusCode::CREATED
-        };
-        Ok((status, Json(entry.into())))
+        Ok(booked(self.engine.submit(submission).await?))
     }
+}
+
+fn booked(entry: BookedEntry) -> (StatusCode, Json<SubmittedPage>) {
+    let status = if entry.repeated {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    (status, Json(entry.into()))
 }

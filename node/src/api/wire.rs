@@ -3,9 +3,11 @@
 //! Requests refuse unknown fields; replies may grow, so clients ignore what they do not know. Every reply has
 //! `schema`. Moments are milliseconds since the Unix epoch, amounts text, bytes standard base64.
 
+use std::collections::BTreeMap;
+
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::OwnEntry;
+use city_protocol::body::{OwnEntry, PrivateField, PrivateValues, Salted};
 use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
@@ -58,7 +60,7 @@ impl From<&EntrySignature> for SignatureForm {
     }
 }
 
-/// `POST /send/api/transfers` and `/send/api/accepts`.
+/// `POST /send/api/accepts`, and within [`TransferForm`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedForm {
@@ -77,7 +79,56 @@ pub struct SignedForm {
     pub certificate_fingerprint: Option<String>,
 }
 
+/// `POST /send/api/transfers`: a [`SignedForm`], and what stands behind the private fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferForm {
+    /// The exact JSON text that was signed.
+    pub body: String,
+    /// Its signature.
+    pub signature: SignatureForm,
+    /// The client certificate; needed only when the home has not admitted it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Der>,
+    /// Its intermediates towards a genesis root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Der>,
+    /// SHA-256 of the client certificate that is meant, where the home has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_fingerprint: Option<String>,
+    /// Values of private fields, each with its salt, for the two homes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<PrivateValues>,
+}
+
+impl TransferForm {
+    /// What is signed, and what is private.
+    pub(super) fn split(self) -> (SignedForm, Option<PrivateValues>) {
+        let form = SignedForm {
+            body: self.body,
+            signature: self.signature,
+            certificate: self.certificate,
+            chain: self.chain,
+            certificate_fingerprint: self.certificate_fingerprint,
+        };
+        (form, self.private)
+    }
+}
+
 impl SignedForm {
+    /// The same with values of private fields.
+    #[must_use]
+    pub fn with_private(self, private: Option<PrivateValues>) -> TransferForm {
+        TransferForm {
+            body: self.body,
+            signature: self.signature,
+            certificate: self.certificate,
+            chain: self.chain,
+            certificate_fingerprint: self.certificate_fingerprint,
+            private,
+        }
+    }
+
     /// What the form says of the client certificate.
     pub(super) fn shown(&mut self) -> Result<Shown, Refusal> {
         let chain = std::mem::take(&mut self.chain);
@@ -420,4 +471,30 @@ pub struct TransferPage {
     /// The receipt's DAG-CBOR in base64, at the sender's home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Der>,
+}
+
+/// What a node has of a transfer's private values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptAs {
+    /// Nothing: they were not given, or are not for this node, or did not arrive yet.
+    Nothing,
+    /// They were here and are erased.
+    Erased,
+    /// They are here.
+    Values,
+}
+
+/// `GET /send/api/transfers/{identity}/private`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PrivatePage {
+    /// 1.
+    pub schema: u64,
+    /// Identity of the transfer.
+    pub transfer: Digest,
+    /// What this node has of them.
+    pub kept: KeptAs,
+    /// The values, each with the salt by which it is proven.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<PrivateField, Salted>,
 }

@@ -18,6 +18,7 @@ use crate::keys::{
     self, Access, BackendKind, Exchanged, Keyring, Keystore, KeystoreError, PASSPHRASE_CREDENTIAL,
     Passphrase, PrivateFields,
 };
+use crate::private::wrap_again;
 use crate::setup::read_tls;
 
 /// Longest PEM file: a leaf, its intermediates, and room.
@@ -139,12 +140,15 @@ pub(super) fn re_encrypt(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
     // Each step is durable: after a cut both keys are there, and doing it again makes a third and forgets them.
     let key = ring.rotate()?;
     let fields = private.seal_again()?;
+    let transfers = wrap_again(&located.data.private_values(), &ring)?;
     let forgotten = ring.forget_old()?;
     if json {
-        output::object(json!({ "data_key": key, "fields": fields, "forgotten": forgotten }))?;
+        output::object(json!({
+            "data_key": key, "fields": fields, "transfers": transfers, "forgotten": forgotten,
+        }))?;
     } else {
         output::text(&format!(
-            "data key {key}: {fields} fields sealed again, {} old keys forgotten\n\
+            "data key {key}: {fields} fields and the private values of {transfers} transfers sealed again, {} old keys forgotten\n\
              Copies of the disk from before, with the master secret of then, still open: exchange that, too: city-node key rotate-master\n",
             forgotten.len()
         ))?;

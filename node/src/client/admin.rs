@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use city_protocol::ids::Digest;
 use serde_json::Value;
 
 use super::ClientError;
 use super::http::{Link, Target};
 use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::admin::check_path;
-use crate::admin::pages::{AuditPage, Balances, Status, VerifyPage};
+use crate::admin::pages::{AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage};
+use crate::api::wire::PrivatePage;
 use crate::keys::Exchanged;
 
 /// A running node on this machine.
@@ -56,6 +58,31 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn verify(&self) -> Result<VerifyPage, ClientError> {
         self.0.get("/v1/verify").await
+    }
+
+    /// A transfer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transfer(&self, transfer: &Digest) -> Result<TransferShown, ClientError> {
+        self.0.get(&format!("/v1/transfers/{transfer}")).await
+    }
+
+    /// What the node has of a transfer's private values.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn private(&self, transfer: &Digest) -> Result<PrivatePage, ClientError> {
+        self.0.get(&format!("/v1/private/{transfer}")).await
+    }
+
+    /// Erases a transfer's private values.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn erase_private(&self, transfer: &Digest) -> Result<ErasedPage, ClientError> {
+        let path = format!("/v1/private/{transfer}/erase");
+        self.0.post(&path, &()).await
     }
 
     /// Exchanges the master secret of the node's keys.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use city_protocol::Refusal;
-use city_protocol::body::{Accept, Enrol, PersonBody, Transfer};
+use city_protocol::body::{Accept, Enrol, PersonBody, PrivateValues, Transfer};
 use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
@@ -21,8 +21,8 @@ use super::person::Person;
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
     AccountPage, ChallengePage, Der, EnrolForm, IncomingPage, KeysForm, LoginForm, LoginPage,
-    LogoutPage, NodePage, PlaceForm, PlacePage, SignedForm, SubmittedPage, TogetherForm,
-    TransferPage,
+    LogoutPage, NodePage, PlaceForm, PlacePage, PrivatePage, SignedForm, SubmittedPage,
+    TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
@@ -138,8 +138,10 @@ impl ApiClient {
         &self,
         path: &str,
         signed: &Signed<B>,
+        private: Option<&PrivateValues>,
     ) -> Result<SubmittedPage, ClientError> {
-        let mut form = signed_form(signed);
+        // Without private values it is the plain form.
+        let mut form = signed_form(signed).with_private(private.cloned());
         let answer = self.link.post(path, &form).await;
         let asked = matches!(&answer, Err(error) if error.code() == Some(CERTIFICATE_REQUIRED));
         let known = self
@@ -266,7 +268,20 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn transfer(&self, signed: &Signed<Transfer>) -> Result<SubmittedPage, ClientError> {
-        self.submit("/send/api/transfers", signed).await
+        self.submit("/send/api/transfers", signed, None).await
+    }
+
+    /// Submits a transfer with what stands behind its private fields: for the two homes alone, which keep it encrypted.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transfer_with(
+        &self,
+        signed: &Signed<Transfer>,
+        private: &PrivateValues,
+    ) -> Result<SubmittedPage, ClientError> {
+        self.submit("/send/api/transfers", signed, Some(private))
+            .await
     }
 
     /// Submits an acceptance to the receiver's home.
@@ -274,7 +289,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
-        self.submit("/send/api/accepts", signed).await
+        self.submit("/send/api/accepts", signed, None).await
     }
 
     /// An account, which must be logged in.
@@ -310,6 +325,19 @@ impl ApiClient {
         transfer: &Digest,
     ) -> Result<TransferPage, ClientError> {
         let path = format!("/send/api/transfers/{transfer}");
+        self.get_as(account, &path).await
+    }
+
+    /// What the home has of a transfer's private values; its sender or receiver must be logged in.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn private(
+        &self,
+        account: &AccountId,
+        transfer: &Digest,
+    ) -> Result<PrivatePage, ClientError> {
+        let path = format!("/send/api/transfers/{transfer}/private");
         self.get_as(account, &path).await
     }
 

@@ -1,13 +1,12 @@
 //! What a person's own device does: holds both keys, writes drafts, signs them. Keys and the values behind
 //! private fields never leave it but by the person's will.
 
-use std::fmt;
-
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{
     Accept, AccountTitle, CHALLENGE_LEN, Dimension, Enrol, GoodsOrMoney, Kind, Label, Login,
-    NewKeys, PersonBody, Revoke, Rotate, Transfer, read_person_body,
+    NewKeys, PersonBody, PrivateField, PrivateValues, Revoke, Rotate, Salted, Transfer,
+    read_person_body,
 };
 use city_protocol::crypto::{
     KemPublicKey, KemSecretKey, SealedBox, SealedBoxContext, SecretKey, Signer as _, Suite,
@@ -18,7 +17,6 @@ use city_protocol::pki::fingerprint;
 use city_protocol::region::Region;
 use city_protocol::stage::{Draft, Signed, SignedBySeveral, SignedTransfer};
 use city_protocol::vertex::EntrySignature;
-use zeroize::Zeroizing;
 
 use crate::api::wire::{IncomingItem, NodePage};
 use crate::pki::ClientRequest;
@@ -218,14 +216,15 @@ impl Person {
     /// The draft of a transfer, and what stands behind its private fields.
     ///
     /// # Errors
-    /// [`Refusal::BadField`] for a label that is empty or too long.
+    /// [`Refusal::BadField`] for a label that is empty or too long, [`Refusal::TooLarge`] for private values that are.
     pub fn draft(&self, order: &Order) -> Result<(Draft<Transfer>, PrivateValues), Refusal> {
         let key = self.signing.public();
-        let private = PrivateValues {
-            subject: Salted::new(&order.subject),
-            details: Salted::new(&order.details),
-            location: Salted::new(&order.location),
-        };
+        let salted = |value: &str| Salted::new(random(), value);
+        let (subject, details, location) = (
+            salted(&order.subject)?,
+            salted(&order.details)?,
+            salted(&order.location)?,
+        );
         let message = order.message.as_ref();
         let body = Transfer {
             version: 1,
@@ -244,7 +243,7 @@ impl Person {
             from_wallet: Label::new(&order.from_wallet)?,
             to_wallet: Label::new(&order.to_wallet)?,
             amount: order.amount,
-            subject: private.subject.digest(),
+            subject: subject.digest(),
             action_level: Label::new(&order.action_level)?,
             dimension: order.dimension,
             organism_name: Label::new(&order.organism_name)?,
@@ -252,15 +251,20 @@ impl Person {
             receiver_municipality: order.receiver_municipality.clone(),
             goods_or_money: order.goods_or_money,
             proof_of_place: order.proof_of_place,
-            details: private.details.digest(),
-            location: private.location.digest(),
+            details: details.digest(),
+            location: location.digest(),
             fluctuation: None,
             account_title: order.account_title,
             verifiable_credential: None,
             message: message.map(|(key, text)| self.seal(order, key, text)),
             attributes: None,
         };
-        Ok((Draft(body), private))
+        let private = [
+            (PrivateField::Subject, subject),
+            (PrivateField::Details, details),
+            (PrivateField::Location, location),
+        ];
+        Ok((Draft(body), PrivateValues::new(private.into())?))
     }
 
     /// The signed transfer, and what stands behind its private fields.
@@ -398,71 +402,4 @@ pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     bytes
-}
-
-/// What stands behind the private fields of a transfer. Kept by the sender; who is shown a value with its salt
-/// can check it against the ledger.
-#[derive(Debug)]
-pub struct PrivateValues {
-    /// What it is about.
-    pub subject: Salted,
-    /// Details.
-    pub details: Salted,
-    /// Where.
-    pub location: Salted,
-}
-
-/// A private value and the salt that hides it: the body holds SHA-256(salt ‖ value).
-pub struct Salted {
-    salt: Zeroizing<[u8; 32]>,
-    value: Zeroizing<String>,
-}
-
-impl Salted {
-    /// Salts a value afresh.
-    #[must_use]
-    pub fn new(value: &str) -> Self {
-        Self {
-            salt: Zeroizing::new(random()),
-            value: Zeroizing::new(value.into()),
-        }
-    }
-
-    /// What stands in the signed body.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        Digest::of(&[&*self.salt, self.value.as_bytes()])
-    }
-
-    /// The salt, to keep or to show.
-    #[must_use]
-    pub fn expose_salt(&self) -> &[u8; 32] {
-        &self.salt
-    }
-
-    /// The value, to keep or to show.
-    #[must_use]
-    pub fn expose_value(&self) -> &str {
-        &self.value
-    }
-}
-
-impl fmt::Debug for Salted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Salted(redacted)")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_private_value_is_hidden_by_its_salt_and_proven_with_it() {
-        let (one, other) = (Salted::new("薬"), Salted::new("薬"));
-        assert_ne!(one.digest(), other.digest());
-        let shown = Digest::of(&[one.expose_salt(), one.expose_value().as_bytes()]);
-        assert_eq!(shown, one.digest());
-        assert_eq!(format!("{one:?}"), "Salted(redacted)");
-    }
 }

@@ -6,6 +6,7 @@ pub mod epoch;
 pub(crate) mod gate;
 mod notify;
 mod open;
+mod private;
 mod rollback;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
 use crate::pki::reload::DoorError;
 use crate::place::antenna::Antenna;
+use crate::private::VaultError;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
 
@@ -59,6 +61,9 @@ pub enum DaemonError {
     /// The key store.
     #[error(transparent)]
     Keys(#[from] KeystoreError),
+    /// Private values.
+    #[error("private values cannot be kept")]
+    Private(#[from] VaultError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -144,6 +149,7 @@ pub async fn serve(
         hold,
         counter,
         confirmed,
+        ring,
         ..
     } = opened;
     // Held until the end: other commands do not exchange the keys of a running node.
@@ -169,6 +175,7 @@ pub async fn serve(
     let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
+    let private = private::open(dir, ring).await?;
     let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
@@ -176,9 +183,17 @@ pub async fn serve(
         store: Arc::clone(&store),
         clock,
         peers: config.network.peers.len(),
-        outgoing,
+        outgoing: outgoing.clone(),
     };
     let mut engine = Engine::start_counting(engine_config, counter)?;
+    let tasks = TaskTracker::new();
+    let private = match private {
+        Some(private) => {
+            let engine = engine.handle();
+            Some(private::start(private, engine, hold, outgoing, &tasks, &stop).await?)
+        }
+        None => None,
+    };
 
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
@@ -207,6 +222,7 @@ pub async fn serve(
         key,
         announcement,
         regions: regions.collect(),
+        post: private.as_ref().map(|private| private.post().clone()),
     };
 
     let own = identity.signer.public().algorithm();
@@ -216,7 +232,6 @@ pub async fn serve(
             "the node's own keys are of a suite that [crypto.not_after] takes no more; plan new keys for the node"
         );
     }
-    let tasks = TaskTracker::new();
     // Before the first peer can say hello.
     let lists = Arc::clone(&keeper.now().trust.crls);
     engine.handle().lists(lists).await;
@@ -229,7 +244,8 @@ pub async fn serve(
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
         .with_boundary_credit(&credit)
-        .with_not_after(config.not_after.clone());
+        .with_not_after(config.not_after.clone())
+        .with_private(private.clone());
     tasks.spawn(api::serve(
         listener,
         keeper.clone(),
@@ -253,6 +269,7 @@ pub async fn serve(
         names: Arc::new(names),
         doors: keeper.clone(),
         access: access.clone(),
+        private,
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");

@@ -6,10 +6,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use city_protocol::ids::Digest;
 use tokio::process::{Child, Command};
 
 use super::cast::Municipality;
 use crate::admin::pages::{AuditPage, Status, VerifyPage};
+use crate::api::wire::KeptAs;
 use crate::client::AdminClient;
 use crate::config::keys::VARIABLE_PREFIX;
 
@@ -102,6 +104,11 @@ impl Node {
     /// What checking every hash and signature says.
     pub(super) async fn verify(&self) -> Result<VerifyPage> {
         Ok(self.admin().await?.verify().await?)
+    }
+
+    /// What it has of a transfer's private values.
+    pub(super) async fn private(&self, transfer: &Digest) -> Result<KeptAs> {
+        Ok(self.admin().await?.private(transfer).await?.kept)
     }
 
     async fn admin(&self) -> Result<AdminClient> {

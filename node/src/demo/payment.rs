@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use city_protocol::amount::Amount;
-use city_protocol::body::AccountTitle;
+use city_protocol::body::{AccountTitle, PrivateField};
 use city_protocol::genesis::Genesis;
 use city_protocol::vertex::Receipt;
 
 use super::report::{RefusalReport, Teller};
 use super::story::{AGREE_WITHIN, Actor, POLL, Stage, await_fixes};
+use crate::api::wire::KeptAs;
 use crate::client::ClientError;
 use crate::client::person::{Order, random};
 use crate::engine::utc;
@@ -69,15 +70,17 @@ pub(super) async fn pay(
     order.proof_of_place = place.digest;
     order.sequence = sender.api.account(&sender.account()).await?.next_sequence;
     order.created_at = utc();
-    let (signed, _private) = sender.person.transfer(&order)?;
+    let (signed, private) = sender.person.transfer(&order)?;
     let sent = order.amount;
-    match sender.api.transfer(&signed).await {
+    match sender.api.transfer_with(&signed, &private).await {
         Ok(booked) => {
+            stage.transfer = Some(booked.identity);
             let line = format!(
                 "{} signs and sends {sent} 愛貨 over HTTPS; the home answers with a receipt.",
                 sender.name
             );
             teller.done("transfer", begun, &line);
+            teller.detail(&format!("transfer {}", booked.identity));
             teller.detail(&format!(
                 "transaction hash {}",
                 signed.body().transaction_hash()
@@ -160,6 +163,7 @@ pub(super) async fn accept(
             stage.cast[1].plan.name
         ),
     );
+    private(teller, stage, receiver).await?;
     let begun = Instant::now();
     let sequence = receiver
         .api
@@ -194,6 +198,46 @@ pub(super) async fn accept(
         &format!(
             "{} settles the transfer with the receiver's acceptance as proof.",
             stage.cast[0].plan.name
+        ),
+    );
+    Ok(())
+}
+
+/// What the sender wrote privately reaches the receiver's home, and no other.
+async fn private(teller: &mut Teller, stage: &Stage, receiver: &Actor) -> Result<()> {
+    let begun = Instant::now();
+    let transfer = stage.transfer.context("nothing was sent")?;
+    let mut kept = [KeptAs::Nothing; 3];
+    while kept[1] != KeptAs::Values {
+        for (kept, node) in kept.iter_mut().zip(&stage.nodes) {
+            *kept = node.private(&transfer).await?;
+        }
+        ensure!(
+            begun.elapsed() < AGREE_WITHIN,
+            "the private values did not reach {}",
+            receiver.name
+        );
+        tokio::time::sleep(POLL).await;
+    }
+    let expected = [KeptAs::Values, KeptAs::Values, KeptAs::Nothing];
+    ensure!(
+        kept == expected,
+        "private values stand where they should not: {kept:?}"
+    );
+    let page = receiver.api.private(&receiver.account(), &transfer).await?;
+    let subject = page.values.get(&PrivateField::Subject);
+    let subject = subject.context("the subject is missing")?;
+    let names = [0, 1, 2].map(|i| stage.cast[i].plan.name.as_str());
+    teller.done(
+        "private",
+        begun,
+        &format!(
+            "{} reads what it is for: 「{}」. {} and {} keep it encrypted, {} has the digest only.",
+            receiver.name,
+            subject.expose_value(),
+            names[0],
+            names[1],
+            names[2]
         ),
     );
     Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use city_protocol::amount::Amount;
 use city_protocol::crypto::Signer;
-use city_protocol::ids::AccountId;
+use city_protocol::ids::{AccountId, Digest};
 
 use super::DemoOptions;
 use super::agreement::{agree, verify};
@@ -42,6 +42,8 @@ pub(super) struct Stage {
     pub(super) nodes: Vec<Node>,
     /// What each node said of its place when the transfer was made.
     pub(super) places: Vec<pages::Place>,
+    /// Identity of the transfer, once it is booked.
+    pub(super) transfer: Option<Digest>,
 }
 
 /// A person with a client at their home.
@@ -237,6 +239,7 @@ impl Stage {
             receivers: Vec::new(),
             nodes: Vec::new(),
             places: Vec::new(),
+            transfer: None,
         }
     }
 

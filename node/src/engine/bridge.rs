@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::lane::{Greeting, Lane};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{NetCommand, NetEvent, NetHandle};
+use crate::private::Post;
 
 /// The transport key as the signer of announcements.
 pub struct TransportKey(Keypair);
@@ -56,6 +57,8 @@ pub struct Bridge {
     pub announcement: KeyAnnouncement,
     /// The regions for which the whitelist names its peers.
     pub regions: HashMap<PeerId, Region>,
+    /// Who carries private values; none where none are kept.
+    pub post: Option<mpsc::Sender<Post>>,
 }
 
 /// A whitelisted peer, connected or with something of an earlier connection still under way.
@@ -127,6 +130,7 @@ impl Bridge {
                 let greeting = Greeting {
                     announcement: signed,
                     region,
+                    post: self.post.clone(),
                 };
                 let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
                 known.lane = Some(lane);

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use super::commit::Request;
 use super::{EngineHandle, libp2p_peer};
 use crate::net::{self, NetHandle};
+use crate::private::Post;
 
 /// Frames of one peer that wait to be decoded. With credit an honest peer stays far below.
 const PEER_FRAMES: usize = 2048;
@@ -40,6 +41,8 @@ pub(super) struct Greeting {
     pub(super) announcement: SignedData,
     /// The region for which the whitelist names the peer.
     pub(super) region: Option<Region>,
+    /// Who carries private values, of which the engine hears nothing.
+    pub(super) post: Option<mpsc::Sender<Post>>,
 }
 
 /// One connection, as the bridge holds it.
@@ -65,7 +68,8 @@ impl Lane {
         let (outbox, to_send) = mpsc::channel(OUTBOX);
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let (waiting, unsent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        tokio::spawn(decode(peer, engine.clone(), inbox, turns));
+        let post = greeting.post.clone();
+        tokio::spawn(decode(peer, engine.clone(), inbox, turns, post));
         tokio::spawn(send(libp2p_peer(&peer), net, to_send, Arc::clone(&unsent)));
         let counted = Arc::clone(&waiting);
         let told = tokio::spawn(async move {
@@ -76,13 +80,16 @@ impl Lane {
             let Greeting {
                 announcement,
                 region,
+                post,
             } = greeting;
             tell(
                 &engine,
                 Input::Connected(peer, Box::new(announcement), region),
             )
             .await;
+            hand_on(post.as_ref(), Post::Connected(peer)).await;
             forward(peer, &engine, in_turn, counted).await;
+            hand_on(post.as_ref(), Post::Disconnected(peer)).await;
             tell(&engine, Input::Disconnected(peer)).await;
         });
         Self {
@@ -118,6 +125,14 @@ async fn tell(engine: &EngineHandle, input: Input) {
     let _stopping = engine.requests.send(Request::Input(Box::new(input))).await;
 }
 
+/// Tells the courier of private values, if there is one.
+async fn hand_on(post: Option<&mpsc::Sender<Post>>, event: Post) {
+    if let Some(post) = post {
+        // It is gone only when the daemon is stopping.
+        let _stopping = post.send(event).await;
+    }
+}
+
 const fn from_net(channel: net::Channel) -> Channel {
     match channel {
         net::Channel::Sync => Channel::Sync,
@@ -136,6 +151,8 @@ const fn to_net(channel: Channel) -> net::Channel {
 enum Turn {
     Ready(Box<Input>, usize),
     Verifying(oneshot::Receiver<Verification>, usize),
+    /// It was not for the engine.
+    HandedOn(usize),
 }
 
 /// The verdict on two blocks, and the blocks, in case they have to be looked at again.
@@ -147,6 +164,7 @@ async fn decode(
     engine: EngineHandle,
     mut frames: mpsc::Receiver<(Channel, Vec<u8>)>,
     turns: mpsc::Sender<Turn>,
+    post: Option<mpsc::Sender<Post>>,
 ) {
     while let Some((channel, frame)) = frames.recv().await {
         let size = frame.len();
@@ -165,6 +183,14 @@ async fn decode(
                     }
                 });
                 Turn::Verifying(verified, size)
+            }
+            Ok(Message::Private(transfer, values)) => {
+                hand_on(post.as_ref(), Post::Values(peer, transfer, values)).await;
+                Turn::HandedOn(size)
+            }
+            Ok(Message::PrivateStored(transfer)) => {
+                hand_on(post.as_ref(), Post::Stored(peer, transfer)).await;
+                Turn::HandedOn(size)
             }
             Ok(message) => Turn::Ready(Box::new(Input::Message(peer, channel, message)), size),
         };
@@ -233,6 +259,10 @@ async fn forward(
     while let Some(turn) = turns.recv().await {
         let (input, size) = match turn {
             Turn::Ready(input, size) => (input, size),
+            Turn::HandedOn(size) => {
+                waiting.fetch_sub(size, Ordering::Relaxed);
+                continue;
+            }
             Turn::Verifying(verified, size) => {
                 let Some(verdict) = verdict(engine, verified).await else {
                     return;

@@ -183,6 +183,21 @@ impl Keyring {
         Ok(RecordKey(DataKey::new(Zeroizing::new(*secret))))
     }
 
+    /// A record's wrapped key, wrapped again by the data key in use.
+    ///
+    /// # Errors
+    /// As for [`Keyring::open_record`] and [`Keyring::seal`].
+    pub fn wrap_again(
+        &self,
+        table: &str,
+        record: &[u8],
+        wrapped: &[u8; WRAPPED_KEY_LEN],
+    ) -> Result<[u8; WRAPPED_KEY_LEN], RingError> {
+        let key = self.open_record(table, record, wrapped)?;
+        let wrapped = self.seal(record_key(table, record), key.0.expose_secret())?;
+        Ok(wrapped.try_into().expect("a sealed key has its length"))
+    }
+
     /// A new data key for everything that is sealed from now on; the old ones open what they sealed.
     ///
     /// # Errors

@@ -219,6 +219,12 @@ impl DataDir {
         self.0.join("index")
     }
 
+    /// `private/`, private values of transfers, encrypted; the node makes it.
+    #[must_use]
+    pub fn private_values(&self) -> PathBuf {
+        self.0.join("private")
+    }
+
     /// `trust/`, the trust log. The store makes it.
     #[must_use]
     pub fn trust(&self) -> PathBuf {

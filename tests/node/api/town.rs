@@ -16,13 +16,14 @@ use city_node::api::{ApiState, Gate, Limits, serve};
 use city_node::client::person::{Order, Person};
 use city_node::client::{ApiClient, officer};
 use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
-use city_node::keys::{Access, Keystore};
+use city_node::keys::{Access, BackendKind, Keyring, Keystore, TpmSettings, backend, exchange};
 use city_node::pki::{
     Authority as Ca, CaLock, Clients, DoorKeeper, DoorTerms, NodeRequest, TlsIdentity, TrustStore,
     Validity,
 };
 use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
+use city_node::private::{Keeper, Vault};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
@@ -60,6 +61,8 @@ pub struct Plan {
     pub limits: Limits,
     /// Until when the home takes which algorithm.
     pub not_after: NotAfter,
+    /// Whether it has a key ring, and so keeps private values.
+    pub key_ring: bool,
 }
 
 impl Default for Plan {
@@ -73,6 +76,7 @@ impl Default for Plan {
                 ..Limits::default()
             },
             not_after: NotAfter::default(),
+            key_ring: true,
         }
     }
 }
@@ -183,6 +187,19 @@ impl Founded {
         (Arc::new(store), report.index)
     }
 
+    /// The private values, as the daemon opens them; nobody carries them away.
+    async fn keeper(&self, keystore: &Arc<Keystore>, engine: &Engine) -> Keeper {
+        if !keystore.has_keyring() {
+            let backend = backend(BackendKind::File, None, &TpmSettings::default()).unwrap();
+            exchange(keystore, Some(backend), &[]).unwrap();
+        }
+        let ring = Keyring::open(Arc::clone(keystore)).unwrap().unwrap();
+        let vault = Vault::open(&self.dir.path().join("private"), Arc::new(ring)).unwrap();
+        let (keeper, _nobody) = Keeper::new(vault);
+        keeper.erase_orphans(engine.handle()).await.unwrap();
+        keeper
+    }
+
     fn antenna(&self, device: Option<PathBuf>) -> Antenna {
         Antenna::new(AntennaConfig {
             receiver: device.map(|device| ReceiverConfig { device, baud: 9600 }),
@@ -284,6 +301,11 @@ impl Founded {
         let (home, network) = (self.authority.log, self.genesis.network());
         let (key, revoked) = (file("token.key"), file("revoked-tokens.json"));
         let keystore = Keystore::open(self.dir.path(), &mut Access::unattended()).unwrap();
+        let keystore = Arc::new(keystore);
+        let private = match plan.key_ring {
+            true => Some(self.keeper(&keystore, &engine).await),
+            false => None,
+        };
         let tokens = Tokens::open(&keystore, &key, &revoked, &home, &network, utc()).unwrap();
         let gate = Gate {
             clients,
@@ -293,7 +315,8 @@ impl Founded {
         let state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
             .with_boundary_credit(demo_boundary().credit())
             .with_limits(plan.limits)
-            .with_not_after(plan.not_after);
+            .with_not_after(plan.not_after)
+            .with_private(private.clone());
         let admin = self.dir.path().join("admin.sock");
         let socket = AdminSocket::bind(&admin, Operators::OwnUser).await.unwrap();
         let admin_state = AdminState {
@@ -308,6 +331,7 @@ impl Founded {
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
             doors: keeper.clone(),
             access: access.clone(),
+            private,
         };
         let tasks = vec![
             tokio::spawn(serve(listener, keeper, state, stop.clone())),
@@ -349,6 +373,11 @@ impl Town {
         drop(self.api);
         self.engine.stopped().await.unwrap();
         self.founded
+    }
+
+    /// Another client, at which nobody is logged in.
+    pub fn fresh_api(&self) -> ApiClient {
+        ApiClient::new(&self.url, &[self.founded.ca.tls_root().clone()]).unwrap()
     }
 
     /// A fresh person of this home, not enrolled.

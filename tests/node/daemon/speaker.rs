@@ -84,6 +84,12 @@ impl Speaker {
         }
     }
 
+    /// Whether the peer says within this time that it has stored private values.
+    pub async fn hears_stored(&mut self, within: Duration) -> bool {
+        let hearing = async { while !matches!(self.hears().await, Message::PrivateStored(_)) {} };
+        tokio::time::timeout(within, hearing).await.is_ok()
+    }
+
     async fn next(&mut self) -> NetEvent {
         let next = tokio::time::timeout(PATIENCE, self.events.recv()).await;
         next.expect("the peer answers").expect("the network runs")

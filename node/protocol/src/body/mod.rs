@@ -11,6 +11,7 @@ mod label;
 mod login;
 mod officer;
 mod person;
+mod private;
 
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
@@ -20,6 +21,10 @@ pub use label::Label;
 pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};
 pub use officer::{Decision, Grant, OfficersBody, officer_message, read_officers_body};
 pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
+pub use private::{
+    MAX_PRIVATE_VALUE, MAX_PRIVATE_VALUES, PrivateBytes, PrivateField, PrivateValues, SALT_LEN,
+    Salted,
+};
 
 use std::fmt;
 use std::str::FromStr;

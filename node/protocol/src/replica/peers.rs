@@ -89,7 +89,11 @@ impl Replica {
             return;
         }
         match message {
-            Message::Hello(_) | Message::Vertex(..) => {}
+            // Vertices come verified; private values are no part of the ledger, and the node takes them out before.
+            Message::Hello(_)
+            | Message::Vertex(..)
+            | Message::Private(..)
+            | Message::PrivateStored(_) => {}
             Message::Beacon(hash) => {
                 let sent = session.frontier_sent;
                 if sent.is_some_and(|at| now.time.since(at) < FRONTIER_PAUSE_MS) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::body::{MAX_PRIVATE_VALUES, PrivateBytes};
 use crate::codec;
 use crate::ids::{BlockId, Digest, LogId, NetworkId};
 use crate::ledger::{Frozen, LogRow};
@@ -110,6 +111,11 @@ pub enum Message {
     Credit(u64),
     /// Two headers of one position: the log convicts itself.
     Proof(ByteBuf, ByteBuf),
+    /// What stands behind the private fields of this transfer (identity, DAG-CBOR of
+    /// [`PrivateValues`](crate::body::PrivateValues)): from the sender's home to the receiver's, and to nobody else.
+    Private(Digest, PrivateBytes),
+    /// I have stored what you sent for this transfer.
+    PrivateStored(Digest),
 }
 
 impl Message {
@@ -130,6 +136,9 @@ impl Message {
                 Err(Refusal::TooLarge)
             }
             Self::Fetch(ids) if ids.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
+            Self::Private(_, values) if values.expose().len() > MAX_PRIVATE_VALUES => {
+                Err(Refusal::TooLarge)
+            }
             Self::Hello(hello)
                 if hello.follows.len() > MAX_FRONTIER || hello.software.len() > 64 =>
             {
@@ -168,6 +177,8 @@ mod tests {
             Message::Vertex(ByteBuf::from([1]), ByteBuf::from([2])),
             Message::Credit(5),
             Message::Proof(ByteBuf::from([1]), ByteBuf::from([2])),
+            Message::Private(Digest([3; 32]), vec![1].into()),
+            Message::PrivateStored(Digest([3; 32])),
         ];
         for message in messages {
             let frame = message.encode();
@@ -175,6 +186,9 @@ mod tests {
             let longer = [frame.as_slice(), &[0]].concat();
             assert_eq!(Message::decode(&longer), Err(Refusal::BadCbor));
         }
+        let values = vec![0; MAX_PRIVATE_VALUES + 1];
+        let frame = Message::Private(Digest([3; 32]), values.into()).encode();
+        assert_eq!(Message::decode(&frame), Err(Refusal::TooLarge));
         // A list that claims 2^30 entries.
         let lie = b"\xa1hfrontier\x9a\x40\x00\x00\x00";
         assert_eq!(Message::decode(lie), Err(Refusal::BadCbor));

@@ -1,22 +1,23 @@
-//! `tx verify-receipt`: checks a receipt with nothing but the genesis record. `tx show`: what stands in it, and its sealed
-//! message for whom that was sealed.
+//! Transactions. `verify-receipt` checks a receipt with nothing but the genesis record (here) · `show` what stands in a
+//! receipt or in the node · `message` opening what is sealed · `private` erasing values, and proving one.
+
+mod message;
+mod private;
+mod show;
 
 use std::path::{Path, PathBuf};
 
 use city_protocol::Refusal;
 use city_protocol::body::{Kind, Transfer, read_person_body};
-use city_protocol::crypto::SealedBoxContext;
 use city_protocol::genesis::{Genesis, MAX_GENESIS};
 use city_protocol::vertex::{MAX_RECEIPT, Receipt, VerifiedReceipt};
 use clap::Subcommand;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
-use super::account;
 use super::exit::{Exit, Failure, Outcome};
 use super::input::read;
 use super::output;
-use super::passphrase::PassphraseArgs;
+use crate::client::ClientError;
 use crate::config::rfc3339;
 
 /// What can be done with transactions.
@@ -40,30 +41,12 @@ Exit codes: 0 it holds · 4 it does not.")]
         #[arg(long)]
         json: bool,
     },
-    /// Show the transfer in a receipt; with the receiver's wallet, open its sealed message.
-    #[command(after_help = "\
-Examples:
-  city-node tx show receipt.cbor --genesis genesis.cbor
-  city-node tx show receipt.cbor --genesis genesis.cbor --open yosa.wallet
-
-The node cannot open the message, only the receiver's key can. Exit codes: 0 shown · 4 the receipt does not hold, or
-the message is not for this wallet.")]
-    Show {
-        /// The receipt of a transfer (DAG-CBOR as the API gives it); - reads standard input.
-        file: PathBuf,
-        /// The network's genesis record.
-        #[arg(long, value_name = "FILE")]
-        genesis: PathBuf,
-        /// Open the message with the keys in this wallet.
-        #[arg(long, value_name = "WALLET")]
-        open: Option<PathBuf>,
-        /// The wallet's passphrase.
-        #[command(flatten)]
-        passphrase: PassphraseArgs,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show a transfer: in a receipt, or as the running node has it, with its private values; open its sealed message.
+    Show(Box<show::ShowArgs>),
+    /// Erase the private values of a transfer from this node. The ledger stays as it is and stays valid.
+    ErasePrivate(private::EraseArgs),
+    /// Prove offline that a value is the one that the sender signed: by a receipt and the value's salt.
+    VerifyPrivate(private::VerifyArgs),
 }
 
 pub(super) fn run(command: &TxCommand) -> Outcome {
@@ -73,13 +56,9 @@ pub(super) fn run(command: &TxCommand) -> Outcome {
             genesis,
             json,
         } => verify(file, genesis, *json),
-        TxCommand::Show {
-            file,
-            genesis,
-            open,
-            passphrase,
-            json,
-        } => show(file, genesis, open.as_deref(), passphrase, *json),
+        TxCommand::Show(args) => show::run(args),
+        TxCommand::ErasePrivate(args) => private::erase(args),
+        TxCommand::VerifyPrivate(args) => private::verify(args),
     }
 }
 
@@ -95,91 +74,12 @@ fn judge(file: &Path, genesis: &Path) -> anyhow::Result<Result<VerifiedReceipt, 
     Ok(Receipt::read(&bytes).and_then(|receipt| receipt.verify(&record)))
 }
 
-fn show(
-    file: &Path,
-    genesis: &Path,
-    wallet: Option<&Path>,
-    passphrase: &PassphraseArgs,
-    json: bool,
-) -> Outcome {
-    let receipt = judge(file, genesis)?;
-    let transfer = receipt.and_then(|receipt| match receipt.entry.kind {
-        Kind::Transfer => read_person_body::<Transfer>(&receipt.entry.body),
-        _ => Err(Refusal::BadField),
-    });
-    let transfer = match transfer {
-        Ok(transfer) => transfer,
-        Err(refusal) => {
-            let why = anyhow::anyhow!(
-                "{}: not the receipt of a transfer that holds: {refusal} ({})",
-                file.display(),
-                refusal.code()
-            );
-            return Err(Failure::new(Exit::CheckFailed, why));
-        }
-    };
-    let message = match wallet {
-        Some(path) => Some(open_message(&transfer, path, passphrase)?),
-        None => None,
-    };
-    if json {
-        output::object(json!({
-            "transfer": transfer,
-            "message": message.as_ref().map(|text| text.as_str()),
-        }))?;
-        return Ok(Exit::Ok);
-    }
-    let mut text = format!(
-        "sender     {} ({})\nreceiver   {} ({})\namount     {}\nwritten    {}\ntransfer   {}\n",
-        transfer.sender,
-        transfer.sender_municipality,
-        transfer.receiver,
-        transfer.receiver_municipality,
-        transfer.amount,
-        rfc3339(transfer.created_at),
-        transfer.transfer_id,
-    );
-    text += &match (&transfer.message, &message) {
-        (_, Some(message)) => format!("message    {}\n", message.as_str()),
-        (Some(sealed), None) => format!(
-            "message    sealed for the key {} ({}); open it with --open WALLET\n",
-            sealed.key, sealed.alg
-        ),
-        (None, None) => "message    none\n".into(),
-    };
-    output::text(&text)?;
-    Ok(Exit::Ok)
-}
-
-/// Opens the message of a transfer with the keys of a wallet.
-fn open_message(
-    transfer: &Transfer,
-    wallet: &Path,
-    passphrase: &PassphraseArgs,
-) -> Result<Zeroizing<String>, Failure> {
-    let not_for = |why: &str| {
-        let why = anyhow::anyhow!("{}: {why}", wallet.display());
-        Failure::new(Exit::CheckFailed, why)
-    };
-    let sealed = transfer
-        .message
-        .as_ref()
-        .ok_or_else(|| not_for("this transfer carries no message"))?;
-    let wallet = account::open(wallet, passphrase)?;
-    let context = SealedBoxContext {
-        network: transfer.network,
-        sender: transfer.sender,
-        receiver: transfer.receiver,
-        transfer_id: transfer.transfer_id,
-    };
-    let opened = wallet.kem().open(&context, sealed).map_err(|refusal| {
-        not_for(match refusal {
-            Refusal::WrongKey => "the message was sealed for another key than this wallet's",
-            _ => "the message does not open: it was changed, or moved from another transfer",
-        })
-    })?;
-    let text = std::str::from_utf8(&opened).map_err(|_| not_for("the message is not text"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+/// What asking the node came to, with its exit code.
+fn asked<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
+    answer.map_err(|error| match error {
+        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
+        error => error.into(),
+    })
 }
 
 fn verify(file: &Path, genesis: &Path, json: bool) -> Outcome {
