@@ -3,6 +3,7 @@
 //! 石川県 runs a CA for `Asia/JP/17`; 金沢市's home and one person get certificates from it. Each line of
 //! a table changes one thing of a good certificate. Here stand the parties; the stories beside.
 
+mod clients;
 mod crl;
 mod foreign;
 mod leaf;
