@@ -9,6 +9,7 @@ mod foreign;
 mod leaf;
 mod path;
 mod tls;
+mod tls_trust;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, SecretKey};
