@@ -485,6 +485,12 @@ async fn a_certificate_speaks_for_its_account_and_an_operator_is_named_in_the_lo
     let lines = admin.records(Which::Access, 0).await.unwrap().lines;
     let done = lines.iter().find(|line| line.class == "operator").unwrap();
     assert_eq!((&*done.who, &*done.what), ("hanako", "GET /v1/balances"));
+    // A key that was closed ends its account's certificate, too.
+    let sequence = api.account(&one.account()).await.unwrap().next_sequence;
+    let revoked = one.revoke("紛失", sequence, utc()).unwrap();
+    api.revoke(&revoked).await.unwrap();
+    let (code, text) = answer(&hall.curl(&account(&one.account()), Some(&shown)));
+    assert!(code == 403 && text.contains("key-revoked"), "{text}");
     // Who holds an operator's certificate is nobody's account.
     let (code, _) = answer(&hall.curl(&account(&one.account()), Some(&operator)));
     assert_eq!(code, 401);

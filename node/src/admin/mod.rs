@@ -9,7 +9,7 @@ pub mod show;
 mod socket;
 mod transfers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ use crate::api::serve::listen;
 use crate::engine::{EngineHandle, Hold, SystemClock};
 use crate::keys::{Exchanged, Keystore, exchange};
 use crate::net::NetHandle;
-use crate::pki::{DoorKeeper, DoorKind};
+use crate::pki::{DoorKeeper, DoorKind, OperatorName};
 use crate::place::antenna::Antenna;
 use crate::private::Keeper;
 use crate::setup::DataDir;
@@ -127,23 +127,34 @@ async fn noted(State(access): State<AccessLog>, request: Request, next: Next) ->
     next.run(request).await
 }
 
-/// Serves operators over HTTPS until `stop`: the socket's routes, for certificates that name an operator.
+/// Serves operators over HTTPS until `stop`: the socket's routes, for certificates that name one of these, or any
+/// where none is listed.
 pub async fn serve_operators(
     listener: TcpListener,
     keeper: DoorKeeper,
     state: AdminState,
+    operators: BTreeSet<OperatorName>,
     stop: CancellationToken,
 ) {
     let app = router(state)
         .layer(from_fn(operators_only))
-        .layer(from_fn(named_by_certificate));
+        .layer(from_fn_with_state(
+            Arc::new(operators),
+            named_by_certificate,
+        ));
     listen(listener, DoorKind::Operator, keeper, app, stop).await;
 }
 
-/// Who a certificate names, as the routes know callers. One that names an account operates nothing.
-async fn named_by_certificate(mut request: Request, next: Next) -> Response {
+/// Who a certificate names, as the routes know callers. One that names an account, or an operator of others only,
+/// operates nothing.
+async fn named_by_certificate(
+    State(operators): State<Arc<BTreeSet<OperatorName>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let operator = request.extensions().get::<Peer>().and_then(Peer::operator);
-    if let Some(name) = operator {
+    let ours = |name: &&OperatorName| operators.is_empty() || operators.contains(*name);
+    if let Some(name) = operator.filter(ours) {
         let caller = Caller::Operator(name.as_str().into());
         request.extensions_mut().insert(caller);
     }

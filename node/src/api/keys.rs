@@ -57,7 +57,7 @@ pub(super) async fn rotate(
     let (account, new) = (body.account, body.new);
     let signed = api.renewed(account, new, shown.clone(), checked).await?;
     let answer = api.submit(Submission::Rotate(signed)).await?;
-    api.keep(account, shown).await?;
+    api.keep(answer.0, account, shown).await?;
     Ok(answer)
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn recover(
     let (account, new) = (body.account, body.new);
     let signed = api.renewed(account, new, shown.clone(), checked).await?;
     let answer = api.submit(Submission::Recover(signed)).await?;
-    api.keep(account, shown).await?;
+    api.keep(answer.0, account, shown).await?;
     Ok(answer)
 }
 
@@ -162,9 +162,20 @@ impl ApiState {
         self.on_pool(job).await?
     }
 
-    async fn keep(&self, account: AccountId, shown: ShownCertificate) -> Result<(), Problem> {
+    /// Keeps the certificate of what was booked. What is sent again does not put an old one in the place of a newer.
+    pub(super) async fn keep(
+        &self,
+        status: StatusCode,
+        account: AccountId,
+        shown: ShownCertificate,
+    ) -> Result<(), Problem> {
         let clients = self.clients.clone();
-        self.on_pool(move || clients.keep(&account, &shown)).await
+        let job = move || {
+            if status == StatusCode::CREATED || !clients.has(&account) {
+                clients.keep(&account, &shown);
+            }
+        };
+        self.on_pool(job).await
     }
 }
 

@@ -13,20 +13,19 @@ use city_protocol::Refusal;
 use city_protocol::body::SignedLogin;
 use city_protocol::crypto::{Algorithm, PublicKey, SecretKey};
 use city_protocol::ids::AccountId;
-use city_protocol::pki::CertificateRefusal;
 
 use super::challenge::{CHALLENGE_LIFETIME, Challenges};
 use super::extract::JsonBody;
-use super::rate::Buckets;
+use super::rate::{Buckets, network};
 use super::who::{Asker, Bearer};
 use super::wire::{ChallengePage, LoginForm, LoginPage, LogoutPage, SCHEMA};
 use super::{ApiState, Problem};
 use crate::access::{Class, Event};
-use crate::pki::ClientRefusal;
 
 /// No refused login is answered faster: what a disk or a cache knows of an account does not show in the time.
 const FLOOR: Duration = Duration::from_millis(100);
-/// Logins of one account: a person with several devices; a second's signature check is what it may cost.
+/// Logins of one account from one network: a person with several devices; a second's signature check is what it may
+/// cost. Nobody elsewhere uses it up: whoever asks is not known yet.
 const ACCOUNT_PER_S: u32 = 1;
 /// How many of one account may come at once.
 const ACCOUNT_BURST: u32 = 10;
@@ -35,7 +34,7 @@ const ACCOUNT_BURST: u32 = 10;
 pub(super) struct Doorbell {
     challenges: Challenges,
     strangers: Strangers,
-    accounts: Buckets<AccountId>,
+    accounts: Buckets<(AccountId, IpAddr)>,
 }
 
 impl Doorbell {
@@ -45,6 +44,11 @@ impl Doorbell {
             strangers: Strangers::new(),
             accounts: Buckets::new(ACCOUNT_PER_S, ACCOUNT_BURST),
         }
+    }
+
+    /// Takes one login of this account from where it comes; or says how long to wait.
+    fn take(&self, account: &AccountId, source: IpAddr) -> Result<(), Duration> {
+        self.accounts.take(&(*account, network(source)))
     }
 }
 
@@ -121,7 +125,7 @@ pub(super) async fn login(
         return Err(Problem::challenge_unknown());
     }
     let answer_at = tokio::time::Instant::now() + FLOOR;
-    let known = api.engine.account_key(&account).ok();
+    let known = api.engine.active_key(&account).ok();
     let doorbell = api.doorbell.clone();
     let is_theirs = api
         .on_pool(move || {
@@ -134,7 +138,6 @@ pub(super) async fn login(
         })
         .await?;
     if !is_theirs {
-        api.access.refused(Class::LoginRefused, "login-refused");
         tokio::time::sleep_until(answer_at).await;
         return Err(Problem::login_refused());
     }
@@ -179,26 +182,26 @@ impl ApiState {
         let allowed = self
             .rate
             .take_login(source)
-            .and_then(|()| self.doorbell.accounts.take(account));
+            .and_then(|()| self.doorbell.take(account, source));
         allowed.map_err(Problem::too_many_requests)
     }
 
-    /// Refuses an account whose certificate was revoked; one that this node never saw is no bar.
+    /// Refuses an account whose key or whose certificate was revoked, and everybody while the trust store cannot be
+    /// read; a certificate that this node never saw is no bar.
     pub(super) async fn bar_revoked(&self, account: AccountId) -> Result<(), Problem> {
         let clients = self.clients.clone();
         let now = self.clock.now().time;
-        // An account of another home has no key here, and nothing is told to it.
-        let Ok(key) = self.engine.account_key(&account) else {
-            return Ok(());
+        let key = match self.engine.active_key(&account) {
+            Ok(key) => key,
+            // An account of another home has no key here, and nothing is told to it.
+            Err(Refusal::UnknownAccount) => return Ok(()),
+            Err(refusal) => return Err(refusal.into()),
         };
         if clients.is_known_good(&account, &key, now) {
             return Ok(());
         }
-        let revoked = self.on_pool(move || clients.is_revoked(&account, &key, now));
-        if revoked.await? {
-            return Err(ClientRefusal::Refused(CertificateRefusal::Revoked).into());
-        }
-        Ok(())
+        let barred = self.on_pool(move || clients.bar(&account, &key, now));
+        Ok(barred.await??)
     }
 }
 
@@ -210,6 +213,18 @@ mod tests {
     use city_protocol::ids::{LogId, NetworkId};
 
     use super::*;
+
+    #[test]
+    fn a_stranger_elsewhere_does_not_use_up_somebodys_logins() {
+        let doorbell = Doorbell::new();
+        let hanako = AccountId::new(&LogId([7; 32]), &city_protocol::ids::KeyId([5; 32]));
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let stranger = at("2001:db8:bad::1");
+        while doorbell.take(&hanako, stranger).is_ok() {}
+        // Nor does another address of the stranger's network get more.
+        assert!(doorbell.take(&hanako, at("2001:db8:bad::2")).is_err());
+        assert!(doorbell.take(&hanako, at("192.0.2.1")).is_ok());
+    }
 
     #[test]
     fn one_signature_is_checked_for_a_stranger_and_for_a_wrong_one_alike() {

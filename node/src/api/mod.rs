@@ -38,7 +38,7 @@ pub use problem::Problem;
 pub use rate::{Limits, RateLimiter};
 pub use serve::serve;
 
-use crate::access::{AccessLog, Class};
+use crate::access::AccessLog;
 use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::Clients;
 use crate::place::antenna::Antenna;
@@ -185,7 +185,7 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
         Err(wait) => Problem::too_many_requests(wait).into_response(),
     };
     if let Some(Code(code)) = response.extensions().get::<Code>() {
-        state.access.refused(Class::Refused, code);
+        state.access.refused(problem::class(code), code);
     }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::access::Class;
 use crate::keys::KeystoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +18,8 @@ const TYPE: &str = "urn:city-node:problem:";
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// The code by which a home asks for a person's certificate.
 pub const CERTIFICATE_REQUIRED: &str = "certificate-required";
+/// The code of a login that is not the account's.
+const LOGIN_REFUSED: &str = "login-refused";
 /// What a client is told to wait when the node is busy, in seconds.
 const BUSY_RETRY_S: u64 = 1;
 
@@ -217,7 +220,7 @@ impl Problem {
     #[must_use]
     pub fn login_refused() -> Self {
         let title = "no account of this home logs in with this signature";
-        Self::plain(StatusCode::UNAUTHORIZED, "login-refused", title)
+        Self::plain(StatusCode::UNAUTHORIZED, LOGIN_REFUSED, title)
     }
 
     /// What is asked for is not the account's that asks, or there is none such.
@@ -307,6 +310,15 @@ impl IntoResponse for Problem {
 /// The code of a problem, beside its answer: what is counted of refusals.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Code(pub(super) &'static str);
+
+/// As what a refusal with this code is counted in the access log, once.
+pub(super) fn class(code: &str) -> Class {
+    if code == LOGIN_REFUSED {
+        Class::LoginRefused
+    } else {
+        Class::Refused
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -54,14 +54,7 @@ pub(super) async fn enrol(
     };
     let (verified, account, shown) = api.on_pool(job).await??;
     let (status, page) = api.submit(Submission::Enrol(verified)).await?;
-    // An enrolment that is sent again does not put an old certificate in the place of a newer one.
-    let clients = api.clients.clone();
-    let keep = move || {
-        if status == StatusCode::CREATED || !clients.has(&account) {
-            clients.keep(&account, &shown);
-        }
-    };
-    api.on_pool(keep).await?;
+    api.keep(status, account, shown).await?;
     Ok((status, page))
 }
 

@@ -82,7 +82,8 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     revoked: Mutex<Revoked>,
-    file: PathBuf,
+    /// Held by who writes it, and never by who reads a token.
+    file: Mutex<PathBuf>,
 }
 
 /// What is remembered of revoked tokens.
@@ -144,7 +145,7 @@ impl Tokens {
             issuer,
             audience,
             revoked: Mutex::new(found),
-            file: revoked.to_owned(),
+            file: Mutex::new(revoked.to_owned()),
         })
     }
 
@@ -196,7 +197,15 @@ impl Tokens {
     /// # Errors
     /// What the system says: the token has ended all the same, but comes back with a restart.
     pub fn revoke(&self, claims: &Claims, now: Timestamp) -> Result<(), KeyFileError> {
-        let second = now.0 / 1000;
+        self.end(claims, now.0 / 1000);
+        // Of two writers the later one writes what both know.
+        let file = self.file.lock().expect(HELD);
+        let text = serde_json::to_vec(&*self.revoked.lock().expect(HELD));
+        let text = text.expect("texts and numbers have a JSON form");
+        write_public(&file, &text)
+    }
+
+    fn end(&self, claims: &Claims, second: u64) {
         let mut revoked = self.revoked.lock().expect(HELD);
         revoked.tokens.retain(|_, end| *end > second);
         if revoked.tokens.len() >= MAX_REVOKED {
@@ -205,9 +214,6 @@ impl Tokens {
         } else {
             revoked.tokens.insert(claims.jti.clone(), claims.exp);
         }
-        let text = serde_json::to_vec(&*revoked).expect("texts and numbers have a JSON form");
-        // Under the lock: of two writers the later one writes what both know.
-        write_public(&self.file, &text)
     }
 }
 
@@ -343,6 +349,28 @@ mod tests {
         let (third, _) = tokens.issue(account, key, later);
         let opened = home.tokens(b"g", later.plus_ms(1000));
         assert_eq!(opened.read(&third, later.plus_ms(1000)), Err(BadToken));
+    }
+
+    #[test]
+    fn a_slow_disk_keeps_nobody_from_reading_tokens() {
+        let home = Home(tempfile::tempdir().unwrap());
+        let tokens = home.tokens(b"g", NOW);
+        let (account, key) = hanako();
+        let (token, claims) = tokens.issue(account, key, NOW);
+        let (other, _) = tokens.issue(account, key, NOW);
+        std::thread::scope(|scope| {
+            // The disk is busy with somebody's logout.
+            let writing = tokens.file.lock().unwrap();
+            let logout = scope.spawn(|| tokens.revoke(&claims, NOW));
+            while tokens.read(&token, NOW).is_ok() {
+                std::thread::yield_now();
+            }
+            assert!(tokens.read(&other, NOW).is_ok());
+            assert!(!logout.is_finished(), "it is not durable yet");
+            drop(writing);
+            logout.join().unwrap().unwrap();
+        });
+        assert_eq!(home.tokens(b"g", NOW).read(&token, NOW), Err(BadToken));
     }
 
     #[test]

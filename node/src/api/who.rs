@@ -1,7 +1,8 @@
 //! Who asks: an account by its token, or by its TLS client certificate; or nobody.
 //!
 //! What is private is told to the account itself. For another's and for one that does not exist the answer is the
-//! same, so that nobody learns who has an account.
+//! same, so that nobody learns who has an account: 403 `not-yours` for accounts, and for transfers, which are their
+//! sender's and their receiver's, 404 `unknown-transfer`.
 
 use std::net::IpAddr;
 
@@ -93,7 +94,7 @@ fn claims(parts: &Parts, api: &ApiState) -> Result<Option<Claims>, Problem> {
     let claims = token.and_then(|token| api.tokens.read(token.trim(), now).ok());
     let claims = claims.ok_or_else(Problem::token_refused)?;
     // A key that was changed or revoked ends what it logged in with.
-    let active = api.engine.account_key(&claims.sub);
+    let active = api.engine.active_key(&claims.sub);
     if active.is_ok_and(|key| key.id() == claims.key) {
         Ok(Some(claims))
     } else {

@@ -133,7 +133,7 @@ impl ApiClient {
         self.link.get_as(path, token).await
     }
 
-    /// Submits; sends the certificate along if the home asks for it.
+    /// Submits; sends the certificate along if the home asks for it, or has one that is not good: this may be newer.
     async fn submit<B: PersonBody>(
         &self,
         path: &str,
@@ -143,7 +143,9 @@ impl ApiClient {
         // Without private values it is the plain form.
         let mut form = signed_form(signed).with_private(private.cloned());
         let answer = self.link.post(path, &form).await;
-        let asked = matches!(&answer, Err(error) if error.code() == Some(CERTIFICATE_REQUIRED));
+        let asks = [CERTIFICATE_REQUIRED, Refusal::BadCertificate.code()];
+        let code = answer.as_ref().err().and_then(ClientError::code);
+        let asked = code.is_some_and(|code| asks.contains(&code));
         let known = self
             .known
             .lock()

@@ -122,7 +122,7 @@ const fn not_after(path: &'static str, about: &'static str) -> Key {
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 39] = [
+pub const KEYS: [Key; 40] = [
     key(
         "node.region",
         Text,
@@ -157,6 +157,13 @@ pub const KEYS: [Key; 39] = [
         "ADDRESS:PORT for operators who show a TLS client certificate of the municipality: what the admin socket shows, over\nHTTPS. Left out: operators use the admin socket only.",
         "write an address and port such as \"127.0.0.1:8444\", or leave the key out; it must not be api.listen's",
         "127.0.0.1:8444",
+    ),
+    key(
+        "api.operators",
+        List,
+        "Who operates this node of those who show an operator's certificate: names as they stand in the certificates. Empty:\neverybody whose certificate comes from a root in network/tls-root.pem. Where that root also issues for other municipalities,\ntheir operators then operate this node, too: name your own.",
+        "write operators' names like [\"hanako\", \"night-shift.2\"], as `ca issue tls-client --operator` took them, or []",
+        "hanako",
     ),
     key(
         "api.tls12",

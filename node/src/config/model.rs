@@ -15,6 +15,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::keys::{BackendKind, TpmSettings};
 use crate::net::MAX_WHITELIST;
+use crate::pki::OperatorName;
 
 /// Most whitelisted peers in the file: what the network takes.
 pub const MAX_PEERS: usize = MAX_WHITELIST;
@@ -84,6 +85,8 @@ pub struct Api {
     pub listen: SocketAddr,
     /// Where to listen for operators with a certificate; `None`: nowhere.
     pub operator_listen: Option<SocketAddr>,
+    /// Who of those with a certificate operates this node; empty: all of them.
+    pub operators: BTreeSet<OperatorName>,
     /// Whether TLS 1.2 is spoken beside 1.3.
     pub tls12: bool,
 }
@@ -220,6 +223,7 @@ impl Config {
             api: Api {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
                 operator_listen: None,
+                operators: BTreeSet::new(),
                 tls12: false,
             },
             gnss: Gnss {

@@ -98,6 +98,9 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         let what = "is the same as api.listen".into();
         reader.refuse(operators, Origin::Absent, what);
     }
+    if let Some(names) = reader.list("api.operators", values::parsed) {
+        config.api.operators = names.into_iter().collect();
+    }
     reader.put("api.tls12", values::switch, &mut config.api.tls12);
     config.gnss.device = reader.value("gnss.device", values::device);
     reader.put("gnss.baud", values::baud, &mut config.gnss.baud);

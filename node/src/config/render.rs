@@ -116,6 +116,7 @@ impl Config {
             "network.mdns" => Value::Boolean(self.network.mdns),
             "api.listen" => text(&self.api.listen),
             "api.operator_listen" => text(&self.api.operator_listen?),
+            "api.operators" => list(&self.api.operators.iter().collect::<Vec<_>>()),
             "api.tls12" => Value::Boolean(self.api.tls12),
             "gnss.device" => text(&self.gnss.device.as_ref()?.display()),
             "gnss.baud" => whole(self.gnss.baud.into()),

@@ -273,8 +273,14 @@ pub async fn serve(
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");
-        let serving = serve_operators(listener, keeper, admin_state.clone(), stop.clone());
-        tasks.spawn(serving);
+        let operators = config.api.operators.clone();
+        if operators.is_empty() {
+            tracing::info!(
+                "api.operators is empty: every operator's certificate of the TLS roots operates this node"
+            );
+        }
+        let (admin, stop) = (admin_state.clone(), stop.clone());
+        tasks.spawn(serve_operators(listener, keeper, admin, operators, stop));
     }
     tasks.spawn(admin.serve(admin_state, stop.clone()));
     tasks.close();

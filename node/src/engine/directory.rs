@@ -77,7 +77,7 @@ impl Directory {
         }
     }
 
-    /// The active key of an account, from memory or from the entry in the log that names it.
+    /// The key of an account, active or closed last, from memory or from the entry in the log that names it.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`].
@@ -98,6 +98,22 @@ impl Directory {
             .ok_or(Refusal::UnknownAccount)?;
         self.learn_keys(std::slice::from_ref(&entry));
         self.public_key(&row.key).ok_or(Refusal::UnknownAccount)
+    }
+
+    /// The key by which an account acts now.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], [`Refusal::KeyRevoked`].
+    pub fn active_key(
+        &self,
+        history: &dyn History,
+        log: &LogId,
+        account: &AccountId,
+    ) -> Result<Arc<PublicKey>, Refusal> {
+        let key = self.account_key(history, log, account)?;
+        let row = history.account(log, account);
+        row.ok_or(Refusal::UnknownAccount)?.admits(&key.id())?;
+        Ok(key)
     }
 }
 

@@ -178,7 +178,7 @@ impl EngineHandle {
         history.account_of_key(&self.log(), key)
     }
 
-    /// The active signing key of an account of this home.
+    /// The signing key of an account of this home: the active one, or the one that was closed last.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`].
@@ -188,6 +188,18 @@ impl EngineHandle {
     ) -> Result<Arc<city_protocol::crypto::PublicKey>, Refusal> {
         self.directory
             .account_key(&self.history, &self.log(), account)
+    }
+
+    /// The signing key by which an account of this home acts now.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], [`Refusal::KeyRevoked`].
+    pub fn active_key(
+        &self,
+        account: &AccountId,
+    ) -> Result<Arc<city_protocol::crypto::PublicKey>, Refusal> {
+        self.directory
+            .active_key(&self.history, &self.log(), account)
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::{AccountId, Digest, KeyId};
+use city_protocol::pki::algorithms::read_key_info;
 use city_protocol::pki::{
     CertificateRefusal, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, fingerprint,
     verify_client,
@@ -23,6 +24,8 @@ use city_protocol::region::Region;
 use lru::LruCache;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
 use super::reload::{DoorKeeper, Doors};
@@ -163,15 +166,28 @@ impl Clients {
             Some(shown) => shown,
             None => {
                 kept = self.0.kept(account).ok_or(ClientRefusal::Required)?;
+                // One of a key that was changed is of no use, whatever became of it: its owner has a newer one.
+                if key_of(&kept.leaf).as_ref() != Some(key) {
+                    return Err(ClientRefusal::Required);
+                }
                 &kept
             }
         };
         if wanted.is_some_and(|wanted| *wanted != fingerprint(&certificate.leaf)) {
             return Err(ClientRefusal::Required);
         }
-        let (found, valid_until) = self.0.judge(&doors, certificate, now)?;
+        let judged = self.0.judge(&doors, certificate, now);
+        let (found, valid_until) = judged.map_err(|refusal| match refusal {
+            ClientRefusal::Refused(CertificateRefusal::Expired) if shown.is_none() => {
+                ClientRefusal::Required
+            }
+            refusal => refusal,
+        })?;
         if found.account != *account || found.key != *key {
-            return Err(ClientRefusal::Other);
+            return Err(match shown {
+                Some(_) => ClientRefusal::Other,
+                None => ClientRefusal::Required,
+            });
         }
         let verdict = Verdict {
             fingerprint: found.fingerprint,
@@ -192,12 +208,27 @@ impl Clients {
         self.0.is_known(&doors, account, &key.id(), None, now)
     }
 
-    /// Whether the certificate that the node has of this account was revoked. None, or one that ended otherwise,
-    /// was not. May read a file.
-    #[must_use]
-    pub fn is_revoked(&self, account: &AccountId, key: &PublicKey, now: Timestamp) -> bool {
-        let judged = self.admit(account, key, None, None, now);
-        judged == Err(ClientRefusal::Refused(CertificateRefusal::Revoked))
+    /// Bars an account whose certificate for this key, as far as the node has one, was revoked. None, or one that
+    /// ended otherwise, is no bar. May read a file.
+    ///
+    /// # Errors
+    /// [`CertificateRefusal::Revoked`]; [`ClientRefusal::Closed`] while nobody can know what was revoked.
+    pub fn bar(
+        &self,
+        account: &AccountId,
+        key: &PublicKey,
+        now: Timestamp,
+    ) -> Result<(), ClientRefusal> {
+        if self.0.keeper.now().trust.closed {
+            return Err(ClientRefusal::Closed);
+        }
+        match self.admit(account, key, None, None, now) {
+            Err(
+                barred @ (ClientRefusal::Closed
+                | ClientRefusal::Refused(CertificateRefusal::Revoked)),
+            ) => Err(barred),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps an admitted certificate on disk, durably, in place of an earlier one. A disk that cannot take it
@@ -312,6 +343,12 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// The key that a certificate says it is for; nobody has judged it.
+fn key_of(leaf: &[u8]) -> Option<PublicKey> {
+    let read = Certificate::from_der(leaf).ok()?;
+    read_key_info(read.tbs_certificate().subject_public_key_info()).ok()
 }
 
 fn make(dir: &Path) -> io::Result<()> {

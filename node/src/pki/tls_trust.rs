@@ -1,22 +1,19 @@
 //! Judges TLS client certificates: classical roots, lists of revoked certificates, and our forms.
 //!
-//! Paths, signatures and dates are rustls-webpki's, revocation `city_protocol::pki`'s; beside them stands what
-//! they leave out: the root's own dates, keyUsage, and whom the certificate names. A [`TlsClient`] exists only by
-//! [`TlsTrust::judge`]: nothing can act for a certificate that was not judged.
+//! Paths, issuers and revocation are `city_protocol::pki`'s matter; beside them stands what our forms ask of a
+//! leaf: its keyUsage, and whom it names. A [`TlsClient`] exists only by [`TlsTrust::judge`]: nothing can act for a
+//! certificate that was not judged.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::Digest;
-use city_protocol::pki::{
-    CRL_GRACE_MS, CertificateRefusal, Crls, RevocationPolicy, Standing, fingerprint,
-};
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use city_protocol::pki::{CRL_GRACE_MS, CertificateRefusal, ClassicalPath, Crls, fingerprint};
+use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, DistinguishedName};
 use serde::{Deserialize, Serialize};
-use webpki::{EndEntityCert, VerifiedPath, anchor_from_trusted_cert};
+use webpki::anchor_from_trusted_cert;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
@@ -104,13 +101,15 @@ impl From<TlsRefusal> for CertificateError {
     }
 }
 
-impl From<webpki::Error> for TlsRefusal {
-    fn from(error: webpki::Error) -> Self {
-        use webpki::Error as E;
-        match error {
-            E::CertExpired { .. } => Self::Expired,
-            E::CertNotValidYet { .. } => Self::NotYetValid,
-            E::UnknownIssuer | E::InvalidSignatureForPublicKey => Self::UnknownIssuer,
+impl From<CertificateRefusal> for TlsRefusal {
+    fn from(refusal: CertificateRefusal) -> Self {
+        use CertificateRefusal as R;
+        match refusal {
+            R::Expired => Self::Expired,
+            R::NotYetValid => Self::NotYetValid,
+            R::UnknownIssuer | R::BadSignature => Self::UnknownIssuer,
+            R::Revoked => Self::Revoked,
+            R::CrlExpired => Self::ListExpired,
             _ => Self::Form,
         }
     }
@@ -197,9 +196,8 @@ pub struct TlsTrust {
 #[derive(Debug)]
 struct Root {
     der: CertificateDer<'static>,
-    anchor: TrustAnchor<'static>,
-    not_before: Timestamp,
-    not_after: Timestamp,
+    /// Its name without the outer SEQUENCE, as webpki has names.
+    subject: Vec<u8>,
 }
 
 impl TlsTrust {
@@ -215,10 +213,9 @@ impl TlsTrust {
         let roots: Vec<Root> = roots
             .map(|(n, der)| Root::read(der).ok_or(TlsTrustError::Root(n)))
             .collect::<Result<_, _>>()?;
-        let hints = roots.iter().map(|root| {
-            // webpki's anchors hold the name without its outer SEQUENCE.
-            DistinguishedName::in_sequence(&root.anchor.subject)
-        });
+        let hints = roots
+            .iter()
+            .map(|root| DistinguishedName::in_sequence(&root.subject));
         Ok(Self {
             hints: hints.collect(),
             roots,
@@ -263,61 +260,18 @@ impl TlsTrust {
         if chain.len() > MAX_CHAIN || chain.iter().any(|der| der.len() > MAX_CERTIFICATE) {
             return Err(TlsRefusal::Form);
         }
-        let anchors: Vec<TrustAnchor<'_>> =
-            self.roots.iter().map(|root| root.anchor.clone()).collect();
-        // webpki goes on to the next candidate when this refuses, and can carry only its own errors.
-        let verdict = Cell::new(None);
-        let judge = |path: &VerifiedPath<'_>| {
-            let judged = self.judge_path(path, now);
-            verdict.set(Some(judged));
-            judged.map_err(|_| webpki::Error::UnknownIssuer)
+        let roots: Vec<&[u8]> = self.roots.iter().map(|root| root.der.as_ref()).collect();
+        let intermediates: Vec<Vec<u8>> = intermediates.iter().map(|der| der.to_vec()).collect();
+        let path = ClassicalPath {
+            roots: &roots,
+            intermediates: &intermediates,
+            leaf,
+            crls: &self.crls,
+            at: now,
         };
-        let end_entity = EndEntityCert::try_from(leaf)?;
-        let found = end_entity.verify_for_usage(
-            algorithms(),
-            &anchors,
-            intermediates,
-            UnixTime::since_unix_epoch(Duration::from_millis(now.0)),
-            webpki::KeyUsage::client_auth(),
-            // Lists are asked by `judge_path`.
-            None,
-            Some(&judge),
-        );
-        match (found, verdict.into_inner()) {
-            (Ok(_), Some(Ok(()))) => client(leaf),
-            (_, Some(Err(refusal))) => Err(refusal),
-            (Err(error), _) => Err(error.into()),
-            (Ok(_), None) => Err(TlsRefusal::UnknownIssuer),
-        }
+        path.judge(provider().signature_verification_algorithms.all)?;
+        client(leaf)
     }
-
-    /// What webpki does not look at: the root's own dates, and lists.
-    fn judge_path(&self, path: &VerifiedPath<'_>, now: Timestamp) -> Result<(), TlsRefusal> {
-        let anchor = path.anchor();
-        let same = |root: &&Root| {
-            root.anchor.subject == anchor.subject
-                && root.anchor.subject_public_key_info == anchor.subject_public_key_info
-        };
-        let root = self.roots.iter().find(same);
-        let root = root.ok_or(TlsRefusal::UnknownIssuer)?;
-        if now < root.not_before {
-            return Err(TlsRefusal::NotYetValid);
-        }
-        if now.0 / 1000 > root.not_after.0 / 1000 {
-            return Err(TlsRefusal::Expired);
-        }
-        let policy = RevocationPolicy::ADMISSION;
-        match self.crls.judge(algorithms(), path, now, policy) {
-            Ok(Standing { .. }) => Ok(()),
-            Err(CertificateRefusal::Revoked) => Err(TlsRefusal::Revoked),
-            Err(CertificateRefusal::CrlExpired) => Err(TlsRefusal::ListExpired),
-            Err(_) => Err(TlsRefusal::Form),
-        }
-    }
-}
-
-fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
-    provider().signature_verification_algorithms.all
 }
 
 /// What our forms ask of a leaf whose path holds.
@@ -347,12 +301,10 @@ impl Root {
         let tbs = read.tbs_certificate();
         let basic = tbs.get_extension::<BasicConstraints>().ok()?;
         let (_, basic) = basic?;
-        let anchor = anchor_from_trusted_cert(der).ok()?.to_owned();
+        let anchor = anchor_from_trusted_cert(der).ok()?;
         basic.ca.then(|| Self {
             der: der.clone(),
-            anchor,
-            not_before: moment(tbs.validity().not_before.to_unix_duration()),
-            not_after: moment(tbs.validity().not_after.to_unix_duration()),
+            subject: anchor.subject.to_vec(),
         })
     }
 }

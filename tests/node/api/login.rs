@@ -16,11 +16,6 @@ use serde_json::{Value, json};
 use super::edges::refused;
 use super::town::{Plan, Town};
 
-/// A fresh client, which nobody is logged in at.
-fn client(town: &Town) -> ApiClient {
-    ApiClient::new(&town.url, &[town.founded.ca.tls_root().clone()]).unwrap()
-}
-
 async fn challenge(town: &Town) -> [u8; 32] {
     let path = "/send/api/login/challenge";
     let (status, body) = town.api.raw(Method::POST, path, "").await.unwrap();
@@ -57,7 +52,7 @@ fn told(status: u16, code: &str) -> Result<AccountPage, (u16, String)> {
 async fn what_is_somebodys_is_for_them() {
     let town = Town::kanazawa().await;
     let (hanako, taro) = (town.citizen().await, town.citizen().await);
-    let (alone, stranger) = (client(&town), town.stranger().await);
+    let (alone, stranger) = (town.client(), town.stranger().await);
     assert_eq!(seen(&alone, &hanako).await, told(401, "login-required"));
     alone.login(&taro).await.unwrap();
     assert!(seen(&alone, &taro).await.is_ok());
@@ -86,7 +81,7 @@ async fn what_is_somebodys_is_for_them() {
     assert_eq!(unknown.unwrap_err().code(), Some("unknown-transfer"));
 
     // A token is good until its account logs out, also after a restart, and only that one.
-    let (one, other) = (client(&town), client(&town));
+    let (one, other) = (town.client(), town.client());
     one.login(&hanako).await.unwrap();
     let kept = other.login(&hanako).await.unwrap();
     assert!(!format!("{kept:?}").contains(&kept.token));
@@ -94,7 +89,7 @@ async fn what_is_somebodys_is_for_them() {
     assert_eq!(seen(&one, &hanako).await, told(401, "login-required"));
     let founded = town.close().await;
     let town = founded.open(Plan::default()).await;
-    let still = ApiClient::new(&town.url, &[town.founded.ca.tls_root().clone()]).unwrap();
+    let still = town.client();
     assert_eq!(seen(&still, &hanako).await, told(401, "login-required"));
     let path = format!("/send/api/accounts/{}", hanako.account());
     assert_eq!(bearer(&town, &path, &kept.token).await.0, 200);
@@ -103,7 +98,7 @@ async fn what_is_somebodys_is_for_them() {
 
 /// Asks with any token.
 async fn bearer(town: &Town, path: &str, token: &str) -> (u16, String) {
-    let client = client(town);
+    let client = town.client();
     let anybody = town.founded.authority.log;
     let anybody = AccountId::new(&anybody, &KeyId([0; 32]));
     client.take_token(anybody, token);
@@ -116,7 +111,7 @@ async fn bearer(town: &Town, path: &str, token: &str) -> (u16, String) {
 async fn a_token_that_ended_or_was_never_ours_is_told_so() {
     let town = Town::kanazawa().await;
     let hanako = town.citizen().await;
-    let client = client(&town);
+    let client = town.client();
     let page = client.login(&hanako).await.unwrap();
     let path = format!("/send/api/accounts/{}", hanako.account());
     assert_eq!(bearer(&town, &path, &page.token).await.0, 200);
@@ -200,7 +195,7 @@ async fn an_account_is_asked_for_only_so_often() {
     let (hanako, taro) = (town.citizen().await, town.citizen().await);
     let mut allowed = 0;
     let refusal = loop {
-        match client(&town).login(&hanako).await {
+        match town.client().login(&hanako).await {
             Ok(_) => allowed += 1,
             Err(error) => break error,
         }
@@ -210,6 +205,6 @@ async fn an_account_is_asked_for_only_so_often() {
         (refusal.status(), refusal.code()),
         (Some(429), Some("rate-limited"))
     );
-    assert!(client(&town).login(&taro).await.is_ok(), "others log in");
+    assert!(town.client().login(&taro).await.is_ok(), "others log in");
     town.close().await;
 }

@@ -391,6 +391,11 @@ impl Town {
         })
     }
 
+    /// A fresh client, which nobody is logged in at and which knows no certificates.
+    pub fn client(&self) -> ApiClient {
+        ApiClient::new(&self.url, &[self.founded.ca.tls_root().clone()]).unwrap()
+    }
+
     /// A person with an account.
     pub async fn citizen(&self) -> Person {
         self.enrolled(self.stranger().await).await

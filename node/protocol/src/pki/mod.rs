@@ -4,6 +4,7 @@
 //! by rustls-webpki; what it does not look at is read with x509-cert over the path it verified.
 
 pub mod algorithms;
+mod classical;
 mod crl;
 pub mod foreign;
 pub mod forms;
@@ -12,6 +13,7 @@ mod read;
 mod refusal;
 mod verify;
 
+pub use classical::ClassicalPath;
 pub use crl::{
     CRL_GRACE_MS, CertificateWarning, Crl, CrlRefusal, Crls, MAX_CRL_DER, MAX_CRL_ENTRIES,
     MAX_CRLS, MAX_CRLS_BYTES, RevocationPolicy, Standing, UnknownStatus,

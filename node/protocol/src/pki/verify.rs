@@ -264,18 +264,7 @@ fn check_path(
     at: Timestamp,
     region: &Region,
 ) -> Result<Judged, CertificateRefusal> {
-    let leaf = read::decode(&path.end_entity().der())?;
-    let mut valid_until = read::not_after(&leaf)?;
-    let mut below = 0;
-    for intermediate in path.intermediate_certificates() {
-        let intermediate = read::decode(&intermediate.der())?;
-        read::check_issuer(&intermediate, below)?;
-        valid_until = valid_until.min(read::not_after(&intermediate)?);
-        below += 1;
-    }
-    let anchor = read::decode(&root.der)?;
-    read::check_dates(&anchor, at)?;
-    read::check_issuer(&anchor, below)?;
+    let valid_until = check_issuers(path, &root.der, at)?;
     if !root.prefix.covers(region) {
         return Err(CertificateRefusal::Region);
     }
@@ -286,8 +275,27 @@ fn check_path(
     } = crls.judge(CERTIFICATE_ALGORITHMS, path, at, policy)?;
     Ok(Judged {
         warnings,
-        valid_until: valid_until
-            .min(read::not_after(&anchor)?)
-            .min(lists_until.unwrap_or(Timestamp(u64::MAX))),
+        valid_until: valid_until.min(lists_until.unwrap_or(Timestamp(u64::MAX))),
     })
+}
+
+/// Checks the issuers of a path that webpki has verified, and the root's dates; gives the first notAfter of all.
+pub(super) fn check_issuers(
+    path: &VerifiedPath<'_>,
+    root: &[u8],
+    at: Timestamp,
+) -> Result<Timestamp, CertificateRefusal> {
+    let leaf = read::decode(&path.end_entity().der())?;
+    let mut valid_until = read::not_after(&leaf)?;
+    let mut below = 0;
+    for intermediate in path.intermediate_certificates() {
+        let intermediate = read::decode(&intermediate.der())?;
+        read::check_issuer(&intermediate, below)?;
+        valid_until = valid_until.min(read::not_after(&intermediate)?);
+        below += 1;
+    }
+    let anchor = read::decode(root)?;
+    read::check_dates(&anchor, at)?;
+    read::check_issuer(&anchor, below)?;
+    Ok(valid_until.min(read::not_after(&anchor)?))
 }

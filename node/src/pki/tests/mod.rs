@@ -3,11 +3,13 @@
 //! 石川県 runs a CA for `Asia/JP/17`; 金沢市's home and one person get certificates from it. Each line of
 //! a table changes one thing of a good certificate. Here stand the parties; the stories beside.
 
+mod clients;
 mod crl;
 mod foreign;
 mod leaf;
 mod path;
 mod tls;
+mod tls_trust;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{Algorithm, KemAlgorithm, KemSecretKey, SecretKey};
