@@ -1,8 +1,8 @@
 //! Certificate revocation lists: read within limits, and asked about one path that is verified already.
 //!
-//! rustls-webpki matches lists with certificates and checks their signatures; here is decided what a list
-//! says that is stale, that another CA signed, or that is not there (RFC 5280 sections 5 and 6.3). History
-//! needs no list: it asks with [`Crls::none`].
+//! rustls-webpki checks signatures and serial numbers; here is decided for which certificates of the path a
+//! list speaks, and what one says that is stale, that another CA signed, or that is not there (RFC 5280
+//! sections 5 and 6.3). History needs no list: it asks with [`Crls::none`].
 
 use std::time::Duration;
 
@@ -14,11 +14,15 @@ use webpki::{
     BorrowedCertRevocationList, CertRevocationList, Error, RevocationCheckDepth,
     RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
 };
+use x509_cert::Certificate;
 use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode;
 use x509_cert::der::oid::AssociatedOid;
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
+use x509_cert::der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
+use x509_cert::ext::pkix::crl::dp::IssuingDistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlDistributionPoints, CrlNumber};
 use x509_cert::time::Time;
 
 use super::path::AnyUsage;
@@ -111,6 +115,8 @@ pub struct Crl {
     this_update: Timestamp,
     next_update: Timestamp,
     number: Option<Vec<u8>>,
+    /// Which certificates it is about; all of its issuer's without it.
+    scope: Option<IssuingDistributionPoint>,
     entries: usize,
     size: usize,
     fingerprint: Digest,
@@ -134,7 +140,7 @@ impl Crl {
         let malformed = |_| CrlRefusal::Malformed;
         let read = CertificateList::<Rfc5280>::from_der(der).map_err(malformed)?;
         let tbs = read.tbs_cert_list;
-        let mut number = None;
+        let (mut number, mut scope) = (None, None);
         for extension in tbs.crl_extensions.iter().flatten() {
             // RFC 5280 sections 5.2.1 and 5.2.3: neither may be critical.
             let never_critical = [CrlNumber::OID, AuthorityKeyIdentifier::OID];
@@ -145,12 +151,18 @@ impl Crl {
                 let value = CrlNumber::from_der(extension.extn_value.as_bytes());
                 number = Some(value.map_err(malformed)?.0.as_bytes().to_vec());
             }
+            // x509-cert has the wrong OID for this type.
+            if extension.extn_id == ID_CE_ISSUING_DISTRIBUTION_POINT {
+                let value = IssuingDistributionPoint::from_der(extension.extn_value.as_bytes());
+                scope = Some(value.map_err(malformed)?);
+            }
         }
         Ok(Self {
             list: list.into(),
             this_update: timestamp(tbs.this_update)?,
             next_update: timestamp(tbs.next_update.ok_or(CrlRefusal::Malformed)?)?,
             number,
+            scope,
             entries,
             size: der.len(),
             fingerprint: Digest::of(&[der]),
@@ -298,15 +310,32 @@ impl Crls {
         self.lists.iter()
     }
 
-    /// Judges a path that is verified but for revocation.
+    /// Judges a path that is verified but for revocation, under an anchor that may sign lists.
     ///
-    /// Each list is asked alone first, so that one which another CA signed under the same name has no
-    /// effect; a certificate that any of the others lists is revoked, however old that list is.
+    /// # Errors
+    /// As [`Crls::judge_below`].
+    pub fn judge(
+        &self,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        path: &VerifiedPath<'_>,
+        at: Timestamp,
+        policy: RevocationPolicy,
+    ) -> Result<Standing, CertificateRefusal> {
+        self.judge_below(true, algorithms, path, at, policy)
+    }
+
+    /// Judges a path that is verified but for revocation; `anchor_signs` says whether the anchor's keyUsage
+    /// lets it sign lists (RFC 5280 section 6.3.3 (f)), which webpki's anchors do not tell.
+    ///
+    /// Each list is asked alone first, so that one which another CA signed under the same name, or which is
+    /// not about a certificate of the path, has no effect; a certificate that any of the others lists is
+    /// revoked, however old that list is.
     ///
     /// # Errors
     /// [`CertificateRefusal::Revoked`], and those of lists that cannot be used.
-    pub fn judge(
+    pub fn judge_below(
         &self,
+        anchor_signs: bool,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
         path: &VerifiedPath<'_>,
         at: Timestamp,
@@ -316,9 +345,11 @@ impl Crls {
             .intermediate_certificates()
             .map(|certificate| certificate.der())
             .collect();
+        // The leaf, and those above it in order: the last is the anchor's work.
         let issuers: Vec<&[u8]> = std::iter::once(path.end_entity().issuer())
             .chain(path.intermediate_certificates().map(|one| one.issuer()))
             .collect();
+        let top = issuers.len() - 1;
         let ask = |lists: &[&CertRevocationList<'_>], depth, unknown| {
             let options = RevocationOptionsBuilder::new(lists)
                 .expect("callers ask about at least one list")
@@ -337,62 +368,75 @@ impl Crls {
                 )
                 .map(|_| ())
         };
-        let alone = |crl: &Crl| {
-            let lists = [&crl.list];
-            let chain = ask(
-                &lists,
-                RevocationCheckDepth::Chain,
-                UnknownStatusPolicy::Allow,
-            );
-            match chain {
-                // Where a CA changed its key under its name, one list has the name of two issuers of the
-                // path and the key of one: the leaf's, perhaps.
-                Err(Error::InvalidCrlSignatureForPublicKey) if !intermediates.is_empty() => ask(
-                    &lists,
-                    RevocationCheckDepth::EndEntity,
-                    UnknownStatusPolicy::Allow,
-                ),
-                chain => chain,
-            }
+        let of_leaf = |crl: &Crl| {
+            let depth = RevocationCheckDepth::EndEntity;
+            ask(&[&crl.list], depth, UnknownStatusPolicy::Deny)
         };
 
-        // The newest of each issuer and scope; what the others list is revoked all the same.
-        let mut newest: Vec<&Crl> = Vec::new();
+        // For each certificate of the path the lists that count for it, the newest of each scope; what the
+        // others list is revoked all the same.
+        let mut counted: Vec<Vec<&Crl>> = vec![Vec::new(); issuers.len()];
         let mut refused = None;
         for crl in &self.lists {
-            if !issuers.contains(&crl.issuer()) {
+            let about = |n: &usize| match n.checked_sub(1) {
+                None => crl.is_about(&path.end_entity().der(), true),
+                Some(n) => crl.is_about(&intermediates[n], false),
+            };
+            let named = (0..issuers.len()).filter(|n| issuers[*n] == crl.issuer());
+            let mut about: Vec<usize> = named.filter(about).collect();
+            let Some(first) = about.first().copied() else {
                 continue;
-            }
-            match alone(crl) {
+            };
+            let asked = if !anchor_signs && about.contains(&top) {
+                // What is left is a CA of the path with the anchor's name, and a key of its own.
+                about.retain(|n| *n == 0 && top != 0);
+                if about.is_empty() {
+                    Err(Error::IssuerNotCrlSigner)
+                } else {
+                    of_leaf(crl)
+                }
+            } else {
+                let depth = RevocationCheckDepth::Chain;
+                match ask(&[&crl.list], depth, UnknownStatusPolicy::Allow) {
+                    // Where a CA changed its key under its name, one list has the name of two issuers of
+                    // the path and the key of one: the leaf's, perhaps.
+                    Err(Error::InvalidCrlSignatureForPublicKey) if first == 0 && top != 0 => {
+                        about.truncate(1);
+                        of_leaf(crl)
+                    }
+                    chain => chain,
+                }
+            };
+            match asked {
                 Ok(()) if at < crl.this_update => {
                     refused = refused.or(Some(CertificateRefusal::CrlNotYetValid));
                 }
                 Ok(()) => {
-                    if !newest.iter().any(|other| other.same_scope(crl)) {
-                        newest.push(crl);
+                    for n in about {
+                        if !counted[n].iter().any(|other| other.same_scope(crl)) {
+                            counted[n].push(crl);
+                        }
                     }
                 }
                 Err(Error::CertRevoked) => return Err(CertificateRefusal::Revoked),
                 Err(_) => refused = refused.or(Some(CertificateRefusal::CrlBadSignature)),
             }
         }
-        let ends = newest
+        // Of lists of several scopes one in date is enough.
+        let nexts = counted
             .iter()
-            .map(|crl| crl.next_update.plus_ms(policy.grace_ms));
-        let valid_until = ends.min();
+            .filter_map(|lists| lists.iter().map(|crl| crl.next_update).max());
+        let next_update = nexts.min();
+        let valid_until = next_update.map(|next| next.plus_ms(policy.grace_ms));
         if valid_until.is_some_and(|end| at >= end) {
             return Err(CertificateRefusal::CrlExpired);
         }
         let mut warnings = Vec::new();
-        let lists: Vec<&CertRevocationList<'_>> = newest.iter().map(|crl| &crl.list).collect();
-        let every = |lists| {
-            ask(
-                lists,
-                RevocationCheckDepth::Chain,
-                UnknownStatusPolicy::Deny,
-            )
+        let covered = counted.iter().all(|lists| !lists.is_empty()) && {
+            let lists: Vec<_> = counted.iter().flatten().map(|crl| &crl.list).collect();
+            let depth = RevocationCheckDepth::Chain;
+            ask(&lists, depth, UnknownStatusPolicy::Deny).is_ok()
         };
-        let covered = !lists.is_empty() && every(&lists).is_ok();
         if !covered {
             let tolerated = match policy.unknown {
                 UnknownStatus::Warn => true,
@@ -404,7 +448,7 @@ impl Crls {
             }
             warnings.push(CertificateWarning::CrlNone);
         }
-        if newest.iter().any(|crl| at >= crl.next_update) {
+        if next_update.is_some_and(|next| at >= next) {
             warnings.push(CertificateWarning::CrlStale);
         }
         Ok(Standing {
@@ -419,4 +463,39 @@ impl Crl {
         self.list.issuer() == other.list.issuer()
             && self.list.issuing_distribution_point() == other.list.issuing_distribution_point()
     }
+    /// Whether a certificate of the list's issuer is one that it is about, as webpki sees it: by its kind, and
+    /// by a URI of a distribution point (RFC 5280 section 6.3.3 (b) (2)).
+    fn is_about(&self, der: &[u8], is_leaf: bool) -> bool {
+        let Some(scope) = &self.scope else {
+            return true;
+        };
+        if scope.only_contains_ca_certs && is_leaf || scope.only_contains_user_certs && !is_leaf {
+            return false;
+        }
+        let Ok(certificate) = Certificate::from_der(der) else {
+            return false;
+        };
+        let tbs = certificate.tbs_certificate();
+        let Ok(points) = tbs.get_extension::<CrlDistributionPoints>() else {
+            return false;
+        };
+        let own: Vec<&str> = uris(scope.distribution_point.as_ref()).collect();
+        points.is_none_or(|(_, points)| {
+            let whole = points.0.iter();
+            let whole = whole.filter(|one| one.crl_issuer.is_none() && one.reasons.is_none());
+            let mut names = whole.flat_map(|one| uris(one.distribution_point.as_ref()));
+            names.any(|name| own.contains(&name))
+        })
+    }
+}
+
+fn uris(name: Option<&DistributionPointName>) -> impl Iterator<Item = &str> {
+    let names = match name {
+        Some(DistributionPointName::FullName(names)) => names.as_slice(),
+        _ => &[],
+    };
+    names.iter().filter_map(|name| match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str()),
+        _ => None,
+    })
 }

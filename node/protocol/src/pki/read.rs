@@ -141,6 +141,13 @@ pub(super) fn check_issuer(
     Ok(())
 }
 
+/// Whether a certificate's key may sign lists: a keyUsage, where there is one, must say so (RFC 5280 section
+/// 6.3.3 (f)).
+pub(super) fn signs_lists(certificate: &Certificate) -> Result<bool, CertificateRefusal> {
+    let usage = extension::<KeyUsage>(certificate)?;
+    Ok(usage.is_none_or(|(_, usage)| usage.crl_sign()))
+}
+
 /// Checks the dates at full seconds, both ends included (RFC 5280 section 4.1.2.5).
 pub(super) fn check_dates(
     certificate: &Certificate,

@@ -272,7 +272,13 @@ fn check_path(
     let Standing {
         warnings,
         valid_until: lists_until,
-    } = crls.judge(CERTIFICATE_ALGORITHMS, path, at, policy)?;
+    } = crls.judge_below(
+        read::signs_lists(&anchor)?,
+        CERTIFICATE_ALGORITHMS,
+        path,
+        at,
+        policy,
+    )?;
     Ok(Judged {
         warnings,
         valid_until: valid_until.min(lists_until.unwrap_or(Timestamp(u64::MAX))),

@@ -5,7 +5,15 @@ use city_protocol::pki::{
     Admitted, CRL_GRACE_MS, CertificateWarning, Crl, CrlRefusal, MAX_CRL_DER, NodeCertificate,
 };
 
+use city_protocol::pki::RevocationPolicy;
+use city_protocol::pki::foreign::{Question, verify};
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::CertificateList;
+use x509_cert::der::oid::db::rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT;
 use x509_cert::der::pem::encode_string;
+use x509_cert::ext::pkix::crl::CrlDistributionPoints;
+use x509_cert::ext::pkix::crl::dp::{DistributionPoint, IssuingDistributionPoint};
+use x509_cert::ext::pkix::name::DistributionPointName;
 
 use super::super::revocation::{ListRequest, Reason, Revocation};
 use super::*;
@@ -30,6 +38,34 @@ fn list(issuer: &Issuer<'_>, number: u64, from: Timestamp, revoked: &[&[u8]]) ->
             revoked: &revoked,
         })
         .unwrap()
+}
+
+/// 石川県's lists at one place, only about some certificates.
+fn point(uri: &str) -> Option<DistributionPointName> {
+    let uri = GeneralName::UniformResourceIdentifier(Ia5String::new(uri).unwrap());
+    Some(DistributionPointName::FullName(vec![uri]))
+}
+
+/// The list over, about users or CAs only, signed by `key`.
+fn only(list: &[u8], users: bool, uri: &str, key: &SecretKey) -> Vec<u8> {
+    let mut list = CertificateList::<Rfc5280>::from_der(list).unwrap();
+    let scope = IssuingDistributionPoint {
+        distribution_point: point(uri),
+        only_contains_user_certs: users,
+        only_contains_ca_certs: !users,
+        only_some_reasons: None,
+        indirect_crl: false,
+        only_contains_attribute_certs: false,
+    };
+    let extensions = list.tbs_cert_list.crl_extensions.as_mut().unwrap();
+    extensions.push(Extension {
+        extn_id: ID_CE_ISSUING_DISTRIBUTION_POINT,
+        critical: true,
+        extn_value: OctetString::new(scope.to_der().unwrap()).unwrap(),
+    });
+    let signature = key.sign_raw(&list.tbs_cert_list.to_der().unwrap());
+    list.signature = BitString::from_bytes(signature.as_bytes()).unwrap();
+    list.to_der().unwrap()
 }
 
 fn serial_of(certificate: &[u8]) -> Vec<u8> {
@@ -165,6 +201,127 @@ fn every_certificate_of_the_path_is_looked_up() {
         &[mute],
         &[&of_root, &list(&by_city, 2, ISSUED, &[&leaf])],
     );
+}
+
+/// A reviewer's finding: a CA-only list, expired or forged, beside a good one kept a leaf out.
+#[test]
+fn a_list_about_others_says_nothing_of_a_certificate() {
+    const PLACE: &str = "http://ishikawa.example/crl";
+    let ishikawa = Ishikawa::new();
+    let (roots, issuer, key) = (ishikawa.roots(), ishikawa.issuer(), &ishikawa.key);
+    let leaf = sign(&issuer, ishikawa.node(), |_| ());
+    let city = ishikawa.city_with(|_| ());
+    let by_city = Issuer::new(&city, &ishikawa.city).unwrap();
+    let below = sign(&by_city, ishikawa.node(), |_| ());
+    let now = NEXT.plus_ms(CRL_GRACE_MS + DAY);
+    let (old, new) = (list(&issuer, 1, ISSUED, &[]), list(&issuer, 2, now, &[]));
+    let naming = list(&issuer, 3, ISSUED, &[&leaf, &city]);
+    let of_city = list(&by_city, 1, now, &[]);
+    let check = |expected: &str, leaf: &[u8], via: &[Vec<u8>], lists: &[&[u8]]| {
+        let judged = verify_node(&roots, leaf, via, &crls(lists), now);
+        assert_eq!(verdict(&judged), expected);
+    };
+    let users = |list: &[u8]| only(list, true, PLACE, key);
+    let cas = |list: &[u8]| only(list, false, PLACE, key);
+    // Forged, expired or naming the leaf: a list about CAs is not asked about a leaf, and covers none.
+    let forged = only(&naming, false, PLACE, &ishikawa.node);
+    for about_cas in [&cas(&old), &cas(&naming), &cas(&new), &forged] {
+        check("", &leaf, &[], &[about_cas, &users(&new)]);
+        check("", &leaf, &[], &[about_cas, &new]);
+        check("crl-none", &leaf, &[], &[about_cas]);
+    }
+    check("crl-expired", &leaf, &[], &[&users(&old)]);
+    check("cert-revoked", &leaf, &[], &[&users(&naming), &new]);
+    // One that is about everything and in date is enough beside an old one about some, in either order.
+    check("", &leaf, &[], &[&users(&old), &new]);
+    check("", &leaf, &[], &[&users(&new), &old]);
+    // The same for a CA of the path.
+    let via = [city.clone()];
+    for about_users in [&users(&old), &users(&naming), &users(&new)] {
+        check("", &below, &via, &[about_users, &cas(&new), &of_city]);
+        check("crl-none", &below, &via, &[about_users, &of_city]);
+    }
+    check("crl-expired", &below, &via, &[&cas(&old), &of_city]);
+    check("cert-revoked", &below, &via, &[&cas(&naming), &of_city]);
+
+    // A certificate that says where its list is has it there only; webpki and we read that alike.
+    let pointing = |uri: &str, ca: bool| {
+        let points = CrlDistributionPoints(vec![DistributionPoint {
+            distribution_point: point(uri),
+            reasons: None,
+            crl_issuer: None,
+        }]);
+        let point = |d: &mut Draft| {
+            d.set::<CrlDistributionPoints>(Some(extension(&points, false).unwrap()));
+        };
+        if ca {
+            ishikawa.city_with(point)
+        } else {
+            sign(&issuer, ishikawa.node(), point)
+        }
+    };
+    let elsewhere = "http://elsewhere.example/crl";
+    check("", &pointing(PLACE, false), &[], &[&users(&new)]);
+    check(
+        "crl-none",
+        &pointing(elsewhere, false),
+        &[],
+        &[&users(&old)],
+    );
+    let lists = [cas(&old), of_city.clone()];
+    let lists: Vec<_> = lists.iter().map(Vec::as_slice).collect();
+    check("crl-expired", &below, &[pointing(PLACE, true)], &lists);
+    check("crl-none", &below, &[pointing(elsewhere, true)], &lists);
+}
+
+/// A reviewer's finding: rustls-webpki does not know the keyUsage of an anchor.
+#[test]
+fn a_root_that_may_not_sign_lists_has_none() {
+    let ishikawa = Ishikawa::new();
+    let issuer = ishikawa.issuer();
+    let mute = ishikawa.root_with(|d| d.usage(KeyUsages::KeyCertSign));
+    let city = ishikawa.city_with(|_| ());
+    let by_city = Issuer::new(&city, &ishikawa.city).unwrap();
+    let leaf = sign(&issuer, ishikawa.node(), |_| ());
+    let below = sign(&by_city, ishikawa.node(), |_| ());
+    let naming = list(&issuer, 1, ISSUED, &[&leaf, &city]);
+    let (clean, of_city) = (
+        list(&issuer, 2, ISSUED, &[]),
+        list(&by_city, 1, ISSUED, &[&below]),
+    );
+    let own = |root: &[u8], leaf: &[u8], via: &[Vec<u8>], lists: &[&[u8]]| {
+        let roots = [Root::new(root.to_vec(), "Asia/JP/17".parse().unwrap()).unwrap()];
+        verdict(&verify_node(&roots, leaf, via, &crls(lists), ISSUED))
+    };
+    let foreign = |root: &[u8], lists: &[&[u8]]| {
+        code(verify(&Question {
+            roots: &[root.to_vec()],
+            intermediates: &[],
+            leaf: &leaf,
+            crls: &crls(lists),
+            revocation: RevocationPolicy::STRICT,
+            at: ISSUED,
+            usage: None,
+            name: None,
+        }))
+    };
+    let via = [city.clone()];
+    assert_eq!(own(&ishikawa.root, &leaf, &[], &[&naming]), "cert-revoked");
+    assert_eq!(own(&mute, &leaf, &[], &[&naming]), "crl-none");
+    assert_eq!(own(&mute, &leaf, &[], &[&clean]), "crl-none");
+    assert_eq!(own(&mute, &below, &via, &[&naming]), "crl-none");
+    assert_eq!(own(&mute, &below, &via, &[&of_city]), "cert-revoked");
+    assert_eq!(foreign(&ishikawa.root, &[&clean]), "ok");
+    assert_eq!(foreign(&ishikawa.root, &[&naming]), "cert-revoked");
+    assert_eq!(foreign(&mute, &[&clean]), "crl-bad-signature");
+    assert_eq!(foreign(&mute, &[&naming]), "crl-bad-signature");
+    // No keyUsage at all says nothing against it; one without keyCertSign anchors no path at all.
+    let silent = ishikawa.root_with(|d| d.set::<KeyUsage>(None));
+    assert_eq!(foreign(&silent, &[&naming]), "cert-revoked");
+    let lists_only = ishikawa.root_with(|d| d.usage(KeyUsages::CRLSign));
+    assert_eq!(foreign(&lists_only, &[&clean]), "cert-key-usage");
+    let refused = Root::new(lists_only, "Asia/JP/17".parse().unwrap());
+    assert_eq!(code(refused), "cert-key-usage");
 }
 
 #[test]

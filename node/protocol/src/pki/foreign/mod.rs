@@ -17,7 +17,7 @@ use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use self::profile::Position;
 use super::crl::{Crls, RevocationPolicy};
 use super::path::{AnyUsage, Search};
-use super::read::{check_dates, extension, not_after};
+use super::read::{check_dates, extension, not_after, signs_lists};
 use super::refusal::CertificateRefusal;
 use super::verify::Admitted;
 use crate::amount::Timestamp;
@@ -113,9 +113,13 @@ fn below_a_root(
         let root = decode(roots[root])?;
         check_root(&root, question.at)?;
         check_length(&root, path)?;
-        let standing = question
-            .crls
-            .judge(&algorithms, path, question.at, question.revocation)?;
+        let standing = question.crls.judge_below(
+            signs_lists(&root)?,
+            &algorithms,
+            path,
+            question.at,
+            question.revocation,
+        )?;
         let lists_until = standing.valid_until.unwrap_or(Timestamp(u64::MAX));
         Ok(Admitted {
             certificate: leaf.clone(),
