@@ -148,7 +148,7 @@ pub(super) fn re_encrypt(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
         }))?;
     } else {
         output::text(&format!(
-            "data key {key}: {fields} fields and the private values of {transfers} transfers sealed again, {} old keys forgotten\n\
+            "data key {key}: {fields} fields sealed again, and the private values of {transfers} transfers; {} old keys forgotten\n\
              Copies of the disk from before, with the master secret of then, still open: exchange that, too: city-node key rotate-master\n",
             forgotten.len()
         ))?;
