@@ -171,11 +171,8 @@ async fn a_private_transfer(story: &mut Story, cities: &[City], nodes: &[Node]) 
         .unwrap();
     order.proof_of_place = place.digest;
     let (signed, values) = chiyo.transfer(&order).unwrap();
-    for (name, value) in [
-        ("subject", &values.subject),
-        ("details", &values.details),
-        ("location", &values.location),
-    ] {
+    for (field, value) in values.iter() {
+        let name = field.as_str();
         story
             .secrets
             .text(&format!("private {name}"), value.expose_value());
@@ -184,7 +181,7 @@ async fn a_private_transfer(story: &mut Story, cities: &[City], nodes: &[Node]) 
             .bytes(&format!("salt of {name}"), value.expose_salt(), b"");
     }
     story.secrets.text("sealed message", MESSAGE);
-    here.transfer(&signed).await.unwrap();
+    here.transfer_with(&signed, &values).await.unwrap();
     nodes[1]
         .until("what waits for Yosa", |status| status.in_flight == 0)
         .await;

@@ -137,7 +137,10 @@ fn one_raw_key_stands_under_one_algorithm() {
     let authority = chartered(&both, &ca, node.public(), Suite::Fips, &[officer]).unwrap();
     assert_eq!(authority.admits(&twin, 1), refused);
     assert_eq!(authority.admits(&node_twin, 1), refused);
-    assert_eq!(authority.admits(signing_key("somebody").public(), 1), Ok(()));
+    assert_eq!(
+        authority.admits(signing_key("somebody").public(), 1),
+        Ok(())
+    );
 }
 
 #[test]

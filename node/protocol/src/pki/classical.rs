@@ -50,7 +50,10 @@ impl ClassicalPath<'_> {
         search.find(KeyUsage::client_auth(), |path, root| {
             check_issuers(path, self.roots[root], self.at)?;
             let policy = RevocationPolicy::ADMISSION;
-            let standing = self.crls.judge(algorithms, path, self.at, policy);
+            let signs = read::signs_lists(&read::decode(self.roots[root])?)?;
+            let standing = self
+                .crls
+                .judge_below(signs, algorithms, path, self.at, policy);
             standing.map(drop)
         })
     }

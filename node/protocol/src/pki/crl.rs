@@ -310,20 +310,6 @@ impl Crls {
         self.lists.iter()
     }
 
-    /// Judges a path that is verified but for revocation, under an anchor that may sign lists.
-    ///
-    /// # Errors
-    /// As [`Crls::judge_below`].
-    pub fn judge(
-        &self,
-        algorithms: &[&dyn SignatureVerificationAlgorithm],
-        path: &VerifiedPath<'_>,
-        at: Timestamp,
-        policy: RevocationPolicy,
-    ) -> Result<Standing, CertificateRefusal> {
-        self.judge_below(true, algorithms, path, at, policy)
-    }
-
     /// Judges a path that is verified but for revocation; `anchor_signs` says whether the anchor's keyUsage
     /// lets it sign lists (RFC 5280 section 6.3.3 (f)), which webpki's anchors do not tell.
     ///

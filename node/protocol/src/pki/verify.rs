@@ -273,7 +273,7 @@ fn check_path(
         warnings,
         valid_until: lists_until,
     } = crls.judge_below(
-        read::signs_lists(&anchor)?,
+        read::signs_lists(&read::decode(&root.der)?)?,
         CERTIFICATE_ALGORITHMS,
         path,
         at,
