@@ -112,7 +112,7 @@ async fn a_started_node_has_forgotten_its_passphrase() {
         ("token.key as it stands in its file", token.as_bytes()),
         (
             "a data key as it stands in its file",
-            data_key[..40].as_bytes(),
+            &data_key.as_bytes()[..40],
         ),
     ];
     let pid = node.child.id();

@@ -52,7 +52,9 @@ impl Answers {
         let identity = authority.issue_tls_server(&[], &address, validity).unwrap();
         let accept = TlsAcceptor::from(Arc::new(server_config(identity).unwrap()));
         let root = city.tls_root();
-        let connect = TlsConnector::from(Arc::new(client_config(&[root.clone()]).unwrap()));
+        let connect = TlsConnector::from(Arc::new(
+            client_config(std::slice::from_ref(&root)).unwrap(),
+        ));
         let node: SocketAddr = node.address().parse().unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
