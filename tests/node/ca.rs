@@ -89,10 +89,11 @@ fn an_operators_certificate_is_issued_revoked_and_refused() {
     );
     let again = run(at, &words(issue));
     assert_eq!(again.status.code(), Some(1));
-    assert!(stderr(&again).contains("y.pem"));
+    assert!(stderr(&again).contains("y.key"));
     // Nothing is issued for files that stand, or for key and certificate in one.
     for (key, out, named) in [
         ("y.key", "z.pem", "y.key"),
+        ("z.key", "y.pem", "y.pem"),
         ("z.pem", "z.pem", "z.pem"),
         ("./z.pem", "data/../z.pem", "z.pem"),
     ] {
@@ -100,7 +101,7 @@ fn an_operators_certificate_is_issued_revoked_and_refused() {
         let refused = run(at, &words(&issue));
         assert_eq!(refused.status.code(), Some(1), "{issue}");
         assert!(stderr(&refused).contains(named), "{}", stderr(&refused));
-        assert!(!at.join("z.pem").exists());
+        assert!(!at.join("z.pem").exists() && !at.join("z.key").exists());
     }
     let shown = json(at, 0, &words("ca show --ca data/ca --json"));
     assert_eq!(shown["issued"].as_array().unwrap().len(), 3, "{shown}");
