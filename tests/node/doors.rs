@@ -58,7 +58,8 @@ impl Hall {
             dir,
             city,
             node,
-            number: 1,
+            // The CA's own first list is number 1.
+            number: 2,
         }
     }
 
@@ -286,6 +287,22 @@ async fn curl_at_both_doors() {
                 told.contains("tls.crl") && told.contains("remove it"),
                 "{told}"
             );
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", hall.node.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    alert(&hall.curl(&status, Some(&operator)), "certificate revoked");
+    // The list before it is none either, though it can be read.
+    let newest = hall.number;
+    hall.number = 0;
+    hall.revoke(&[]);
+    hall.number = newest;
+    let begun = Instant::now();
+    loop {
+        let admin = hall.node.admin().await.unwrap();
+        let told = admin.status().await.unwrap().certificates.warnings;
+        if told.join("\n").contains("judged by") {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "{}", hall.node.log());

@@ -24,6 +24,9 @@ pub enum Reason {
     /// A field is not there.
     #[error("a field is missing")]
     MissingField,
+    /// A field is there under two of its names.
+    #[error("a field is given twice, under two names")]
+    DuplicateField,
     /// A field is not text, or not hexadecimal.
     #[error("a field is not hexadecimal text")]
     BadField,
@@ -70,6 +73,7 @@ impl Reason {
             Self::NotJson => "not-json",
             Self::LineTooLong => "line-too-long",
             Self::MissingField => "missing-field",
+            Self::DuplicateField => "duplicate-field",
             Self::BadField => "bad-field",
             Self::UnknownAlgorithm => "unknown-algorithm",
             Self::KeyLength => "key-length",
@@ -183,12 +187,37 @@ impl Task {
     }
 }
 
+/// What fields are called, too. Whatever else stands in a case is passed over, such as a comment.
+const ALIASES: &[(&str, &[&str])] = &[
+    ("alg", &["algorithm"]),
+    ("public_key", &["pk"]),
+    ("secret_key", &["sk"]),
+    ("message", &["msg"]),
+    ("signature", &["sig"]),
+    ("context", &["ctx", "context_string"]),
+    ("ciphertext", &["ct"]),
+    ("iv", &["nonce"]),
+    ("aad", &["ad"]),
+];
+
 /// The fields of a case.
 struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl Fields<'_> {
+    /// A field under any of its names.
+    fn find(&self, name: &str) -> Result<Option<&RawValue>, Reason> {
+        let aliases = ALIASES.iter().find(|(field, _)| *field == name);
+        let aliases = aliases.map_or(&[][..], |(_, aliases)| aliases);
+        let names = std::iter::once(&name).chain(aliases);
+        let mut found = names.filter_map(|name| self.0.get(*name).copied());
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(Reason::DuplicateField),
+            (one, None) => Ok(one),
+        }
+    }
+
     fn text(&self, name: &str) -> Result<Zeroizing<String>, Reason> {
-        let value = self.0.get(name).ok_or(Reason::MissingField)?;
+        let value = self.find(name)?.ok_or(Reason::MissingField)?;
         let text = serde_json::from_str(value.get());
         text.map(Zeroizing::new).map_err(|_| Reason::BadField)
     }
@@ -200,7 +229,7 @@ impl Fields<'_> {
 
     /// Empty where the field is absent or null.
     fn bytes_or_none(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, Reason> {
-        match self.0.get(name) {
+        match self.find(name)? {
             None => Ok(Zeroizing::default()),
             Some(value) if value.get() == "null" => Ok(Zeroizing::default()),
             Some(_) => self.bytes(name),
@@ -210,6 +239,9 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use city_protocol::crypto::Algorithm;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -271,5 +303,40 @@ mod tests {
             "1.50e+400",
             "unknown-algorithm",
         );
+    }
+
+    #[test]
+    fn fields_have_second_names_and_no_two_of_them_at_once() {
+        let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
+        let check = |task, case: serde_json::Value, expected: &str| {
+            let told = answer(task, case.to_string().as_bytes());
+            assert!(told.line.contains(expected), "{case}: {}", *told.line);
+        };
+        let key = city_protocol::crypto::SecretKey::generate(Algorithm::MlDsa87);
+        let (public, signature) = (hex(key.public().as_bytes()), key.sign_raw(b"money"));
+        let case = |context: &str, value: &str| {
+            json!({
+                "algorithm": "ml-dsa-87", "pk": public, "msg": hex(b"money"),
+                "sig": hex(signature.as_bytes()), "comment": "a payment", context: value,
+            })
+        };
+        check(Task::Verify, case("ctx", ""), "true");
+        check(Task::Verify, case("ctx", "00"), "bad-signature");
+        check(Task::Verify, case("remark", "00"), "true");
+        check(Task::Verify, case("message", "00"), "duplicate-field");
+
+        let seal_key = [7; aead::KEY_LEN];
+        let sealed = aead::seal(&seal_key, b"draft", b"letter").unwrap();
+        let case = |aad: &str| {
+            json!({
+                "alg": "aes-256-gcm", "key": hex(&seal_key), "nonce": hex(&sealed.iv), aad: hex(b"draft"),
+                "ct": hex(&sealed.ciphertext), "tag": hex(&sealed.tag), "msg": "00",
+            })
+        };
+        check(Task::Decrypt, case("ad"), &hex(b"letter"));
+        check(Task::Decrypt, case("aad"), &hex(b"letter"));
+        check(Task::Decrypt, case("remark"), "bad-tag");
+        let kem = json!({"alg": "ml-kem-768", "sk": "", "ct": ""});
+        check(Task::Decapsulate, kem, "key-length");
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn doors(
         trust: TrustFiles {
             tls_roots: dir.tls_root(),
             crls: dir.crls(),
+            marks: dir.crl_marks(),
         },
     };
     let terms = DoorTerms {

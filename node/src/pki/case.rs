@@ -1,6 +1,8 @@
 //! Paths of other systems as files and JSON lines bring them: PEM texts, a time, a usage. `ca verify` asks;
 //! what is judged how is `city_protocol::pki::foreign`.
 
+use std::collections::BTreeMap;
+
 use city_protocol::amount::Timestamp;
 use city_protocol::pki::foreign::{self, Question, Usage};
 use city_protocol::pki::{
@@ -16,6 +18,9 @@ pub const MAX_CASE_LINE: usize = 16 * 1024 * 1024;
 
 /// Longest id that is echoed, in bytes of JSON: more is no id.
 const MAX_ID: usize = 1024;
+
+/// How much of an unknown field's name is said again, in characters.
+const MAX_FIELD_SHOWN: usize = 64;
 
 /// A path to judge, with all that was given for it.
 #[derive(Debug, Default)]
@@ -198,15 +203,16 @@ enum Name {
     Kind { value: String },
 }
 
-/// A line of a batch. What else stands in it is passed over.
+/// A line of a batch, under every name that its fields are taken under.
 #[derive(Deserialize)]
 struct Line {
-    #[serde(alias = "peer_certificate", alias = "certificate")]
-    leaf: String,
-    #[serde(alias = "trusted_certs")]
+    #[serde(alias = "cert", alias = "peer_certificate", alias = "certificate")]
+    leaf: Option<String>,
+    #[serde(alias = "root", alias = "trusted_certs")]
     roots: Option<Texts>,
-    #[serde(alias = "untrusted_intermediates")]
+    #[serde(alias = "intermediate", alias = "untrusted_intermediates")]
     intermediates: Option<Texts>,
+    #[serde(alias = "crl")]
     crls: Option<Texts>,
     #[serde(alias = "validation_time")]
     time: Option<Time>,
@@ -215,11 +221,34 @@ struct Line {
     #[serde(alias = "peer_name", alias = "expected_peer_name")]
     name: Option<Name>,
     require_crl: Option<bool>,
+    /// What else stands in it.
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
+
+/// What a line may say beside: what it is about, what is expected of it, and fields of x509-limbo that no
+/// verdict here depends on. Whatever else stands in a line might be meant to matter, and is refused.
+const PASSED_OVER: &[&str] = &[
+    "comment",
+    "conflicts_with",
+    "description",
+    "expected",
+    "expected_peer_names",
+    "expected_result",
+    "extended_key_usage",
+    "features",
+    "importance",
+    "key_usage",
+    "max_chain_depth",
+    "peer_certificate_key",
+    "signature_algorithms",
+    "title",
+];
 
 /// Answers one line of a batch: `{"id":…,"ok":…,"reason":…,"warnings":[…]}`, with a `detail` if refused.
 ///
-/// A line that cannot be read is answered with `bad-case`.
+/// A line that cannot be read is answered with `bad-case`, one with a field that is not known with
+/// `unknown-field`.
 #[must_use]
 pub fn answer(line: &[u8], now: Timestamp, options: CrlOptions) -> Value {
     let (id, verdict) = if line.len() > MAX_CASE_LINE {
@@ -229,7 +258,9 @@ pub fn answer(line: &[u8], now: Timestamp, options: CrlOptions) -> Value {
         match serde_json::from_slice::<Value>(line) {
             Err(error) => (Value::Null, Verdict::refused("bad-case", error.to_string())),
             Ok(mut value) => {
-                let id = value.get_mut("id").map_or(Value::Null, Value::take);
+                let object = value.as_object_mut();
+                let id = object.and_then(|object| object.remove("id"));
+                let id = id.unwrap_or_default();
                 let short = serde_json::to_vec(&id).is_ok_and(|id| id.len() <= MAX_ID);
                 let verdict = judge_line(value, now, options)
                     .unwrap_or_else(|detail| Verdict::refused("bad-case", detail));
@@ -251,6 +282,13 @@ pub fn answer(line: &[u8], now: Timestamp, options: CrlOptions) -> Value {
 
 fn judge_line(value: Value, now: Timestamp, options: CrlOptions) -> Result<Verdict, String> {
     let line: Line = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    let mut fields = line.rest.keys();
+    if let Some(field) = fields.find(|field| !PASSED_OVER.contains(&field.as_str())) {
+        let field: String = field.chars().take(MAX_FIELD_SHOWN).collect();
+        let detail = format!("a case has no field {field:?}; `ca verify --help` names them");
+        return Ok(Verdict::refused("unknown-field", detail));
+    }
+    let leaf = line.leaf.ok_or("there is no leaf to judge")?;
     let at = match line.time {
         None => now,
         Some(Time::Seconds(seconds)) => Timestamp(seconds.saturating_mul(1000)),
@@ -277,7 +315,7 @@ fn judge_line(value: Value, now: Timestamp, options: CrlOptions) -> Result<Verdi
     };
     let read = certificates(line.roots, &mut case.roots)
         .and_then(|()| certificates(line.intermediates, &mut case.intermediates))
-        .and_then(|()| case.read_leaf(&line.leaf));
+        .and_then(|()| case.read_leaf(&leaf));
     if let Err(refusal) = read {
         return Ok(Verdict::refused(refusal.code(), refusal.to_string()));
     }
@@ -308,11 +346,12 @@ pub fn read_time(text: &str) -> Result<Timestamp, String> {
         .map_err(|_| wrong())
 }
 
-/// Reads `client` or `server`, in any case; `any` and nothing ask for neither.
+/// Reads `client` or `server`, or the name of its extended key usage, in any case; `any` and nothing ask for
+/// neither.
 fn read_usage(text: &str) -> Result<Option<Usage>, String> {
     match text.to_ascii_lowercase().as_str() {
-        "client" => Ok(Some(Usage::Client)),
-        "server" => Ok(Some(Usage::Server)),
+        "client" | "clientauth" => Ok(Some(Usage::Client)),
+        "server" | "serverauth" => Ok(Some(Usage::Server)),
         "" | "any" | "none" => Ok(None),
         _ => Err(format!("usage {text:?} is neither client, server nor any")),
     }

@@ -9,6 +9,7 @@ pub mod case;
 pub mod clients;
 pub mod door;
 pub mod issue;
+pub mod list_marks;
 pub mod register;
 pub mod reload;
 pub mod revocation;

@@ -197,6 +197,26 @@ impl Register {
         &mut self,
         event: impl FnOnce(&Self) -> Event,
     ) -> Result<(), RegisterError> {
+        self.append_then(|register| Ok(event(register)), |_| Ok(()))
+    }
+
+    /// The same, and does under the same lock what follows from the line: of two who do, the later one comes
+    /// second with both. If there is no line, nothing was done; if nothing can be done, the line stands.
+    pub(super) fn append_then<T, E: From<RegisterError>>(
+        &mut self,
+        event: impl FnOnce(&Self) -> Result<Event, E>,
+        then: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let file = self.lock()?;
+        let event = event(self)?;
+        self.write(&file, event)?;
+        let done = then(self);
+        drop(file);
+        done
+    }
+
+    /// Opens and locks the file, and reads what others have appended.
+    fn lock(&mut self) -> Result<File, RegisterError> {
         let io = |error| RegisterError::Io {
             path: self.path.clone(),
             source: error,
@@ -216,7 +236,10 @@ impl Register {
                 path: self.path.clone(),
             });
         }
-        let event = event(self);
+        Ok(file)
+    }
+
+    fn write(&mut self, mut file: &File, event: Event) -> Result<(), RegisterError> {
         let mut line = serde_json::to_vec(&event).expect("plain fields have a JSON form");
         line.push(b'\n');
         let begun = self.read;
@@ -353,6 +376,30 @@ mod tests {
         fs::write(&path, vec![b' '; 5000]).unwrap();
         let told = Register::open(directory.path()).unwrap_err().to_string();
         assert!(told.contains("longer than 4096 bytes"), "{told}");
+    }
+
+    /// A reviewer's finding: list 7 could take the place of list 8, whose number was taken while 7 was made.
+    #[test]
+    fn what_follows_from_a_line_is_done_before_the_next_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mut one = Register::open(directory.path()).unwrap();
+        let mut two = Register::open(directory.path()).unwrap();
+        let other = one.append_then(
+            |_| Ok::<_, RegisterError>(issued("01")),
+            |_| {
+                let other = std::thread::spawn(move || {
+                    two.append(|_| issued("02")).unwrap();
+                    sender.send(()).unwrap();
+                });
+                let waits = receiver.recv_timeout(std::time::Duration::from_millis(200));
+                assert!(waits.is_err(), "another came between");
+                Ok(other)
+            },
+        );
+        other.unwrap().join().unwrap();
+        receiver.recv().unwrap();
+        assert_eq!(serials(directory.path()), ["01", "02"]);
     }
 
     #[test]

@@ -12,7 +12,9 @@ use city_protocol::pki::{Crl, CrlRefusal, Crls, MAX_CRL_DER, Root};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::list_marks::{ListMarks, WentBack};
 use super::tls_trust::{RootState, TlsTrust, TlsTrustError};
+use crate::keys::KeyFileError;
 
 /// Most files in `crls/`: two lists of each of some sixty issuers.
 pub const MAX_CRL_FILES: usize = 128;
@@ -60,6 +62,32 @@ pub enum TrustStoreError {
         /// What is wrong.
         refusal: CrlRefusal,
     },
+    /// A list is older than one that was used.
+    #[error(
+        "{path}: {source}: an older list lets revoked certificates in again. Put the CA's newest list there; if the \
+         CA itself began anew, remove {marks} and restart the node"
+    )]
+    WentBack {
+        /// The directory of lists.
+        path: PathBuf,
+        /// Which.
+        source: WentBack,
+        /// What remembers.
+        marks: PathBuf,
+    },
+    /// What remembers how new lists were is damaged.
+    #[error(
+        "{path}: {source}; put the newest list of every CA into crls/, remove this file and restart the node"
+    )]
+    Marks {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// How new the lists are cannot be remembered.
+    #[error("how new the lists of revoked certificates are cannot be remembered: {0}")]
+    Remember(#[from] KeyFileError),
     /// Neither PEM nor DER.
     #[error("{path}: holds no X.509 CRL in PEM or DER; put a good file in its place, or remove it")]
     NotAList {
@@ -75,6 +103,8 @@ pub struct TrustFiles {
     pub tls_roots: PathBuf,
     /// The directory of lists; need not exist.
     pub crls: PathBuf,
+    /// What remembers how new they were; made when there are any.
+    pub marks: PathBuf,
 }
 
 /// Whom the node believes; unchanging.
@@ -109,10 +139,10 @@ impl TrustStore {
         })
     }
 
-    /// Reads the files.
+    /// Reads the files, and remembers how new the lists are.
     ///
     /// # Errors
-    /// [`TrustStoreError`], which names the file.
+    /// [`TrustStoreError`], which names the file; also of a list that is older than one that was read before.
     pub fn read(files: &TrustFiles, roots: Arc<[Root]>) -> Result<Self, TrustStoreError> {
         let tls_roots = read_roots(&files.tls_roots)?;
         let mut lists = Vec::new();
@@ -123,10 +153,23 @@ impl TrustStore {
             path: files.crls.clone(),
             refusal,
         })?;
-        Self::new(&tls_roots, roots, crls).map_err(|source| TrustStoreError::Roots {
-            path: files.tls_roots.clone(),
-            source,
-        })
+        let marks = read_marks(&files.marks)?;
+        let after = marks
+            .after(&crls)
+            .map_err(|source| TrustStoreError::WentBack {
+                path: files.crls.clone(),
+                source,
+                marks: files.marks.clone(),
+            })?;
+        let store =
+            Self::new(&tls_roots, roots, crls).map_err(|source| TrustStoreError::Roots {
+                path: files.tls_roots.clone(),
+                source,
+            })?;
+        if after != marks {
+            after.write(&files.marks)?;
+        }
+        Ok(store)
     }
 
     /// One that admits nobody by certificate, until its files can be read.
@@ -157,6 +200,22 @@ fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustStoreErr
         path: path.to_owned(),
         source: TlsTrustError::Roots(0),
     })
+}
+
+/// A node that never read a list has no marks yet.
+fn read_marks(path: &Path) -> Result<ListMarks, TrustStoreError> {
+    match read(path) {
+        Ok(json) => ListMarks::parse(&json).map_err(|source| TrustStoreError::Marks {
+            path: path.to_owned(),
+            source,
+        }),
+        Err(TrustStoreError::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(ListMarks::default())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The files of a directory that need not be there, in order; hidden ones are somebody's unfinished copies.
@@ -224,4 +283,117 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
         });
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::revocation::{ListRequest, Reason, Revocation};
+    use crate::pki::{TlsAuthority, Validity};
+
+    /// 2026-04-01T00:00:00Z.
+    const APRIL: Timestamp = Timestamp(1_775_001_600_000);
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+
+    /// 石川県's CA and a node's files, and what reading them says.
+    struct Node {
+        dir: tempfile::TempDir,
+        ca: TlsAuthority,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let ca = TlsAuthority::create("石川県 CA TLS", Validity::days(APRIL, 3650)).unwrap();
+            fs::create_dir(dir.path().join("crls")).unwrap();
+            let pem = pem::encode("CERTIFICATE", ca.certificate());
+            fs::write(dir.path().join("tls-root.pem"), pem).unwrap();
+            Self { dir, ca }
+        }
+
+        fn list(&self, number: u64, day: u64) -> Vec<u8> {
+            let revoked = Revocation {
+                serial: vec![7],
+                at: APRIL,
+                reason: Reason::KeyCompromise,
+            };
+            let request = ListRequest {
+                number,
+                dates: Validity::days(APRIL.plus_ms(day * DAY), 30),
+                revoked: &[revoked],
+            };
+            self.ca.crl(&request).unwrap()
+        }
+
+        fn put(&self, name: &str, list: &[u8]) {
+            fs::write(self.dir.path().join("crls").join(name), list).unwrap();
+        }
+
+        fn read(&self) -> Result<usize, TrustStoreError> {
+            let path = |name: &str| self.dir.path().join(name);
+            let files = TrustFiles {
+                tls_roots: path("tls-root.pem"),
+                crls: path("crls"),
+                marks: path("crl-marks.json"),
+            };
+            TrustStore::read(&files, Arc::default()).map(|store| store.crls.iter().count())
+        }
+    }
+
+    mod pem {
+        use x509_cert::der::pem::{LineEnding, encode_string};
+
+        pub(super) fn encode(label: &str, der: &[u8]) -> String {
+            encode_string(label, LineEnding::LF, der).unwrap()
+        }
+    }
+
+    /// A reviewer's finding: an older list in place of a newer one gave back what had been revoked.
+    #[test]
+    fn a_list_does_not_go_back() {
+        let node = Node::new();
+        assert_eq!(node.read().unwrap(), 0);
+        assert!(!node.dir.path().join("crl-marks.json").exists());
+        node.put("root.crl", &node.list(4, 4));
+        assert_eq!(node.read().unwrap(), 1);
+        node.put("root.crl", &node.list(5, 5));
+        assert_eq!(node.read().unwrap(), 1);
+        let refused = |what: &str| {
+            let told = node.read().unwrap_err().to_string();
+            for part in ["石川県 CA TLS", "2026-04-06", "crl-marks.json", what] {
+                assert!(told.contains(part), "{told}");
+            }
+        };
+        // By number, and under one number by date; each look is a new reading, as after a restart.
+        node.put("root.crl", &node.list(4, 4));
+        refused("number 0x04");
+        refused("number 0x04");
+        node.put("root.crl", &node.list(4, 9));
+        refused("number 0x04");
+        node.put("root.crl", &node.list(5, 4));
+        refused("2026-04-05");
+        // Older ones may stand beside the newest; none at all is told elsewhere, and forgets nothing.
+        node.put("newest.crl", &node.list(5, 5));
+        assert_eq!(node.read().unwrap(), 2);
+        fs::remove_file(node.dir.path().join("crls/newest.crl")).unwrap();
+        fs::remove_file(node.dir.path().join("crls/root.crl")).unwrap();
+        assert_eq!(node.read().unwrap(), 0);
+        node.put("root.crl", &node.list(3, 3));
+        refused("number 0x03");
+        // Another CA of the same name has another series.
+        let other = Node::new();
+        node.put("root.crl", &other.list(1, 1));
+        assert_eq!(node.read().unwrap(), 1);
+        node.put("root.crl", &node.list(6, 6));
+        assert_eq!(node.read().unwrap(), 1);
+        // A CA that began anew, and a file that is damaged: the remedies that the texts name.
+        let marks = node.dir.path().join("crl-marks.json");
+        node.put("root.crl", &node.list(1, 20));
+        assert!(node.read().is_err());
+        fs::remove_file(&marks).unwrap();
+        assert_eq!(node.read().unwrap(), 1);
+        fs::write(&marks, "{\"v\":2,\"lists\":{}}").unwrap();
+        let told = node.read().unwrap_err().to_string();
+        assert!(told.contains("version 2"), "{told}");
+    }
 }

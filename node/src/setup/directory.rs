@@ -159,6 +159,12 @@ impl DataDir {
         self.0.join("crls")
     }
 
+    /// `crl-marks.json`, how new those lists were that were used.
+    #[must_use]
+    pub fn crl_marks(&self) -> PathBuf {
+        self.0.join("crl-marks.json")
+    }
+
     /// `clients/`, people's certificates that were admitted; the node makes it, and asks for lost ones again.
     #[must_use]
     pub fn clients(&self) -> PathBuf {

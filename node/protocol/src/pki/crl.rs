@@ -120,6 +120,8 @@ pub struct Crl {
     entries: usize,
     size: usize,
     fingerprint: Digest,
+    issuer_name: String,
+    series: Digest,
 }
 
 impl Crl {
@@ -141,11 +143,16 @@ impl Crl {
         let read = CertificateList::<Rfc5280>::from_der(der).map_err(malformed)?;
         let tbs = read.tbs_cert_list;
         let (mut number, mut scope) = (None, None);
+        // What tells series apart: the issuer's name and key, and what the list is about.
+        let [mut key_part, mut scope_part] = [&[][..]; 2];
         for extension in tbs.crl_extensions.iter().flatten() {
             // RFC 5280 sections 5.2.1 and 5.2.3: neither may be critical.
             let never_critical = [CrlNumber::OID, AuthorityKeyIdentifier::OID];
             if extension.critical && never_critical.contains(&extension.extn_id) {
                 return Err(CrlRefusal::Malformed);
+            }
+            if extension.extn_id == AuthorityKeyIdentifier::OID {
+                key_part = extension.extn_value.as_bytes();
             }
             if extension.extn_id == CrlNumber::OID {
                 let value = CrlNumber::from_der(extension.extn_value.as_bytes());
@@ -155,10 +162,15 @@ impl Crl {
             if extension.extn_id == ID_CE_ISSUING_DISTRIBUTION_POINT {
                 let value = IssuingDistributionPoint::from_der(extension.extn_value.as_bytes());
                 scope = Some(value.map_err(malformed)?);
+                scope_part = extension.extn_value.as_bytes();
             }
         }
+        let list = CertRevocationList::from(list);
+        let parts = [list.issuer(), key_part, scope_part];
+        let lengths = parts.map(|part| (part.len() as u64).to_be_bytes());
+        let series = Digest::of(&[&lengths.concat(), &parts.concat()]);
         Ok(Self {
-            list: list.into(),
+            list,
             this_update: timestamp(tbs.this_update)?,
             next_update: timestamp(tbs.next_update.ok_or(CrlRefusal::Malformed)?)?,
             number,
@@ -166,6 +178,8 @@ impl Crl {
             entries,
             size: der.len(),
             fingerprint: Digest::of(&[der]),
+            issuer_name: tbs.issuer.to_string(),
+            series,
         })
     }
 
@@ -195,6 +209,19 @@ impl Crl {
     #[must_use]
     pub fn number(&self) -> Option<&[u8]> {
         self.number.as_deref()
+    }
+
+    /// The issuer's name in words (RFC 4514).
+    #[must_use]
+    pub fn issuer_name(&self) -> &str {
+        &self.issuer_name
+    }
+
+    /// What the lists that follow each other have in common: SHA-256 over the issuer's name, its key as the
+    /// list names it, and what the list is about.
+    #[must_use]
+    pub const fn series(&self) -> Digest {
+        self.series
     }
 
     /// How many certificates it lists.

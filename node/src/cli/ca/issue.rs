@@ -226,6 +226,7 @@ pub(super) fn run(command: &IssueCommand) -> Outcome {
                 .partition(|name| name.parse::<std::net::IpAddr>().is_ok());
             let addresses: Vec<_> = addresses.iter().filter_map(|a| a.parse().ok()).collect();
             let names: Vec<String> = names.into_iter().cloned().collect();
+            key.check(&common.out)?;
             let (authority, validity) = common.open(TLS_DAYS)?;
             let made = key.take()?;
             let der = authority.certify_tls_server(&made, &names, &addresses, validity)?;
@@ -242,6 +243,7 @@ pub(super) fn run(command: &IssueCommand) -> Outcome {
                 (None, Some(operator)) => TlsSubject::Operator(operator.clone()),
                 (None, None) => unreachable!("clap asks for one of both"),
             };
+            key.check(&common.out)?;
             let (authority, validity) = common.open(TLS_CLIENT_DAYS)?;
             let made = key.take()?;
             let der = authority.certify_tls_client(&made, &subject, validity)?;
@@ -313,16 +315,39 @@ impl CommonArgs {
 }
 
 impl TlsKeyArgs {
+    /// Whether a key that is to be made here has a place to go, which is not that of its certificate.
+    fn check(&self, out: &Path) -> anyhow::Result<()> {
+        let Some(path) = &self.new_key else {
+            return Ok(());
+        };
+        not_there(path)?;
+        anyhow::ensure!(
+            place(path) != place(out),
+            "{}: both --new-key and --out; give the key and its certificate two files",
+            path.display()
+        );
+        Ok(())
+    }
+
     fn take(&self) -> anyhow::Result<TlsKey> {
         if let Some(csr) = &self.csr {
             let pem = read_public(csr)?;
             return TlsKey::from_request(&pem).with_context(|| csr.display().to_string());
         }
-        if let Some(path) = &self.new_key {
-            not_there(path)?;
-        }
         Ok(TlsKey::generate()?)
     }
+}
+
+/// Where a file that is not there yet will be, by one spelling of its directory.
+fn place(path: &Path) -> PathBuf {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let directory = directory.canonicalize();
+    let directory =
+        directory.unwrap_or_else(|_| path.parent().map_or_else(PathBuf::new, Path::to_owned));
+    directory.join(path.file_name().unwrap_or_default())
 }
 
 fn not_there(path: &Path) -> Result<(), keys::KeyFileError> {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
+use city_protocol::pki::MAX_CRL_ENTRIES;
 use clap::Args;
 use serde_json::json;
 
@@ -11,9 +13,12 @@ use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
 use crate::config::rfc3339;
 use crate::pki::Authority;
-use crate::pki::authority::{ListFile, Selector};
+use crate::pki::authority::{ListFile, Selector, Withdrawn};
 use crate::pki::revocation::Reason;
 use crate::setup::{LIST_DAYS, validity};
+
+/// How many certificates make a list long: nine tenths of what nodes take.
+const LONG_LIST: usize = MAX_CRL_ENTRIES / 10 * 9;
 
 /// Arguments of `ca revoke`.
 #[derive(Debug, Args)]
@@ -68,19 +73,35 @@ pub(super) fn revoke(args: &RevokeArgs) -> Outcome {
     let which = select(&args.which)?;
     let authority = args.ca.open()?;
     let now = now()?;
-    let issued = authority.revoke(&which, args.reason, now)?;
-    let lists = authority.write_lists(validity(now, args.lists.days))?;
+    let Withdrawn {
+        issued,
+        at,
+        reason,
+        already,
+    } = authority.revoke(&which, args.reason, now)?;
+    // Also of one that was revoked before: perhaps the lists could not be written then.
+    let lists = authority
+        .write_lists(validity(now, args.lists.days))
+        .context(
+            "the certificate is revoked, but not every list says so; mend this and run `ca crl`",
+        )?;
+    warn_of_long(&lists);
     if args.lists.json {
         output::object(json!({
-            "revoked": { "serial": issued.serial, "kind": issued.kind, "subject": issued.subject, "reason": args.reason },
+            "revoked": { "serial": issued.serial, "kind": issued.kind, "subject": issued.subject, "reason": reason, "at": rfc3339(at) },
+            "already": already,
             "crls": lists.iter().map(listed).collect::<Vec<_>>(),
         }))?;
     } else {
+        let when = if already {
+            format!("revoked already, on {}, which stands", rfc3339(at))
+        } else {
+            "revoked".to_owned()
+        };
         output::text(&format!(
-            "revoked: {} {} ({}), serial number {}\n{}",
+            "{when}: {} {} ({reason}), serial number {}\n{}",
             issued.kind.name(),
             issued.subject,
-            args.reason,
             issued.serial,
             told(&lists)
         ))?;
@@ -91,6 +112,7 @@ pub(super) fn revoke(args: &RevokeArgs) -> Outcome {
 pub(super) fn crl(args: &CrlArgs) -> Outcome {
     let authority: Authority = args.ca.open()?;
     let lists = authority.write_lists(validity(now()?, args.lists.days))?;
+    warn_of_long(&lists);
     if args.lists.json {
         let lists: Vec<_> = lists.iter().map(listed).collect();
         output::object(json!({ "crls": lists }))?;
@@ -98,6 +120,18 @@ pub(super) fn crl(args: &CrlArgs) -> Outcome {
         output::text(&told(&lists))?;
     }
     Ok(Exit::Ok)
+}
+
+/// Warns of lists that come near to what nodes take.
+fn warn_of_long(lists: &[ListFile]) {
+    for list in lists.iter().filter(|list| list.listed.entries > LONG_LIST) {
+        eprintln!(
+            "warning: {}: {} of the {MAX_CRL_ENTRIES} certificates that nodes take on a list; begin a further root \
+             (ca init --add-root) before it is full",
+            list.path.display(),
+            list.listed.entries
+        );
+    }
 }
 
 fn select(which: &str) -> anyhow::Result<Selector> {

@@ -27,8 +27,10 @@ Examples:
   city-node ca verify --roots roots.pem --intermediates chain.pem --time 2026-04-01T00:00:00Z leaf.pem
   city-node ca verify --batch cases.jsonl
 
-A batch has one JSON object a line: id, leaf, roots, intermediates, crls (PEM texts, or lists of them), time (RFC 3339),
-usage (client or server) and name; each line is answered with {\"id\":…,\"ok\":…,\"reason\":…,\"warnings\":[…]}.
+A batch has one JSON object a line: id, leaf (or cert), roots, intermediates, crls (PEM texts, or lists of them; root,
+intermediate and crl are the same), time (RFC 3339), usage (client, server or any), name and require_crl; each line is
+answered with {\"id\":…,\"ok\":…,\"reason\":…,\"warnings\":[…]}. Fields of x509-limbo's cases, title, description, comment
+and expected may stand there, too; a line with any other field is answered with unknown-field.
 
 Paths are judged by RFC 5280. Where lists are given, each certificate of the path needs one that is in date; of this
 network's own nodes and people the node itself judges more, and takes stale lists for 45 days (--crl-grace 45).

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::{fs, io};
 
 use city_protocol::amount::Timestamp;
-use city_protocol::pki::{CRL_GRACE_MS, fingerprint};
+use city_protocol::pki::{CRL_GRACE_MS, MAX_CRL_ENTRIES, fingerprint};
 use data_encoding::HEXLOWER;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,11 +14,10 @@ use x509_cert::der::Decode;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
 use super::{Authority, AuthorityError};
-use crate::config::rfc3339;
 use crate::keys::KeyFileError;
 use crate::keys::file::write_public;
 use crate::pki::issue::{IssueError, Issuer, Validity};
-use crate::pki::register::{Event, Issued, Listed, Revoked};
+use crate::pki::register::{Event, Issued, Listed, Register, Revoked};
 use crate::pki::revocation::{ListRequest, Reason, Revocation};
 
 /// Which certificate is meant.
@@ -62,6 +61,19 @@ impl FromStr for Selector {
     }
 }
 
+/// A certificate that is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Which.
+    pub issued: Issued,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// Whether it was before.
+    pub already: bool,
+}
+
 /// A list that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListFile {
@@ -77,16 +89,17 @@ const fn full_second(at: Timestamp) -> Timestamp {
 }
 
 impl Authority {
-    /// Revokes a certificate; it stands on the lists that are issued from now on.
+    /// Revokes a certificate; it stands on the lists that are issued from now on. One that was revoked before
+    /// stays so, from then on and for the reason of then.
     ///
     /// # Errors
-    /// [`AuthorityError::Unknown`], [`AuthorityError::Revoked`] or [`AuthorityError::Register`].
+    /// [`AuthorityError::Unknown`] or [`AuthorityError::Register`].
     pub fn revoke(
         &self,
         which: &Selector,
         reason: Reason,
         at: Timestamp,
-    ) -> Result<Issued, AuthorityError> {
+    ) -> Result<Withdrawn, AuthorityError> {
         let mut register = self.register();
         let meant = |issued: &&Issued| match which {
             Selector::Serial(serial) => {
@@ -103,22 +116,29 @@ impl Authority {
             .cloned()
             .ok_or_else(unknown)?;
         if let Some(before) = register.revocation(&found.issuer, &found.serial) {
-            return Err(AuthorityError::Revoked {
-                serial: found.serial,
-                at: rfc3339(before.at),
+            return Ok(Withdrawn {
+                at: before.at,
                 reason: before.reason,
+                already: true,
+                issued: found,
             });
         }
+        let at = full_second(at);
         register.append(|_| {
             Event::Revoked(Revoked {
                 issuer: found.issuer.clone(),
                 serial: found.serial.clone(),
-                at: full_second(at),
+                at,
                 reason,
                 not_after: found.not_after,
             })
         })?;
-        Ok(found)
+        Ok(Withdrawn {
+            issued: found,
+            at,
+            reason,
+            already: false,
+        })
     }
 
     /// The newest list of every issuer, as it stands beside its certificate: name and PEM.
@@ -163,27 +183,48 @@ impl Authority {
         dates: Validity,
         sign: impl FnOnce(&ListRequest<'_>) -> Result<Vec<u8>, IssueError>,
     ) -> Result<ListFile, AuthorityError> {
-        let mut revoked = Vec::new();
-        let mut register = self.register();
-        register.append(|register| {
-            revoked = register
-                .revoked()
-                .filter(|one| one.issuer == issuer)
-                // Once it has expired, and a list in its grace could not name it as valid any more.
-                .filter(|one| one.not_after.plus_ms(CRL_GRACE_MS) >= dates.not_before)
-                .cloned()
-                .collect();
-            Event::Listed(Listed {
+        // Once it has expired, a list in its grace could not name it as valid any more.
+        let named = |register: &Register| -> Vec<Revoked> {
+            let of_issuer = register.revoked().filter(|one| one.issuer == issuer);
+            let needed =
+                of_issuer.filter(|one| one.not_after.plus_ms(CRL_GRACE_MS) >= dates.not_before);
+            needed.cloned().collect()
+        };
+        let enter = |register: &Register| {
+            let entries = named(register).len();
+            if entries > MAX_CRL_ENTRIES {
+                return Err(AuthorityError::ListTooLong {
+                    issuer: issuer.into(),
+                    entries,
+                });
+            }
+            Ok(Event::Listed(Listed {
                 issuer: issuer.into(),
                 number: register.listed(issuer).map_or(1, |list| list.number + 1),
                 this_update: full_second(dates.not_before),
                 next_update: full_second(dates.not_after),
-                entries: revoked.len(),
-            })
-        })?;
-        let listed = register.listed(issuer).cloned();
-        let listed = listed.expect("a list of this issuer was just entered");
-        drop(register);
+                entries,
+            }))
+        };
+        // Written before anybody takes the next number.
+        self.register().append_then(enter, |register| {
+            let listed = register.listed(issuer).cloned();
+            let listed = listed.expect("a list of this issuer was just entered");
+            let der = Self::sign_list(&listed, dates, &named(register), sign)?;
+            let pem = encode_string("X509 CRL", LineEnding::LF, &der)
+                .map_err(|error| IssueError::Encoding(error.into()))?;
+            let path = self.directory.join(format!("{issuer}.crl.pem"));
+            write_public(&path, pem.as_bytes())?;
+            Ok(ListFile { path, listed })
+        })
+    }
+
+    fn sign_list(
+        listed: &Listed,
+        dates: Validity,
+        revoked: &[Revoked],
+        sign: impl FnOnce(&ListRequest<'_>) -> Result<Vec<u8>, IssueError>,
+    ) -> Result<Vec<u8>, AuthorityError> {
         let revocation = |one: &Revoked| {
             let serial = HEXLOWER.decode(one.serial.as_bytes());
             let serial = serial.map_err(|_| AuthorityError::Unknown(one.serial.clone()))?;
@@ -194,15 +235,10 @@ impl Authority {
             })
         };
         let revoked: Vec<_> = revoked.iter().map(revocation).collect::<Result<_, _>>()?;
-        let der = sign(&ListRequest {
+        Ok(sign(&ListRequest {
             number: listed.number,
             dates,
             revoked: &revoked,
-        })?;
-        let pem = encode_string("X509 CRL", LineEnding::LF, &der)
-            .map_err(|error| IssueError::Encoding(error.into()))?;
-        let path = self.directory.join(format!("{issuer}.crl.pem"));
-        write_public(&path, pem.as_bytes())?;
-        Ok(ListFile { path, listed })
+        })?)
     }
 }

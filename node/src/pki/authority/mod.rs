@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use city_protocol::crypto::{SecretKey, Suite};
 use city_protocol::pki::algorithms::read_key_info;
-use city_protocol::pki::{CertificateRefusal, Root};
+use city_protocol::pki::{CertificateRefusal, MAX_CRL_ENTRIES, Root};
 use city_protocol::region::RegionPrefix;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -29,7 +29,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
-pub use self::lists::{ListFile, Selector};
+pub use self::lists::{ListFile, Selector, Withdrawn};
 pub use self::overview::{IssuerState, Overview};
 use super::ca_keys::{self, CaLock};
 use super::issue::{self, IssueError, Issuer, Validity};
@@ -126,15 +126,17 @@ pub enum AuthorityError {
     /// There is no such issuer.
     #[error("{0}: no issuer of this CA; `ca show` names them, such as root or tls-root")]
     Issuer(String),
-    /// It was revoked before.
-    #[error("{serial}: revoked already, on {at}, because: {reason}")]
-    Revoked {
-        /// The serial number.
-        serial: String,
-        /// When.
-        at: String,
-        /// Why.
-        reason: super::revocation::Reason,
+    /// A list has more entries than nodes take.
+    #[error(
+        "the list of {issuer} would name {entries} certificates, and nodes take {MAX_CRL_ENTRIES} at most; no list \
+         of it was written. Begin a further root (ca init --add-root), have what is still valid issued by it, and \
+         take this one from the nodes' trust"
+    )]
+    ListTooLong {
+        /// Whose list.
+        issuer: String,
+        /// How many it would name.
+        entries: usize,
     },
     /// The register cannot be read or written.
     #[error(transparent)]

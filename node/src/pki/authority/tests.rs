@@ -216,8 +216,19 @@ fn what_is_revoked_stands_on_the_next_list() {
     let pem = to_pem(&lost).unwrap();
     let which = Selector::of_certificate(pem.as_bytes()).unwrap();
     let revoked = ca.revoke(&which, Reason::KeyCompromise, APRIL).unwrap();
-    let again = ca.revoke(&revoked.serial.parse().unwrap(), Reason::Superseded, APRIL);
-    assert!(matches!(again, Err(AuthorityError::Revoked { .. })));
+    assert!(!revoked.already);
+    let again = ca
+        .revoke(
+            &revoked.issued.serial.parse().unwrap(),
+            Reason::Superseded,
+            APRIL.plus_ms(DAY),
+        )
+        .unwrap();
+    let as_before = Withdrawn {
+        already: true,
+        ..revoked.clone()
+    };
+    assert_eq!(again, as_before);
     let unknown = ca.revoke(&"0badc0de".parse().unwrap(), Reason::Superseded, APRIL);
     assert!(matches!(unknown, Err(AuthorityError::Unknown(_))));
 
@@ -454,4 +465,34 @@ fn openssl_reads_what_the_classical_root_issues() {
         case.judge(APRIL.plus_ms(DAY), CrlOptions::default()).reason
     };
     assert_eq!((verdict(false), verdict(true)), ("valid", "cert-revoked"));
+}
+
+/// A reviewer's finding: nodes take no list of more entries than this.
+#[test]
+fn a_list_that_no_node_would_take_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = ishikawa(directory.path());
+    let month = Validity::days(APRIL, 30);
+    ca.write_lists(month).unwrap();
+    let register = directory.path().join("issued.jsonl");
+    let before = fs::read_to_string(&register).unwrap();
+    let revoke = |count: usize| {
+        let line = |n: usize| {
+            let not_after = APRIL.plus_ms(DAY).0;
+            format!(
+                "{{\"event\":\"revoked\",\"issuer\":\"root\",\"serial\":\"{n:08x}\",\"at\":1,\"reason\":\"superseded\",\"not_after\":{not_after}}}\n"
+            )
+        };
+        let lines: String = (1..=count).map(line).collect();
+        fs::write(&register, before.clone() + &lines).unwrap();
+        Authority::open(directory.path(), None).unwrap()
+    };
+    let most = revoke(MAX_CRL_ENTRIES).write_lists(month).unwrap();
+    assert_eq!(most[0].listed.entries, MAX_CRL_ENTRIES);
+    let list = Crl::read_pem(&fs::read(&most[0].path).unwrap()).unwrap();
+    assert_eq!(list[0].entries(), MAX_CRL_ENTRIES);
+    let refused = revoke(MAX_CRL_ENTRIES + 1).write_lists(month).unwrap_err();
+    assert!(refused.to_string().contains("50001"), "{refused}");
+    let stands = Crl::read_pem(&fs::read(&most[0].path).unwrap()).unwrap();
+    assert_eq!(stands[0].fingerprint(), list[0].fingerprint());
 }
