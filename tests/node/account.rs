@@ -152,10 +152,17 @@ fn a_passphrase_is_asked_for_at_a_terminal() {
 fn certificate(city: &City, wallet: &Path, pem: &Path) -> AccountId {
     let keys = open(wallet);
     let account = AccountId::new(&city.report.log, &keys.signing_public().id());
+    certify(city, wallet, &account, pem);
+    account
+}
+
+/// The same for keys that an account of another key is to get.
+fn certify(city: &City, wallet: &Path, account: &AccountId, pem: &Path) {
+    let keys = open(wallet);
     let authority = Authority::open(&city.ca, None).unwrap();
     let validity = Validity::days(utc().minus_ms(60_000), 2);
     let request = ClientRequest {
-        account: &account,
+        account,
         key: keys.signing_public(),
         kem: Some(keys.kem_public()),
     };
@@ -163,7 +170,110 @@ fn certificate(city: &City, wallet: &Path, pem: &Path) -> AccountId {
     let label = "CERTIFICATE";
     let text = der::pem::encode_string(label, Default::default(), &der).unwrap();
     fs::write(pem, text).unwrap();
-    account
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_gets_the_keys_of_another_wallet_is_closed_and_recovered() {
+    let root = directory();
+    let city = alone(root.path(), root.path().join("d"));
+    let node = city.ready().await;
+    let root = root.path();
+    let file = |name: &str| -> PathBuf { root.join(name) };
+    let url = format!("https://{}", node.address());
+    let tls_root = city.data.tls_root();
+    let home = ["--node", &url, "--tls-root", text(&tls_root)];
+    let wallets = ["first", "second", "third"].map(|name| file(&format!("{name}.wallet")));
+    let pems = ["first", "second", "third"].map(|name| file(&format!("{name}.pem")));
+    for (wallet, suite) in wallets.iter().zip(["dilithium5-ntru", "fips", "fips"]) {
+        let create = ["account", "create", "--suite", suite, "--out", text(wallet)];
+        good(root, &create);
+    }
+    let account = certificate(&city, &wallets[0], &pems[0]);
+    let id = account.to_string();
+    let enrol = [
+        "account",
+        "enrol",
+        text(&wallets[0]),
+        "--certificate",
+        text(&pems[0]),
+    ];
+    good(root, &[&enrol[..], &home].concat());
+
+    // Over to the other suite.
+    certify(&city, &wallets[1], &account, &pems[1]);
+    let rotate = [
+        "account",
+        "rotate",
+        text(&wallets[0]),
+        "--to",
+        text(&wallets[1]),
+    ];
+    let rotate = [&rotate[..], &["--certificate", text(&pems[1])], &home].concat();
+    let told = good(root, &rotate);
+    assert!(told.contains("booked.") && told.contains(&id), "{told}");
+    let told = good(root, &rotate);
+    assert!(told.contains("was booked already"), "{told}");
+
+    // The phone is lost; the second wallet closes the account, and does so once.
+    let revoke = [
+        "account",
+        "revoke",
+        text(&wallets[1]),
+        "--reason",
+        "紛失",
+        "--account",
+        &id,
+    ];
+    let revoke = [&revoke[..], &home].concat();
+    assert!(good(root, &revoke).contains("is closed"));
+    let (code, told) = run(root, &revoke);
+    assert_eq!(code, 1, "{told}");
+
+    // The officer stands before the person, and gives the account new keys.
+    certify(&city, &wallets[2], &account, &pems[2]);
+    let (body, key, signature) = (file("recover.json"), file("officer.key"), file("1.json"));
+    let recover = ["account", "recover", text(&wallets[2]), "--account", &id];
+    let more = [
+        "--certificate",
+        text(&pems[2]),
+        "--reason",
+        "本人確認済み",
+        "--out",
+        text(&body),
+    ];
+    let told = good(root, &[&recover[..], &more, &home].concat());
+    assert!(told.contains("1 of 2 officers sign it"), "{told}");
+    city_node::keys::save_signing(&key, &city.officers[0]).unwrap();
+    let sign = [
+        "officers",
+        "sign",
+        text(&body),
+        "--key",
+        text(&key),
+        "--out",
+        text(&signature),
+    ];
+    good(root, &sign);
+    let submit = ["officers", "submit", text(&body), text(&signature)];
+    let (code, told) = run(root, &[&submit[..], &home].concat());
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("--certificate"), "{told}");
+    let submit = [&submit[..], &["--certificate", text(&pems[2])], &home].concat();
+    assert!(good(root, &submit).contains("booked."));
+    assert!(good(root, &submit).contains("was booked already"));
+
+    let api = city.api(&node);
+    let page = api.node().await.unwrap();
+    let (signing, kem) = open(&wallets[2]).into_keys();
+    let person = Person::new(signing, kem, &page).of_account(account);
+    api.login(&person).await.unwrap();
+    let shown = api.account(&account).await.unwrap();
+    assert_eq!(
+        (shown.key, shown.revoked),
+        (person.signing().public().id(), false)
+    );
+    node.check().await;
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

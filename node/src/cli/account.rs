@@ -17,6 +17,7 @@ use super::exit::{Exit, Outcome};
 use super::launch::runtime;
 use super::output;
 use super::passphrase::PassphraseArgs;
+use super::renewal::{self, RecoverArgs, RevokeArgs, RotateArgs};
 use super::suite::suites;
 use crate::client::paper::{self, Ground};
 use crate::client::person::Person;
@@ -118,6 +119,28 @@ Example:
 
 Doing it again after a time-out is harmless: the home says that it was booked already.")]
     Enrol(EnrolArgs),
+    /// Give the account the keys of another wallet, also of another suite; both sign.
+    #[command(after_help = "\
+Example:
+  city-node account create --out new.wallet --suite fips
+  city-node ca issue client --help                       (the CA certifies the new keys for the same account)
+  city-node account rotate chiyo.wallet --to new.wallet --certificate new.pem --node https://node.example:8443 --tls-root tls-root.pem
+
+The account and its money stay; what the old keys signed stays valid. Doing it again after a time-out is harmless.")]
+    Rotate(RotateArgs),
+    /// Close the account's key: nothing is taken from it any more until officers give it another.
+    #[command(after_help = "\
+Example:
+  city-node account revoke chiyo.wallet --reason 紛失 --node https://node.example:8443 --tls-root tls-root.pem")]
+    Revoke(RevokeArgs),
+    /// Write down for the officers that an account is to get the keys of this wallet.
+    #[command(after_help = "\
+Example:
+  city-node account recover new.wallet --account ubqxbxvmedbbampu-… --certificate new.pem --reason 本人確認済み \\
+      --node https://node.example:8443 --tls-root tls-root.pem --out recover.json
+  city-node officers sign recover.json --key officer-1.key --out 1.json      (each officer)
+  city-node officers submit recover.json 1.json 2.json --certificate new.pem --node … --tls-root …")]
+    Recover(RecoverArgs),
 }
 
 /// Arguments of `account enrol`.
@@ -172,6 +195,9 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
         }
         AccountCommand::Restore { texts, out, json } => restore(texts, out, *json),
         AccountCommand::Enrol(args) => enrol(args),
+        AccountCommand::Rotate(args) => renewal::rotate(args),
+        AccountCommand::Revoke(args) => renewal::revoke(args),
+        AccountCommand::Recover(args) => renewal::recover(args),
     }
 }
 
@@ -378,7 +404,7 @@ fn enrol(args: &EnrolArgs) -> Outcome {
 }
 
 /// Where it is not known whether the home booked it, doing it again tells.
-fn again(error: ClientError) -> anyhow::Error {
+pub(super) fn again(error: ClientError) -> anyhow::Error {
     let unknown = matches!(error, ClientError::Timeout | ClientError::Broken(_));
     let error = anyhow::Error::from(error);
     if unknown {
@@ -389,7 +415,7 @@ fn again(error: ClientError) -> anyhow::Error {
     }
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let pem = read_public_up_to(path, MAX_PEM)?;
     let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match ders {

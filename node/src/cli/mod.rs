@@ -24,6 +24,7 @@ mod officers;
 mod output;
 mod passphrase;
 mod place;
+mod renewal;
 mod run;
 mod shell;
 mod store;

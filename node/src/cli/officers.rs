@@ -1,4 +1,5 @@
-//! `officers sign`: an officer reads what is to be decided, and signs it. Offline, with a key file alone.
+//! `officers`: an officer reads what is to be decided and signs it, offline, with a key file alone; what enough of them
+//! signed is handed in.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use city_protocol::vertex::EntrySignature;
 use clap::Subcommand;
 
 use super::exit::{Exit, Outcome};
+use super::renewal::{self, OfficersRevokeArgs, SubmitArgs};
 use super::{input, output};
 use crate::api::wire::SignatureForm;
 use crate::keys;
@@ -39,10 +41,27 @@ What is signed is shown first. The signature is one JSON object; it says nothing
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Write down that an account's key is to be closed.
+    #[command(after_help = "\
+Example:
+  city-node officers revoke ubqxbxvmedbbampu-… --reason 盗難 --node https://node.example:8443 --tls-root tls-root.pem --out revoke.json")]
+    Revoke(OfficersRevokeArgs),
+    /// Hand in a grant, revocation or recovery with the officers' signatures.
+    #[command(after_help = "\
+Example:
+  city-node officers submit revoke.json 1.json 2.json --node https://node.example:8443 --tls-root tls-root.pem")]
+    Submit(SubmitArgs),
 }
 
 pub(super) fn run(command: &OfficersCommand) -> Outcome {
-    let OfficersCommand::Sign { body, key, out } = command;
+    match command {
+        OfficersCommand::Sign { body, key, out } => sign(body, key, out.as_deref()),
+        OfficersCommand::Revoke(args) => renewal::officers_revoke(args),
+        OfficersCommand::Submit(args) => renewal::submit(args),
+    }
+}
+
+fn sign(body: &Path, key: &Path, out: Option<&Path>) -> Outcome {
     let bytes = input::read_whole(body, MAX_CHARTER_BODY)?;
     let key = keys::load_signing(key)?;
     let read = [
@@ -87,7 +106,7 @@ pub(super) fn run(command: &OfficersCommand) -> Outcome {
     let mut refusals = Vec::new();
     for one in read {
         match one {
-            Ok((told, signature)) => return write(&told, &signature, out.as_deref()),
+            Ok((told, signature)) => return write(&told, &signature, out),
             Err(refusal) => refusals.push(refusal),
         }
     }
@@ -126,7 +145,7 @@ fn write(told: &str, signature: &SignatureForm, out: Option<&Path>) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Reads what [`run`] wrote.
+/// Reads what [`sign`] wrote.
 pub(super) fn read_signature(path: &Path) -> anyhow::Result<EntrySignature> {
     let bytes = input::read_whole(path, MAX_SIGNATURE)?;
     let form: Result<SignatureForm, _> = serde_json::from_slice(&bytes);

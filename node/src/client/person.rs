@@ -64,6 +64,12 @@ impl Person {
         Self::new(signing, kem, home)
     }
 
+    /// The same keys as those of an account that was opened with others.
+    #[must_use]
+    pub fn of_account(self, account: AccountId) -> Self {
+        Self { account, ..self }
+    }
+
     /// The same person with fresh keys of a suite, for a rotation or recovery. The account stays.
     #[must_use]
     pub fn renewed(&self, suite: Suite) -> Self {

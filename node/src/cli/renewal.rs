@@ -1,0 +1,309 @@
+//! `account rotate`, `revoke`, `recover` and `officers submit`: an account gets other keys, or loses them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use city_protocol::body::{Kind, OfficersBody, is_officers_revoke};
+use city_protocol::ids::AccountId;
+use city_protocol::json::{self, MAX_SIGNED_BODY};
+use city_protocol::stage::SignedBySeveral;
+use clap::Args;
+use serde_json::json;
+
+use super::account::{again, certificates, open};
+use super::exit::{Exit, Outcome};
+use super::launch::runtime;
+use super::officers::read_signature;
+use super::passphrase::PassphraseArgs;
+use super::{input, output};
+use crate::api::wire::{NodePage, SubmittedPage};
+use crate::client::person::Person;
+use crate::client::wallet::Wallet;
+use crate::client::{ApiClient, ClientError, officer};
+use crate::engine::utc;
+
+/// Which home, and how it is reached.
+#[derive(Debug, Args)]
+pub(super) struct HomeArgs {
+    /// The home's address.
+    #[arg(long, value_name = "URL")]
+    node: String,
+    /// The network's TLS root (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_root: PathBuf,
+}
+
+/// Arguments of `account rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// The wallet with the keys that the account has now.
+    file: PathBuf,
+    /// The wallet with its keys from now on (city-node account create).
+    #[arg(long, value_name = "WALLET")]
+    to: PathBuf,
+    /// The certificate for the new keys, of the same account, and its intermediates (PEM, leaf first).
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// The account, if its keys were changed before.
+    #[arg(long)]
+    account: Option<AccountId>,
+    /// The home.
+    #[command(flatten)]
+    home: HomeArgs,
+    /// The old wallet's passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// Read the new wallet's passphrase from this file (mode 0600), if it is another one.
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `account revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The wallet with the keys that are to be closed.
+    file: PathBuf,
+    /// Why, for whoever reads the ledger.
+    #[arg(long)]
+    reason: String,
+    /// The account, if its keys were changed before.
+    #[arg(long)]
+    account: Option<AccountId>,
+    /// The home.
+    #[command(flatten)]
+    home: HomeArgs,
+    /// The wallet's passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `account recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The wallet with the new keys (city-node account create).
+    file: PathBuf,
+    /// The account whose keys are lost or closed.
+    #[arg(long)]
+    account: AccountId,
+    /// The certificate for the new keys, of that account (PEM, leaf first).
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// Why, for whoever reads the ledger.
+    #[arg(long)]
+    reason: String,
+    /// Where the text for the officers is written.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The home.
+    #[command(flatten)]
+    home: HomeArgs,
+    /// The wallet's passphrase.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Arguments of `officers revoke`.
+#[derive(Debug, Args)]
+pub struct OfficersRevokeArgs {
+    /// The account whose key is to be closed.
+    account: AccountId,
+    /// Why, for whoever reads the ledger.
+    #[arg(long)]
+    reason: String,
+    /// Where the text for the officers is written.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The home.
+    #[command(flatten)]
+    home: HomeArgs,
+}
+
+/// Arguments of `officers submit`.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// The decision: a grant, a revocation or a recovery.
+    body: PathBuf,
+    /// The officers' signatures.
+    #[arg(required = true, value_name = "SIGNATURE")]
+    signatures: Vec<PathBuf>,
+    /// With a recovery: the certificate for the new keys (PEM, leaf first).
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// The home.
+    #[command(flatten)]
+    home: HomeArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The person of a wallet at this home, whose account may have another key's id.
+fn person(wallet: Wallet, home: &NodePage, account: Option<AccountId>) -> Person {
+    let (signing, kem) = wallet.into_keys();
+    let person = Person::new(signing, kem, home);
+    match account {
+        Some(account) => person.of_account(account),
+        None => person,
+    }
+}
+
+/// A leaf and its intermediates, DER.
+fn chain(path: &Path) -> anyhow::Result<(Vec<u8>, Vec<Vec<u8>>)> {
+    let ders = certificates(path)?;
+    let (leaf, chain) = ders
+        .split_first()
+        .context("a file of certificates holds one at least")?;
+    Ok((
+        leaf.to_vec(),
+        chain.iter().map(|der| der.to_vec()).collect(),
+    ))
+}
+
+pub(super) fn rotate(args: &RotateArgs) -> Outcome {
+    let old = open(&args.file, &args.passphrase)?;
+    let new = match &args.new_passphrase_file {
+        Some(file) => open(&args.to, &PassphraseArgs::from_file(Some(file.clone())))?,
+        None => open(&args.to, &args.passphrase)?,
+    };
+    let roots = certificates(&args.home.tls_root)?;
+    let (leaf, chain) = chain(&args.certificate)?;
+    let done = runtime()?.block_on(async {
+        let api = ApiClient::new(&args.home.node, &roots)?;
+        let home = api.node().await?;
+        let old = person(old, &home, args.account);
+        let account = old.account();
+        let new = person(new, &home, Some(account));
+        let next = match api.login(&old).await {
+            Ok(_) => api.account(&account).await?.next_sequence,
+            // The new key may have the account already: this was done before a time-out.
+            Err(error) => match api.login(&new).await {
+                Ok(_) => return Ok((account, None)),
+                Err(_) => return Err(error),
+            },
+        };
+        let signed = old.rotate(&new, &leaf, next, utc())?;
+        let page = api.rotate(&signed, &leaf, &chain).await?;
+        Ok::<_, ClientError>((account, Some(page)))
+    });
+    let (account, page) = done.map_err(again)?;
+    let what = format!("{account} has the keys of {} now", args.to.display());
+    told(page.as_ref(), &what, args.json)
+}
+
+pub(super) fn revoke(args: &RevokeArgs) -> Outcome {
+    let wallet = open(&args.file, &args.passphrase)?;
+    let roots = certificates(&args.home.tls_root)?;
+    let done = runtime()?.block_on(async {
+        let api = ApiClient::new(&args.home.node, &roots)?;
+        let home = api.node().await?;
+        let person = person(wallet, &home, args.account);
+        let account = person.account();
+        api.login(&person).await?;
+        let next = api.account(&account).await?.next_sequence;
+        let signed = person.revoke(&args.reason, next, utc())?;
+        Ok::<_, ClientError>((account, api.revoke(&signed).await?))
+    });
+    let (account, page) = done.map_err(again)?;
+    let what = format!("{account} is closed; the officers can give it new keys");
+    told(Some(&page), &what, args.json)
+}
+
+pub(super) fn recover(args: &RecoverArgs) -> Outcome {
+    let wallet = open(&args.file, &args.passphrase)?;
+    let roots = certificates(&args.home.tls_root)?;
+    let (leaf, _) = chain(&args.certificate)?;
+    let home =
+        runtime()?.block_on(async { ApiClient::new(&args.home.node, &roots)?.node().await })?;
+    let person = person(wallet, &home, Some(args.account));
+    let keys = person.new_keys(&leaf);
+    let body = officer::recover(&home, args.account, keys, &args.reason, utc())?;
+    propose(&body, &args.out, &home)
+}
+
+pub(super) fn officers_revoke(args: &OfficersRevokeArgs) -> Outcome {
+    let roots = certificates(&args.home.tls_root)?;
+    let home =
+        runtime()?.block_on(async { ApiClient::new(&args.home.node, &roots)?.node().await })?;
+    let body = officer::revoke(&home, args.account, &args.reason, utc())?;
+    propose(&body, &args.out, &home)
+}
+
+fn propose<B: OfficersBody>(body: &B, out: &Path, home: &NodePage) -> Outcome {
+    let bytes = json::canonical(body);
+    input::write_new(out, &bytes)?;
+    output::text(&format!(
+        "{}: {} of {} officers sign it: city-node officers sign {} --key OFFICER.key --out SIGNATURE.json\n",
+        out.display(),
+        home.officers.k,
+        home.officers.n,
+        out.display(),
+    ))?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn submit(args: &SubmitArgs) -> Outcome {
+    let bytes = input::read_whole(&args.body, MAX_SIGNED_BODY)?.to_vec();
+    let signatures = args.signatures.iter().map(|path| read_signature(path));
+    let signatures = signatures.collect::<anyhow::Result<Vec<_>>>()?;
+    let roots = certificates(&args.home.tls_root)?;
+    let kind = kind_of(&bytes);
+    let signed = SignedBySeveral { bytes, signatures };
+    let renewed = match (&args.certificate, kind) {
+        (Some(path), Some(Kind::Recover)) => Some(chain(path)?),
+        (None, Some(Kind::Recover)) => bail_text("a recovery needs --certificate")?,
+        (Some(_), _) => bail_text("--certificate goes with a recovery only")?,
+        (None, _) => None,
+    };
+    let page = runtime()?.block_on(async {
+        let api = ApiClient::new(&args.home.node, &roots)?;
+        match (kind, &renewed) {
+            (Some(Kind::Recover), Some((leaf, chain))) => {
+                api.recover(&signed, leaf, chain).await.map(Some)
+            }
+            (Some(Kind::Revoke), _) => api.revoke(&signed).await.map(Some),
+            (Some(Kind::Grant), _) => api.grant(&signed).await.map(Some),
+            _ => Ok(None),
+        }
+    });
+    match page.map_err(again)? {
+        Some(page) => told(Some(&page), "the officers' decision", args.json),
+        None => bail_text(
+            "not a grant, revocation or recovery of officers; an epoch begins with: city-node epoch begin",
+        )?,
+    }
+}
+
+fn bail_text<T>(text: &'static str) -> anyhow::Result<T> {
+    bail!(text)
+}
+
+fn kind_of(bytes: &[u8]) -> Option<Kind> {
+    let body: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let kind: Kind = body.get("type")?.as_str()?.parse().ok()?;
+    // A person's own revocation is not the officers'.
+    Some(kind).filter(|kind| *kind != Kind::Revoke || is_officers_revoke(bytes))
+}
+
+fn told(page: Option<&SubmittedPage>, what: &str, json: bool) -> Outcome {
+    let repeated = page.is_none_or(|page| page.repeated);
+    if json {
+        output::object(json!({
+            "vertex": page.map(|page| page.vertex),
+            "at": page.map(|page| page.at),
+            "repeated": repeated,
+        }))?;
+    } else if repeated {
+        output::text(&format!(
+            "{what}: was booked already, nothing was done twice.\n"
+        ))?;
+    } else {
+        output::text(&format!("{what}: booked.\n"))?;
+    }
+    Ok(Exit::Ok)
+}
