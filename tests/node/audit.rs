@@ -130,7 +130,8 @@ async fn what_operators_people_and_strangers_did_is_there_and_nothing_can_be_cut
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), all.len() + 1);
+    // One decision about trust, a login, a logout, one kind of refusal.
+    assert_eq!(lines.len(), all.len() + 4);
     let access: Vec<&Value> = lines
         .iter()
         .filter(|line| line["log"] == "access")
@@ -138,6 +139,13 @@ async fn what_operators_people_and_strangers_did_is_there_and_nothing_can_be_cut
     for pair in access.windows(2) {
         assert_eq!(pair[1]["prev"], pair[0]["id"]);
     }
+    let people: Vec<_> = lines
+        .iter()
+        .filter(|line| line["log"] == "logins")
+        .collect();
+    let classes: Vec<_> = people.iter().map(|line| &line["class"]).collect();
+    assert_eq!(classes, ["login", "logout"]);
+    assert_eq!(people[1]["prev"], people[0]["id"]);
     assert!(!text.contains("eyJ"), "no token");
     assert_eq!(verify(&city).0, Some(0));
     let told = String::from_utf8(audit(&city, &["verify"]).stdout).unwrap();
@@ -172,7 +180,12 @@ async fn what_operators_people_and_strangers_did_is_there_and_nothing_can_be_cut
     );
     node.stop().await;
 
-    // Or takes it away altogether; or some of the access log.
+    // Or takes it away altogether; or the access log.
+    std::fs::remove_dir_all(city.data.access().join("00000001")).unwrap();
+    let (code, verdict) = verify(&city);
+    assert_eq!(code, Some(4), "{verdict}");
+    let problems = verdict["access"]["problems"].to_string();
+    assert!(problems.contains("cut off"), "{problems}");
     std::fs::remove_dir_all(city.data.trust()).unwrap();
     assert_eq!(verify(&city).0, Some(4));
     let usage = audit(&city, &["list", "--class", "gossip"]);

@@ -194,6 +194,7 @@ fn answer(output: &Output) -> (u16, String) {
 }
 
 /// That curl was turned away by a TLS alert, with these words of OpenSSL.
+#[track_caller]
 fn alert(output: &Output, words: &str) {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{output:?}");

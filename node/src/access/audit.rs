@@ -1,5 +1,5 @@
-//! The two logs that operators answer for, shown and checked together: the trust log (for ever) and the access log
-//! (rotated). Shared by the admin socket and by the command line on a node that does not run.
+//! The logs that operators answer for, shown and checked together: the trust log (for ever) and those of the access
+//! log (rotated). Shared by the admin socket and by the command line on a node that does not run.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use city_protocol::body::{Kind, Start};
 use city_protocol::ids::{BlockId, LogId};
 use serde::{Deserialize, Serialize};
 
-use super::AccessLog;
+use super::{AccessLog, Checked, Log};
 use crate::daemon::gate::lost_head;
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};
@@ -17,28 +17,44 @@ use crate::trust::{self, Decision};
 /// Most lines of one answer.
 pub const MAX_LINES: usize = 2000;
 
-/// Which of the two.
+/// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Which {
     /// What operators decided about peers.
     Trust,
-    /// Who operated the node and who logged in.
+    /// Who operated the node.
     Access,
+    /// Who logged in and out.
+    Logins,
+    /// How often strangers were refused.
+    Refusals,
 }
 
 impl Which {
+    /// Every log.
+    pub const ALL: [Self; 4] = [Self::Trust, Self::Access, Self::Logins, Self::Refusals];
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
+        match self.of_access() {
+            None => "trust",
+            Some(log) => log.name(),
+        }
+    }
+
+    const fn of_access(self) -> Option<Log> {
         match self {
-            Self::Trust => "trust",
-            Self::Access => "access",
+            Self::Trust => None,
+            Self::Access => Some(Log::Access),
+            Self::Logins => Some(Log::Logins),
+            Self::Refusals => Some(Log::Refusals),
         }
     }
 }
 
-/// One line of either, as it is shown and exported.
+/// One line of any, as it is shown and exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// 1.
@@ -86,7 +102,7 @@ pub struct LogVerdict {
     pub problems: Vec<String>,
 }
 
-/// What checking both found.
+/// What checking all found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditVerdict {
     /// 1.
@@ -95,8 +111,12 @@ pub struct AuditVerdict {
     pub ok: bool,
     /// The trust log: every link, and every head that a `start` entry of the ledger names.
     pub trust: LogVerdict,
-    /// The access log: every number and link.
+    /// The access log: every number and link, and that it is as long as another says.
     pub access: LogVerdict,
+    /// Logins and logouts: the same.
+    pub logins: LogVerdict,
+    /// What strangers were refused: the same.
+    pub refusals: LogVerdict,
     /// How many heads of the trust log the ledger names.
     pub heads_in_ledger: u64,
 }
@@ -120,9 +140,9 @@ pub fn lines(
         }
         !more
     };
-    match which {
-        Which::Access => {
-            for line in access.lines() {
+    match which.of_access() {
+        Some(log) => {
+            for line in access.lines(log) {
                 let (id, record) = line?;
                 let shown = Line {
                     schema: 1,
@@ -141,7 +161,7 @@ pub fn lines(
                 }
             }
         }
-        Which::Trust => {
+        None => {
             for (n, block) in (1..).zip(store.trust().iter()) {
                 let block = block?;
                 if n > after && !take(trust_line(n, block.id, &block.bytes)) {
@@ -187,17 +207,15 @@ fn trust_line(n: u64, id: BlockId, bytes: &[u8]) -> Line {
     }
 }
 
-/// Checks both logs: their links, and that the trust log still has every head that is known elsewhere.
+/// Checks all logs: their links, and that the trust log still has every head that is known elsewhere.
 ///
 /// # Errors
 /// [`ReadError`] of the ledger.
 pub fn verify(store: &Store, access: &AccessLog, own: &LogId) -> Result<AuditVerdict, ReadError> {
-    let checked = access.check();
-    let access_verdict = LogVerdict {
-        lines: checked.lines,
-        first: checked.first,
-        problems: checked.problems,
-    };
+    let lost = lost_head(access, store.trust());
+    let mut checked = access.check();
+    let mut of = |log| LogVerdict::from(checked.remove(&log).unwrap_or_default());
+    let [access, logins, refusals] = Log::ALL.map(&mut of);
     let mut trust = check_trust(store);
     let heads = heads_in_ledger(store, own)?;
     for (head, seq) in &heads {
@@ -207,18 +225,37 @@ pub fn verify(store: &Store, access: &AccessLog, own: &LogId) -> Result<AuditVer
             ));
         }
     }
-    if let Some(head) = lost_head(access, store.trust()) {
+    if let Some(head) = lost {
         trust.problems.push(format!(
             "the last start named {head} as head of the trust log, which does not have it: it was cut off or exchanged"
         ));
     }
     Ok(AuditVerdict {
         schema: 1,
-        ok: trust.problems.is_empty() && access_verdict.problems.is_empty(),
+        ok: [&trust, &access, &logins, &refusals]
+            .iter()
+            .all(|log| log.problems.is_empty()),
         trust,
-        access: access_verdict,
+        access,
+        logins,
+        refusals,
         heads_in_ledger: heads.len() as u64,
     })
+}
+
+impl From<Checked> for LogVerdict {
+    fn from(checked: Checked) -> Self {
+        let Checked {
+            lines,
+            first,
+            problems,
+        } = checked;
+        Self {
+            lines,
+            first,
+            problems,
+        }
+    }
 }
 
 fn check_trust(store: &Store) -> LogVerdict {

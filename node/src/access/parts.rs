@@ -1,4 +1,4 @@
-//! The access log on disk: a few side logs of bounded size in one directory, the oldest of which is removed when a
+//! One log on disk: a few side logs of bounded size in one directory, the oldest of which is removed when a
 //! new one begins. Lines are numbered and linked across them, so a line that is missing in between shows.
 
 use std::path::{Path, PathBuf};
@@ -126,6 +126,18 @@ impl Parts {
             .map_err(|source| AccessError::Part { path, source })?;
         *next = (n, prev);
         Ok(())
+    }
+
+    /// Number and id of the last line.
+    pub(super) fn head(&self) -> Option<(u64, BlockId)> {
+        let (next, last) = *self.next.lock().expect(HELD);
+        last.map(|id| (next - 1, id))
+    }
+
+    /// Whether this is a line that is still there.
+    pub(super) fn contains(&self, id: &BlockId) -> bool {
+        let open = self.open.lock().expect(HELD);
+        open.iter().any(|(_, part)| part.contains(id))
     }
 
     /// The part that is written to: a new one if the last is full.

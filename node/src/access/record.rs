@@ -30,11 +30,39 @@ pub enum Class {
     LoginRefused,
     /// Requests that were refused for one reason, in one minute.
     Refused,
+    /// Another log's last line at a start: `who` its name, `what` number and id.
+    Anchor,
+}
+
+/// The logs that lines stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Log {
+    /// What operators answer for.
+    Access,
+    /// Who logged in and out.
+    Logins,
+    /// How often strangers were refused.
+    Refusals,
+}
+
+impl Log {
+    /// Every log.
+    pub const ALL: [Self; 3] = [Self::Access, Self::Logins, Self::Refusals];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Logins => "logins",
+            Self::Refusals => "refusals",
+        }
+    }
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Stop,
         Self::Operator,
@@ -43,7 +71,18 @@ impl Class {
         Self::Logout,
         Self::LoginRefused,
         Self::Refused,
+        Self::Anchor,
     ];
+
+    /// Where such lines stand. An anchor stands wherever another log's does not.
+    #[must_use]
+    pub const fn log(self) -> Log {
+        match self {
+            Self::Start | Self::Stop | Self::Operator | Self::Trust | Self::Anchor => Log::Access,
+            Self::Login | Self::Logout => Log::Logins,
+            Self::LoginRefused | Self::Refused => Log::Refusals,
+        }
+    }
 
     /// Its name in lines and on the command line.
     #[must_use]
@@ -57,6 +96,7 @@ impl Class {
             Self::Logout => "logout",
             Self::LoginRefused => "login-refused",
             Self::Refused => "refused",
+            Self::Anchor => "anchor",
         }
     }
 }

@@ -20,7 +20,7 @@ use super::rate::{Buckets, network};
 use super::who::{Asker, Bearer};
 use super::wire::{ChallengePage, LoginForm, LoginPage, LogoutPage, SCHEMA};
 use super::{ApiState, Problem};
-use crate::access::{Class, Event};
+use crate::access::Class;
 
 /// No refused login is answered faster: what a disk or a cache knows of an account does not show in the time.
 const FLOOR: Duration = Duration::from_millis(100);
@@ -144,8 +144,8 @@ pub(super) async fn login(
     api.bar_revoked(account).await?;
     let now = api.clock.now().time;
     let (token, claims) = api.tokens.issue(account, key, now);
-    let event = Event::once(Class::Login, account.as_str(), "login");
-    api.access.write(event).await;
+    let who = account.as_str();
+    api.access.first(Class::Login, who, "login").await;
     Ok(Json(LoginPage {
         schema: SCHEMA,
         token: token.as_str().into(),
@@ -171,8 +171,8 @@ pub(super) async fn logout(
         }
         Err(_) => return Err(Problem::internal()),
     }
-    let event = Event::once(Class::Logout, account.as_str(), "logout");
-    api.access.write(event).await;
+    let who = account.as_str();
+    api.access.first(Class::Logout, who, "logout").await;
     Ok(Json(LogoutPage { schema: SCHEMA }))
 }
 

@@ -1,4 +1,4 @@
-//! `audit`: the trust log and the access log, listed, checked and exported; of a running node by its admin socket,
+//! `audit`: the trust log and those of the access log, listed, checked and exported; of a running node by its admin socket,
 //! else from its data directory.
 
 use clap::{Args, Subcommand};
@@ -18,7 +18,7 @@ use crate::store::Store;
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::BlockId;
 
-/// What can be done with the two logs.
+/// What can be done with the logs.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
     /// Show lines, the oldest first.
@@ -28,10 +28,13 @@ Examples:
   city-node audit list --since 24h --class login-refused
   city-node audit list --log trust --json
 
-Classes of the access log: start, stop, operator, trust, login, logout, login-refused, refused.
-Classes of the trust log: whitelist-add, whitelist-remove. What is refused is counted per reason and minute.")]
+Logs and their classes:
+  trust     whitelist-add, whitelist-remove
+  access    start, stop, operator, trust, anchor (how long another log was at a start)
+  logins    login, logout: the first of an account at once, more of a minute as one line with their number
+  refusals  login-refused, refused: counted per reason and minute")]
     List(ListArgs),
-    /// Check every number and link of both logs, and the heads of the trust log that the ledger names.
+    /// Check every number and link of all logs, their lengths at the last start, and the heads that the ledger names.
     #[command(after_help = "\
 Example:
   city-node audit verify --data-dir data
@@ -45,7 +48,7 @@ Exit codes: 0 all of it holds · 4 something does not; the answer says what.")]
         #[arg(long)]
         json: bool,
     },
-    /// Print all lines of both logs as JSON lines, each with its id and the id of the line before it.
+    /// Print all lines of all logs as JSON lines, each with its id and the id of the line before it.
     #[command(after_help = "\
 Example:
   city-node audit export --data-dir data > audit.jsonl")]
@@ -62,8 +65,8 @@ pub struct ListArgs {
     /// Which node.
     #[command(flatten)]
     place: PlaceArgs,
-    /// Only one of the two logs.
-    #[arg(long, value_name = "LOG", value_parser = ["trust", "access"])]
+    /// Only one of the logs.
+    #[arg(long, value_name = "LOG", value_parser = Which::ALL.map(Which::name))]
     log: Option<String>,
     /// Only lines since a moment (RFC 3339) or a time ago (90m, 24h, 7d).
     #[arg(long, value_name = "WHEN")]
@@ -170,7 +173,7 @@ fn list(args: &ListArgs) -> Outcome {
     }
     let source = Source::open(&args.place)?;
     let mut shown = Vec::new();
-    for which in [Which::Trust, Which::Access] {
+    for which in Which::ALL {
         if args.log.as_deref().is_some_and(|log| log != which.name()) {
             continue;
         }
@@ -183,7 +186,7 @@ fn list(args: &ListArgs) -> Outcome {
         })?;
     }
     source.close()?;
-    // Both logs in one order of time; within one its own order stays.
+    // All logs in one order of time; within one its own order stays.
     shown.sort_by_key(|line| line.at);
     if args.json {
         output::object(json!({ "lines": shown }))?;
@@ -202,7 +205,7 @@ fn told(line: &Line) -> String {
     };
     let who = if line.who.is_empty() { "-" } else { &line.who };
     let (log, class, what) = (line.log.name(), &line.class, &line.what);
-    format!("{at}  {log:<6} {class:<16} {who}  {what}{count}\n")
+    format!("{at}  {log:<8} {class:<16} {who}  {what}{count}\n")
 }
 
 fn verify(place: &PlaceArgs, json: bool) -> Outcome {
@@ -214,11 +217,14 @@ fn verify(place: &PlaceArgs, json: bool) -> Outcome {
             ok,
             trust,
             access,
+            logins,
+            refusals,
             heads_in_ledger,
             ..
         } = &verdict;
         output::object(json!({
-            "ok": ok, "trust": trust, "access": access, "heads_in_ledger": heads_in_ledger,
+            "ok": ok, "trust": trust, "access": access, "logins": logins, "refusals": refusals,
+            "heads_in_ledger": heads_in_ledger,
         }))?;
     } else {
         let log = |name: &str, log: &LogVerdict| {
@@ -235,9 +241,11 @@ fn verify(place: &PlaceArgs, json: bool) -> Outcome {
             "NOT all of it holds"
         };
         output::text(&format!(
-            "{}{}{} heads of the trust log stand in the ledger\n{verdict_text}\n",
+            "{}{}{}{}{} heads of the trust log stand in the ledger\n{verdict_text}\n",
             log("trust log ", &verdict.trust),
             log("access log", &verdict.access),
+            log("logins    ", &verdict.logins),
+            log("refusals  ", &verdict.refusals),
             verdict.heads_in_ledger,
         ))?;
     }
@@ -250,7 +258,7 @@ fn verify(place: &PlaceArgs, json: bool) -> Outcome {
 
 fn export(place: &PlaceArgs) -> Outcome {
     let source = Source::open(place)?;
-    for which in [Which::Trust, Which::Access] {
+    for which in Which::ALL {
         source.lines(which, |line| {
             let line = serde_json::to_string(&line)?;
             Ok(output::text(&format!("{line}\n"))?)

@@ -7,7 +7,7 @@ use city_protocol::ids::BlockId;
 use tokio_util::sync::CancellationToken;
 
 use super::DaemonError;
-use crate::access::{AccessLog, Class, Event};
+use crate::access::{AccessLog, Class, Event, Log};
 use crate::api::Gate;
 use crate::api::token::Tokens;
 use crate::config::Config;
@@ -87,12 +87,13 @@ pub(super) fn access(
     }
     let head = trust.head().map_or(NO_HEAD.into(), |head| head.to_string());
     access.note(Event::once(Class::Start, "", &head));
+    access.anchor();
     Ok(access)
 }
 
 /// The head that the last start named, if the trust log does not have it any more.
 pub(crate) fn lost_head(access: &AccessLog, trust: &SideLog) -> Option<String> {
-    let starts = access.lines().filter_map(Result::ok);
+    let starts = access.lines(Log::Access).filter_map(Result::ok);
     let starts = starts.filter(|(_, record)| record.class == Class::Start);
     let (_, last) = starts.last()?;
     let known = last.what == NO_HEAD

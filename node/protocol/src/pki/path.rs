@@ -25,7 +25,8 @@ impl Search<'_> {
     /// The first path of which webpki and `judge` both approve; `judge` is told which root anchors it.
     ///
     /// # Errors
-    /// The refusal of the last path that came as far as `judge`, else webpki's.
+    /// The refusal of the first path that came as far as `judge`, else webpki's. Clients often send the root along,
+    /// and the path through it twice comes after the one that is meant.
     pub(super) fn find<T>(
         &self,
         usage: impl ExtendedKeyUsageValidator,
@@ -55,7 +56,10 @@ impl Search<'_> {
                 .as_ref()
                 .map(|_| ())
                 .map_err(|_| Error::UnknownIssuer);
-            verdict.set(Some(judged));
+            verdict.set(match (verdict.take(), judged) {
+                (Some(Err(first)), Err(_)) => Some(Err(first)),
+                (_, judged) => Some(judged),
+            });
             answer
         };
         let found = leaf.verify_for_usage(

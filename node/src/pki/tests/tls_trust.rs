@@ -9,7 +9,14 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 
-use super::{Crls, at};
+use city_protocol::pki::Crl;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+use super::{APRIL, Crls, Validity, at};
+use crate::pki::TlsSubject;
+use crate::pki::revocation::{ListRequest, Reason, Revocation};
+use crate::pki::tls::TlsAuthority;
 use crate::pki::tls_trust::{TlsRefusal, TlsTrust};
 
 /// A key, and what its certificate says.
@@ -125,8 +132,46 @@ fn a_ca_between_must_be_one_that_may_issue() {
     let direct = ishikawa.issues(&hanako, |_| ());
     assert_eq!(judged(&[&root], &[&direct]), "ok");
     assert_eq!(judged(&[&root], &[&leaf]), "certificate-unknown-issuer");
+    for name in ["他 TLS", "石川県 TLS"] {
+        let stranger = Party::authority(name).issues(&hanako, |_| ());
+        assert_eq!(judged(&[&root], &[&stranger]), "certificate-unknown-issuer");
+    }
     let critical = ishikawa.issues(&hanako, unknown(true));
     assert_eq!(judged(&[&root], &[&critical]), "certificate-form");
+}
+
+#[test]
+fn what_a_list_names_is_revoked() {
+    let authority = TlsAuthority::create("石川県 TLS", Validity::days(APRIL, 365)).unwrap();
+    let hanako = TlsSubject::Operator("hanako".parse().unwrap());
+    let client = || {
+        authority
+            .client(&hanako, Validity::days(APRIL, 365))
+            .unwrap()
+    };
+    let (good, lost) = (client().chain, client().chain);
+    let read = Certificate::from_der(&lost[0]).unwrap();
+    let revoked = [Revocation {
+        serial: read.tbs_certificate().serial_number().as_bytes().to_vec(),
+        at: at(),
+        reason: Reason::KeyCompromise,
+    }];
+    let list = authority.crl(&ListRequest {
+        number: 1,
+        dates: Validity::days(at(), 30),
+        revoked: &revoked,
+    });
+    let crls = Crls::new(vec![Crl::read(&list.unwrap()).unwrap()]).unwrap();
+    let trust = TlsTrust::new(&[authority.certificate().clone()], Arc::new(crls)).unwrap();
+    assert!(trust.judge(&good, at()).is_ok());
+    assert_eq!(trust.judge(&lost, at()), Err(TlsRefusal::Revoked));
+    // Some clients send the root along, which must not be told as a path that is too long.
+    let along = [lost[0].clone(), authority.certificate().clone()];
+    assert_eq!(trust.judge(&along, at()), Err(TlsRefusal::Revoked));
+    let along = [good[0].clone(), authority.certificate().clone()];
+    assert!(trust.judge(&along, at()).is_ok());
+    let later = at().plus_ms(80 * super::DAY);
+    assert_eq!(trust.judge(&good, later), Err(TlsRefusal::ListExpired));
 }
 
 #[test]
