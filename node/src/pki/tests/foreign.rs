@@ -47,7 +47,7 @@ fn each_rule_has_its_code() {
         d.usage(KeyUsages::KeyCertSign);
     });
     leaf("ok", "agrees on keys", None, &|d| {
-        d.usage(KeyUsages::KeyAgreement)
+        d.usage(KeyUsages::KeyAgreement);
     });
     leaf(
         "cert-key-usage",
@@ -70,7 +70,7 @@ fn each_rule_has_its_code() {
         d.set::<AuthorityKeyIdentifier>(Some(extension(&nothing, false).unwrap()));
     });
     leaf("cert-extension", "nameless", None, &|d| {
-        d.subject = Name::default()
+        d.subject = Name::default();
     });
     leaf(
         "ok",
@@ -141,13 +141,13 @@ fn each_rule_has_its_code() {
     };
     via("ok", "as it is", &|_| ());
     via("cert-extension", "no key identifier", &|d| {
-        d.set::<SubjectKeyIdentifier>(None)
+        d.set::<SubjectKeyIdentifier>(None);
     });
     via("cert-extension", "no authority", &|d| {
-        d.set::<AuthorityKeyIdentifier>(None)
+        d.set::<AuthorityKeyIdentifier>(None);
     });
     via("cert-key-usage", "signs lists only", &|d| {
-        d.usage(KeyUsages::CRLSign)
+        d.usage(KeyUsages::CRLSign);
     });
     via("ok", "no key usage", &|d| d.set::<KeyUsage>(None));
     via("cert-extension", "constrains nothing", &|d| {
@@ -181,12 +181,12 @@ fn each_rule_has_its_code() {
         assert_eq!(judged(&roots, &leaf, &[], None), expected, "{what}");
     };
     root("cert-expired", "over", &|d| {
-        d.validity = Validity::days(APRIL, 1)
+        d.validity = Validity::days(APRIL, 1);
     });
     root("cert-not-ca", "no CA", &|d| d.set::<BasicConstraints>(None));
     root("cert-critical-extension", "unknown", &|d| d.unknown(true));
     root("cert-extension", "no key identifier", &|d| {
-        d.set::<SubjectKeyIdentifier>(None)
+        d.set::<SubjectKeyIdentifier>(None);
     });
     root("cert-extension", "of another authority", &|d| {
         let other = AuthorityKeyIdentifier {
@@ -215,7 +215,7 @@ fn a_trusted_root_stands_for_itself() {
         d.key = key_info(key);
     });
     assert_eq!(
-        judged(&[forged.clone()], &forged, &[], None),
+        judged(std::slice::from_ref(&forged), &forged, &[], None),
         "cert-bad-signature"
     );
 }
@@ -253,7 +253,10 @@ fn dates_are_read_in_either_encoding() {
     let content = [tbs, algorithm, bits].concat();
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     let der = [&[0x30, 0x82], &length[..], &content].concat();
-    assert_eq!(judged(&[ishikawa.root.clone()], &der, &[], None), "ok");
+    assert_eq!(
+        judged(std::slice::from_ref(&ishikawa.root), &der, &[], None),
+        "ok"
+    );
     // Our own forms have one spelling.
     let own = verify_node(&ishikawa.roots(), &der, &[], &Crls::none(), super::at());
     assert_eq!(code(own), "cert-malformed");
