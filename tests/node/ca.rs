@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use city_node::engine::utc;
 use city_node::pki::case::{CrlOptions, answer};
 use city_node::setup::{DataDir, load_identity};
-use city_protocol::amount::Timestamp;
 use serde_json::{Value, json as value};
 
 use super::cli::{expect, json, kanazawa, program, run, stderr, stdout};
@@ -16,11 +16,6 @@ use super::cli::{expect, json, kanazawa, program, run, stderr, stdout};
 /// Splits a line of words: no argument here has a space in it.
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
-}
-
-fn now() -> Timestamp {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-    Timestamp(u64::try_from(since.as_millis()).unwrap())
 }
 
 fn reason(directory: &Path, code: i32, line: &str) -> String {
@@ -217,8 +212,7 @@ fn a_batch_takes_other_names_and_refuses_what_it_does_not_know() {
     expect(at, 0, &words(revoke));
     let list = read("data/ca/tls-root.crl.pem");
     let reason = |case: Value| {
-        let now = now();
-        let answer = answer(case.to_string().as_bytes(), now, CrlOptions::default());
+        let answer = answer(case.to_string().as_bytes(), utc(), CrlOptions::default());
         assert_eq!(answer["ok"], answer["reason"] == "valid");
         (answer["reason"].clone(), answer["detail"].to_string())
     };

@@ -71,7 +71,7 @@ pub enum TrustStoreError {
         /// The directory of lists.
         path: PathBuf,
         /// Which.
-        source: WentBack,
+        source: Box<WentBack>,
         /// What remembers.
         marks: PathBuf,
     },
@@ -158,7 +158,7 @@ impl TrustStore {
             .after(&crls)
             .map_err(|source| TrustStoreError::WentBack {
                 path: files.crls.clone(),
-                source,
+                source: Box::new(source),
                 marks: files.marks.clone(),
             })?;
         let store =
