@@ -121,10 +121,10 @@ fn a_ca_between_must_be_one_that_may_issue() {
         params.key_usages = vec![KeyUsagePurpose::CrlSign];
     });
     check("certificate-form", "no usage", &|params| {
-        params.key_usages.clear()
+        params.key_usages.clear();
     });
     check("certificate-form", "no CA", &|params| {
-        params.is_ca = IsCa::NoCa
+        params.is_ca = IsCa::NoCa;
     });
     check("certificate-expired", "over", &|params| {
         lasts(params, 0, 29);
