@@ -103,6 +103,11 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
     check("[api]\nlisten = \"localhost:8443\"", &["api.listen@4"]);
     check("[api]\nlisten = \"127.0.0.1\"", &["api.listen@4"]);
     check("[api]\nlisten = \"127.0.0.1:65536\"", &["api.listen@4"]);
+    check("[api]\noperators = \"hanako\"", &["api.operators@4"]);
+    check(
+        "[api]\noperators = [\"hanako\", \"花子\", \"\"]",
+        &["api.operators[1]@4", "api.operators[2]@4"],
+    );
     check("[gnss]\ndevice = \"ttyACM0\"", &["gnss.device@4"]);
     check("[gnss]\ndevice = \"\"", &["gnss.device@4"]);
     check("[gnss]\nbaud = 9601", &["gnss.baud@4"]);
@@ -332,6 +337,7 @@ fn what_is_written_reads_back_and_has_a_word_on_every_key() {
         );
     }
 
+    config.api.operators = ["jiro", "hanako"].map(|name| name.parse().unwrap()).into();
     config.gnss.device = Some("/dev/serial/by-id/usb \"u-blox\"".into());
     config.place.policy = PlacePolicy {
         version: 2,

@@ -49,9 +49,16 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 impl Hall {
     async fn open() -> Self {
+        Self::open_for(&[]).await
+    }
+
+    /// With these operators only; all of the CA's if none is named.
+    async fn open_for(operators: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut city = alone(dir.path(), dir.path().join("city"));
         city.config.api.operator_listen = Some(([127, 0, 0, 1], 0).into());
+        let operators = operators.iter().map(|name| name.parse().unwrap());
+        city.config.api.operators = operators.collect();
         city.configure();
         let node = city.ready().await;
         Self {
@@ -512,6 +519,23 @@ async fn a_certificate_speaks_for_its_account_and_an_operator_is_named_in_the_lo
     // Who holds an operator's certificate is nobody's account.
     let (code, _) = answer(&hall.curl(&account(&one.account()), Some(&operator)));
     assert_eq!(code, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_of_another_municipality_under_the_same_root_operates_nothing_here() {
+    if !has("curl") {
+        return;
+    }
+    let hall = Hall::open_for(&["hanako", "jiro"]).await;
+    let ours = hall.client("hanako", &hanako());
+    let theirs = TlsSubject::Operator("komatsu-taro".parse().unwrap());
+    let theirs = hall.client("theirs", &theirs);
+    for path in ["/v1/status", "/v1/balances"] {
+        let url = format!("https://{}{path}", hall.operators());
+        assert_eq!(answer(&hall.curl(&url, Some(&ours))).0, 200);
+        let (code, text) = answer(&hall.curl(&url, Some(&theirs)));
+        assert!(code == 403 && text.contains("operators-only"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
