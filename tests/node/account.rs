@@ -25,7 +25,10 @@ fn run(root: &Path, arguments: &[&str]) -> (i32, String) {
     let words = root.join("words");
     fs::write(&words, WORDS).unwrap();
     fs::set_permissions(&words, fs::Permissions::from_mode(0o600)).unwrap();
-    let needs = !matches!(arguments, ["account", "backup" | "restore", ..]);
+    let needs = !matches!(
+        arguments,
+        ["account", "backup" | "restore", ..] | ["officers", ..]
+    );
     let ran = Command::new(env!("CARGO_BIN_EXE_city-node"))
         .args(arguments)
         .args(needs.then_some("--passphrase-file"))
