@@ -207,7 +207,7 @@ struct Fields<'a> {
     sealed: &'a str,
 }
 
-/// Seals bytes: the content of a file, ending with a line break. Takes about the time of [`PASSES`].
+/// Seals bytes: the content of a file, ending with a line break. Takes about the time of `PASSES`.
 ///
 /// # Errors
 /// [`PassphraseError::Memory`].
