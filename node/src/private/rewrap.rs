@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::record::{HEAD_LEN, is_erased, scan};
-use super::vault::{FILE, TABLE, VaultError};
+use super::vault::{FILE, TABLE, VaultError, remove_unfinished};
 use crate::keys::{Keyring, RingError};
 
 /// What the file is called while it is written anew.
@@ -18,6 +18,15 @@ pub(super) const UNFINISHED: &str = "values.new";
 /// # Errors
 /// [`VaultError`]; the old file then stands.
 pub fn wrap_again(directory: &Path, keyring: &Keyring) -> Result<usize, VaultError> {
+    let wrapped = write_again(directory, keyring);
+    if wrapped.is_err() {
+        // The next opening removes it otherwise.
+        let _ = remove_unfinished(directory);
+    }
+    wrapped
+}
+
+fn write_again(directory: &Path, keyring: &Keyring) -> Result<usize, VaultError> {
     let (path, aside) = (directory.join(FILE), directory.join(UNFINISHED));
     let failed = |source| VaultError::Io {
         path: path.clone(),

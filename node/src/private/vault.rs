@@ -3,7 +3,7 @@
 //! After a failed fsync nothing is written any more: what is on the disk is not known. Erasing overwrites the
 //! record's key in place.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::index::{Index, Place};
 use super::record::{self, Head, KEY_AT, Kind, MAX_RECORD, Scan, is_erased, is_erased_fully, scan};
+use super::rewrap::UNFINISHED;
 use crate::keys::{ERASED, Keyring, RingError};
 
 /// The file in its directory.
@@ -122,6 +123,8 @@ impl Vault {
             path: path.clone(),
             source,
         };
+        // What a rewriting left that was cut off: erased values still open there.
+        remove_unfinished(directory).map_err(failed)?;
         let file = open_file(directory, &path).map_err(failed)?;
         let mut index = Index::default();
         let mut known = Known::new(&keyring);
@@ -255,6 +258,14 @@ impl Vault {
         let sent = self.requests.send(request(reply)).await;
         sent.map_err(|_| VaultError::Failed)?;
         answer.await.unwrap_or(Err(VaultError::Failed))
+    }
+}
+
+pub(super) fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(UNFINISHED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(directory)?.sync_all(),
     }
 }
 

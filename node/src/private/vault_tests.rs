@@ -177,6 +177,19 @@ async fn values_open_under_another_data_key_and_what_is_erased_stays_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_cut_off_rewriting_left_is_gone_before_a_value_can_be_erased() {
+    let place = Place::new();
+    let vault = place.open();
+    put(&vault, Kind::Own, 0).await;
+    drop(vault);
+    let unfinished = place.file().with_file_name(UNFINISHED);
+    fs::copy(place.file(), &unfinished).unwrap();
+    let vault = place.open();
+    assert!(!unfinished.exists());
+    check(&vault, 0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_key_ring_is_refused_and_nothing_is_changed() {
     let place = Place::new();
     let vault = place.open();
