@@ -172,6 +172,18 @@ pub enum KeystoreError {
     },
 }
 
+impl KeystoreError {
+    /// Whether the next try may succeed without anybody's doing.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::File(KeyFileError::Io { .. }) | Self::InUse { .. } => true,
+            Self::Master(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+}
+
 impl From<MasterError> for KeystoreError {
     fn from(error: MasterError) -> Self {
         Self::Master(Arc::new(error))

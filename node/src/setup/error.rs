@@ -294,6 +294,21 @@ pub enum IdentityError {
     Keystore(#[from] KeystoreError),
 }
 
+impl IdentityError {
+    /// Whether the next try may succeed without anybody's doing: a TPM that starts or tests itself, a disk that fails
+    /// for a moment.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Read { source, .. } | Self::Key(KeyFileError::Io { source, .. }) => {
+                source.raw_os_error().is_some() && source.kind() != io::ErrorKind::NotFound
+            }
+            Self::Keystore(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+}
+
 /// A node could not be backed up or restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

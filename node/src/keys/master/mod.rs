@@ -166,6 +166,24 @@ pub enum MasterError {
     Tpm(#[from] city_drivers::tpm::TpmError),
 }
 
+impl MasterError {
+    /// Whether the next try may succeed without anybody's doing: a TPM that starts, or tests itself.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::File(KeyFileError::Io { .. }) => true,
+            #[cfg(feature = "tpm")]
+            Self::Tpm(error) => {
+                use city_drivers::tpm::TpmError;
+                matches!(
+                    error,
+                    TpmError::Missing { .. } | TpmError::Busy { .. } | TpmError::Unreachable { .. }
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
