@@ -59,9 +59,10 @@ pub(super) fn judge(
     };
     let noted = notes.counter().map_err(OpenError::Notes)?;
     let verdict = match compare(shown, noted) {
-        // A counter that is here already, from an earlier node or a first start that was cut off, says nothing about a
-        // log that never began.
-        CounterVerdict::RolledBack if notes.never_begun().map_err(OpenError::Notes)? => {
+        // A first start that was cut off between making the counter and noting what it shows.
+        CounterVerdict::RolledBack
+            if noted == Some(0) && notes.never_begun().map_err(OpenError::Notes)? =>
+        {
             CounterVerdict::First
         }
         verdict => verdict,
@@ -86,13 +87,18 @@ pub(super) fn judge(
     };
     let shown = match (shown, verdict) {
         (Some(shown), _) => shown,
-        (None, _) => match counter.make() {
-            Ok(shown) => shown,
-            Err(why) => {
-                tracing::error!(why, "the TPM's counter cannot be made");
-                return Ok(Counted::held(Hold::Counter));
+        (None, _) => {
+            // Before it is made: a copy of this directory from before its first start has no such note, and is known by
+            // that as soon as the counter is there.
+            notes.note_counter(0).map_err(OpenError::Notes)?;
+            match counter.make() {
+                Ok(shown) => shown,
+                Err(why) => {
+                    tracing::error!(why, "the TPM's counter cannot be made");
+                    return Ok(Counted::held(Hold::Counter));
+                }
             }
-        },
+        }
     };
     if verdict != CounterVerdict::Agrees {
         notes.note_counter(shown).map_err(OpenError::Notes)?;
