@@ -19,7 +19,7 @@ use super::suite::suites;
 use super::{input, launch, output};
 use crate::daemon::epoch as operation;
 use crate::engine::utc;
-use crate::keys::public_path;
+use crate::keys::{Keystore, KeystoreError, Lock, public_path};
 use crate::setup::epoch;
 
 /// What can be done about epochs.
@@ -117,9 +117,14 @@ pub(super) fn run(command: &EpochCommand) -> Outcome {
     }
 }
 
+/// Nobody else changes or uses the node's keys meanwhile.
+fn alone(place: &PlaceArgs) -> Result<Lock, KeystoreError> {
+    Keystore::lock_directory(&place.locate().data.keys(), true)
+}
+
 fn prepare(args: &PrepareArgs) -> Outcome {
+    let _alone = alone(&args.place)?;
     let (data, _, identity) = launch::read(&args.place, &args.passphrase)?;
-    let _alone = identity.keystore.lock(true)?;
     let admitted = identity.genesis.suites.contains(&args.suite);
     if !admitted {
         let suites: Vec<_> = identity
@@ -167,8 +172,8 @@ fn prepare(args: &PrepareArgs) -> Outcome {
 }
 
 fn propose(args: &ProposeArgs) -> Outcome {
+    let _alone = alone(&args.place)?;
     let (data, config, identity) = launch::read(&args.place, &args.passphrase)?;
-    let _alone = identity.keystore.lock(true)?;
     let next = epoch::next_keys(&data, &identity.keystore)?;
     let mut chain = match (&args.certificate, &next) {
         (None, None) => Vec::new(),
@@ -229,6 +234,7 @@ fn begin(args: &BeginArgs) -> Outcome {
     let signatures = args.signatures.iter().map(|path| read_signature(path));
     let signatures = signatures.collect::<anyhow::Result<Vec<_>>>()?;
     let signed = SignedBySeveral { bytes, signatures };
+    let _alone = alone(&args.place)?;
     let (data, config, identity) = launch::read(&args.place, &args.passphrase)?;
     let begun = launch::runtime()?.block_on(operation::begin(&data, &config, &identity, signed));
     let booked = begun.map_err(|error| Failure::new(Exit::Failed, error))?;

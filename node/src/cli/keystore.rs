@@ -15,8 +15,8 @@ use crate::client::{AdminClient, ClientError};
 use crate::config::Config;
 use crate::keys::file::{read_public_up_to, read_secret, write_public};
 use crate::keys::{
-    self, Access, BackendKind, Exchanged, Keyring, Keystore, KeystoreError, PASSPHRASE_CREDENTIAL,
-    Passphrase, PrivateFields,
+    self, Access, BackendKind, Exchanged, Keyring, Keystore, KeystoreError, Lock,
+    PASSPHRASE_CREDENTIAL, Passphrase, PrivateFields,
 };
 use crate::private::wrap_again;
 use crate::setup::read_tls;
@@ -66,6 +66,17 @@ pub struct RotateTlsArgs {
     pub json: bool,
 }
 
+/// Takes the key store of a node that is not running for itself, and opens it.
+fn open_alone(
+    located: &Located,
+    config: &Config,
+    passphrase: &PassphraseArgs,
+) -> anyhow::Result<(Lock, Keystore)> {
+    // Before it is read: whoever changes it meanwhile would write back what was there.
+    let alone = Keystore::lock_directory(&located.data.keys(), true)?;
+    Ok((alone, open(located, config, passphrase)?))
+}
+
 /// Opens the key store of a node.
 pub(super) fn open(
     located: &Located,
@@ -92,8 +103,7 @@ pub(super) fn seal(args: &SealArgs) -> Outcome {
         );
         return Err(Failure::new(Exit::Usage, usage));
     }
-    let store = open(&located, &config, &args.passphrase)?;
-    let _alone = store.lock(true)?;
+    let (_alone, store) = open_alone(&located, &config, &args.passphrase)?;
     let passphrase: Option<Passphrase> = if args.with_passphrase {
         let source = PassphraseArgs::from_file(args.new_passphrase_file.clone());
         // Not from the credential: that is the old one's.
@@ -117,8 +127,7 @@ pub(super) fn rotate_master(place: &PlaceArgs, passphrase: &PassphraseArgs, json
     });
     let done = match asked {
         Err(ClientError::NotRunning { .. }) => {
-            let store = open(&located, &config, passphrase)?;
-            let _alone = store.lock(true)?;
+            let (_alone, store) = open_alone(&located, &config, passphrase)?;
             keys::exchange(&store, None, &located.data.secret_files()?)?
         }
         other => other?,
@@ -130,8 +139,8 @@ pub(super) fn rotate_master(place: &PlaceArgs, passphrase: &PassphraseArgs, json
 pub(super) fn re_encrypt(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
     let located = place.locate();
     let config = Config::load(&located.config)?;
-    let store = Arc::new(open(&located, &config, passphrase)?);
-    let _alone = store.lock(true)?;
+    let (_alone, store) = open_alone(&located, &config, passphrase)?;
+    let store = Arc::new(store);
     let ring = Keyring::open(Arc::clone(&store))?.ok_or_else(|| KeystoreError::NoMaster {
         directory: located.data.keys(),
     })?;

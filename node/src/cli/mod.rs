@@ -142,7 +142,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(args) => {
-            let (config, located, identity) = run::prepare(&args)?;
+            let (config, located, identity, _in_use) = run::prepare(&args)?;
             logging::start(config.log.level.as_str());
             run::warn_of_variables(&Overrides::from_env());
             launch::run(&args, config, located, identity)

@@ -8,7 +8,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::passphrase::PassphraseArgs;
 use crate::config::{Config, Overrides};
-use crate::keys::{Access, PASSPHRASE_CREDENTIAL};
+use crate::keys::{Access, Keystore, KeystoreError, Lock, PASSPHRASE_CREDENTIAL};
 use crate::setup::{DataDir, Identity, IdentityError, load_identity_with};
 
 /// Which node on this machine: without flags, that of the installed package.
@@ -119,14 +119,31 @@ pub struct StatusArgs {
 }
 
 /// Reads what `run` needs; every mistake in it ends with [`Exit::Config`].
-pub(super) fn prepare(args: &RunArgs) -> Result<(Config, Located, Identity), Failure> {
+pub(super) fn prepare(
+    args: &RunArgs,
+) -> Result<(Config, Located, Identity, Option<Lock>), Failure> {
     fn refused(error: impl Into<anyhow::Error>) -> Failure {
         Failure::new(Exit::Config, error)
     }
     let located = args.place.locate();
     let config = Config::load(&located.config).map_err(refused)?;
-    let identity = identity(&located, &config, &args.passphrase).map_err(refused)?;
-    Ok((config, located, identity))
+    // From before the keys are read to the end: no command exchanges them under a node that is starting.
+    let in_use = match Keystore::lock_directory(&located.data.keys(), false) {
+        Ok(lock) => Some(lock),
+        Err(error @ KeystoreError::InUse { .. }) => return Err(Failure::new(Exit::Failed, error)),
+        // What is wrong with the directory is told with the identity.
+        Err(_) => None,
+    };
+    let identity = identity(&located, &config, &args.passphrase).map_err(|error| {
+        // A TPM or disk that is late is there at the next try; the service manager makes one.
+        let exit = if error.may_pass() {
+            Exit::Failed
+        } else {
+            Exit::Config
+        };
+        Failure::new(exit, error)
+    })?;
+    Ok((config, located, identity, in_use))
 }
 
 /// Says which variables somebody meant for the node and it does not know: no such switch exists.

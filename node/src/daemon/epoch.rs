@@ -84,7 +84,7 @@ fn row(store: &Arc<Store>, log: &LogId) -> Option<LogRow> {
     history.log(log)
 }
 
-/// Begins the epoch that the officers signed.
+/// Begins the epoch that the officers signed. The caller has locked the key store before the identity was read.
 ///
 /// # Errors
 /// An [`EpochError`]; but for the last, nothing was booked.
@@ -94,7 +94,6 @@ pub async fn begin(
     identity: &Identity,
     signed: SignedBySeveral,
 ) -> Result<BookedEntry, EpochError> {
-    let _alone = identity.keystore.lock(true)?;
     let Opened { store, replica, .. } = open(dir, config, identity, &mut |_| ())?;
     let store = Arc::new(store);
     let here = row(&store, &identity.authority.log).map_or(0, |row| row.epoch);

@@ -179,11 +179,19 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError::InUse`].
     pub fn lock(&self, alone: bool) -> Result<Lock, KeystoreError> {
+        Self::lock_directory(&self.directory, alone)
+    }
+
+    /// The same before the key store is opened: what is read then stays as it is until the lock is dropped.
+    ///
+    /// # Errors
+    /// [`KeystoreError::InUse`], [`KeystoreError::File`].
+    pub fn lock_directory(directory: &Path, alone: bool) -> Result<Lock, KeystoreError> {
         let io = |source| KeyFileError::Io {
-            path: self.directory.clone(),
+            path: directory.to_owned(),
             source,
         };
-        let file = File::open(&self.directory).map_err(io)?;
+        let file = File::open(directory).map_err(io)?;
         let how = if alone {
             FlockOperation::NonBlockingLockExclusive
         } else {
@@ -192,7 +200,7 @@ impl Keystore {
         match rustix::fs::flock(&file, how) {
             Ok(()) => Ok(Lock { _held: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(KeystoreError::InUse {
-                directory: self.directory.clone(),
+                directory: directory.to_owned(),
             }),
             Err(error) => Err(io(error.into()).into()),
         }
