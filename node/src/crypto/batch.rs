@@ -10,6 +10,9 @@ use super::case::{Task, answer, too_long};
 /// with `line-too-long` and not kept.
 pub const MAX_LINE: u64 = 4 << 20;
 
+/// What some programs of Windows put before UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What a batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -19,13 +22,13 @@ pub struct Tally {
     pub refused: u64,
 }
 
-/// Answers every line of the input, each with one line.
+/// Answers every line of the input, each with one line. Empty lines are passed over, and so is a byte order mark.
 ///
 /// # Errors
 /// What the system says about reading or writing.
 pub fn run(task: Task, input: impl Read, output: impl Write) -> io::Result<Tally> {
     let (mut input, mut output) = (BufReader::new(input), BufWriter::new(output));
-    let (mut tally, mut line) = (Tally::default(), Vec::new());
+    let (mut tally, mut line, mut first) = (Tally::default(), Vec::new(), true);
     loop {
         if input.buffer().is_empty() {
             // Whoever waits for an answer before the next question is to get it.
@@ -37,8 +40,17 @@ pub fn run(task: Task, input: impl Read, output: impl Write) -> io::Result<Tally
             return Ok(tally);
         }
         let answer = if line.ends_with(b"\n") || (line.len() as u64) < MAX_LINE {
-            answer(task, &line)
+            let case = match line.strip_prefix(BYTE_ORDER_MARK) {
+                Some(rest) if first => rest,
+                _ => &line,
+            };
+            first = false;
+            if case.trim_ascii().is_empty() {
+                continue;
+            }
+            answer(task, case)
         } else {
+            first = false;
             input.skip_until(b'\n')?;
             too_long()
         };
@@ -56,7 +68,8 @@ mod tests {
     #[test]
     fn every_line_has_its_answer_in_order_also_one_that_is_too_long() {
         let long = format!("{{\"id\":2,\"alg\":\"{}\"}}", "x".repeat(5 << 20));
-        let input = format!("{{\"id\":1}}\n{long}\n\n{{\"id\":\"last\",\"alg\":\"x\"}}");
+        let input =
+            format!("\u{feff}{{\"id\":1}}\n{long}\n\n \r\n[]\n{{\"id\":\"last\",\"alg\":\"x\"}}");
         let mut output = Vec::new();
         let tally = run(Task::Verify, input.as_bytes(), &mut output).unwrap();
         assert_eq!(

@@ -70,7 +70,9 @@ impl Verdict {
         self.valid_until.is_some()
     }
 
-    fn refused(reason: &'static str, detail: impl Into<String>) -> Self {
+    /// A no.
+    #[must_use]
+    pub fn refused(reason: &'static str, detail: impl Into<String>) -> Self {
         Self {
             reason,
             detail: Some(detail.into()),
@@ -240,8 +242,14 @@ const PASSED_OVER: &[&str] = &[
     "importance",
     "key_usage",
     "max_chain_depth",
+    "note",
+    "notes",
     "peer_certificate_key",
+    "reason",
+    "result",
     "signature_algorithms",
+    "source",
+    "tcId",
     "title",
 ];
 

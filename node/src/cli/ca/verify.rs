@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use city_protocol::amount::Timestamp;
+use city_protocol::pki::CertificateRefusal;
 use city_protocol::pki::foreign::Usage;
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::output;
 use crate::config::rfc3339;
+use crate::crypto::batch::BYTE_ORDER_MARK;
 use crate::pki::case::{Case, CrlOptions, MAX_CASE_LINE, Verdict, answer, read_time};
 
 /// Largest PEM file in bytes: as much as one case may have.
@@ -23,14 +25,14 @@ const MAX_PEM: u64 = MAX_CASE_LINE as u64;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  city-node ca verify --roots data/ca/tls-root.pem --crl data/ca/tls.crl.pem --usage server server.pem
+  city-node ca verify --roots data/ca/tls-root.pem --crl data/ca/tls-root.crl.pem --usage server server.pem
   city-node ca verify --roots roots.pem --intermediates chain.pem --time 2026-04-01T00:00:00Z leaf.pem
   city-node ca verify --batch cases.jsonl
 
 A batch has one JSON object a line: id, leaf (or cert), roots, intermediates, crls (PEM texts, or lists of them; root,
 intermediate and crl are the same), time (RFC 3339), usage (client, server or any), name and require_crl; each line is
-answered with {\"id\":…,\"ok\":…,\"reason\":…,\"warnings\":[…]}. Fields of x509-limbo's cases, title, description, comment
-and expected may stand there, too; a line with any other field is answered with unknown-field.
+answered with {\"id\":…,\"ok\":…,\"reason\":…,\"warnings\":[…]}. Fields of x509-limbo's cases, title, description, comment,
+note, source, expected and result may stand there, too; a line with any other field is answered with unknown-field.
 
 Paths are judged by RFC 5280. Where lists are given, each certificate of the path needs one that is in date; of this
 network's own nodes and people the node itself judges more, and takes stale lists for 45 days (--crl-grace 45).
@@ -98,18 +100,10 @@ fn answer_one(args: &VerifyArgs, leaf: &Path, options: CrlOptions) -> Outcome {
         name: args.name.clone(),
         ..Case::default()
     };
-    for path in &args.roots {
-        Case::read_certificates(&read(path)?, &mut case.roots).map_err(|_| not_pem(path))?;
-    }
-    for path in &args.intermediates {
-        Case::read_certificates(&read(path)?, &mut case.intermediates)
-            .map_err(|_| not_pem(path))?;
-    }
-    for path in &args.crl {
-        case.read_crls(&read(path)?);
-    }
-    case.read_leaf(&read(leaf)?).map_err(|_| not_pem(leaf))?;
-    let verdict = case.judge(args.time.map_or_else(now, Ok)?, options);
+    let verdict = match fill(&mut case, args, leaf)? {
+        Some(malformed) => malformed,
+        None => case.judge(args.time.map_or_else(now, Ok)?, options),
+    };
     if args.json {
         output::object(json!({
             "ok": verdict.is_valid(),
@@ -128,8 +122,30 @@ fn answer_one(args: &VerifyArgs, leaf: &Path, options: CrlOptions) -> Outcome {
     })
 }
 
-fn not_pem(path: &Path) -> anyhow::Error {
-    anyhow::anyhow!("{}: no certificate in PEM stands in it", path.display())
+/// Reads the files into the case; a file without certificates is a verdict already, as in a batch.
+fn fill(case: &mut Case, args: &VerifyArgs, leaf: &Path) -> anyhow::Result<Option<Verdict>> {
+    let malformed = |path: &Path, refusal: CertificateRefusal| {
+        let detail = format!("{}: {refusal}", path.display());
+        Ok(Some(Verdict::refused(refusal.code(), detail)))
+    };
+    let kinds = [
+        (&args.roots, &mut case.roots),
+        (&args.intermediates, &mut case.intermediates),
+    ];
+    for (paths, into) in kinds {
+        for path in paths {
+            if let Err(refusal) = Case::read_certificates(&read(path)?, into) {
+                return malformed(path, refusal);
+            }
+        }
+    }
+    for path in &args.crl {
+        case.read_crls(&read(path)?);
+    }
+    match case.read_leaf(&read(leaf)?) {
+        Err(refusal) => malformed(leaf, refusal),
+        Ok(()) => Ok(None),
+    }
 }
 
 fn told(verdict: &Verdict) -> String {
@@ -156,7 +172,7 @@ fn answer_all(batch: &Path, options: CrlOptions) -> Outcome {
     };
     let now = now()?;
     let mut out = io::stdout().lock();
-    let mut line = Vec::new();
+    let (mut line, mut first) = (Vec::new(), true);
     loop {
         line.clear();
         // One byte more than fits shows that it does not.
@@ -165,12 +181,17 @@ fn answer_all(batch: &Path, options: CrlOptions) -> Outcome {
         if read.with_context(|| batch.display().to_string())? == 0 {
             break;
         }
+        let case = match line.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) if first => rest,
+            _ => &line,
+        };
+        first = false;
         if line.len() > MAX_CASE_LINE {
             lines.skip_until(b'\n')?;
-        } else if line.trim_ascii().is_empty() {
+        } else if case.trim_ascii().is_empty() {
             continue;
         }
-        let answer = answer(&line, now, options);
+        let answer = answer(case, now, options);
         match writeln!(out, "{answer}").and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             done => done?,
@@ -192,8 +213,8 @@ fn read(path: &Path) -> anyhow::Result<String> {
             path.display()
         );
     }
-    String::from_utf8(bytes)
-        .map_err(|_| anyhow::anyhow!("{}: not PEM; convert it with openssl first", path.display()))
+    // What is no text holds no PEM, and is judged so.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 pub(super) fn now() -> anyhow::Result<Timestamp> {

@@ -6,9 +6,9 @@ use clap::Args;
 use data_encoding::HEXLOWER;
 use serde_json::json;
 
-use super::super::exit::{Exit, Outcome};
+use super::super::exit::{Exit, Failure, Outcome};
 use super::super::{input, output};
-use super::{MAX_CONTENT, answer_all};
+use super::{MAX_CONTENT, answer_all, verdict};
 use crate::crypto::aead::{self, IV_LEN, Sealed, TAG_LEN};
 use crate::crypto::case::Task;
 use crate::crypto::secret::{ALG, SymmetricKey};
@@ -46,7 +46,7 @@ pub struct DecapsulateArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "batch")]
     secret: Option<PathBuf>,
     /// Answer a file of JSON cases instead, one a line; - reads standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "ciphertext", "secret", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "ciphertext", "secret"])]
     batch: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
@@ -90,6 +90,9 @@ pub struct DecryptArgs {
     /// Answer a file of JSON cases instead, one a line; - reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "file", "out", "aad"])]
     batch: Option<PathBuf>,
+    /// Print the verdict as one JSON object; a batch always does, one a line.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn encapsulate(args: &EncapsulateArgs) -> Outcome {
@@ -177,6 +180,10 @@ pub(super) fn decrypt(args: &DecryptArgs) -> Outcome {
     let Some(key) = &args.key else {
         return Err(anyhow::anyhow!("give KEY, or --batch FILE").into());
     };
+    if args.json && args.out.is_none() {
+        let why = "--json: give --out FILE for the text, which otherwise goes to standard output";
+        return Err(Failure::new(Exit::Usage, anyhow::anyhow!(why)));
+    }
     let key = SymmetricKey::load(key)?;
     let sealed = input::read_whole(&args.file, MAX_CONTENT + IV_LEN + TAG_LEN)?;
     let Some((iv, rest)) = sealed.split_at_checked(IV_LEN) else {
@@ -187,6 +194,7 @@ pub(super) fn decrypt(args: &DecryptArgs) -> Outcome {
     };
     let aad = args.aad.as_bytes();
     match aead::open(ALG, key.expose_secret(), iv, aad, ciphertext, tag) {
+        Err(reason) if args.json => verdict(true, &args.file, Err(reason)),
         Err(reason) => {
             // The verdict is no text of the box: it goes where errors go.
             eprintln!(
@@ -200,6 +208,9 @@ pub(super) fn decrypt(args: &DecryptArgs) -> Outcome {
             match &args.out {
                 Some(out) => input::write_private(out, &text)?,
                 None => output::bytes(&text)?,
+            }
+            if args.json {
+                return verdict(true, &args.file, Ok(()));
             }
             Ok(Exit::Ok)
         }

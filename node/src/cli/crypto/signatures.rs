@@ -72,9 +72,9 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "ALG", conflicts_with_all = ["context", "raw"])]
     alg: Option<String>,
     /// Answer a file of JSON cases instead, one a line; - reads standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "signature", "file", "context", "raw", "alg", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "signature", "file", "context", "raw", "alg"])]
     batch: Option<PathBuf>,
-    /// Print one JSON object.
+    /// Print one JSON object; a batch always does, one a line.
     #[arg(long)]
     json: bool,
 }
