@@ -47,6 +47,11 @@ pub enum IssueError {
     /// The issuer's certificate and key do not belong together.
     #[error("the issuer's key is not the one in its certificate")]
     IssuerKey,
+    /// The issuer's own certificate allows no further CA, or fewer below it than were asked for.
+    #[error(
+        "this CA's certificate allows {0} further CAs below it at most; have the certificate issued by the CA above"
+    )]
+    PathLength(u8),
     /// DER could not be written or read.
     #[error("encoding a certificate: {0}")]
     Encoding(#[from] der::Error),
@@ -124,6 +129,8 @@ pub struct Issuer<'a> {
     pub(super) subject: Name,
     pub(super) key: &'a SecretKey,
     is_ca: bool,
+    /// How many CAs may stand between it and a leaf, if its certificate limits that.
+    path_len: Option<u8>,
 }
 
 impl<'a> Issuer<'a> {
@@ -137,12 +144,13 @@ impl<'a> Issuer<'a> {
         if read_key_info(tbs.subject_public_key_info())? != *key.public() {
             return Err(IssueError::IssuerKey);
         }
+        let basic = tbs.get_extension::<BasicConstraints>()?;
+        let basic = basic.map(|(_, basic)| basic);
         Ok(Self {
             subject: tbs.subject().clone(),
             key,
-            is_ca: tbs
-                .get_extension::<BasicConstraints>()?
-                .is_some_and(|(_, basic)| basic.ca),
+            is_ca: basic.as_ref().is_some_and(|basic| basic.ca),
+            path_len: basic.and_then(|basic| basic.path_len_constraint),
         })
     }
 
@@ -158,6 +166,18 @@ impl<'a> Issuer<'a> {
     #[must_use]
     pub const fn is_authority(&self) -> bool {
         self.is_ca
+    }
+
+    /// Whether its own certificate lets it have a CA below it with `path_len` further ones below that (RFC 5280
+    /// section 4.2.1.9).
+    ///
+    /// # Errors
+    /// [`IssueError::PathLength`].
+    pub fn may_have_below(&self, path_len: u8) -> Result<(), IssueError> {
+        match self.path_len.filter(|most| path_len >= *most) {
+            Some(most) => Err(IssueError::PathLength(most)),
+            None => Ok(()),
+        }
     }
 
     /// Issues an intermediate CA with `path_len` further CAs below it at most.
@@ -244,6 +264,7 @@ pub fn root(name: &str, key: &SecretKey, validity: Validity) -> Result<Vec<u8>, 
         subject: subject.clone(),
         key,
         is_ca: true,
+        path_len: None,
     };
     let extensions = authority_extensions(key.public(), key.public(), None)?;
     itself.sign(subject, extensions, key_info(key.public()), validity)

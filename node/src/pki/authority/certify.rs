@@ -58,6 +58,7 @@ impl Authority {
         validity: Validity,
     ) -> Result<Vec<u8>, AuthorityError> {
         self.certify(CertificateKind::Intermediate, name.into(), |issuer| {
+            issuer.may_have_below(path_len)?;
             issuer.intermediate(name, key, path_len, validity)
         })
     }

@@ -44,6 +44,8 @@ const ROOT: &str = "root";
 const INTERMEDIATE: &str = "intermediate";
 /// The classical root's files.
 const TLS_ROOT: &str = "tls-root";
+/// What stands before the name of a post-quantum root in that of the classical one made along with it.
+const TLS_PREFIX: &str = "tls-";
 /// What stands after the CA's name in the classical root, so that the two have different names.
 const TLS_SUFFIX: &str = " TLS";
 /// Most roots of a kind, one after the other: one every five years for a human life.
@@ -368,18 +370,22 @@ impl Authority {
         }
     }
 
-    /// Lets the issuer with these files (`root`, `root-2`, `tls-root`, …) issue what is of its kind.
+    /// Lets the issuer with these files (`root`, `root-2`, `tls-root`, …) issue what is of its kind, and the one
+    /// that was made along with it what is of the other.
     ///
     /// # Errors
     /// [`AuthorityError::Issuer`].
     pub fn issue_by(&mut self, id: &str) -> Result<(), AuthorityError> {
-        if let Some(found) = self.pq.iter().position(|issuer| issuer.id == id) {
-            self.active = found;
-        } else if let Some(found) = self.tls.iter().position(|issuer| issuer.id == id) {
-            self.active_tls = found;
-        } else {
+        let generation = id.strip_prefix(TLS_PREFIX).unwrap_or(id);
+        let tls = format!("{TLS_PREFIX}{generation}");
+        let pq = self.pq.iter().position(|issuer| issuer.id == generation);
+        let tls = self.tls.iter().position(|issuer| issuer.id == tls);
+        let known = if id == generation { pq } else { tls };
+        if known.is_none() {
             return Err(AuthorityError::Issuer(id.to_owned()));
         }
+        self.active = pq.unwrap_or(self.active);
+        self.active_tls = tls.unwrap_or(self.active_tls);
         Ok(())
     }
 

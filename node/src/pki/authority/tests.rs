@@ -279,6 +279,9 @@ fn a_root_takes_over_from_another() {
     let mut again = Authority::open(directory.path(), None).unwrap();
     again.issue_by("root").unwrap();
     check("ok", &client(&again), std::slice::from_ref(&old));
+    assert_eq!(again.tls_issuer().id, "tls-root");
+    again.issue_by("tls-root-2").unwrap();
+    assert_eq!(again.root_der(), new.der);
     assert!(matches!(
         again.issue_by("root-3"),
         Err(AuthorityError::Issuer(_))
@@ -308,6 +311,13 @@ fn a_municipality_issues_below_its_prefecture() {
     let wrong = Authority::create_intermediate(&below, &file, stranger, &lock, years);
     assert!(matches!(wrong, Err(AuthorityError::NotIntermediate { .. })));
     let city = Authority::create_intermediate(&below, &file, key, &lock, years).unwrap();
+
+    let town = SecretKey::generate(Algorithm::Dilithium5);
+    let further = city.issue_intermediate("片町 CA", town.public(), 0, years);
+    assert!(matches!(
+        further,
+        Err(AuthorityError::Issue(IssueError::PathLength(0)))
+    ));
 
     let leaf = client(&city);
     let roots = [prefecture.root("Asia/JP/17".parse().unwrap()).unwrap()];
