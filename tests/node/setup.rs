@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use city_node::config::{Config, Overrides};
-use city_node::keys;
-use city_node::pki::{Authority, CaLock};
+use city_node::keys::{self, Passphrase};
+use city_node::pki::{Authority, CaLock, Validity};
 use city_node::setup::{
     Boundary, CaProtection, DataDir, Identity, IdentityError, InitError, InitRequest,
     NetworkChoice, init, load_identity, write_config,
@@ -237,6 +237,55 @@ fn a_suite_that_the_network_does_not_list_is_named() {
 }
 
 #[test]
+fn a_network_is_founded_on_a_ca_that_is_there_and_only_once() {
+    let prefecture = Prefecture::new();
+    let ca = prefecture.path("ca");
+    let passphrase = || Passphrase::new("correct horse battery".to_owned().into()).unwrap();
+    let years = Validity::days(APRIL.minus_ms(60 * 60 * 1000), 7300);
+    let lock = CaLock::Passphrase(passphrase());
+    Authority::create(&ca, "石川県 CA", Suite::Dilithium5Ntru, &lock, years).unwrap();
+    let under = |passphrase| NetworkChoice::NewUnder {
+        name: "石川県".into(),
+        purpose: Purpose::Test,
+        prefix: None,
+        ca: ca.clone(),
+        passphrase,
+        suites: Suite::ALL.to_vec(),
+    };
+    let try_it = |network| {
+        let mut request = prefecture.kanazawa();
+        request.network = network;
+        init(request)
+    };
+    // What fails leaves the CA as it was.
+    assert!(try_it(under(None)).is_err());
+    let mut request = prefecture.kanazawa();
+    request.network = under(Some(passphrase()));
+    request.officers.clear();
+    init(request).unwrap_err();
+    assert!(!ca.join("genesis.cbor").exists());
+
+    let report = try_it(under(Some(passphrase()))).unwrap();
+    let identity = load_identity(&report.data).unwrap();
+    let root = &identity.genesis.roots[0];
+    assert_eq!(
+        root.der,
+        Authority::open(&ca, Some(&passphrase()))
+            .unwrap()
+            .root_der()
+    );
+    assert_eq!(
+        fs::read(ca.join("genesis.cbor")).unwrap(),
+        identity.genesis.to_block()
+    );
+    let mut second = prefecture.kanazawa();
+    second.data = DataDir::new(prefecture.path("second"));
+    second.network = under(Some(passphrase()));
+    let again = init(second).unwrap_err().to_string();
+    assert!(again.contains("--network"), "{again}");
+}
+
+#[test]
 fn a_failed_init_leaves_nothing_and_says_what_to_do() {
     let prefecture = Prefecture::new();
     let check = |change: &dyn Fn(&mut InitRequest), told: &[&str]| {
@@ -320,7 +369,7 @@ fn a_ca_may_stand_elsewhere_and_must_be_the_networks() {
         "other",
         Suite::Fips,
         &CaLock::Unencrypted,
-        city_node::pki::Validity::days(APRIL, 10),
+        Validity::days(APRIL, 10),
     )
     .unwrap();
     assert!(

@@ -22,7 +22,8 @@ use super::suite::suites;
 use crate::config::{Config, Overrides};
 use crate::keys::{self, BackendKind};
 use crate::setup::{
-    Boundary, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, host, init, package,
+    Boundary, CaDir, CaProtection, DataDir, InitReport, InitRequest, NetworkChoice, host, init,
+    package,
 };
 
 /// Arguments of `init`.
@@ -52,7 +53,8 @@ pub struct InitArgs {
     /// What a new root may speak for [default: the region's prefecture].
     #[arg(long, value_name = "PREFIX", requires = "new_network")]
     prefix: Option<RegionPrefix>,
-    /// Where the new network's CA is to stand [default: ca/ in the data directory].
+    /// Where the new network's CA is to stand [default: ca/ in the data directory]; a CA that stands there already, made by
+    /// `ca init`, is the one that the network rests on.
     #[arg(long, value_name = "DIR", requires = "new_network")]
     ca: Option<PathBuf>,
     /// Leave the new CA's keys unencrypted: for trials on a machine that is yours alone.
@@ -136,7 +138,7 @@ enum PurposeArg {
     Demo,
     /// A test.
     Test,
-    /// The real thing: not possible before `city-node ca` protects the CA's keys.
+    /// The real thing; the CA's passphrase is yours then (--ca-passphrase-file), or its systemd credential.
     Live,
 }
 
@@ -199,6 +201,27 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
 
     let ca_passphrase = PassphraseArgs::from_file(args.ca_passphrase_file);
     let network = match (args.network.new_network, args.network.network) {
+        (Some(name), _) if args.ca.as_deref().is_some_and(CaDir::stands_in) => {
+            let ca = args.ca.context("a CA that is there has a directory")?;
+            if args.ca_suite.is_some() || args.ca_unencrypted {
+                anyhow::bail!(
+                    "{}: this CA is there already; leave out --ca-suite and --ca-unencrypted",
+                    ca.display()
+                );
+            }
+            NetworkChoice::NewUnder {
+                name,
+                purpose: args
+                    .purpose
+                    .context("--purpose is needed with --new-network")?
+                    .into(),
+                prefix: args.prefix,
+                passphrase: unlock(&ca, &ca_passphrase)
+                    .context("the CA's keys are sealed; give --ca-passphrase-file FILE")?,
+                ca,
+                suites: admitted(args.admit_suites),
+            }
+        }
         (Some(name), _) => NetworkChoice::New {
             name,
             purpose: args
@@ -214,10 +237,7 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
                 None => CaProtection::Generated,
             },
             ca_suite: args.ca_suite.unwrap_or(args.suite),
-            suites: match args.admit_suites {
-                none if none.is_empty() => Suite::ALL.to_vec(),
-                some => some,
-            },
+            suites: admitted(args.admit_suites),
         },
         (None, Some(ca)) => NetworkChoice::Join {
             passphrase: unlock(&ca, &ca_passphrase)
@@ -247,6 +267,14 @@ fn request(args: InitArgs) -> anyhow::Result<InitRequest> {
         api_names: args.api_names,
         now: now()?,
     })
+}
+
+/// All suites if none is named.
+fn admitted(suites: Vec<Suite>) -> Vec<Suite> {
+    match suites {
+        none if none.is_empty() => Suite::ALL.to_vec(),
+        some => some,
+    }
 }
 
 fn told(report: &InitReport) -> String {

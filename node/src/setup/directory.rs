@@ -288,6 +288,14 @@ impl CaDir {
         beside.join(Self::PASSPHRASE)
     }
 
+    /// Whether a CA, or a part of one, stands in a directory.
+    #[must_use]
+    pub fn stands_in(directory: &Path) -> bool {
+        ["root.pem", "intermediate.pem", Self::TLS_ROOT]
+            .iter()
+            .any(|name| directory.join(name).exists())
+    }
+
     /// `genesis.cbor` of the network that rests on this CA.
     #[must_use]
     pub fn genesis(&self) -> PathBuf {

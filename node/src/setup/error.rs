@@ -59,6 +59,15 @@ pub enum InitError {
         /// The system's reason.
         source: io::Error,
     },
+    /// A new network rests on a root that no other network rests on.
+    #[error(
+        "{}: no root for a new network stands here: a network rests on it already (genesis.cbor), or it is an intermediate; \
+         join that network with --network, or make a CA with `city-node ca init`", ca.display()
+    )]
+    NoFreeRoot {
+        /// The CA's directory.
+        ca: PathBuf,
+    },
     /// A live network needs a CA whose keys are protected.
     #[error(
         "--purpose live: refused, because the CA's keys would lie on this disk in the clear, or with their \

@@ -187,7 +187,11 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     Config::load_with(&draft.config(), &Overrides::none())?;
     load_identity_from(&draft, keystore)?;
     let ca = network.staged.map(Staged::name).transpose()?;
-    staged.name()?.keep();
+    let named = staged.name()?;
+    if let Some(path) = &network.record {
+        write_public(path, &network.genesis.to_block())?;
+    }
+    named.keep();
     if let Some(ca) = ca {
         ca.keep();
     }

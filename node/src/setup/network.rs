@@ -28,7 +28,7 @@ pub enum NetworkChoice {
     New {
         /// Its name.
         name: String,
-        /// What it is for; `live` is refused.
+        /// What it is for; `live` needs a passphrase that was given.
         purpose: Purpose,
         /// What its root may speak for; the region's prefecture if `None`.
         prefix: Option<RegionPrefix>,
@@ -38,6 +38,21 @@ pub enum NetworkChoice {
         protection: CaProtection,
         /// Suite of the CA's post-quantum root.
         ca_suite: Suite,
+        /// Which suites the network admits.
+        suites: Vec<Suite>,
+    },
+    /// A new network that rests on a CA which is there already; its `genesis.cbor` is put beside it.
+    NewUnder {
+        /// Its name.
+        name: String,
+        /// What it is for.
+        purpose: Purpose,
+        /// What the root may speak for; the region's prefecture if `None`.
+        prefix: Option<RegionPrefix>,
+        /// The CA's directory.
+        ca: PathBuf,
+        /// The passphrase of its keys, if they are sealed.
+        passphrase: Option<Passphrase>,
         /// Which suites the network admits.
         suites: Vec<Suite>,
     },
@@ -68,6 +83,8 @@ pub(super) struct Network {
     pub(super) ca: PathBuf,
     /// A new CA outside the data directory, not yet named.
     pub(super) staged: Option<Staged>,
+    /// Where the genesis record is still to be written: beside a CA that was there before.
+    pub(super) record: Option<PathBuf>,
 }
 
 /// Founds the chosen network, or opens it.
@@ -83,6 +100,11 @@ pub(super) fn open_network(
         NetworkChoice::New {
             purpose: Purpose::Live,
             protection: CaProtection::Unencrypted | CaProtection::Generated,
+            ..
+        }
+        | NetworkChoice::NewUnder {
+            purpose: Purpose::Live,
+            passphrase: None,
             ..
         } => Err(InitError::LiveNeedsPassphrase),
         NetworkChoice::New {
@@ -110,17 +132,46 @@ pub(super) fn open_network(
                     CaLock::Passphrase(passphrase)
                 }
             };
-            let root = NewRoot {
-                prefix,
-                suite: ca_suite,
-                lock,
-            };
-            let (genesis, authority) = found(&directory, &name, purpose, root, suites, now)?;
+            let years = validity(now, ROOT_DAYS);
+            named(&name)?;
+            let authority =
+                Authority::create(&directory, &format!("{name} CA"), ca_suite, &lock, years)?;
+            authority.write_lists(validity(now, LIST_DAYS))?;
+            let path = CaDir::new(&directory).genesis();
+            let terms = (name, purpose, prefix, suites);
+            let genesis = record(&authority, &path, terms, now)?;
+            write_public(&path, &genesis.to_block())?;
             Ok(Network {
                 genesis,
                 authority,
                 ca,
                 staged,
+                record: None,
+            })
+        }
+        NetworkChoice::NewUnder {
+            name,
+            purpose,
+            prefix,
+            ca,
+            passphrase,
+            suites,
+        } => {
+            named(&name)?;
+            let prefix = prefix_for(prefix.as_ref(), region)?;
+            let path = CaDir::new(&ca).genesis();
+            let authority = Authority::open(&ca, passphrase.as_ref())?;
+            if path.exists() || !authority.chain().is_empty() {
+                return Err(InitError::NoFreeRoot { ca });
+            }
+            let terms = (name, purpose, prefix, suites);
+            let genesis = record(&authority, &path, terms, now)?;
+            Ok(Network {
+                genesis,
+                authority,
+                ca,
+                staged: None,
+                record: Some(path),
             })
         }
     }
@@ -141,58 +192,42 @@ fn join(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Network, In
         authority,
         ca: directory.into(),
         staged: None,
+        record: None,
     })
 }
 
-/// What a new root may speak for, what it signs with, and how its key is kept.
-struct NewRoot {
-    prefix: RegionPrefix,
-    suite: Suite,
-    lock: CaLock,
-}
-
-/// Makes the CA and the genesis record that rests on it.
-fn found(
-    directory: &Path,
-    name: &str,
-    purpose: Purpose,
-    root: NewRoot,
-    suites: Vec<Suite>,
-    now: Timestamp,
-) -> Result<(Genesis, Authority), InitError> {
+fn named(name: &str) -> Result<(), InitError> {
     let length = name.chars().count();
     let fits = (1..=MAX_NETWORK_NAME).contains(&length) && name.len() <= MAX_NETWORK_NAME_BYTES;
     if !fits || name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(InitError::NetworkName);
     }
-    let NewRoot {
-        prefix,
-        suite,
-        lock,
-    } = root;
-    let years = validity(now, ROOT_DAYS);
-    let authority = Authority::create(directory, &format!("{name} CA"), suite, &lock, years)?;
-    authority.write_lists(validity(now, LIST_DAYS))?;
-    let path = CaDir::new(directory).genesis();
+    Ok(())
+}
+
+/// The genesis record of a network that rests on the CA's root.
+fn record(
+    authority: &Authority,
+    path: &Path,
+    (name, purpose, prefix, suites): (String, Purpose, RegionPrefix, Vec<Suite>),
+    now: Timestamp,
+) -> Result<Genesis, InitError> {
     let root = authority
         .root(prefix)
         .map_err(crate::pki::IssueError::from)?;
     let genesis = Genesis {
         v: 1,
-        name: name.into(),
+        name,
         purpose,
         created_at: now,
         roots: vec![root],
         suites,
     };
-    let block = genesis.to_block();
     // Read back, so that no record is written that no node would take.
-    let genesis = Genesis::read(&block).map_err(|refusal| InitError::Genesis {
-        path: path.clone(),
+    Genesis::read(&genesis.to_block()).map_err(|refusal| InitError::Genesis {
+        path: path.to_owned(),
         refusal,
-    })?;
-    write_public(&path, &block)?;
-    Ok((genesis, authority))
+    })
 }
 
 fn prefix_for(prefix: Option<&RegionPrefix>, region: &Region) -> Result<RegionPrefix, InitError> {
