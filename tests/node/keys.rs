@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use city_node::keys::{Access, BackendKind, Keystore, Passphrase};
+use city_node::pki::TlsAuthority;
 use city_node::setup::{DataDir, Identity, load_identity, load_identity_with};
 use city_protocol::crypto::{KemPublicKey, PublicKey};
 use zeroize::Zeroizing;
@@ -461,6 +462,23 @@ fn a_tls_certificate_is_exchanged_with_its_key() {
     let told = rotate(&city.data.tls_certificate(), 1);
     assert!(told.contains("do not belong together"), "{told}");
     assert_eq!(fs::read(city.data.tls_certificate()).unwrap(), before);
+    // What nobody would connect to is not taken unless it is said to be meant.
+    let elsewhere = TlsAuthority::create("よその CA", validity).unwrap();
+    let foreign = elsewhere
+        .server(&["localhost".into()], &[], validity)
+        .unwrap();
+    let (theirs, their_key) = (
+        root.path().join("theirs.pem"),
+        root.path().join("their.key"),
+    );
+    fs::write(&theirs, pem("CERTIFICATE", &foreign.chain[0])).unwrap();
+    private(&their_key, &pem("PRIVATE KEY", foreign.key.secret_der()));
+    let arguments = ["key", "rotate", "tls", "--data-dir", data];
+    let files = ["--certificate", text(&theirs), "--key", text(&their_key)];
+    let told = check(&[&arguments[..], &files].concat(), 1);
+    assert!(told.contains("cert-unknown-issuer"), "{told}");
+    assert_eq!(fs::read(city.data.tls_certificate()).unwrap(), before);
+    check(&[&arguments[..], &files, &["--foreign"]].concat(), 0);
     assert!(rotate(&certificate, 0).contains("were replaced"));
     let identity = load_identity(&city.data).unwrap();
     assert_eq!(identity.tls.chain, new.chain);

@@ -95,6 +95,12 @@ pub(super) fn run_restore(args: &RestoreArgs) -> Outcome {
         output::object(fields(&of, &args.data_dir))?;
     } else {
         let directory = data.path().display();
+        if Config::load(&data.config())?.keys.backend == BackendKind::File {
+            output::text(
+                "The keys of the node are plain files now (mode 0600), as keys.backend = \"file\" has it; if they were under a \
+                 passphrase: city-node key seal --with-passphrase --data-dir DIR, before it starts\n",
+            )?;
+        }
         output::text(&format!(
             "{directory}: {} (log {}), as of {}\n\
              Only one machine may run this log: make sure that the old one never starts again.\n\

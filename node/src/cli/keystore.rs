@@ -1,8 +1,10 @@
 //! `key seal`, `key rotate-master`, `key re-encrypt`: exchanging what protects a node's keys, while it runs or not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use city_protocol::pki::CertificateRefusal;
+use city_protocol::pki::foreign::Usage;
 use clap::Args;
 use serde_json::json;
 
@@ -13,13 +15,16 @@ use super::passphrase::PassphraseArgs;
 use super::run::{Located, PlaceArgs};
 use crate::client::{AdminClient, ClientError};
 use crate::config::Config;
+use crate::engine::utc;
 use crate::keys::file::{read_public_up_to, read_secret, write_public};
 use crate::keys::{
     self, Access, BackendKind, Exchanged, Keyring, Keystore, KeystoreError, Lock,
     PASSPHRASE_CREDENTIAL, Passphrase, PrivateFields,
 };
+use crate::pki::case::{Case, CrlOptions};
+use crate::pki::trust_store::{MAX_TRUST_FILE, list_files};
 use crate::private::wrap_again;
-use crate::setup::read_tls;
+use crate::setup::{DataDir, read_tls};
 
 /// Longest PEM file: a leaf, its intermediates, and room.
 const MAX_PEM: u64 = 256 * 1024;
@@ -58,6 +63,9 @@ pub struct RotateTlsArgs {
     /// Its key (PKCS#8 in PEM, mode 0600).
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+    /// Take a certificate that none of the network's TLS roots issued: whoever connects must trust its issuer otherwise.
+    #[arg(long)]
+    pub foreign: bool,
     /// The passphrase of the node's keys.
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
@@ -174,6 +182,9 @@ pub(super) fn rotate_tls(args: &RotateTlsArgs) -> Outcome {
     // Judged as a pair before anything is replaced.
     read_tls(&args.certificate, &args.key, &store)?;
     let certificate = read_public_up_to(&args.certificate, MAX_PEM)?;
+    if !args.foreign {
+        judge_tls(data, &args.certificate, &certificate)?;
+    }
     let key = read_secret(&args.key)?;
     store.replace(&data.tls_key(), &key)?;
     write_public(&data.tls_certificate(), &certificate)?;
@@ -190,6 +201,43 @@ pub(super) fn rotate_tls(args: &RotateTlsArgs) -> Outcome {
         ))?;
     }
     Ok(Exit::Ok)
+}
+
+/// Whether clients of this network take the certificate: its path, its use, and that no list here names it.
+fn judge_tls(data: &DataDir, path: &Path, pem: &[u8]) -> anyhow::Result<()> {
+    let text = |pem: &[u8]| String::from_utf8_lossy(pem).into_owned();
+    let roots = text(&read_public_up_to(&data.tls_root(), MAX_PEM)?);
+    let judge = |lists: &[String]| -> anyhow::Result<_> {
+        let mut case = Case {
+            usage: Some(Usage::Server),
+            ..Case::default()
+        };
+        Case::read_certificates(&roots, &mut case.roots)?;
+        case.read_leaf(&text(pem))?;
+        lists.iter().for_each(|list| case.read_crls(list));
+        Ok(case.judge(utc(), CrlOptions::default()))
+    };
+    let mut lists = Vec::new();
+    for list in list_files(&data.crls())? {
+        lists.push(text(&read_public_up_to(&list, MAX_TRUST_FILE)?));
+    }
+    // A list that is missing or late is told by `status`, and no reason to keep the old certificate.
+    let listed = judge(&lists)?;
+    let verdict = if listed.reason == CertificateRefusal::Revoked.code() {
+        listed
+    } else {
+        judge(&[])?
+    };
+    if !verdict.is_valid() {
+        anyhow::bail!(
+            "{}: clients of this network would refuse it: {} ({}); have the CA issue one (city-node ca issue tls-server), or say \
+             --foreign if its root is to be trusted otherwise. Nothing was changed",
+            path.display(),
+            verdict.reason,
+            verdict.detail.unwrap_or_default()
+        );
+    }
+    Ok(())
 }
 
 fn tell(done: &Exchanged, json: bool) -> Outcome {

@@ -12,7 +12,7 @@ use super::wrap::WrapError;
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The file is not there.
-    #[error("{path}: there is no such key file; make it, or correct its path")]
+    #[error("{path}: there is no such key file; correct its path, or put it back from a backup")]
     Missing {
         /// The file.
         path: PathBuf,

@@ -219,7 +219,7 @@ fn read_marks(path: &Path) -> Result<ListMarks, TrustStoreError> {
 }
 
 /// The files of a directory that need not be there, in order; hidden ones are somebody's unfinished copies.
-fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
+pub(crate) fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
     let failed = |source| TrustStoreError::Io {
         path: dir.to_owned(),
         source,

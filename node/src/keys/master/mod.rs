@@ -151,7 +151,7 @@ pub enum MasterError {
     },
     /// A fresh credential is needed.
     #[error(
-        "the credential {CREDENTIAL} is in use already and there is no {CREDENTIAL_NEXT}; make a new one with `openssl rand -base64 32 | systemd-creds encrypt \
+        "systemd gave no credential {CREDENTIAL} or {CREDENTIAL_NEXT} with another secret than the one in use; make a new one with `openssl rand -base64 32 | systemd-creds encrypt \
          --name={CREDENTIAL_NEXT} - FILE`, give it with LoadCredentialEncrypted={CREDENTIAL_NEXT}:FILE, and try again"
     )]
     NoNextCredential,
