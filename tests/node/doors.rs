@@ -536,6 +536,32 @@ async fn an_operator_of_another_municipality_under_the_same_root_operates_nothin
         let (code, text) = answer(&hall.curl(&url, Some(&theirs)));
         assert!(code == 403 && text.contains("operators-only"), "{text}");
     }
+    // Who was refused at that door is counted, whether by an answer or by an alert.
+    let url = format!("https://{}/v1/status", hall.operators());
+    assert!(!hall.curl(&url, None).status.success());
+    hall.node.stop().await;
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_city-node"));
+    audit.args([
+        "audit",
+        "list",
+        "--class",
+        "refused",
+        "--json",
+        "--data-dir",
+    ]);
+    let listed = audit.arg(hall.city.data.path()).output().unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let lines = listed["lines"].as_array().unwrap().iter();
+    let mut counts: Vec<_> = lines
+        .map(|line| {
+            (
+                line["what"].as_str().unwrap(),
+                line["count"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [("no-certificate", 1), ("operators-only", 2)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use city_node::engine::utc;
 use city_node::keys;
 use city_node::pki::{Authority, NodeRequest, Validity};
 use city_node::setup::load_identity;
-use city_protocol::crypto::{Algorithm, KemAlgorithm};
+use city_protocol::crypto::{Algorithm, KemAlgorithm, Suite};
 use city_protocol::ids::LogId;
 use city_protocol::pki::Role;
 use x509_cert::der::pem::{LineEnding, encode_string};
@@ -138,6 +138,7 @@ async fn a_node_goes_over_to_another_suite_and_its_peer_follows() {
 
     let node = city.ready().await;
     let api = city.api(&node);
+    assert_eq!(api.node().await.unwrap().suite, Suite::Fips);
     api.login(&hanako).await.unwrap();
     city.grant(&api, &hanako, 500).await.unwrap();
     let page = api.account(&hanako.account()).await.unwrap();

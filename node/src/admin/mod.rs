@@ -30,6 +30,7 @@ use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::access::{AccessLog, Class, Event};
 use crate::api::Problem;
 use crate::api::peer::Peer;
+use crate::api::problem::refusal_code;
 use crate::api::serve::listen;
 use crate::engine::{EngineHandle, Hold, SystemClock};
 use crate::keys::{Exchanged, Keystore, exchange};
@@ -127,6 +128,19 @@ async fn noted(State(access): State<AccessLog>, request: Request, next: Next) ->
     next.run(request).await
 }
 
+/// Counts what is refused at the operators' door, whoever asks.
+async fn refusals_counted(
+    State(access): State<AccessLog>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    if let Some(code) = refusal_code(&response) {
+        access.refused(Class::Refused, code);
+    }
+    response
+}
+
 /// Serves operators over HTTPS until `stop`: the socket's routes, for certificates that name one of these, or any
 /// where none is listed.
 pub async fn serve_operators(
@@ -136,13 +150,15 @@ pub async fn serve_operators(
     operators: BTreeSet<OperatorName>,
     stop: CancellationToken,
 ) {
+    let access = state.access.clone();
     let app = router(state)
         .layer(from_fn(operators_only))
         .layer(from_fn_with_state(
             Arc::new(operators),
             named_by_certificate,
-        ));
-    listen(listener, DoorKind::Operator, keeper, app, stop).await;
+        ))
+        .layer(from_fn_with_state(access.clone(), refusals_counted));
+    listen(listener, DoorKind::Operator, keeper, app, access, stop).await;
 }
 
 /// Who a certificate names, as the routes know callers. One that names an account, or an operator of others only,

@@ -39,7 +39,7 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
         purpose: genesis.purpose,
         log: api.engine.log(),
         region: charter.region.clone(),
-        suite: charter.suite,
+        suite: api.engine.newest_authority().node_key().algorithm().suite(),
         suites: genesis.suites.clone(),
         officers: OfficersPage {
             k: charter.officers.k,

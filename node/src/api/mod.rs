@@ -45,7 +45,6 @@ use crate::place::antenna::Antenna;
 use crate::private::Keeper;
 use login::Doorbell;
 use peer::{Peer, Shown};
-use problem::Code;
 use token::Tokens;
 
 /// Who gets in, and where that is noted.
@@ -184,7 +183,7 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
         }
         Err(wait) => Problem::too_many_requests(wait).into_response(),
     };
-    if let Some(Code(code)) = response.extensions().get::<Code>() {
+    if let Some(code) = problem::refusal_code(&response) {
         state.access.refused(problem::class(code), code);
     }
     let headers = response.headers_mut();

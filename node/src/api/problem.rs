@@ -251,7 +251,8 @@ impl Problem {
     /// Only the operator may ask this (admin socket).
     #[must_use]
     pub fn operators_only() -> Self {
-        let title = "only root and the user that runs the node may ask this";
+        let title =
+            "only root, the user that runs the node, and operators whom it admits may ask this";
         Self::plain(StatusCode::FORBIDDEN, "operators-only", title)
     }
 
@@ -309,7 +310,12 @@ impl IntoResponse for Problem {
 
 /// The code of a problem, beside its answer: what is counted of refusals.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Code(pub(super) &'static str);
+struct Code(&'static str);
+
+/// The code of a response that refuses.
+pub(crate) fn refusal_code(response: &Response) -> Option<&'static str> {
+    response.extensions().get::<Code>().map(|Code(code)| *code)
+}
 
 /// As what a refusal with this code is counted in the access log, once.
 pub(super) fn class(code: &str) -> Class {

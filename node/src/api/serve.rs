@@ -1,7 +1,7 @@
 //! The listener: TLS over TCP, one task a connection, everything under a limit or a deadline, and an orderly end.
 //!
 //! What strangers do wrong before their first request (noise, failed handshakes, slow headers) ends their
-//! connection and is not logged.
+//! connection and is not logged, but for certificates that the operators' door refuses: those are counted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,7 +27,8 @@ use tower::Service as _;
 use super::peer::{Peer, Shown};
 use super::rate::network;
 use super::{ApiState, router};
-use crate::pki::{DoorKeeper, DoorKind, Doors};
+use crate::access::{AccessLog, Class};
+use crate::pki::{DoorKeeper, DoorKind, Doors, TlsRefusal};
 
 /// Open connections: 256 of some 100 KB with TLS buffers are 25 MB.
 const MAX_CONNECTIONS: usize = 256;
@@ -59,7 +60,9 @@ pub async fn serve(
     state: ApiState,
     stop: CancellationToken,
 ) {
-    listen(listener, DoorKind::App, keeper, router(state), stop).await;
+    let access = state.access.clone();
+    let app = router(state);
+    listen(listener, DoorKind::App, keeper, app, access, stop).await;
 }
 
 /// Serves one door.
@@ -68,6 +71,7 @@ pub(crate) async fn listen(
     kind: DoorKind,
     keeper: DoorKeeper,
     app: Router,
+    access: AccessLog,
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -94,6 +98,7 @@ pub(crate) async fn listen(
                 source: address.ip(),
                 kind,
                 keeper: keeper.clone(),
+                access: access.clone(),
                 stop: stop.clone(),
             };
             let serving = visit.serve(stream, app.clone());
@@ -121,11 +126,21 @@ pub(crate) async fn drain(tracker: &TaskTracker, cut: &CancellationToken, deadli
     }
 }
 
+/// The code of a handshake that failed for the client's certificate.
+fn refused_certificate(error: &std::io::Error) -> Option<&'static str> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::NoCertificatesPresented => Some("no-certificate"),
+        rustls::Error::InvalidCertificate(why) => Some(TlsRefusal::code_of(why)),
+        _ => None,
+    }
+}
+
 /// One connection from its handshake to its end.
 struct Visit {
     source: IpAddr,
     kind: DoorKind,
     keeper: DoorKeeper,
+    access: AccessLog,
     stop: CancellationToken,
 }
 
@@ -138,8 +153,15 @@ impl Visit {
         // Small answers should not wait for Nagle; without it they are only slower.
         let _slower = stream.set_nodelay(true);
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-        let Some(Ok(Ok(stream))) = self.stop.run_until_cancelled(handshake).await else {
-            return;
+        let stream = match self.stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Err(error))) => {
+                if let Some(reason) = refused_certificate(&error) {
+                    self.access.refused(Class::Refused, reason);
+                }
+                return;
+            }
+            Some(Err(_)) | None => return,
         };
         let chain = stream.get_ref().1.peer_certificates();
         let chain = chain.map(|chain| {

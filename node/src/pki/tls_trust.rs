@@ -87,6 +87,21 @@ impl TlsRefusal {
     }
 }
 
+impl TlsRefusal {
+    /// The stable code of what a handshake was refused for.
+    #[must_use]
+    pub const fn code_of(why: &CertificateError) -> &'static str {
+        match why {
+            CertificateError::Revoked => Self::Revoked.code(),
+            CertificateError::Expired => Self::Expired.code(),
+            CertificateError::NotValidYet => Self::NotYetValid.code(),
+            CertificateError::UnknownIssuer => Self::UnknownIssuer.code(),
+            CertificateError::UnknownRevocationStatus => Self::ListExpired.code(),
+            _ => Self::Form.code(),
+        }
+    }
+}
+
 impl From<TlsRefusal> for CertificateError {
     /// What the alert says (RFC 8446 section 6.2).
     fn from(refusal: TlsRefusal) -> Self {
