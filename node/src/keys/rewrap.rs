@@ -284,6 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_wrapped_by_a_secret_that_the_disk_does_not_name() {
+        let node = Node::new();
+        exchange(&node.open(), plain(), &node.files).unwrap();
+        let store = node.open();
+        let masters = node.directory.path().join("masters.json");
+        let named = std::fs::read(&masters).unwrap();
+        // Nothing can take the name of a directory.
+        std::fs::remove_file(&masters).unwrap();
+        std::fs::create_dir_all(masters.join("in the way")).unwrap();
+        for _ in 0..2 {
+            exchange(&store, locked(), &node.files).unwrap_err();
+            for file in &node.files {
+                assert_eq!(std::fs::read(file).unwrap(), content(file).as_bytes());
+            }
+        }
+        std::fs::remove_dir_all(&masters).unwrap();
+        write_secret(&masters, &named).unwrap();
+        let done = exchange(&store, locked(), &node.files).unwrap();
+        assert!(done.wrapped && done.resumed);
+        node.check(&store);
+        node.check(&node.open());
+    }
+
+    #[test]
     fn after_a_cut_anywhere_everything_opens_and_the_next_try_goes_on() {
         for cut in 0..=3 {
             let node = Node::new();

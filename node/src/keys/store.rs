@@ -59,6 +59,8 @@ struct State {
     /// What keeps the newest; with its passphrase, so that a running node can exchange it.
     backend: Option<Arc<dyn Backend>>,
     keyring: bool,
+    /// Whether `masters.json` may say otherwise, because writing it failed.
+    unwritten: bool,
 }
 
 /// The key store of a data directory.
@@ -94,6 +96,7 @@ impl Keystore {
             opened,
             backend,
             keyring: masters.keyring,
+            unwritten: false,
         };
         Ok(Self {
             directory: directory.into(),
@@ -206,8 +209,11 @@ impl Keystore {
         }
     }
 
-    /// Wraps the content of the file at `path` by the newest master secret.
+    /// Wraps the content of the file at `path` by the newest master secret, which `masters.json` names by then.
     pub(super) fn wrap(&self, path: &Path, content: &[u8]) -> Result<Vec<u8>, KeystoreError> {
+        if self.state().unwritten {
+            self.change(|_| ())?;
+        }
         let state = self.state();
         let newest = state.opened.first();
         let newest = newest.ok_or_else(|| KeystoreError::NoMaster {
@@ -285,11 +291,12 @@ impl Keystore {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What could not be written counts in memory all the same: what is wrapped from now on says by whom, and the next
-    /// try writes it.
+    /// What could not be written counts in memory all the same, because the disk may have it; nothing is wrapped until a
+    /// further try has written it.
     fn change(&self, f: impl FnOnce(&mut State)) -> Result<(), KeystoreError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         f(&mut state);
+        state.unwritten = true;
         let masters = Masters {
             v: VERSION,
             masters: state.opened.iter().map(|one| one.entry).collect(),
@@ -297,7 +304,9 @@ impl Keystore {
         };
         let mut json = serde_json::to_vec(&masters).expect("plain fields have a JSON form");
         json.push(b'\n');
-        Ok(replace_secret(&self.directory.join(MASTERS), &json)?)
+        replace_secret(&self.directory.join(MASTERS), &json)?;
+        state.unwritten = false;
+        Ok(())
     }
 }
 
