@@ -137,11 +137,11 @@ fn decision<B: OfficersBody>(
 fn write(told: &str, signature: &SignatureForm, out: Option<&Path>) -> Outcome {
     let mut json = serde_json::to_vec(signature).context("a signature has a JSON form")?;
     json.push(b'\n');
-    eprintln!("Signed: {told}");
     match out {
         Some(path) => input::write_new(path, &json)?,
         None => output::bytes(&json)?,
     }
+    eprintln!("Signed: {told}");
     Ok(Exit::Ok)
 }
 
