@@ -132,9 +132,16 @@ fn variables(program: &[u8]) -> BTreeSet<String> {
     let starts = program.windows(prefix.len()).enumerate();
     let starts = starts.filter(|(_, window)| window == prefix);
     let name = |(at, _): (usize, &[u8])| {
-        let rest = program[at + prefix.len()..].iter();
-        let name = rest.take_while(|byte| byte.is_ascii_uppercase() || **byte == b'_');
-        String::from_utf8(name.copied().collect()).unwrap()
+        let rest = &program[at + prefix.len()..];
+        let mut length = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_uppercase() || **byte == b'_')
+            .count();
+        // The capital of another text that the linker put behind the bare prefix.
+        if length == 1 && rest.get(1).is_some_and(u8::is_ascii_lowercase) {
+            length = 0;
+        }
+        String::from_utf8(rest[..length].to_vec()).unwrap()
     };
     starts.map(name).collect()
 }
