@@ -191,6 +191,12 @@ fn init_makes_what_check_show_and_run_take() {
     assert_eq!(made["purpose"], "test");
     let file = "data/config.toml";
     assert!(expect(at, 0, &["config", "check", file]).contains("no mistakes"));
+    let written = fs::read_to_string(at.join(file)).unwrap();
+    let past = "[crypto.not_after]\nfips = \"2026-01-01T00:00:00Z\"\nml-kem-1024 = \"2199-01-01T00:00:00Z\"";
+    let past = written.replace("[crypto.not_after]", past);
+    fs::write(at.join("past.toml"), past).unwrap();
+    let told = json(at, 0, &["config", "check", "past.toml", "--json"]);
+    assert_eq!(told["ended"], serde_json::json!(["fips"]));
     let shown = json(at, 0, &["config", "show", "--data-dir", "data", "--json"]);
     assert_eq!(shown["config"]["api"]["listen"], "127.0.0.1:8443");
     assert_eq!(shown["config"]["place"]["policy"]["min_satellites"], 4);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use city_protocol::crypto::NotAfter;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::exit::{Exit, Outcome};
 use super::output;
 use super::run::PlaceArgs;
 use crate::config::{Config, ConfigError, Mistake, Origin, Overrides};
+use crate::engine::utc;
 
 /// What can be done with a configuration.
 #[derive(Debug, Subcommand)]
@@ -50,9 +52,9 @@ pub(super) fn run(command: &ConfigCommand) -> Outcome {
 
 fn check(file: &std::path::Path, json: bool) -> Outcome {
     let overrides = Overrides::from_env();
-    let error = match Config::load_with(file, &overrides) {
-        Ok(_) => None,
-        Err(error @ ConfigError::Mistakes { .. }) => Some(error),
+    let (error, ended) = match Config::load_with(file, &overrides) {
+        Ok(config) => (None, ended(&config)),
+        Err(error @ ConfigError::Mistakes { .. }) => (Some(error), Vec::new()),
         Err(unreadable) => return Err(unreadable.into()),
     };
     let mistakes = error.as_ref().map_or(&[][..], ConfigError::mistakes);
@@ -62,6 +64,7 @@ fn check(file: &std::path::Path, json: bool) -> Outcome {
             "file": file,
             "mistakes": mistakes.iter().map(mistake).collect::<Vec<_>>(),
             "unknown_variables": overrides.unknown(),
+            "ended": ended,
         }))?;
     } else {
         let mut text = match &error {
@@ -74,6 +77,12 @@ fn check(file: &std::path::Path, json: bool) -> Outcome {
                  spelling (CITY_NODE_ and a key's path in capitals) or unset it\n"
             );
         }
+        for id in ended {
+            text += &format!(
+                "warning: crypto.not_after.{id} is in the past: nothing signed or sealed by it is taken any more; that is meant for what was \
+                 broken, after everybody has other keys\n"
+            );
+        }
         output::text(&text)?;
     }
     Ok(if error.is_none() {
@@ -81,6 +90,13 @@ fn check(file: &std::path::Path, json: bool) -> Outcome {
     } else {
         Exit::CheckFailed
     })
+}
+
+/// Suites and algorithms whose last moment has passed.
+fn ended(config: &Config) -> Vec<&'static str> {
+    let now = utc();
+    let past = |id: &&str| config.not_after.of(id).is_some_and(|last| last < now);
+    NotAfter::ids().filter(past).collect()
 }
 
 fn mistake(mistake: &Mistake) -> Value {
