@@ -2,9 +2,11 @@
 //! published vectors can be passed on as they are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use city_protocol::Refusal;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -122,8 +124,15 @@ pub struct Answer {
 /// Answers one line.
 #[must_use]
 pub fn answer(task: Task, line: &[u8]) -> Answer {
-    match serde_json::from_slice(line).map(Fields) {
-        Ok(case) => told(case.0.get("id").copied(), &task.run(&case)),
+    match serde_json::from_slice::<Fields<'_>>(line) {
+        Ok(case) => {
+            let outcome = if case.twice {
+                Err(Reason::DuplicateField)
+            } else {
+                task.run(&case)
+            };
+            told(case.named.get("id").copied(), &outcome)
+        }
         Err(_) => told(None, &Err(Reason::NotJson)),
     }
 }
@@ -201,7 +210,35 @@ const ALIASES: &[(&str, &[&str])] = &[
 ];
 
 /// The fields of a case.
-struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+struct Fields<'a> {
+    named: BTreeMap<String, &'a RawValue>,
+    /// Whether a name stands there twice.
+    twice: bool,
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a case")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut named, mut twice) = (BTreeMap::new(), false);
+        while let Some((name, value)) = map.next_entry()? {
+            twice |= named.insert(name, value).is_some();
+        }
+        Ok(Fields { named, twice })
+    }
+}
 
 impl Fields<'_> {
     /// A field under any of its names.
@@ -209,7 +246,7 @@ impl Fields<'_> {
         let aliases = ALIASES.iter().find(|(field, _)| *field == name);
         let aliases = aliases.map_or(&[][..], |(_, aliases)| aliases);
         let names = std::iter::once(&name).chain(aliases);
-        let mut found = names.filter_map(|name| self.0.get(*name).copied());
+        let mut found = names.filter_map(|name| self.named.get(*name).copied());
         match (found.next(), found.next()) {
             (_, Some(_)) => Err(Reason::DuplicateField),
             (one, None) => Ok(one),
@@ -271,6 +308,11 @@ mod tests {
             "unknown-algorithm",
         );
         verify("{\"alg\":3}", "null", "bad-field");
+        verify(
+            "{\"id\":1,\"alg\":\"x\",\"alg\":\"ed25519\"}",
+            "1",
+            "duplicate-field",
+        );
         verify(
             "{\"alg\":\"ed25519\",\"public_key\":\"0\"}",
             "null",
