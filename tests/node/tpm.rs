@@ -87,7 +87,8 @@ async fn a_node_moves_into_its_tpm_and_starts_from_it_only() {
     // The disk alone, or in another machine, is worth nothing.
     drop(tpm);
     let (code, told) = city_node(&["run"], city.data.path());
-    assert_eq!(code, 78, "{told}");
+    // Not 78: a TPM that is still starting is there at the service manager's next try.
+    assert_eq!(code, 1, "{told}");
     assert!(told.contains("TPM"), "{told}");
     let other = Swtpm::start(&root.path().join("other")).unwrap();
     city.config.keys.tpm.address = other.address();
