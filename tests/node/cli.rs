@@ -191,6 +191,13 @@ fn init_makes_what_check_show_and_run_take() {
     assert_eq!(made["purpose"], "test");
     let file = "data/config.toml";
     assert!(expect(at, 0, &["config", "check", file]).contains("no mistakes"));
+    // Looking at what is not there makes nothing.
+    for look in [["store", "verify"], ["audit", "verify"]] {
+        let output = run(at, &[&look[..], &["--data-dir", "data"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("no ledger yet"), "{output:?}");
+    }
+    assert!(!at.join("data/ledger").exists() && !at.join("data/index").exists());
     let written = fs::read_to_string(at.join(file)).unwrap();
     let past = "[crypto.not_after]\nfips = \"2026-01-01T00:00:00Z\"\nml-kem-1024 = \"2199-01-01T00:00:00Z\"";
     let past = written.replace("[crypto.not_after]", past);

@@ -1,5 +1,6 @@
 //! Opening: the store, the genesis block, the whitelist, the replica and an index that is up to date.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use city_drivers::gnss::ReceiverConfig;
@@ -93,6 +94,12 @@ pub enum OpenError {
         path: String,
         /// Why.
         why: String,
+    },
+    /// The node has not run yet, or its ledger is gone.
+    #[error("{}: there is no ledger yet, so nothing to look at; start the node first", path.display())]
+    NoLedger {
+        /// Where it would stand.
+        path: PathBuf,
     },
     /// The index could not be set aside.
     #[error("{path}: the index could not be removed ({source}); look at the directory's rights")]
@@ -320,11 +327,15 @@ fn fold(
 /// damaged.
 ///
 /// # Errors
-/// [`OpenError::Store`].
+/// [`OpenError::NoLedger`] or [`OpenError::Store`].
 pub fn open_for_reading(
     dir: &DataDir,
     identity: &Identity,
 ) -> Result<(Store, Option<Damage>), OpenError> {
+    let ledger = dir.ledger();
+    if !ledger.exists() {
+        return Err(OpenError::NoLedger { path: ledger });
+    }
     // Nothing is appended; a full disk is no reason not to look.
     let (store, report) = open_kept(dir, identity, 0)?;
     Ok((store, report.ledger.damage))
