@@ -5,23 +5,19 @@
 //! is an argument.
 
 use std::fmt;
-use std::str::FromStr;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey};
-use crate::ids::{length_prefixed, sha256};
+use super::secret_id::{SECRET_ID_LEN, SecretId};
+use crate::ids::length_prefixed;
 
 /// The form that this software writes and reads.
 const VERSION: u8 = 1;
 /// Tag of key ids.
 const TAG_ID: &[u8] = b"city-node/data-key/v1\0";
-/// Length of a key id in bytes.
-const ID_LEN: usize = 8;
 /// Bytes of a sealed field beyond its plaintext.
-pub const FIELD_OVERHEAD: usize = 1 + ID_LEN + AEAD_OVERHEAD;
+pub const FIELD_OVERHEAD: usize = 1 + SECRET_ID_LEN + AEAD_OVERHEAD;
 /// Most boxes under one key with random IVs (NIST SP 800-38D §8.3): after 2^32 the chance that one repeated is 2^-33.
 pub const MAX_BOXES: u64 = 1 << 32;
 
@@ -54,48 +50,8 @@ pub enum FieldError {
     NotAuthentic,
 }
 
-/// A data key's id: the first eight bytes of its tagged SHA-256, printed as 16 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DataKeyId([u8; ID_LEN]);
-
-impl fmt::Display for DataKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for DataKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for DataKeyId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        data_encoding::HEXLOWER
-            .decode(text.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or("a data key's id is 16 hex digits")
-    }
-}
-
-impl Serialize for DataKeyId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for DataKeyId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
-}
+/// A data key's id.
+pub type DataKeyId = SecretId;
 
 /// A key for fields: of many records, or of one that can be erased by destroying it.
 pub struct DataKey {
@@ -107,10 +63,8 @@ impl DataKey {
     /// Takes a key's bytes.
     #[must_use]
     pub fn new(secret: Zeroizing<[u8; AEAD_KEY_LEN]>) -> Self {
-        let digest = sha256(&[TAG_ID, &*secret]);
-        let (id, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
         Self {
-            id: DataKeyId(*id),
+            id: SecretId::of(TAG_ID, &*secret),
             key: AeadKey::new(secret),
         }
     }
@@ -131,7 +85,7 @@ impl DataKey {
     #[must_use]
     pub fn seal(&self, iv: [u8; AEAD_IV_LEN], place: FieldPlace<'_>, plaintext: &[u8]) -> Vec<u8> {
         let mut sealed = vec![VERSION];
-        sealed.extend_from_slice(&self.id.0);
+        sealed.extend_from_slice(self.id.as_bytes());
         sealed.extend(self.key.seal(iv, &bound(self.id, place), plaintext));
         sealed
     }
@@ -178,13 +132,13 @@ fn split(sealed: &[u8]) -> Result<(DataKeyId, &[u8]), FieldError> {
         return Err(FieldError::Version(*version));
     }
     let (id, rest) = rest.split_first_chunk().ok_or(FieldError::TooShort)?;
-    Ok((DataKeyId(*id), rest))
+    Ok((SecretId::from_bytes(*id), rest))
 }
 
 fn bound(id: DataKeyId, place: FieldPlace<'_>) -> Vec<u8> {
     [
         &[VERSION][..],
-        &id.0,
+        id.as_bytes(),
         place.table.as_bytes(),
         place.record,
         place.field.as_bytes(),
@@ -197,6 +151,7 @@ fn bound(id: DataKeyId, place: FieldPlace<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::sha256;
 
     fn key(byte: u8) -> DataKey {
         DataKey::new(Zeroizing::new([byte; AEAD_KEY_LEN]))

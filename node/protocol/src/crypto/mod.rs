@@ -14,6 +14,7 @@ mod legacy;
 mod not_after;
 mod pkcs8;
 mod sealed;
+mod secret_id;
 mod sign;
 
 pub use aead::{AEAD_IV_LEN, AEAD_KEY_LEN, AEAD_OVERHEAD, AeadKey, NotAuthentic};
@@ -24,6 +25,7 @@ pub use legacy::{RsaHash, RsaSecretKey, verify_rsa};
 pub use not_after::NotAfter;
 pub use pkcs8::{MlDsaImport, MlDsaSet, Pkcs8Refusal};
 pub use sealed::{SealedBox, SealedBoxContext};
+pub use secret_id::{SECRET_ID_LEN, SecretId};
 pub use sign::{PublicKey, SecretKey, Signature, Signer, one_algorithm_each};
 
 /// A domain tag: every signed or hashed message begins with one, so no signature serves two purposes.

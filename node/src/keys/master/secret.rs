@@ -1,11 +1,8 @@
 //! The master secret itself, and its id.
 
 use std::fmt;
-use std::str::FromStr;
 
-use city_protocol::crypto::{AEAD_KEY_LEN, AeadKey};
-use city_protocol::ids::sha256;
-use serde::{Deserialize, Serialize};
+use city_protocol::crypto::{AEAD_KEY_LEN, AeadKey, SecretId};
 use zeroize::Zeroizing;
 
 /// Tag of the id.
@@ -33,9 +30,7 @@ impl MasterSecret {
     /// Its id: tells secrets apart and says nothing about them.
     #[must_use]
     pub fn id(&self) -> MasterId {
-        let digest = sha256(&[TAG_ID, &*self.0]);
-        let (id, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        MasterId(*id)
+        SecretId::of(TAG_ID, &*self.0)
     }
 
     /// The key that follows from it for one use.
@@ -56,54 +51,8 @@ impl fmt::Debug for MasterSecret {
     }
 }
 
-/// A master secret's id: the first eight bytes of its tagged SHA-256, printed as 16 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MasterId([u8; 8]);
-
-impl MasterId {
-    pub(crate) const fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Display for MasterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for MasterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for MasterId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        data_encoding::HEXLOWER
-            .decode(text.as_bytes())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or("a master secret's id is 16 hex digits")
-    }
-}
-
-impl Serialize for MasterId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MasterId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+/// A master secret's id.
+pub type MasterId = SecretId;
 
 #[cfg(test)]
 mod tests {
