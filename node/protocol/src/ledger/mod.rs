@@ -19,8 +19,8 @@ pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
 pub use keychange::key_named_by;
 pub use rows::{
-    AccountRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table, Totals, TransferRow,
-    TransferState, VertexRow, key,
+    AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
+    Totals, TransferRow, TransferState, VertexRow, WitnessRow, key,
 };
 pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};
