@@ -25,3 +25,4 @@ mod store;
 mod swtpm;
 #[cfg(feature = "tpm")]
 mod tpm;
+mod tx;

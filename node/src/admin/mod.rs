@@ -1,8 +1,9 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people · `transfers` one transfer. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `transfers` one transfer · `accounts` the home's accounts. Operators may ask everything, others whom the file lets in the status only.
 
+mod accounts;
 mod gather;
 pub mod pages;
 pub mod show;
@@ -93,6 +94,7 @@ enum Caller {
 pub fn router(state: AdminState) -> Router {
     let operators = Router::new()
         .route("/v1/balances", get(balances))
+        .route("/v1/accounts", get(accounts::list))
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/place", get(place))

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use city_protocol::ids::Digest;
+use city_protocol::ids::{AccountId, Digest};
 use serde_json::Value;
 
 use super::ClientError;
 use super::http::{Link, Target};
 use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::admin::check_path;
-use crate::admin::pages::{AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage};
+use crate::admin::pages::{
+    AccountsPage, AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage,
+};
 use crate::api::wire::PrivatePage;
 use crate::keys::Exchanged;
 
@@ -42,6 +44,15 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn balances(&self) -> Result<Balances, ClientError> {
         self.0.get("/v1/balances").await
+    }
+
+    /// Accounts of this home, from the first or after one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn accounts(&self, after: Option<&AccountId>) -> Result<AccountsPage, ClientError> {
+        let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
+        self.0.get(&format!("/v1/accounts{query}")).await
     }
 
     /// Sums, and the journal both ways.
