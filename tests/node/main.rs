@@ -14,6 +14,7 @@ mod doors;
 mod epochs;
 mod foreign;
 mod keys;
+mod ledger;
 mod net;
 mod plug;
 mod rollback;

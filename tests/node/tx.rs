@@ -12,16 +12,16 @@ use super::account::{certificate, good, run, text};
 use super::daemon::city::{City, Line, Node, alone, directory};
 
 /// A home with two people and a receiver that says where it is.
-struct Town {
+pub(super) struct Town {
     root: tempfile::TempDir,
-    city: City,
-    node: Node,
+    pub(super) city: City,
+    pub(super) node: Node,
     _line: Line,
-    accounts: Vec<AccountId>,
+    pub(super) accounts: Vec<AccountId>,
 }
 
 impl Town {
-    async fn with_two_people() -> Self {
+    pub(super) async fn with_two_people() -> Self {
         let root = directory();
         let mut city = alone(root.path(), root.path().join("d"));
         let line = city.plug_in(Vec::new);
@@ -60,15 +60,20 @@ impl Town {
         town
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// The node, to be stopped, and the directory, to be kept meanwhile.
+    pub(super) fn into_stopping(self) -> (tempfile::TempDir, Node) {
+        (self.root, self.node)
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    fn good(&self, arguments: &[&str]) -> String {
+    pub(super) fn good(&self, arguments: &[&str]) -> String {
         good(self.root.path(), arguments)
     }
 
-    fn home(&self) -> [String; 4] {
+    pub(super) fn home(&self) -> [String; 4] {
         let root = self.city.data.tls_root();
         [
             "--node".into(),
@@ -86,13 +91,13 @@ impl Town {
         run(self.root.path(), &all)
     }
 
-    fn at_home(&self, arguments: &[&str]) -> String {
+    pub(super) fn at_home(&self, arguments: &[&str]) -> String {
         let (code, told) = self.ask(arguments);
         assert_eq!(code, 0, "{arguments:?}\n{told}");
         told
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         let told = self.at_home(&[arguments, &["--json"]].concat());
         let value: Value = serde_json::from_str(&told).unwrap();
         assert_eq!(value["schema"], 1, "{value}");
@@ -100,7 +105,7 @@ impl Town {
     }
 
     /// Officers give 千代女 1000.00, from the proposal to the receipt.
-    fn grant(&self) {
+    pub(super) fn grant(&self) {
         let (body, key, signature) = (
             self.file("grant.json"),
             self.file("officer.key"),
@@ -170,7 +175,7 @@ impl Town {
         assert!(told.contains(&format!("entry      {kind} ")), "{told}");
     }
 
-    fn draft(&self, name: &str, amount: &str, more: &[&str]) -> PathBuf {
+    pub(super) fn draft(&self, name: &str, amount: &str, more: &[&str]) -> PathBuf {
         let draft = self.file(name);
         let key = self.file("chiyo.wallet.pub");
         let to = self.accounts[1].to_string();

@@ -23,6 +23,7 @@ mod keylist;
 mod keylog;
 mod keystore;
 mod launch;
+mod ledger;
 mod logging;
 mod officers;
 mod output;
@@ -117,6 +118,9 @@ pub enum Command {
     /// List, check or export the trust log and the access log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look at the ledger: heads, vertices, logs, a drawing, the full check.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Write, sign, send and answer transfers; look at them and at receipts.
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -168,6 +172,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Place(command) => place::run(&command),
         Command::Account(command) => account::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
