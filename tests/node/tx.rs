@@ -440,5 +440,16 @@ async fn the_wallet_may_stay_where_there_is_no_network() {
     assert!(told.contains("998.00 after it"), "{told}");
     assert!(stale.exists(), "what was signed is kept");
     town.node.check().await;
-    town.node.stop().await;
+
+    // The home goes away: nothing is accepted, the draft stays.
+    let third = town.draft("f.json", "1.00", &["--home", text(&page)]);
+    let home = town.home();
+    let home: Vec<&str> = home.iter().map(String::as_str).collect();
+    let (root, node) = town.into_stopping();
+    node.stop().await;
+    let send = ["tx", "send", text(&third), "--wallet", text(&wallet)];
+    let (code, told) = run(root.path(), &[&send[..], &home].concat());
+    assert!(code == 1 && told.contains("home-unreachable"), "{told}");
+    assert!(told.contains("nothing was accepted"), "{told}");
+    assert!(third.exists());
 }

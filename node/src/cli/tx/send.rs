@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::account::{again, certificates};
-use super::super::exit::{Exit, Outcome};
+use super::super::exit::{Exit, Failure, Outcome};
 use super::super::home::{HomeArgs, person};
 use super::super::input::{keep, write_new};
 use super::super::launch::runtime;
@@ -28,6 +28,8 @@ use crate::client::ClientError;
 use crate::client::person::random;
 use crate::engine::utc;
 
+/// The code for a home that cannot be reached.
+const HOME_UNREACHABLE: &str = "home-unreachable";
 /// Refusals that say that what was kept is not booked and never will be: it is signed anew.
 const SIGN_ANEW: [Refusal; 3] = [
     Refusal::PlaceUnknown,
@@ -145,6 +147,25 @@ enum Sent {
 }
 
 pub(super) fn run(args: &SendArgs) -> Outcome {
+    sent(args).map_err(|failure| kept_anyway(args, failure))
+}
+
+/// Where the home is not reached nothing was accepted, and what is to be sent stays where it is.
+fn kept_anyway(args: &SendArgs, failure: Failure) -> Failure {
+    let error = failure.error.downcast_ref::<ClientError>();
+    match error {
+        Some(ClientError::Unreachable { .. }) => Failure {
+            error: failure.error.context(format!(
+                "the home is not reached ({HOME_UNREACHABLE}): nothing was accepted; {} is kept, send it again later",
+                args.file.display()
+            )),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+fn sent(args: &SendArgs) -> Outcome {
     let sent = match (Form::read(&args.file)?, &args.wallet) {
         (Form::Signed(form), None) => submit(args, &form)?.map_err(again)?,
         (Form::Signed(_), Some(_)) => {
