@@ -43,7 +43,8 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wanted {
     Vertex(BlockId),
-    Position(LogId, u64),
+    /// A position of a log; with an index, that entry alone.
+    Position(LogId, u64, Option<u64>),
     Entry(Digest),
 }
 
@@ -117,10 +118,16 @@ impl Source {
                 async |admin| admin.ledger_vertex(&id).await,
                 |reader| reader.vertex(&id),
             ),
-            Wanted::Position(log, seq) => self.look(
-                async |admin| admin.ledger_position(&log, seq).await,
-                |reader| reader.at(&log, seq),
-            ),
+            Wanted::Position(log, seq, index) => {
+                let found = self.look(
+                    async |admin| admin.ledger_position(&log, seq).await,
+                    |reader| reader.at(&log, seq),
+                )?;
+                Ok(match index {
+                    Some(index) => found.and_then(|vertex| entry_alone(vertex, index)),
+                    None => found,
+                })
+            }
             Wanted::Entry(identity) => self.look(
                 async |admin| Ok(admin.ledger_entry(&identity).await?.vertex),
                 |reader| Some(reader.entry(&identity)?.vertex),
@@ -192,4 +199,11 @@ impl Source {
         })?;
         Ok(Wanted::Position(self.log(Some(log))?, seq))
     }
+}
+
+/// The vertex with one of its entries alone.
+fn entry_alone(mut vertex: VertexShown, index: u64) -> Option<VertexShown> {
+    let entries = vertex.entries.as_mut()?;
+    entries.retain(|entry| entry.index == index);
+    (!entries.is_empty()).then_some(vertex)
 }
