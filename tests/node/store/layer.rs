@@ -24,7 +24,11 @@ fn commit(store: &Store, n: u64, rows: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Water
 /// Every way of reading says what the model says.
 fn check(store: &Store, model: &Model, dice: &mut Dice, story: &str) {
     let key = name(dice);
-    assert_eq!(store.get(&key).unwrap().as_ref(), model.get(&key), "{story}");
+    assert_eq!(
+        store.get(&key).unwrap().as_ref(),
+        model.get(&key),
+        "{story}"
+    );
     let prefix = &key[..dice.place(3)];
     let from = name(dice);
     let wanted = |at: &[u8]| {
@@ -107,7 +111,12 @@ fn pending_and_written_rows_read_as_one_index() {
         let (store, report) = open(dir.path());
         assert_eq!(report.index, OpenOutcome::Current(last.unwrap()));
         for step in 0..20 {
-            check(&store, &model, &mut dice, &format!("life {life} over, {step}"));
+            check(
+                &store,
+                &model,
+                &mut dice,
+                &format!("life {life} over, {step}"),
+            );
         }
     }
 }

@@ -43,7 +43,8 @@ impl Generation {
     /// # Panics
     /// Never for a generation that was given out: it has a commit.
     pub(super) fn mark(&self) -> Watermark {
-        self.mark.expect("a generation is sealed with a commit in it")
+        self.mark
+            .expect("a generation is sealed with a commit in it")
     }
 }
 
@@ -209,7 +210,11 @@ impl Pending {
             let wait = if state.young.mark.is_some() {
                 rests = Instant::now() + REST;
                 let hurry = haste || state.hurry || state.closing;
-                COMPANY.saturating_sub(if hurry { COMPANY } else { state.since.elapsed() })
+                COMPANY.saturating_sub(if hurry {
+                    COMPANY
+                } else {
+                    state.since.elapsed()
+                })
             } else if state.closing {
                 return Task::End;
             } else if unrested {

@@ -97,7 +97,11 @@ impl Written {
 
     fn front(&mut self) -> Option<&Result<Found, IndexError>> {
         if self.front.is_none() {
-            self.front = self.rows.next().map(Self::read).or_else(|| self.back.take());
+            self.front = self
+                .rows
+                .next()
+                .map(Self::read)
+                .or_else(|| self.back.take());
         }
         self.front.as_ref()
     }
