@@ -185,9 +185,9 @@ impl Fold {
             key(Table::Open, &[&self.log.0, &transfer.0]),
             &body.receiver_home,
         );
-        // When a log is folded again its receivers may have accepted already; who cites a vertex has seen it.
-        let accepted = |rows: Layers<'_>| rows.accepted(&body.receiver_home, &transfer).is_some();
-        if !(self.again && accepted(self.rows(ctx))) {
+        // When a log is folded again its receivers may have answered already; who cites a vertex has seen it.
+        let answered = |rows: Layers<'_>| rows.answer(&body.receiver_home, &transfer).is_some();
+        if !(self.again && answered(self.rows(ctx))) {
             self.changes.put(
                 incoming_key(&body.receiver_home, &body.receiver, &transfer),
                 &IncomingRow {
