@@ -195,13 +195,13 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+            (Kind::Adopt, ..) => self.adopt(ctx, &entry)?,
             (
                 Kind::Order
                 | Kind::Ungrant
                 | Kind::Correct
                 | Kind::Reject
                 | Kind::Refund
-                | Kind::Adopt
                 | Kind::Checkpoint
                 | Kind::Trust,
                 ..,

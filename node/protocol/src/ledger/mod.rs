@@ -6,7 +6,9 @@
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
+mod adopt;
 mod checks;
+mod convict;
 mod fold;
 mod judge;
 mod keychange;
@@ -15,8 +17,9 @@ mod rules;
 mod state;
 mod view;
 
+pub use convict::{beginnings, convicts, epoch_signer};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
-pub use judge::{Missing, Verdict, convicts, judge};
+pub use judge::{Missing, Verdict, judge};
 pub use keychange::key_named_by;
 pub use rows::{
     AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
