@@ -7,6 +7,7 @@
 
 mod acceptance;
 mod checks;
+mod finality;
 mod fold;
 mod judge;
 mod keychange;
@@ -15,6 +16,7 @@ mod rules;
 mod state;
 mod view;
 
+pub use finality::{Finality, MAX_WITNESSES_COUNTED, witnesses_of};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
 pub use keychange::key_named_by;

@@ -266,7 +266,7 @@ impl Replica {
     }
 
     /// All rows under a prefix, durable or in the batch.
-    fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = std::collections::BTreeMap::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
