@@ -186,6 +186,7 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+            (Kind::Trust, ..) => self.trust(&entry)?,
             (
                 Kind::Order
                 | Kind::Ungrant
@@ -193,8 +194,7 @@ impl Fold {
                 | Kind::Reject
                 | Kind::Refund
                 | Kind::Adopt
-                | Kind::Checkpoint
-                | Kind::Trust,
+                | Kind::Checkpoint,
                 ..,
             ) => return Err(Refusal::UnknownVersion.into()),
         }

@@ -14,6 +14,7 @@ mod keychange;
 mod rows;
 mod rules;
 mod state;
+mod trust;
 mod view;
 
 pub use finality::{Finality, MAX_WITNESSES_COUNTED, witnesses_of};
