@@ -138,7 +138,7 @@ fn lies_about_money() {
         entries[1].booked.place = Some(city_protocol::place::Grade::Attested);
         entries
     });
-    lie(Refusal::BadBooking, |s| {
+    lie(Refusal::BadEntry, |s| {
         let mut entries = s.transfer("4.00", 600);
         entries[1].booked.received_at = None;
         entries
@@ -519,5 +519,5 @@ fn lists_of_revoked_certificates_are_the_homes_own_word() {
     let mut entry = trust(&[b"a list"]);
     entry.booked.received_at = Some(s.world.now);
     let vertex = s.liar.sign(&s.world, &[entry]);
-    check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadBooking);
+    check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadEntry);
 }

@@ -19,7 +19,7 @@ mod trust;
 pub use answer::{Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject};
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
-pub use home::{Adopt, Fault, OwnEntry, Refund, RefundReason, Settle, Start};
+pub use home::{Adopt, Fault, FaultReason, OwnEntry, Refund, RefundReason, Settle, Start};
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
 pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};

@@ -187,13 +187,13 @@ impl Fold {
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
             (Kind::Trust, ..) => self.trust(&entry)?,
+            (Kind::Adopt, ..) => self.adopt(ctx, &entry)?,
             (
                 Kind::Order
                 | Kind::Ungrant
                 | Kind::Correct
                 | Kind::Reject
                 | Kind::Refund
-                | Kind::Adopt
                 | Kind::Checkpoint,
                 ..,
             ) => return Err(Refusal::UnknownVersion.into()),

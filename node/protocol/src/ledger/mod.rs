@@ -6,7 +6,9 @@
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
+mod adopt;
 mod checks;
+mod convict;
 mod finality;
 mod fold;
 mod judge;
@@ -17,9 +19,10 @@ mod state;
 mod trust;
 mod view;
 
+pub use convict::{beginnings, convicts, epoch_signer};
 pub use finality::{Finality, MAX_WITNESSES_COUNTED, witnesses_of};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
-pub use judge::{Missing, Verdict, convicts, judge};
+pub use judge::{Missing, Verdict, judge};
 pub use keychange::key_named_by;
 pub use rows::{
     AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,

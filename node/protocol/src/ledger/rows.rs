@@ -364,9 +364,12 @@ pub struct FaultRow {
     /// The last common position.
     #[serde(rename = "c")]
     pub cut: u64,
-    /// The two vertices at `cut + 1`, lower id first.
+    /// The two vertices at `cut + 1`, lower id first; or the two that begin the epoch.
     #[serde(rename = "v")]
     pub vertices: [BlockId; 2],
+    /// Whether they are two beginnings of the epoch, with their bodies, and not two headers of one position.
+    #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
+    pub beginnings: bool,
 }
 
 /// Reads a row value of this software's own writing.

@@ -1,12 +1,13 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
+mod adoption;
 mod ask;
 mod asked;
 mod epochs;
@@ -40,6 +41,7 @@ use crate::sync::{FrontierEntry, Session, frontier_hash};
 use crate::trust::PeerId;
 use crate::vertex::{Authority, KeySource, SignedHeader};
 
+use adoption::Adoptions;
 use ask::InFlight;
 pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
 use home::Home;
@@ -124,6 +126,10 @@ pub struct Replica {
     cited: Option<VertexBody>,
     /// Where the sweep for missed settlements stands; `None` when it is done.
     sweep: Option<Vec<u8>>,
+    /// What the own log lost at a cut and others rest on.
+    adoptions: Adoptions,
+    /// Whether a known fault could not be entered yet, or not as far as it is known.
+    owes_faults: bool,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -182,6 +188,8 @@ impl Replica {
             halves: BTreeMap::new(),
             cited: None,
             sweep: None,
+            adoptions: Adoptions::default(),
+            owes_faults: false,
             order: 0,
             appending: false,
         }
@@ -296,6 +304,7 @@ impl Replica {
         self.recall_owed(now, history);
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
+        self.adoptions.begin();
         self.sweep(now, history);
     }
 
@@ -408,6 +417,7 @@ impl Replica {
             .filter(|log| *log != own)
             .collect();
         self.sweep_from_the_beginning();
+        self.adoptions.begin();
         for action in self.after.drain(..) {
             match action {
                 Action::Reply(ticket, Ok(_)) => out.push(Action::Reply(ticket, Err(refusal))),
