@@ -14,6 +14,7 @@ mod officer;
 mod order;
 mod person;
 mod private;
+mod trust;
 
 pub use answer::{Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject};
 pub use charter::{Charter, Der, Officer, Officers};
@@ -31,6 +32,7 @@ pub use private::{
     MAX_PRIVATE_VALUE, MAX_PRIVATE_VALUES, PrivateBytes, PrivateField, PrivateValues, SALT_LEN,
     Salted,
 };
+pub use trust::{MAX_TRUST_BODY, MAX_TRUST_LISTS, Trust};
 
 use std::fmt;
 use std::str::FromStr;

@@ -195,6 +195,7 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+            (Kind::Trust, ..) => self.trust(&entry)?,
             (Kind::Adopt, ..) => self.adopt(ctx, &entry)?,
             (
                 Kind::Order
@@ -202,8 +203,7 @@ impl Fold {
                 | Kind::Correct
                 | Kind::Reject
                 | Kind::Refund
-                | Kind::Checkpoint
-                | Kind::Trust,
+                | Kind::Checkpoint,
                 ..,
             ) => return Err(Refusal::UnknownVersion.into()),
         }

@@ -9,15 +9,18 @@ mod acceptance;
 mod adopt;
 mod checks;
 mod convict;
+mod finality;
 mod fold;
 mod judge;
 mod keychange;
 mod rows;
 mod rules;
 mod state;
+mod trust;
 mod view;
 
 pub use convict::{beginnings, convicts, epoch_signer};
+pub use finality::{Finality, MAX_WITNESSES_COUNTED, witnesses_of};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, judge};
 pub use keychange::key_named_by;

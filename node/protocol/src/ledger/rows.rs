@@ -295,6 +295,14 @@ pub struct WitnessRow {
     pub seq: u64,
 }
 
+impl WitnessRow {
+    /// Epoch and position, by which two are compared: a later epoch's chain contains what counts of the earlier ones.
+    #[must_use]
+    pub const fn position(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
+    }
+}
+
 /// A transfer that waits to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncomingRow {

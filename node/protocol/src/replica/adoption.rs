@@ -12,7 +12,9 @@ use crate::ids::{BlockId, Digest, LogId};
 use crate::ledger::{History, Rows, Table, key, try_read_row};
 use crate::refusal::Refusal;
 use crate::trust::PeerId;
-use crate::vertex::{Cite, Entry, EntryCite, Known, MAX_PARENT_AHEAD_MS, decode_body, merkle_paths};
+use crate::vertex::{
+    Cite, Entry, EntryCite, Known, MAX_PARENT_AHEAD_MS, decode_body, merkle_paths,
+};
 
 /// Positions looked at in one step of the sweep.
 const SWEEP_ROWS: usize = 1024;
@@ -239,12 +241,7 @@ impl Replica {
 }
 
 /// What an entry of another log says about a transfer, if it rests on an entry of the own log.
-fn foreign<'a>(
-    vertex: BlockId,
-    log: LogId,
-    entry: &'a Entry,
-    own: &LogId,
-) -> Option<Foreign<'a>> {
+fn foreign<'a>(vertex: BlockId, log: LogId, entry: &'a Entry, own: &LogId) -> Option<Foreign<'a>> {
     let [Cite::Entry(lost)] = entry.cites.as_slice() else {
         return None;
     };

@@ -3,7 +3,7 @@
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
 //! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
-//! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
+//! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
@@ -21,6 +21,7 @@ mod receipts;
 mod seal;
 mod serve;
 mod settlements;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use places::HeldPlaces;
 use receipts::VertexBody;
 pub use receipts::stored_receipt;
 use seal::OpenVertex;
+use witness::Witnessing;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
 pub const MAX_AHEAD_MS: u64 = 10 * 60 * 1000;
@@ -106,6 +108,8 @@ pub struct Replica {
     open: Option<OpenVertex>,
     /// Heads of other logs that are not among the own log's ancestors yet.
     unacknowledged: BTreeSet<LogId>,
+    /// What is owed to the logs that name this home as their witness.
+    witnessing: Witnessing,
     pen: Pen,
     /// Vertices that were asked for by id, and until when an answer is awaited.
     fetching: BTreeMap<BlockId, Timestamp>,
@@ -173,6 +177,7 @@ impl Replica {
             moved: BTreeMap::new(),
             open: None,
             unacknowledged: BTreeSet::new(),
+            witnessing: Witnessing::default(),
             pen: Pen::default(),
             fetching: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -296,6 +301,7 @@ impl Replica {
             }
             self.authorities.0.insert(log, authority);
         }
+        self.recall_owed(now, history);
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
         self.adoptions.begin();

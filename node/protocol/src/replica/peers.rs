@@ -238,6 +238,7 @@ impl Replica {
         self.fetch_missing(now, out);
         self.begin_own_log(now, history);
         self.sweep(now, history);
+        self.witness_owed(now, history);
         self.adopt_step(now, history, out);
         self.give_credit(out);
         self.request_all(now, history, out);
