@@ -128,6 +128,22 @@ pub enum Refusal {
     /// The transfer has already been accepted.
     #[error("the transfer has already been accepted")]
     AlreadyAccepted,
+    /// The transfer has already been rejected, refunded or accepted otherwise.
+    #[error("the transfer has already been answered otherwise")]
+    AlreadyAnswered,
+    /// The receiver's standing order does not take this transfer.
+    #[error("the receiver's standing order does not take this transfer")]
+    OrderMismatch,
+    /// What may be accepted from the sender's municipality is used up.
+    #[error(
+        "what may be accepted from the sender's municipality beyond what it took in return is used up; try again later"
+    )]
+    ClearingLimit,
+    /// The time after which this may be given back has not passed, or not by what is cited.
+    #[error(
+        "the time after which this may be given back has not passed, or the cited vertex does not show it"
+    )]
+    NotExpired,
     /// The body does not match the transfer that it names.
     #[error("the body does not match the transfer it names")]
     TransferMismatch,
@@ -168,6 +184,11 @@ pub enum Refusal {
     /// This node does not sequence (its own log is frozen or damaged, or it is stopping).
     #[error("this node does not sequence at the moment")]
     NotSequencing,
+    /// The home cannot confirm that its log is whole, and the amount is more than it takes meanwhile.
+    #[error(
+        "the home cannot confirm yet that its log is whole, and takes small amounts only; try again when it has heard its peers"
+    )]
+    Unconfirmed,
 
     // Vertices.
     /// The header contradicts itself, its body or its predecessor.
@@ -185,6 +206,9 @@ pub enum Refusal {
     /// The receipt does not prove its entry.
     #[error("the receipt does not prove its entry")]
     BadReceipt,
+    /// A checkpoint does not give the state of its log.
+    #[error("the checkpoint is not the state of its log")]
+    BadCheckpoint,
 }
 
 impl Refusal {
@@ -228,6 +252,10 @@ impl Refusal {
         Self::OutOfRange,
         Self::UnknownTransfer,
         Self::AlreadyAccepted,
+        Self::AlreadyAnswered,
+        Self::OrderMismatch,
+        Self::ClearingLimit,
+        Self::NotExpired,
         Self::TransferMismatch,
         Self::PrivateMismatch,
         Self::DeadlinePassed,
@@ -240,11 +268,13 @@ impl Refusal {
         Self::StorageFull,
         Self::Busy,
         Self::NotSequencing,
+        Self::Unconfirmed,
         Self::BadVertex,
         Self::BadEntry,
         Self::BadCite,
         Self::BadBooking,
         Self::BadReceipt,
+        Self::BadCheckpoint,
     ];
 
     /// The stable code.
@@ -289,6 +319,10 @@ impl Refusal {
             Self::OutOfRange => "out-of-range",
             Self::UnknownTransfer => "unknown-transfer",
             Self::AlreadyAccepted => "already-accepted",
+            Self::AlreadyAnswered => "already-answered",
+            Self::OrderMismatch => "order-mismatch",
+            Self::ClearingLimit => "clearing-limit",
+            Self::NotExpired => "not-expired",
             Self::TransferMismatch => "transfer-mismatch",
             Self::PrivateMismatch => "private-mismatch",
             Self::DeadlinePassed => "deadline-passed",
@@ -301,11 +335,13 @@ impl Refusal {
             Self::StorageFull => "storage-full",
             Self::Busy => "busy",
             Self::NotSequencing => "not-sequencing",
+            Self::Unconfirmed => "unconfirmed",
             Self::BadVertex => "bad-vertex",
             Self::BadEntry => "bad-entry",
             Self::BadCite => "bad-cite",
             Self::BadBooking => "bad-booking",
             Self::BadReceipt => "bad-receipt",
+            Self::BadCheckpoint => "bad-checkpoint",
         }
     }
 }

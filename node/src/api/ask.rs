@@ -9,7 +9,8 @@ use city_protocol::Refusal;
 use city_protocol::body::{Transfer, read_person_body};
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{
-    Changes, History, IncomingRow, Layers, Rows, Table, TransferRow, TransferState, key,
+    Changes, History, IncomingRow, Layers, PeopleState, Rows, Table, TransferRow, TransferState,
+    key,
 };
 use city_protocol::replica::stored_receipt;
 
@@ -17,7 +18,7 @@ use super::extract::{Id, Page};
 use super::who::Asker;
 use super::wire::{
     AccountPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficersPage, SCHEMA,
-    StatePage, TransferPage,
+    TransferPage,
 };
 use super::{ApiState, Problem};
 use crate::engine::StoreHistory;
@@ -204,7 +205,7 @@ pub(crate) fn transfer_page(
     TransferPage {
         schema: SCHEMA,
         transfer,
-        state: state(settled, accepted),
+        state: state(settled, accepted).into(),
         finality: finality.into(),
         transfer_id: row.transfer_id,
         sender: row.sender,
@@ -217,16 +218,11 @@ pub(crate) fn transfer_page(
     }
 }
 
-fn state(settled: bool, accepted: bool) -> StatePage {
-    let (code, ja, en) = match (settled, accepted) {
-        (true, _) => ("complete", "完了", "complete"),
-        (false, true) => ("received", "受取済み", "received"),
-        (false, false) => ("pending", "受取待ち", "waiting for its receiver"),
-    };
-    StatePage {
-        code: code.into(),
-        ja: ja.into(),
-        en: en.into(),
+const fn state(settled: bool, accepted: bool) -> PeopleState {
+    match (settled, accepted) {
+        (true, _) => PeopleState::Complete,
+        (false, true) => PeopleState::Received,
+        (false, false) => PeopleState::Pending,
     }
 }
 
@@ -255,7 +251,7 @@ mod tests {
     #[test]
     fn a_transfer_is_pending_then_received_then_complete() {
         let codes = [(false, false), (false, true), (true, true), (true, false)]
-            .map(|(settled, accepted)| state(settled, accepted).code);
+            .map(|(settled, accepted)| state(settled, accepted).code());
         assert_eq!(codes, ["pending", "received", "complete", "complete"]);
     }
 }

@@ -88,10 +88,13 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         | R::KeyUsed
         | R::SequenceUsed
         | R::TransferIdUsed
-        | R::AlreadyAccepted => StatusCode::CONFLICT,
+        | R::AlreadyAccepted
+        | R::AlreadyAnswered => StatusCode::CONFLICT,
         R::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         // The node cannot at the moment.
-        R::Busy | R::ClockUnknown | R::NotSequencing => StatusCode::SERVICE_UNAVAILABLE,
+        R::Busy | R::ClockUnknown | R::NotSequencing | R::Unconfirmed => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         R::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         // Well formed and well signed, but no rule allows it: wrong-network, overdraft, expired and so on.
         _ => StatusCode::UNPROCESSABLE_ENTITY,

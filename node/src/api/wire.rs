@@ -12,6 +12,7 @@ use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
+use city_protocol::ledger::PeopleState;
 use city_protocol::place::Grade;
 use city_protocol::region::Region;
 use city_protocol::replica::BookedEntry;
@@ -435,12 +436,22 @@ pub struct IncomingPage {
 /// A state for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatePage {
-    /// `pending`, `received` or `complete`.
+    /// `pending`, `received`, `complete`, `rejected` or `expired`.
     pub code: String,
     /// In Japanese.
     pub ja: String,
     /// In English.
     pub en: String,
+}
+
+impl From<PeopleState> for StatePage {
+    fn from(state: PeopleState) -> Self {
+        Self {
+            code: state.code().into(),
+            ja: state.ja().into(),
+            en: state.en().into(),
+        }
+    }
 }
 
 /// `GET /send/api/transfers/{identity}`.

@@ -154,6 +154,7 @@ impl Book {
                 panic!("nobody changes keys in this town")
             }
             Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {}
+            other => panic!("nobody writes {other} in this town"),
         }
     }
 

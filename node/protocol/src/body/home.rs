@@ -1,4 +1,4 @@
-//! What a home writes itself: `settle`, `start`, `fault`. Deterministic DAG-CBOR; the vertex signature
+//! What a home writes itself: `settle`, `refund`, `start`, `fault`, `adopt`. Deterministic DAG-CBOR; the vertex signature
 //! covers them.
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,65 @@ impl Settle {
         } else {
             Err(Refusal::UnknownVersion)
         }
+    }
+}
+
+/// Why a transfer came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefundReason {
+    /// The receiver, or their home, did not take it: rests on the `reject`.
+    Rejected,
+    /// Nobody answered in time: rests on the first vertex of the receiver's home behind the deadline.
+    Expired,
+}
+
+/// Gives the sender back what was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// Form of the body: 1.
+    pub v: u64,
+    /// Identity of the transfer.
+    pub transfer: Digest,
+    /// Where the transfer stands in this log.
+    pub own: OwnEntry,
+    /// Its amount.
+    pub amount: Amount,
+    /// Why.
+    pub reason: RefundReason,
+}
+
+impl Refund {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// [`Refusal::BadCbor`] or [`Refusal::UnknownVersion`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)
+    }
+}
+
+/// Answers for an entry that the author's log lost at a cut and that another log rests on. Cites first the lost
+/// entry, then the foreign one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// Form of the body: 1.
+    pub v: u64,
+    /// Identity of the transfer that both entries are about.
+    pub transfer: Digest,
+    /// Its amount.
+    pub amount: Amount,
+}
+
+impl Adopt {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// [`Refusal::BadCbor`] or [`Refusal::UnknownVersion`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Bodies that people and officers sign are canonical JSON, kept as received; bodies that a home
 //! authors are deterministic DAG-CBOR. A body type can only be built from bytes that passed its checks.
 
+mod answer;
 mod charter;
 mod epoch;
 mod home;
@@ -10,16 +11,21 @@ mod keys;
 mod label;
 mod login;
 mod officer;
+mod order;
 mod person;
 mod private;
 
+pub use answer::{Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject};
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
-pub use home::{Fault, OwnEntry, Settle, Start};
+pub use home::{Adopt, Fault, OwnEntry, Refund, RefundReason, Settle, Start};
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
 pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};
-pub use officer::{Decision, Grant, OfficersBody, officer_message, read_officers_body};
+pub use officer::{
+    Correct, Decision, Grant, OfficersBody, Ungrant, officer_message, read_officers_body,
+};
+pub use order::{MAX_ORDER_SENDERS, Order};
 pub use person::{Accept, AccountTitle, Dimension, Enrol, GoodsOrMoney, Transfer};
 pub use private::{
     MAX_PRIVATE_VALUE, MAX_PRIVATE_VALUES, PrivateBytes, PrivateField, PrivateValues, SALT_LEN,
@@ -60,20 +66,36 @@ pub enum Kind {
     Recover,
     /// Officers close an epoch of the log and begin the next.
     EpochStart,
+    /// A person says which transfers their home takes for them.
+    Order,
     /// Officers give an account 愛貨.
     Grant,
+    /// Officers take 愛貨 back.
+    Ungrant,
+    /// Officers release what a silent home never answered, or make good a shortfall.
+    Correct,
     /// A proof of place, directly before its transfer.
     Place,
     /// A person sends 愛貨.
     Transfer,
-    /// The receiver takes it.
+    /// The receiver takes it, or their home by their standing order.
     Accept,
+    /// The receiver, or their home, does not take it.
+    Reject,
     /// The sender's home closes the transfer.
     Settle,
+    /// The sender's home gives the sender back what was not taken.
+    Refund,
     /// The node started.
     Start,
     /// The author saw another log convict itself.
     Fault,
+    /// The author answers for what it had booked beyond a cut and others rest on.
+    Adopt,
+    /// The state of the log so far.
+    Checkpoint,
+    /// The municipality's lists of revoked certificates.
+    Trust,
 }
 
 impl Kind {
@@ -87,13 +109,21 @@ impl Kind {
             Self::Revoke => "revoke",
             Self::Recover => "recover",
             Self::EpochStart => "epoch-start",
+            Self::Order => "order",
             Self::Grant => "grant",
+            Self::Ungrant => "ungrant",
+            Self::Correct => "correct",
             Self::Place => "place",
             Self::Transfer => "transfer",
             Self::Accept => "accept",
+            Self::Reject => "reject",
             Self::Settle => "settle",
+            Self::Refund => "refund",
             Self::Start => "start",
             Self::Fault => "fault",
+            Self::Adopt => "adopt",
+            Self::Checkpoint => "checkpoint",
+            Self::Trust => "trust",
         }
     }
 }
@@ -115,13 +145,21 @@ impl FromStr for Kind {
             Self::Revoke,
             Self::Recover,
             Self::EpochStart,
+            Self::Order,
             Self::Grant,
+            Self::Ungrant,
+            Self::Correct,
             Self::Place,
             Self::Transfer,
             Self::Accept,
+            Self::Reject,
             Self::Settle,
+            Self::Refund,
             Self::Start,
             Self::Fault,
+            Self::Adopt,
+            Self::Checkpoint,
+            Self::Trust,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == text)

@@ -1,4 +1,4 @@
-//! What officers sign together: `grant`, `recover`, and the officers' `revoke`. Canonical JSON without `alg` and
+//! What officers sign together: `grant`, `ungrant` and `correct` here, `recover`, the officers' `revoke` and others beside it. Canonical JSON without `alg` and
 //! `key`, because several sign; each signature is over tag ‖ length-prefixed algorithm ‖ key id ‖ JSON.
 
 use serde::de::DeserializeOwned;
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{BODY_VERSION, Kind, Label};
 use crate::amount::{Amount, Timestamp};
-use crate::crypto::{Algorithm, DomainTag, TAG_GRANT};
-use crate::ids::{AccountId, KeyId, LogId, NetworkId, length_prefixed};
+use crate::crypto::{Algorithm, DomainTag, TAG_CORRECT, TAG_GRANT, TAG_UNGRANT};
+use crate::ids::{AccountId, Digest, KeyId, LogId, NetworkId, length_prefixed};
 use crate::json;
 use crate::refusal::Refusal;
 
@@ -121,6 +121,82 @@ pub struct Grant {
 impl OfficersBody for Grant {
     const KIND: Kind = Kind::Grant;
     const TAG: DomainTag = TAG_GRANT;
+
+    decision_fields!();
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.amount.positive().map(|_| ())
+    }
+}
+
+/// Takes 愛貨 back from an account: at most what is available.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ungrant {
+    /// Form of the body: 1.
+    pub version: u64,
+    /// `ungrant`.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Network.
+    pub network: NetworkId,
+    /// Log that books it.
+    pub home: LogId,
+    /// The log's next officers' sequence number.
+    pub officers_sequence: u64,
+    /// When it was proposed.
+    pub created_at: Timestamp,
+    /// Who gives back.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Amount,
+    /// Why.
+    pub reason: Label,
+}
+
+impl OfficersBody for Ungrant {
+    const KIND: Kind = Kind::Ungrant;
+    const TAG: DomainTag = TAG_UNGRANT;
+
+    decision_fields!();
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.amount.positive().map(|_| ())
+    }
+}
+
+/// Puts right what no rule puts right by itself: with `transfer`, the sender gets back what a home that fell silent
+/// never answered; without, an account makes good a part of the log's shortfall.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correct {
+    /// Form of the body: 1.
+    pub version: u64,
+    /// `correct`.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Network.
+    pub network: NetworkId,
+    /// Log that books it.
+    pub home: LogId,
+    /// The log's next officers' sequence number.
+    pub officers_sequence: u64,
+    /// When it was proposed.
+    pub created_at: Timestamp,
+    /// Sender of the transfer; or who makes good.
+    pub account: AccountId,
+    /// How much: of a transfer, all of it.
+    pub amount: Amount,
+    /// Identity of the transfer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Digest>,
+    /// Why.
+    pub reason: Label,
+}
+
+impl OfficersBody for Correct {
+    const KIND: Kind = Kind::Correct;
+    const TAG: DomainTag = TAG_CORRECT;
 
     decision_fields!();
 

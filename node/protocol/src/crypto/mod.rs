@@ -54,6 +54,16 @@ pub const TAG_TRANSFER: DomainTag = DomainTag(b"city-node/transfer/v1\0");
 pub const TAG_ACCEPT: DomainTag = DomainTag(b"city-node/accept/v1\0");
 /// Tag of grants.
 pub const TAG_GRANT: DomainTag = DomainTag(b"city-node/grant/v1\0");
+/// Officers: `ungrant`.
+pub const TAG_UNGRANT: DomainTag = DomainTag(b"city-node/ungrant/v1\0");
+/// Officers: `correct`.
+pub const TAG_CORRECT: DomainTag = DomainTag(b"city-node/correct/v1\0");
+/// Officers: a later `charter`.
+pub const TAG_AMENDMENT: DomainTag = DomainTag(b"city-node/amendment/v1\0");
+/// Persons: `reject`.
+pub const TAG_REJECT: DomainTag = DomainTag(b"city-node/reject/v1\0");
+/// Persons: `order`.
+pub const TAG_ORDER: DomainTag = DomainTag(b"city-node/order/v1\0");
 /// Tag of logins.
 pub const TAG_LOGIN: DomainTag = DomainTag(b"city-node/login/v1\0");
 /// Tag of what `city-node crypto sign` signs: files and demonstrations, never anything of the ledger.

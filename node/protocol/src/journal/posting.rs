@@ -99,7 +99,16 @@ pub fn postings(
                 .sender;
             Ok(pair(account, PAYABLE, AIKA, settle.amount))
         }
-        Kind::Charter
+        // No rule takes these yet.
+        Kind::Ungrant
+        | Kind::Correct
+        | Kind::Reject
+        | Kind::Refund
+        | Kind::Adopt
+        | Kind::Checkpoint
+        | Kind::Trust
+        | Kind::Order
+        | Kind::Charter
         | Kind::Enrol
         | Kind::Rotate
         | Kind::Revoke
@@ -117,6 +126,6 @@ fn cited_receiver(entry: &Entry) -> Option<AccountId> {
         crate::vertex::Cite::Entry(cite) => read_person_body::<Transfer>(&cite.body)
             .ok()
             .map(|transfer| transfer.receiver),
-        crate::vertex::Cite::Own(_) => None,
+        crate::vertex::Cite::Own(_) | crate::vertex::Cite::Vertex(_) => None,
     })
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::ACCEPT_DEADLINE_MS;
 use super::checks::{Folded, NEVER, add, exactly, incoming_key, received_at, subtract};
 use super::fold::{Fold, FoldContext, FoldError};
-use super::rows::{Table, TransferRow, TransferState, key};
+use super::rows::{AnswerRow, Table, TransferRow, TransferState, key};
 use super::view::Rows;
 use crate::amount::Timestamp;
 use crate::body::{Accept, PersonBody, Settle, Transfer, identity, read_person_body};
@@ -19,8 +19,10 @@ impl Fold {
         self.addressed(ctx, &body.common())?;
         let account = self.rows(ctx).account_of_key(&self.log, &body.key);
         let mut receiver = self.signer(ctx, entry, known, &account, &body.common())?;
-        if self.rows(ctx).accepted(&self.log, &body.transfer).is_some() {
-            return Err(Refusal::AlreadyAccepted.into());
+        match self.rows(ctx).answer(&self.log, &body.transfer) {
+            None => {}
+            Some(AnswerRow { rejected: true, .. }) => return Err(Refusal::AlreadyAnswered.into()),
+            Some(_) => return Err(Refusal::AlreadyAccepted.into()),
         }
         let deadline = self.accepted_transfer(ctx, entry, &body, &account)?;
 
@@ -40,8 +42,15 @@ impl Fold {
 
         let at = self.next_position();
         self.put_account(&account, &receiver);
-        self.changes
-            .put(key(Table::Accepted, &[&self.log.0, &body.transfer.0]), &at);
+        let answer = AnswerRow {
+            at,
+            rejected: false,
+            deadline,
+        };
+        self.changes.put(
+            key(Table::Answer, &[&self.log.0, &body.transfer.0]),
+            &answer,
+        );
         self.changes
             .delete(incoming_key(&self.log, &account, &body.transfer));
         self.row.totals = totals;

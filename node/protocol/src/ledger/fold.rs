@@ -186,6 +186,17 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+            (
+                Kind::Order
+                | Kind::Ungrant
+                | Kind::Correct
+                | Kind::Reject
+                | Kind::Refund
+                | Kind::Adopt
+                | Kind::Checkpoint
+                | Kind::Trust,
+                ..,
+            ) => return Err(Refusal::UnknownVersion.into()),
         }
         self.entries.push(entry);
         self.row.entries += 1;

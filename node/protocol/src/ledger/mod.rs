@@ -1,7 +1,8 @@
 //! The ledger: a log's state is the fold of that log alone, kept as rows.
 //!
 //! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
-//! entries by the `rules` (with `acceptance`, `keychange` and `checks`), `judge` gives a verdict on a whole vertex. One
+//! entries by the `rules` (with `acceptance`, `keychange` and `checks`), `judge` gives a verdict on a whole vertex,
+//! `state` names how far a transfer has come. One
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
@@ -11,15 +12,17 @@ mod judge;
 mod keychange;
 mod rows;
 mod rules;
+mod state;
 mod view;
 
 pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
 pub use keychange::key_named_by;
 pub use rows::{
-    AccountRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table, Totals, TransferRow,
-    TransferState, VertexRow, key,
+    AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
+    Totals, TransferRow, TransferState, VertexRow, WitnessRow, key,
 };
+pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};
 
 /// How long a receiver may accept: 180 days after the transfer's vertex, in milliseconds.

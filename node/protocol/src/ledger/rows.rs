@@ -22,8 +22,8 @@ pub enum Table {
     TransferId = b'i',
     /// `log ‖ identity` → receiver's home, for transfers still open.
     Open = b'o',
-    /// `log ‖ identity of the transfer` → where its `accept` stands.
-    Accepted = b'r',
+    /// `receiver's home ‖ identity of the transfer` → [`AnswerRow`].
+    Answer = b'r',
     /// `receiver's home ‖ receiver ‖ identity` → [`IncomingRow`]: what waits to be accepted.
     Incoming = b'w',
     /// `log ‖ key id` → the account that got this key by `rotate` or `recover`. (A key that somebody enrolled
@@ -43,6 +43,10 @@ pub enum Table {
     Fault = b'x',
     /// `log ‖ epoch` → the vertex that broke a rule: evidence.
     Invalid = b'z',
+    /// `log ‖ log of another home` → [`ClearingRow`].
+    Clearing = b'c',
+    /// `log ‖ log that rests on it` → [`WitnessRow`].
+    Witness = b'y',
     /// Nothing → the arrival order that the next vertex gets.
     Order = b'n',
 }
@@ -64,6 +68,12 @@ pub struct Totals {
     /// Everything granted.
     #[serde(rename = "g")]
     pub granted: u64,
+    /// Everything taken back by officers.
+    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    pub ungranted: u64,
+    /// What was adopted beyond what its accounts had.
+    #[serde(rename = "h", default, skip_serializing_if = "is_zero")]
+    pub shortfall: u64,
     /// Σ available over the accounts.
     #[serde(rename = "a")]
     pub available: u64,
@@ -79,14 +89,23 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Whether Σ available + open_out + settled_out − accepted_in = grants.
+    /// Whether Σ available + open_out + settled_out − accepted_in = grants − ungrants + shortfall.
     #[must_use]
     pub fn conserved(&self) -> bool {
         let sum =
             i128::from(self.available) + i128::from(self.open_out) + i128::from(self.settled_out)
                 - i128::from(self.accepted_in);
-        sum == i128::from(self.granted)
+        let made = i128::from(self.granted) - i128::from(self.ungranted);
+        sum == made + i128::from(self.shortfall)
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
+const fn is_zero(sum: &u64) -> bool {
+    *sum == 0
 }
 
 /// Where and why a log stopped counting.
@@ -176,6 +195,9 @@ pub struct AccountRow {
     /// 他者への未払愛貨: sent and not yet settled.
     #[serde(rename = "o")]
     pub open_out: Amount,
+    /// Where the standing order in force stands.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OwnEntry>,
 }
 
 impl AccountRow {
@@ -203,6 +225,9 @@ pub enum TransferState {
     /// Settled.
     #[serde(rename = "s")]
     Settled,
+    /// Given back to the sender.
+    #[serde(rename = "r")]
+    Refunded,
 }
 
 /// A transfer in its sender's log.
@@ -232,6 +257,42 @@ pub struct TransferRow {
     /// Its own id.
     #[serde(rename = "i")]
     pub transfer_id: TransferId,
+}
+
+/// The one answer to a transfer, in the log of the receiver's home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRow {
+    /// Where it stands.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// Whether it is a `reject`.
+    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejected: bool,
+    /// The transfer's deadline: after it no second answer is possible, whatever is remembered.
+    #[serde(rename = "d")]
+    pub deadline: Timestamp,
+}
+
+/// What passed between two homes, as one of them booked it, in hundredths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearingRow {
+    /// Accepted from the other's accounts.
+    #[serde(rename = "i")]
+    pub accepted: u64,
+    /// Settled to the other's accounts.
+    #[serde(rename = "o")]
+    pub settled: u64,
+}
+
+/// Up to where a log is an ancestor of another's vertices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessRow {
+    /// Epoch.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// Position.
+    #[serde(rename = "s")]
+    pub seq: u64,
 }
 
 /// A transfer that waits to be accepted.
@@ -329,6 +390,8 @@ mod tests {
         let sums = u64::MAX;
         let totals = Totals {
             granted: sums,
+            ungranted: sums,
+            shortfall: sums,
             available: sums,
             open_out: sums,
             settled_out: sums,
@@ -345,6 +408,15 @@ mod tests {
                 entries: u64::MAX,
                 totals,
                 frozen: Some(Frozen::Invalid(u64::MAX)),
+            }),
+            codec::encode(&AccountRow {
+                key: KeyId([0xff; 32]),
+                key_at: at,
+                revoked: true,
+                next_sequence: u64::MAX,
+                available: amount,
+                open_out: amount,
+                order: Some(at),
             }),
             codec::encode(&TransferRow {
                 state: TransferState::Settled,

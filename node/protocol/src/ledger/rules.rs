@@ -70,6 +70,7 @@ impl Fold {
             next_sequence: 1,
             available: Amount::ZERO,
             open_out: Amount::ZERO,
+            order: None,
         };
         self.put_account(&account, &row);
         self.note_submission(&identity(Enrol::TAG, &entry.body));

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rows::{
-    AccountRow, EpochRow, FaultRow, LogRow, Table, TransferRow, VertexRow, key, read,
+    AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, LogRow, Table, TransferRow, VertexRow,
+    WitnessRow, key, read,
 };
 use crate::body::OwnEntry;
 use crate::codec;
@@ -143,9 +144,28 @@ pub trait Rows {
         self.typed(&key(Table::Transfer, &[&log.0, &identity.0]))
     }
 
+    /// How a transfer was answered in the receiver's log.
+    fn answer(&self, log: &LogId, identity: &Digest) -> Option<AnswerRow> {
+        self.typed(&key(Table::Answer, &[&log.0, &identity.0]))
+    }
+
     /// Where a transfer was accepted in the receiver's log.
     fn accepted(&self, log: &LogId, identity: &Digest) -> Option<OwnEntry> {
-        self.typed(&key(Table::Accepted, &[&log.0, &identity.0]))
+        let answer = self.answer(log, identity);
+        answer
+            .filter(|answer| !answer.rejected)
+            .map(|answer| answer.at)
+    }
+
+    /// What passed between two homes, as the first booked it.
+    fn clearing(&self, log: &LogId, other: &LogId) -> ClearingRow {
+        let row = self.typed(&key(Table::Clearing, &[&log.0, &other.0]));
+        row.unwrap_or_default()
+    }
+
+    /// Up to where `log` is an ancestor of vertices of `witness`.
+    fn witness(&self, log: &LogId, witness: &LogId) -> Option<WitnessRow> {
+        self.typed(&key(Table::Witness, &[&log.0, &witness.0]))
     }
 
     /// Where a submission that is not a transfer or acceptance stands.

@@ -4,11 +4,11 @@
 use serde_bytes::ByteBuf;
 
 use super::{Action, Now, Replica};
-use crate::body::{Accept, Fault, OwnEntry, read_person_body};
+use crate::body::{Accept, Fault, read_person_body};
 use crate::ids::LogId;
 use crate::ledger::{
-    FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table, TransferRow, convicts, key,
-    try_read_row,
+    AnswerRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table, TransferRow,
+    convicts, key, try_read_row,
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
@@ -17,13 +17,14 @@ use crate::vertex::{KeySource, Known, SignedHeader, decode_body};
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
 /// Tables whose keys begin with the log whose state they are.
-const STATE_TABLES: [Table; 8] = [
+const STATE_TABLES: [Table; 9] = [
     Table::Account,
     Table::Key,
     Table::Transfer,
     Table::TransferId,
     Table::Open,
-    Table::Accepted,
+    Table::Answer,
+    Table::Clearing,
     Table::Submission,
     Table::FaultEntry,
 ];
@@ -236,7 +237,7 @@ impl Replica {
                     let waiting = key(Table::Incoming, &[&row.receiver_home.0, receiver, identity]);
                     self.batch.delete(waiting);
                 }
-                if table == Table::Accepted {
+                if table == Table::Answer {
                     self.wait_again(log, &name[prefix.len()..], &value, history);
                 }
                 self.batch.delete(name);
@@ -247,8 +248,8 @@ impl Replica {
     /// A transfer whose acceptance does not count any more waits for its receiver again.
     fn wait_again(&mut self, home: LogId, transfer: &[u8], at: &[u8], history: &dyn History) {
         let rows = self.layers(history);
-        let accept = try_read_row::<OwnEntry>(at)
-            .and_then(|at| rows.entry(&home, &at))
+        let accept = try_read_row::<AnswerRow>(at)
+            .and_then(|answer| rows.entry(&home, &answer.at))
             .and_then(|entry| read_person_body::<Accept>(&entry.body).ok());
         let Some(accept) = accept else { return };
         let Some(sent) = rows.transfer(&accept.sender_home, &accept.transfer) else {

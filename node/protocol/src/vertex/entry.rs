@@ -104,7 +104,7 @@ impl EntryCite {
 /// An earlier entry of the own log, also in the same vertex at a lower index.
 pub type OwnCite = crate::body::OwnEntry;
 
-/// What an entry rests on. (The form `{vertex}` alone belongs to `refund`, which is not built yet.)
+/// What an entry rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "CiteForm", into = "CiteForm")]
 pub enum Cite {
@@ -112,6 +112,8 @@ pub enum Cite {
     Entry(Box<EntryCite>),
     /// An entry of the own log.
     Own(OwnCite),
+    /// A vertex of another log, for its time.
+    Vertex(BlockId),
 }
 
 /// The wire form of all cites: one map, whose keys say which form it is.
@@ -178,6 +180,18 @@ impl TryFrom<CiteForm> for Cite {
                 epoch: Some(epoch),
                 seq: Some(seq),
             } => Ok(Self::Own(OwnCite { epoch, seq, index })),
+            CiteForm {
+                vertex: Some(vertex),
+                index: None,
+                path: None,
+                kind: None,
+                body: None,
+                sig_hash: None,
+                booked: None,
+                cites_hash: None,
+                epoch: None,
+                seq: None,
+            } => Ok(Self::Vertex(vertex)),
             _ => Err(Refusal::BadCite),
         }
     }
@@ -202,6 +216,10 @@ impl From<Cite> for CiteForm {
                 epoch: Some(own.epoch),
                 seq: Some(own.seq),
                 index: Some(own.index),
+                ..Self::default()
+            },
+            Cite::Vertex(vertex) => Self {
+                vertex: Some(vertex),
                 ..Self::default()
             },
         }
@@ -305,10 +323,11 @@ mod tests {
             seq: 2,
             index: 3,
         });
-        assert_eq!(
-            codec::decode::<Cite>(&codec::encode(&own), 64).unwrap(),
-            own
-        );
+        let vertex = Cite::Vertex(BlockId::of(b"v"));
+        for cite in [own, vertex] {
+            let read = codec::decode::<Cite>(&codec::encode(&cite), 64);
+            assert_eq!(read, Ok(cite));
+        }
     }
 
     #[test]

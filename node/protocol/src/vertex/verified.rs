@@ -167,23 +167,33 @@ fn next_authority(
 /// The tag and message that a signature of this entry covers.
 fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>), Refusal> {
     use crate::body::{
-        Accept, Enrol, EpochStart, Grant, OfficersBody as _, PersonBody as _, Recover, Revoke,
-        Rotate, Transfer, is_officers_revoke, officer_message,
+        Accept, Correct, Enrol, EpochStart, Grant, OfficersBody as _, Order, PersonBody as _,
+        Recover, Reject, Revoke, Rotate, Transfer, Ungrant, is_officers_revoke, officer_message,
     };
     let by_officer = || officer_message(key.algorithm(), &key.id(), &entry.body);
     match entry.kind {
         Kind::Enrol => Ok((Enrol::TAG, entry.body.clone())),
         Kind::Transfer => Ok((Transfer::TAG, entry.body.clone())),
         Kind::Accept => Ok((Accept::TAG, entry.body.clone())),
+        Kind::Reject => Ok((Reject::TAG, entry.body.clone())),
         Kind::Rotate => Ok((Rotate::TAG, entry.body.clone())),
+        Kind::Order => Ok((Order::TAG, entry.body.clone())),
         Kind::Grant => Ok((Grant::TAG, by_officer())),
+        Kind::Ungrant => Ok((Ungrant::TAG, by_officer())),
+        Kind::Correct => Ok((Correct::TAG, by_officer())),
         Kind::Recover => Ok((Recover::TAG, by_officer())),
         Kind::EpochStart => Ok((EpochStart::TAG, by_officer())),
         Kind::Revoke if is_officers_revoke(&entry.body) => Ok((Revoke::TAG, by_officer())),
         Kind::Revoke => Ok((Revoke::TAG, entry.body.clone())),
-        Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {
-            Err(Refusal::BadEntry)
-        }
+        Kind::Charter
+        | Kind::Place
+        | Kind::Settle
+        | Kind::Refund
+        | Kind::Start
+        | Kind::Fault
+        | Kind::Adopt
+        | Kind::Checkpoint
+        | Kind::Trust => Err(Refusal::BadEntry),
     }
 }
 

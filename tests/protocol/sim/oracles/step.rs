@@ -15,7 +15,7 @@ pub(super) const SHARED: [Table; 8] = [
     Table::Transfer,
     Table::TransferId,
     Table::Open,
-    Table::Accepted,
+    Table::Answer,
     Table::Incoming,
     Table::Submission,
     Table::Position,
