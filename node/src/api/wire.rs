@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{OwnEntry, PrivateField, PrivateValues, Salted};
+use city_protocol::client::officer::NextDecision;
+use city_protocol::client::{Home, Waiting};
 use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
@@ -309,6 +311,27 @@ pub struct NodePage {
     pub boundary_credit: Option<String>,
 }
 
+impl From<&NodePage> for Home {
+    fn from(page: &NodePage) -> Self {
+        Self {
+            network: page.network,
+            log: page.log,
+            region: page.region.clone(),
+            suite: page.suite,
+        }
+    }
+}
+
+impl From<&NodePage> for NextDecision {
+    fn from(page: &NodePage) -> Self {
+        Self {
+            network: page.network,
+            home: page.log,
+            officers_sequence: page.officers.officers_sequence,
+        }
+    }
+}
+
 /// The answer to whatever was booked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmittedPage {
@@ -417,6 +440,18 @@ pub struct IncomingItem {
     pub received_at: Timestamp,
     /// Digest of its immutable fields.
     pub transaction_hash: Digest,
+}
+
+impl From<&IncomingItem> for Waiting {
+    fn from(item: &IncomingItem) -> Self {
+        Self {
+            transfer: item.transfer,
+            transfer_id: item.transfer_id,
+            sender: item.sender,
+            sender_home: item.sender_home,
+            amount: item.amount,
+        }
+    }
 }
 
 /// `GET /send/api/accounts/{id}/incoming?after=…&limit=…`.
