@@ -185,10 +185,10 @@ impl Fold {
             key(Table::Open, &[&self.log.0, &transfer.0]),
             &body.receiver_home,
         );
-        // When a log is folded again its receivers may have accepted already.
+        // When a log is folded again its receivers may have answered already.
         if self
             .rows(ctx)
-            .accepted(&body.receiver_home, &transfer)
+            .answer(&body.receiver_home, &transfer)
             .is_none()
         {
             self.changes.put(
