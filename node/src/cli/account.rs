@@ -18,6 +18,7 @@ use super::launch::runtime;
 use super::output;
 use super::passphrase::PassphraseArgs;
 use super::renewal::{self, RecoverArgs, RevokeArgs, RotateArgs};
+use super::statement::{self, StatementArgs};
 use super::suite::suites;
 use crate::client::paper::{self, Ground};
 use crate::client::person::Person;
@@ -141,6 +142,8 @@ Example:
   city-node officers sign recover.json --key officer-1.key --out 1.json      (each officer)
   city-node officers submit recover.json 1.json 2.json --certificate new.pem --node … --tls-root …")]
     Recover(RecoverArgs),
+    /// Show a person's statement: every change between two days, with opening and closing balance.
+    Statement(StatementArgs),
 }
 
 /// Arguments of `account enrol`.
@@ -198,6 +201,7 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
         AccountCommand::Rotate(args) => renewal::rotate(args),
         AccountCommand::Revoke(args) => renewal::revoke(args),
         AccountCommand::Recover(args) => renewal::recover(args),
+        AccountCommand::Statement(args) => statement::run(args),
     }
 }
 

@@ -14,6 +14,7 @@ mod epoch;
 mod exit;
 mod init;
 mod input;
+mod journal;
 mod key;
 mod keylist;
 mod keylog;
@@ -27,6 +28,7 @@ mod place;
 mod renewal;
 mod run;
 mod shell;
+mod statement;
 mod store;
 mod suite;
 mod tx;
@@ -110,6 +112,9 @@ pub enum Command {
     /// List, check or export the trust log and the access log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look at the double-entry journal: postings, balances, statements, exports.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Look at transactions.
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -160,6 +165,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Place(command) => place::run(&command),
         Command::Account(command) => account::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Journal(command) => journal::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

@@ -204,9 +204,10 @@ fn adopted(
                 .into_iter()
                 .filter(|(_, amount)| *amount > Amount::ZERO);
             let mut lines = vec![place.line(transfer.sender, debit, Side::Debit, adopt.amount)];
-            lines.extend(credits.map(|(code, amount)| {
-                place.line(transfer.sender, code, Side::Credit, amount)
-            }));
+            lines.extend(
+                credits
+                    .map(|(code, amount)| place.line(transfer.sender, code, Side::Credit, amount)),
+            );
             Ok(lines)
         }
         Kind::Accept => {
