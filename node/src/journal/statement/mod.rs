@@ -178,7 +178,7 @@ impl Statement {
                 put(format!("    {other}"));
             }
             if let Some(state) = &movement.state {
-                put(format!("    {} ({})", lang.state(state), state.code));
+                put(format!("    {}", lang.state(state)));
             }
             if let Some(hash) = &movement.transaction_hash {
                 put(format!("    {hash}"));

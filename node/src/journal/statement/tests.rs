@@ -111,7 +111,7 @@ fn text_and_csv_name_the_other_side_in_both_languages() {
         "金沢市 (Asia/JP/17/17201)",
         "2026-04-03 00:00         -123.45          876.55  送付",
         "宛先 ",
-        "受取拒否 (rejected)",
+        "    受取拒否\n",
         &Digest([4; 32]).to_string(),
         "期末残高  1000.00",
     ] {
