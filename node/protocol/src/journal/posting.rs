@@ -239,3 +239,7 @@ fn cited_receiver(entry: &Entry) -> Option<AccountId> {
         transfer.ok().map(|transfer| transfer.receiver)
     })
 }
+
+#[cfg(test)]
+#[path = "posting_tests.rs"]
+mod tests;
