@@ -5,11 +5,11 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::exit::{Exit, Outcome};
-use super::journal::period::PeriodArgs;
-use super::journal::source::Source;
-use super::journal::{LangArgs, NodeArgs};
-use super::output;
+use super::super::exit::{Exit, Outcome};
+use super::super::journal::period::PeriodArgs;
+use super::super::journal::source::Source;
+use super::super::journal::{LangArgs, NodeArgs};
+use super::super::output;
 use crate::config::rfc3339;
 use crate::engine::utc;
 use crate::journal::lang::amount;
@@ -44,7 +44,7 @@ pub struct StatementArgs {
 }
 
 pub(super) fn run(args: &StatementArgs) -> Outcome {
-    super::logging::start("warn");
+    super::super::logging::start("warn");
     let zone = TimeZone::system();
     let (from, until) = (args.period.from(&zone)?, args.period.until(&zone)?);
     let source = Source::open(&args.node)?;
