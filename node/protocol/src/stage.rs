@@ -11,7 +11,7 @@ use crate::journal::Expense;
 use crate::json;
 use crate::pki::ClientCertificate;
 use crate::refusal::Refusal;
-use crate::vertex::EntrySignature;
+use crate::vertex::{EntryHashes, EntrySignature};
 
 /// A body that its author has not signed yet.
 #[derive(Clone, Debug)]
@@ -104,11 +104,14 @@ impl<B: PersonBody> Signed<B> {
         }
         key.verify(B::TAG, &self.bytes, &self.signature)?;
         let identity = self.identity();
+        let signatures = std::slice::from_ref(&self.entry_signature);
+        let hashes = EntryHashes::of(&self.bytes, signatures);
         Ok(Verified {
             body: self.body,
             bytes: self.bytes,
             signature: self.entry_signature,
             identity,
+            hashes,
             expense: None,
         })
     }
@@ -146,6 +149,7 @@ pub struct Verified<B> {
     bytes: Vec<u8>,
     signature: EntrySignature,
     identity: Digest,
+    hashes: EntryHashes,
     /// What the private details of a transfer decided, if they came beside it.
     expense: Option<Expense>,
 }
@@ -161,6 +165,12 @@ impl<B> Verified<B> {
     #[must_use]
     pub const fn identity(&self) -> Digest {
         self.identity
+    }
+
+    /// The hashes of the body and of its one signature, for the entry.
+    #[must_use]
+    pub const fn hashes(&self) -> EntryHashes {
+        self.hashes
     }
 
     /// The body as it was read, the bytes and the signature, for the entry.

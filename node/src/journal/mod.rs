@@ -2,18 +2,17 @@
 //! derive postings by the protocol's rules; `audit` compares them and checks every sum.
 //!
 //! `ask` what can be asked of it · `read` a page of it at a time · `pages` the answers · `logs` which logs there are ·
-//! `account` one account for its statement · `names` accounts of the chart and municipalities in two languages ·
-//! `sheet` 貸借対照表 and 損益計算書 · `export` CSV, hledger, JSON · `statement` an account's statement as text, CSV, HTML.
+//! `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
+//! `lang` both languages.
 
 mod account;
 mod ask;
 mod audit;
 pub mod export;
+pub mod lang;
 mod logs;
-pub mod names;
 pub mod pages;
 mod read;
-pub mod sheet;
 pub mod statement;
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +26,11 @@ use city_protocol::vertex::{Entry, SignedHeader, decode_body};
 
 pub use city_protocol::replica::log_rows;
 
+pub use account::movements;
+pub use ask::Ask;
 pub use audit::{Audit, audit};
+pub use logs::{Names, books, logs};
+pub use read::{lines, sums};
 
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};
@@ -136,10 +139,7 @@ impl Booked for Sent {
 }
 
 /// A vertex's transfers; none if it cannot be read, which its lines tell.
-fn sent_in(
-    header: &SignedHeader,
-    body: &[u8],
-) -> Vec<((LogId, Digest), (Parties, Option<u16>))> {
+fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), (Parties, Option<u16>))> {
     let entries = decode_body(body).unwrap_or_default();
     let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
     let parties = |entry: &Entry| {

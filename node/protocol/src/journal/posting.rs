@@ -204,9 +204,10 @@ fn adopted(
                 .into_iter()
                 .filter(|(_, amount)| *amount > Amount::ZERO);
             let mut lines = vec![place.line(transfer.sender, debit, Side::Debit, adopt.amount)];
-            lines.extend(credits.map(|(code, amount)| {
-                place.line(transfer.sender, code, Side::Credit, amount)
-            }));
+            lines.extend(
+                credits
+                    .map(|(code, amount)| place.line(transfer.sender, code, Side::Credit, amount)),
+            );
             Ok(lines)
         }
         Kind::Accept => {
@@ -238,3 +239,7 @@ fn cited_receiver(entry: &Entry) -> Option<AccountId> {
         transfer.ok().map(|transfer| transfer.receiver)
     })
 }
+
+#[cfg(test)]
+#[path = "posting_tests.rs"]
+mod tests;

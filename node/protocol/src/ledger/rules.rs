@@ -10,7 +10,7 @@ use super::checks::{
 use super::fold::{Fold, FoldContext, FoldError};
 use super::judge::{Missing, convicts};
 use super::rows::{AccountRow, IncomingRow, Table, TransferRow, TransferState, key};
-use super::view::Rows;
+use super::view::{Layers, Rows};
 use crate::amount::Amount;
 use crate::body::{
     Enrol, Fault, Grant, OfficersBody, PersonBody, Start, Transfer, identity, read_officers_body,
@@ -160,7 +160,7 @@ impl Fold {
         }
 
         let at = self.next_position();
-        let transfer = identity(Transfer::TAG, &entry.body);
+        let transfer = known.identity::<Transfer>(entry);
         self.put_account(&body.sender, &sender);
         self.changes.put(
             key(Table::Transfer, &[&self.log.0, &transfer.0]),
@@ -185,12 +185,9 @@ impl Fold {
             key(Table::Open, &[&self.log.0, &transfer.0]),
             &body.receiver_home,
         );
-        // When a log is folded again its receivers may have answered already.
-        if self
-            .rows(ctx)
-            .answer(&body.receiver_home, &transfer)
-            .is_none()
-        {
+        // When a log is folded again its receivers may have answered already; who cites a vertex has seen it.
+        let answered = |rows: Layers<'_>| rows.answer(&body.receiver_home, &transfer).is_some();
+        if !(self.again && answered(self.rows(ctx))) {
             self.changes.put(
                 incoming_key(&body.receiver_home, &body.receiver, &transfer),
                 &IncomingRow {
