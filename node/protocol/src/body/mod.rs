@@ -16,7 +16,9 @@ mod person;
 mod private;
 mod trust;
 
-pub use answer::{Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject};
+pub use answer::{
+    Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject, is_home_authored,
+};
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
 pub use home::{Adopt, Fault, FaultReason, OwnEntry, Refund, RefundReason, Settle, Start};
