@@ -7,6 +7,7 @@
 
 pub mod amount;
 pub mod body;
+pub mod checkpoint;
 pub mod codec;
 pub mod crypto;
 pub mod genesis;

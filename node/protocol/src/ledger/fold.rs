@@ -186,6 +186,7 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+            (Kind::Checkpoint, ..) => self.checkpoint(ctx, &entry)?,
             (
                 Kind::Order
                 | Kind::Ungrant
@@ -193,7 +194,6 @@ impl Fold {
                 | Kind::Reject
                 | Kind::Refund
                 | Kind::Adopt
-                | Kind::Checkpoint
                 | Kind::Trust,
                 ..,
             ) => return Err(Refusal::UnknownVersion.into()),

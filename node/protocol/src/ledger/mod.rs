@@ -1,11 +1,12 @@
 //! The ledger: a log's state is the fold of that log alone, kept as rows.
 //!
 //! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
-//! entries by the `rules` (with `acceptance`, `keychange` and `checks`), `judge` gives a verdict on a whole vertex,
+//! entries by the `rules` (with `acceptance`, `keychange`, `checkpoint` and `checks`), `judge` gives a verdict on a whole vertex,
 //! `state` names how far a transfer has come. One
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
+mod checkpoint;
 mod checks;
 mod fold;
 mod judge;
@@ -15,12 +16,13 @@ mod rules;
 mod state;
 mod view;
 
+pub use checkpoint::{MIN_CHECKPOINT_GAP_MS, tree_of};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
 pub use keychange::key_named_by;
 pub use rows::{
-    AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
-    Totals, TransferRow, TransferState, VertexRow, WitnessRow, key,
+    AccountRow, AnswerRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
+    Totals, TransferRow, TransferState, TreeRow, VertexRow, WitnessRow, key,
 };
 pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};
