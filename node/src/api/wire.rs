@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{OwnEntry, PrivateField, PrivateValues, Salted};
+use city_protocol::client::officer::NextDecision;
+use city_protocol::client::{Home, Waiting};
 use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
@@ -304,9 +306,39 @@ pub struct NodePage {
     pub clock: ClockPage,
     /// Weakest grade of place evidence that a transfer needs here.
     pub place_required: Grade,
+    /// How long a proof of place is fresh, in milliseconds.
+    #[serde(default)]
+    pub place_fresh_ms: u64,
+    /// How long a receiver may answer a transfer, in milliseconds.
+    #[serde(default)]
+    pub accept_deadline_ms: u64,
+    /// Last moments of algorithms and suites, by their ids; what has none does not end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_after: BTreeMap<String, Timestamp>,
     /// Where the outlines of municipalities come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary_credit: Option<String>,
+}
+
+impl From<&NodePage> for Home {
+    fn from(page: &NodePage) -> Self {
+        Self {
+            network: page.network,
+            log: page.log,
+            region: page.region.clone(),
+            suite: page.suite,
+        }
+    }
+}
+
+impl From<&NodePage> for NextDecision {
+    fn from(page: &NodePage) -> Self {
+        Self {
+            network: page.network,
+            home: page.log,
+            officers_sequence: page.officers.officers_sequence,
+        }
+    }
 }
 
 /// The answer to whatever was booked.
@@ -344,6 +376,42 @@ impl From<BookedEntry> for SubmittedPage {
             booked: entry.receipt.entry.booked,
         }
     }
+}
+
+/// One home that this one knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHome {
+    /// Its log.
+    pub log: LogId,
+    /// Its municipality.
+    pub region: Region,
+    /// Suite of its keys.
+    pub suite: Suite,
+}
+
+/// `GET /send/api/homes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomesPage {
+    /// 1.
+    pub schema: u64,
+    /// Network.
+    pub network: NetworkId,
+    /// In order of their logs' ids; this one is among them.
+    pub homes: Vec<KnownHome>,
+}
+
+/// `GET /send/api/accounts/{id}/outgoing?after=…&limit=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutgoingPage {
+    /// 1.
+    pub schema: u64,
+    /// The account.
+    pub account: AccountId,
+    /// In order of their transfer ids, without their receipts.
+    pub transfers: Vec<TransferPage>,
+    /// If there may be more: `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<TransferId>,
 }
 
 /// The answer to `POST /send/api/place`. Coordinates are rounded by the municipality's policy.
@@ -419,6 +487,18 @@ pub struct IncomingItem {
     pub transaction_hash: Digest,
 }
 
+impl From<&IncomingItem> for Waiting {
+    fn from(item: &IncomingItem) -> Self {
+        Self {
+            transfer: item.transfer,
+            transfer_id: item.transfer_id,
+            sender: item.sender,
+            sender_home: item.sender_home,
+            amount: item.amount,
+        }
+    }
+}
+
 /// `GET /send/api/accounts/{id}/incoming?after=…&limit=…`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncomingPage {
@@ -482,6 +562,9 @@ pub struct TransferPage {
     /// The receipt's DAG-CBOR in base64, at the sender's home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Der>,
+    /// The receipt of its answer, at the receiver's home once it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_receipt: Option<Der>,
 }
 
 /// What a node has of a transfer's private values.

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::{KemPublicKey, PublicKey, SecretKey};
-use city_protocol::ids::AccountId;
 use city_protocol::pki::algorithms::{key_info, read_key_info};
 use city_protocol::pki::forms::{
     common_name, kem_extension, key_identifier, node_names, read_common_name,
 };
-use city_protocol::pki::{CertificateRefusal, Role};
+use city_protocol::pki::{CertificateRefusal, ClientRequest, Role};
 use city_protocol::region::Region;
 use x509_cert::Certificate;
 use x509_cert::builder::profile::BuilderProfile;
@@ -109,17 +108,6 @@ pub struct NodeRequest<'a> {
     /// The libp2p peer id as text (Ed25519).
     pub peer_id: &'a str,
     /// The key for sealing messages to the node, if it has one.
-    pub kem: Option<&'a KemPublicKey>,
-}
-
-/// What a person's certificate is to bind.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientRequest<'a> {
-    /// The account.
-    pub account: &'a AccountId,
-    /// The person's signing key.
-    pub key: &'a PublicKey,
-    /// The person's key for sealing, if there is one.
     pub kem: Option<&'a KemPublicKey>,
 }
 

@@ -26,9 +26,11 @@ pub use authority::{Authority, AuthorityError};
 pub use ca_keys::CaLock;
 pub use clients::{ClientRefusal, Clients, ShownCertificate};
 pub use door::{Door, DoorKind};
-pub use issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
+pub use issue::{IssueError, Issuer, NodeRequest, Validity};
 pub use reload::{DoorFiles, DoorKeeper, DoorTerms, DoorWatch, Doors};
 pub use tls::{TlsAuthority, TlsError, TlsIdentity};
 pub use tls_client::{OperatorName, TlsSubject};
 pub use tls_trust::{TlsClient, TlsRefusal, TlsTrust};
 pub use trust_store::{TrustFiles, TrustStore};
+
+pub use city_protocol::pki::ClientRequest;

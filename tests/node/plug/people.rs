@@ -256,7 +256,7 @@ impl Client {
             .collect();
         let whom = *others[self.dice.place(others.len())];
         let amount = Amount::from_hundredths(1 + self.dice.below(100));
-        let mut order = Order::new(whom, &home.page, amount);
+        let mut order = Order::new(whom, &*home.page, amount);
         order.sequence = self.next_sequence;
         order.created_at = utc();
         (order.subject, order.details) = ("野菜".into(), "葱".into());

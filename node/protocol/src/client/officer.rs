@@ -1,36 +1,46 @@
 //! What officers do together: write a decision and sign it, each with their own key.
 
-use city_protocol::Refusal;
-use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{
+use crate::amount::{Amount, Timestamp};
+use crate::body::{
     Grant, Kind, Label, NewKeys, OfficersBody, OfficersRevoke, Recover, officer_message,
     read_officers_body,
 };
-use city_protocol::crypto::Signer;
-use city_protocol::ids::AccountId;
-use city_protocol::json;
-use city_protocol::stage::SignedBySeveral;
-use city_protocol::vertex::EntrySignature;
+use crate::crypto::Signer;
+use crate::ids::{AccountId, LogId, NetworkId};
+use crate::json;
+use crate::refusal::Refusal;
+use crate::stage::SignedBySeveral;
+use crate::vertex::EntrySignature;
 
-use crate::api::wire::NodePage;
+/// What the next decision of a home's officers must name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextDecision {
+    /// Network.
+    pub network: NetworkId,
+    /// The home's log.
+    pub home: LogId,
+    /// The log's next officers' number.
+    pub officers_sequence: u64,
+}
 
 /// The grant of an amount at this home, as its next officers' decision.
 ///
 /// # Errors
 /// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
 pub fn grant(
-    node: &NodePage,
+    next: impl Into<NextDecision>,
     account: AccountId,
     amount: Amount,
     reason: &str,
     now: Timestamp,
 ) -> Result<Grant, Refusal> {
+    let next = next.into();
     Ok(Grant {
         version: 1,
         kind: Kind::Grant,
-        network: node.network,
-        home: node.log,
-        officers_sequence: node.officers.officers_sequence,
+        network: next.network,
+        home: next.home,
+        officers_sequence: next.officers_sequence,
         created_at: now,
         account,
         amount,
@@ -43,18 +53,19 @@ pub fn grant(
 /// # Errors
 /// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
 pub fn recover(
-    node: &NodePage,
+    next: impl Into<NextDecision>,
     account: AccountId,
     new: NewKeys,
     reason: &str,
     now: Timestamp,
 ) -> Result<Recover, Refusal> {
+    let next = next.into();
     Ok(Recover {
         version: 1,
         kind: Kind::Recover,
-        network: node.network,
-        home: node.log,
-        officers_sequence: node.officers.officers_sequence,
+        network: next.network,
+        home: next.home,
+        officers_sequence: next.officers_sequence,
         created_at: now,
         account,
         new,
@@ -67,17 +78,18 @@ pub fn recover(
 /// # Errors
 /// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
 pub fn revoke(
-    node: &NodePage,
+    next: impl Into<NextDecision>,
     account: AccountId,
     reason: &str,
     now: Timestamp,
 ) -> Result<OfficersRevoke, Refusal> {
+    let next = next.into();
     Ok(OfficersRevoke {
         version: 1,
         kind: Kind::Revoke,
-        network: node.network,
-        home: node.log,
-        officers_sequence: node.officers.officers_sequence,
+        network: next.network,
+        home: next.home,
+        officers_sequence: next.officers_sequence,
         created_at: now,
         account,
         reason: Label::new(reason)?,

@@ -28,6 +28,17 @@ pub use sealed::{SealedBox, SealedBoxContext};
 pub use secret_id::{SECRET_ID_LEN, SecretId};
 pub use sign::{PublicKey, SecretKey, Signature, Signer, one_algorithm_each};
 
+/// Fresh random bytes of the operating system, for ids, nonces and salts.
+///
+/// # Panics
+/// If the operating system gives none: nothing secret can be made then.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
 /// A domain tag: every signed or hashed message begins with one, so no signature serves two purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DomainTag(pub &'static [u8]);

@@ -17,7 +17,7 @@ use x509_cert::name::Name;
 
 use super::refusal::CertificateRefusal;
 use crate::crypto::{KemAlgorithm, KemPublicKey, PublicKey};
-use crate::ids::sha256;
+use crate::ids::{AccountId, sha256};
 
 /// OID of the extension with a KEM key: `SEQUENCE { algorithm UTF8String, key OCTET STRING }`.
 ///
@@ -37,6 +37,17 @@ const PEER_ID_SCHEME: &str = "p2p:";
 const ED25519_PEER_ID_PREFIX: &str = "12D3KooW";
 /// Length of every Ed25519 peer id in characters.
 const ED25519_PEER_ID_LEN: usize = 52;
+
+/// What a person's certificate is to bind: what the CA is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientRequest<'a> {
+    /// The account.
+    pub account: &'a AccountId,
+    /// The person's signing key.
+    pub key: &'a PublicKey,
+    /// The person's key for sealing, if there is one.
+    pub kem: Option<&'a KemPublicKey>,
+}
 
 /// What a node is to its municipality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

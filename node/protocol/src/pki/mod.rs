@@ -18,7 +18,7 @@ pub use crl::{
     CRL_GRACE_MS, CertificateWarning, Crl, CrlRefusal, Crls, MAX_CRL_DER, MAX_CRL_ENTRIES,
     MAX_CRLS, MAX_CRLS_BYTES, RevocationPolicy, Standing, UnknownStatus,
 };
-pub use forms::Role;
+pub use forms::{ClientRequest, Role};
 pub use refusal::CertificateRefusal;
 pub use verify::{
     Admitted, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS,

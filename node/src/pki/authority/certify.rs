@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use city_protocol::crypto::PublicKey;
-use city_protocol::pki::fingerprint;
+use city_protocol::pki::{ClientRequest, fingerprint};
 use data_encoding::HEXLOWER;
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::{Authority, AuthorityError};
-use crate::pki::issue::{ClientRequest, IssueError, Issuer, NodeRequest, Validity};
+use crate::pki::issue::{IssueError, Issuer, NodeRequest, Validity};
 use crate::pki::register::{CertificateKind, Event, Issued};
 use crate::pki::tls::{TlsIdentity, TlsKey};
 use crate::pki::tls_client::TlsSubject;

@@ -33,9 +33,8 @@ use x509_cert::ext::pkix::{
 use x509_cert::name::{Name, RdnSequence};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-use super::issue::{
-    ClientRequest, Issuer, Validity, authority_extensions, extension, leaf_extensions, root,
-};
+use super::ClientRequest;
+use super::issue::{Issuer, Validity, authority_extensions, extension, leaf_extensions, root};
 use super::tls::TlsAuthority;
 
 /// 2026-04-01T00:00:00Z, the beginning of the fiscal year.
