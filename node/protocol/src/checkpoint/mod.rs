@@ -20,6 +20,6 @@ pub use proof::{Held, MAX_PROOF, Proof, StatePart, VerifiedProof};
 pub use snapshot::{
     MAX_SNAPSHOT_BLOCK, MAX_SNAPSHOT_BLOCKS, Snapshot, SnapshotWriter, read_block, read_list,
 };
-pub(crate) use state::restore;
+pub(crate) use state::{Restored, restore};
 pub use state::{leaves_of, take};
 pub use tree::{Tree, vertex_leaf};

@@ -150,7 +150,10 @@ mod tests {
             assert!(block.len() <= MAX_SNAPSHOT_BLOCK, "{} bytes", block.len());
             read.extend(read_block(block).unwrap());
         }
-        assert!(read.iter().eq(&(0..20_000).map(key_leaf).collect::<Vec<_>>()));
+        assert!(
+            read.iter()
+                .eq(&(0..20_000).map(key_leaf).collect::<Vec<_>>())
+        );
         assert_eq!(snapshot.leaves, 20_000);
     }
 

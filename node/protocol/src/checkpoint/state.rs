@@ -120,7 +120,9 @@ fn log_leaf(network: NetworkId, charter: Digest, log: LogId, row: &LogRow) -> Lo
 }
 
 fn account_leaf(name: &[u8], value: &[u8]) -> AccountLeaf {
-    let account = std::str::from_utf8(name).ok().and_then(|id| id.parse().ok());
+    let account = std::str::from_utf8(name)
+        .ok()
+        .and_then(|id| id.parse().ok());
     let row: AccountRow = read_row(value);
     AccountLeaf {
         account: account.expect("a key of the index is whole"),

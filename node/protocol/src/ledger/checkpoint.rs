@@ -48,10 +48,17 @@ impl Fold {
         let name = key(Table::Checkpoint, &[&self.log.0, &at.seq.to_be_bytes()]);
         self.changes.put(name, &checkpoint);
         let (count, time) = (row.seq, row.time);
-        put_tree(&mut self.changes, &self.log, &tree, TreeRow { count, at, time });
+        put_tree(
+            &mut self.changes,
+            &self.log,
+            &tree,
+            TreeRow { count, at, time },
+        );
         // What did not change since an earlier snapshot is stored already.
         let new = |(id, _): &(_, _)| before.get_block(id).is_none();
-        self.changes.blocks.extend(snapshot.blocks.into_iter().filter(new));
+        self.changes
+            .blocks
+            .extend(snapshot.blocks.into_iter().filter(new));
         Ok(())
     }
 }

@@ -21,8 +21,8 @@ pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, convicts, judge};
 pub use keychange::key_named_by;
 pub use rows::{
-    AccountRow, AnswerRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
-    Totals, TransferRow, TransferState, TreeRow, VertexRow, WitnessRow, key,
+    AccountRow, AnswerRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow,
+    LogRow, Table, Totals, TransferRow, TransferState, TreeRow, VertexRow, WitnessRow, key,
 };
 pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};

@@ -1,7 +1,7 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! from others' vertices, `epochs` begins the own log's and follows others', `checkpoints` takes the own log's state and puts states back, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
@@ -9,6 +9,7 @@
 mod admit;
 mod ask;
 mod asked;
+mod checkpoints;
 mod epochs;
 mod faults;
 mod follow;
@@ -120,6 +121,8 @@ pub struct Replica {
     cited: Option<VertexBody>,
     /// Where the sweep for missed settlements stands; `None` when it is done.
     sweep: Option<Vec<u8>>,
+    /// How often the own log gets a checkpoint by itself.
+    checkpoint_every_ms: Option<u64>,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -177,6 +180,7 @@ impl Replica {
             halves: BTreeMap::new(),
             cited: None,
             sweep: None,
+            checkpoint_every_ms: None,
             order: 0,
             appending: false,
         }
@@ -189,6 +193,7 @@ impl Replica {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
             Input::BeginEpoch(ticket, signed) => self.begin_epoch(ticket, signed, now, history),
+            Input::Checkpoint(ticket) => self.make_checkpoint(ticket, now, history),
             Input::Place(ticket, request) => {
                 self.hold_place(ticket, request, now, history, &mut out);
             }
