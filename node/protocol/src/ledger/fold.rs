@@ -202,7 +202,7 @@ impl Fold {
             (Kind::Reject, ..) => self.reject(ctx, &entry, known)?,
             (Kind::Refund, ..) => self.refund(ctx, &entry)?,
             (Kind::Adopt, ..) => self.adopt(ctx, &entry)?,
-            (Kind::Checkpoint, ..) => return Err(Refusal::UnknownVersion.into()),
+            (Kind::Checkpoint, ..) => self.checkpoint(ctx, &entry)?,
         }
         self.entries.push(entry);
         self.row.entries += 1;

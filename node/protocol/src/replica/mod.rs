@@ -1,7 +1,8 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `checkpoints` takes
+//! the own log's state and puts states back, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
@@ -10,6 +11,7 @@ mod admit;
 mod adoption;
 mod ask;
 mod asked;
+mod checkpoints;
 mod epochs;
 mod faults;
 mod follow;
@@ -130,6 +132,8 @@ pub struct Replica {
     adoptions: Adoptions,
     /// Whether a known fault could not be entered yet, or not as far as it is known.
     owes_faults: bool,
+    /// How often the own log gets a checkpoint by itself.
+    checkpoint_every_ms: Option<u64>,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -190,6 +194,7 @@ impl Replica {
             sweep: None,
             adoptions: Adoptions::default(),
             owes_faults: false,
+            checkpoint_every_ms: None,
             order: 0,
             appending: false,
         }
@@ -202,6 +207,7 @@ impl Replica {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
             Input::BeginEpoch(ticket, signed) => self.begin_epoch(ticket, signed, now, history),
+            Input::Checkpoint(ticket) => self.make_checkpoint(ticket, now, history),
             Input::Place(ticket, request) => {
                 self.hold_place(ticket, request, now, history, &mut out);
             }

@@ -240,6 +240,7 @@ impl Replica {
         self.sweep(now, history);
         self.witness_owed(now, history);
         self.adopt_step(now, history, out);
+        self.enter_due_checkpoint(now, history);
         self.give_credit(out);
         self.request_all(now, history, out);
         let due = |session: &Session| session.established() && session.next_beacon <= now.time;

@@ -67,6 +67,17 @@ impl OpenVertex {
             .extend(vertex.filter(|id| !self.cited.contains(id)));
     }
 
+    /// Lets somebody wait for an entry that was put into this vertex for them.
+    pub(super) fn wait_for_first(&mut self, ticket: Ticket, identity: Digest, index: u64) {
+        let repeated = false;
+        self.waiters.push(Waiter {
+            ticket,
+            identity,
+            index,
+            repeated,
+        });
+    }
+
     /// Lets somebody wait for an entry that stands in this vertex already.
     pub(super) fn wait_for(&mut self, ticket: Ticket, identity: Digest, index: u64) {
         let repeated = true;
