@@ -287,6 +287,14 @@ impl SegmentLog {
         Ok(free > self.limits.space_reserve)
     }
 
+    /// Bytes that may still be written to the file system.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn free_space(&self) -> io::Result<u64> {
+        self.files.free_space(&self.dir)
+    }
+
     /// Whether damage was met since this log was opened; see [`Self::met_damage`].
     #[must_use]
     pub fn is_damaged(&self) -> bool {
