@@ -1,8 +1,9 @@
 //! Calls of the admin socket.
 
+use std::io;
 use std::path::Path;
 
-use city_protocol::ids::Digest;
+use city_protocol::ids::{BlockId, Digest};
 use serde_json::Value;
 
 use super::ClientError;
@@ -11,7 +12,9 @@ use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::admin::check_path;
 use crate::admin::pages::{AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage};
 use crate::api::wire::PrivatePage;
+use crate::engine::{Pin, StoreStats};
 use crate::keys::Exchanged;
+use crate::store::ArchiveStream;
 
 /// A running node on this machine.
 pub struct AdminClient(Link);
@@ -108,6 +111,39 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn verify_records(&self) -> Result<AuditVerdict, ClientError> {
         self.0.get("/v1/records/verify").await
+    }
+
+    /// Takes every block of an export, and checks each against its id. `query` is what stands behind `?`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was taken until then is not the whole.
+    pub async fn export(
+        &self,
+        query: &str,
+        take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let mut stream = ArchiveStream::default();
+        let path = format!("/v1/store/export?{query}");
+        self.0
+            .pull(&path, |piece| Ok(stream.push(piece, take)?))
+            .await?;
+        Ok(stream.finish()?)
+    }
+
+    /// What the store holds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn store_stats(&self) -> Result<StoreStats, ClientError> {
+        self.0.get("/v1/store/stats").await
+    }
+
+    /// Where the ledger ends now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pin(&self) -> Result<Pin, ClientError> {
+        self.0.get("/v1/store/pin").await
     }
 
     /// What place checking says, in full.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 
+use city_protocol::Refusal;
 use city_protocol::codec;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
@@ -23,6 +24,17 @@ pub enum Logs {
     Log(LogId),
     /// Those whose charter names this municipality.
     Of(Region),
+}
+
+impl std::str::FromStr for Logs {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        if text.contains('/') {
+            return text.parse().map(Self::Of);
+        }
+        text.parse().map(Self::Log)
+    }
 }
 
 /// What is exported: everything, or the vertices of some logs and positions with their bodies.

@@ -265,7 +265,7 @@ impl Importer<'_> {
         let before = self.store.watermark().map_err(RebuildError::from)?;
         let mut group: Vec<(BlockId, Vec<u8>)> = Vec::new();
         let mut bytes = 0;
-        let mut whole = |group: &mut Vec<(BlockId, Vec<u8>)>| -> Result<(), AppendError> {
+        let whole = |group: &mut Vec<(BlockId, Vec<u8>)>| -> Result<(), AppendError> {
             let blocks: Vec<(BlockId, &[u8])> = group
                 .iter()
                 .map(|(id, bytes)| (*id, bytes.as_slice()))

@@ -70,7 +70,7 @@ impl Overlay {
 
 /// What was judged could not be put aside.
 #[derive(Debug, thiserror::Error)]
-pub enum OverlayError {
+pub(super) enum OverlayError {
     /// Its blocks.
     #[error(transparent)]
     Append(#[from] AppendError),

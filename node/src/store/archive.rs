@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 
-use super::blocks::{Block, Location, read_root};
-use super::car::{self, HEADER_LEN, SectionReader, Step};
+use super::blocks::{Block, Location, Position, read_root};
+use super::car::{self, HEADER_LEN, Search, SectionReader, Step};
 use super::copy::Copy;
+use super::damage;
 use super::files::{FileHandle, Files};
+use super::manifest::number;
+use super::segments::segment_name;
 
 /// A CAR file in the making. Dropped before [`ArchiveWriter::finish`], it is removed.
 pub struct ArchiveWriter {
@@ -174,5 +177,154 @@ impl ArchiveReader {
         let at = at.offset;
         let (_, block) = car::parse_section(&section).ok_or(ArchiveError::BadBlock { at })?;
         Ok(block.to_vec())
+    }
+}
+
+/// The segments of a log that somebody else has open, for copying them.
+pub struct SegmentReader {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    repaired: Vec<Position>,
+}
+
+impl SegmentReader {
+    /// The segments in this directory.
+    #[must_use]
+    pub fn new(files: Arc<dyn Files>, dir: PathBuf) -> Self {
+        let repaired = damage::repaired(&*files, &dir);
+        Self {
+            files,
+            dir,
+            repaired,
+        }
+    }
+
+    /// The number of the segment with this name, if it is one's.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u32> {
+        number(name, "")
+    }
+
+    /// Checks every block of a segment up to `end`, or to its own; gives the first bad place that matters.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn check(&self, segment: u32, end: Option<u64>) -> io::Result<Option<u64>> {
+        let file = self.files.open_to_read(&self.dir.join(segment_name(segment)))?;
+        let end = match end {
+            Some(end) => end,
+            None => file.len()?,
+        };
+        let mut reader = SectionReader::new(file, HEADER_LEN, end);
+        loop {
+            match reader.step()? {
+                Step::Block(_) => {}
+                Step::End => return Ok(None),
+                Step::Bad => {
+                    let offset = reader.position();
+                    if !self.repaired.contains(&Position { segment, offset }) {
+                        return Ok(Some(offset));
+                    }
+                    if reader.search()? != Search::Found {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A CAR file that comes in pieces, as over a socket.
+#[derive(Default)]
+pub struct ArchiveStream {
+    begun: bool,
+    at: u64,
+    rest: Vec<u8>,
+}
+
+impl ArchiveStream {
+    /// Takes the next piece, and gives every block that is whole with it.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], and what `take` says.
+    pub fn push(
+        &mut self,
+        piece: &[u8],
+        take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ArchiveError> {
+        self.rest.extend_from_slice(piece);
+        let header = usize::try_from(HEADER_LEN).expect("59");
+        let mut from = 0;
+        if !self.begun {
+            let Some(bytes) = self.rest.get(..header) else {
+                return Ok(());
+            };
+            car::root_of(bytes).ok_or(ArchiveError::NoArchive)?;
+            self.begun = true;
+            from = header;
+        }
+        loop {
+            let rest = &self.rest[from..];
+            let bad = ArchiveError::BadBlock {
+                at: self.at + from as u64,
+            };
+            let section = match car::frame(rest) {
+                Some((skip, len)) => rest.get(..skip + len),
+                None if rest.len() < car::MAX_VARINT => None,
+                None => return Err(bad),
+            };
+            let Some(section) = section else { break };
+            let (id, block) = car::parse_section(section).ok_or(bad)?;
+            take(&id, block)?;
+            from += section.len();
+        }
+        self.rest.drain(..from);
+        self.at += from as u64;
+        Ok(())
+    }
+
+    /// The end: nothing may be left over.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] where it ends within a block.
+    pub fn finish(self) -> Result<(), ArchiveError> {
+        match (self.begun, self.rest.is_empty()) {
+            (false, _) => Err(ArchiveError::NoArchive),
+            (true, false) => Err(ArchiveError::BadBlock { at: self.at }),
+            (true, true) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_gives_the_same_blocks_however_it_is_cut() {
+        let blocks: Vec<Vec<u8>> = (0..4).map(|n| vec![n; 40 * usize::from(n) + 1]).collect();
+        let mut bytes = car::header(&BlockId::of(b"genesis"));
+        for block in &blocks {
+            car::push_section(&mut bytes, &BlockId::of(block), block);
+        }
+        for piece in 1..bytes.len() {
+            let mut stream = ArchiveStream::default();
+            let mut found = Vec::new();
+            for piece in bytes.chunks(piece) {
+                let mut take = |_: &BlockId, block: &[u8]| {
+                    found.push(block.to_vec());
+                    Ok(())
+                };
+                stream.push(piece, &mut take).unwrap();
+            }
+            stream.finish().unwrap();
+            assert_eq!(found, blocks, "{piece}");
+        }
+        let mut cut = ArchiveStream::default();
+        cut.push(&bytes[..bytes.len() - 1], &mut |_, _| Ok(())).unwrap();
+        assert!(matches!(cut.finish(), Err(ArchiveError::BadBlock { .. })));
+        *bytes.last_mut().unwrap() ^= 1;
+        let bad = ArchiveStream::default().push(&bytes, &mut |_, _| Ok(()));
+        assert!(matches!(bad, Err(ArchiveError::BadBlock { .. })), "{bad:?}");
     }
 }

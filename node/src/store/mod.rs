@@ -30,13 +30,13 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 
-pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter};
+pub use archive::{ArchiveError, ArchiveReader, ArchiveStream, ArchiveWriter, SegmentReader};
 pub use blocks::{Block, Blocks, Location, Position, ReadError};
 pub use compact::{CompactError, Compacted};
 pub use damage::Damage;
 pub use files::{FileHandle, Files, OsFiles};
 pub use index::{IndexError, Rows};
-pub use notes::{HighWater, NEVER_BEGUN, Notes};
+pub use notes::{HighWater, NEVER_BEGUN, Notes, RESTORED, note_restored};
 pub use recover::{LogError, Recovery};
 pub use schema::{DATA_SCHEMA, SchemaError};
 pub use segments::{AppendError, Limits, SegmentLog};
