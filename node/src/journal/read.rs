@@ -189,3 +189,7 @@ fn may_touch(entry: &Entry, account: &AccountId) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
