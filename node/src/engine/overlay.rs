@@ -44,7 +44,7 @@ impl Overlay {
             .map(|(id, bytes)| (*id, bytes.as_slice()))
             .collect();
         let locations = store.append_group(&blocks)?;
-        let before = store.watermark()?;
+        let before = store.watermark();
         let count = before.as_ref().map_or(0, |mark| mark.count) + blocks.len() as u64;
         let mark = match (blocks.last(), locations.last()) {
             (Some((id, _)), Some(at)) => Watermark::after(at, *id, count),
@@ -92,7 +92,10 @@ impl History for Overlay {
             let page = self.base.rows(prefix, from.as_deref(), limit);
             let more = page.len() == limit;
             from = page.last().map(|(key, _)| key.clone());
-            merged.extend(page.into_iter().filter(|(key, _)| !self.deleted.contains(key)));
+            merged.extend(
+                page.into_iter()
+                    .filter(|(key, _)| !self.deleted.contains(key)),
+            );
             if !more {
                 break;
             }
