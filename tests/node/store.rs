@@ -7,16 +7,26 @@
     reason = "helpers of tests; small numbers"
 )]
 
+#[path = "store/backup.rs"]
+mod backup;
+#[path = "store/compact.rs"]
+mod compact;
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/export.rs"]
+mod export;
 #[path = "store/home.rs"]
 mod home;
+#[path = "store/import.rs"]
+mod import;
 #[path = "store/log.rs"]
 mod log;
 #[path = "store/repair.rs"]
 mod repair;
 #[path = "store/run.rs"]
 mod run;
+#[path = "store/schema.rs"]
+mod schema;
 #[path = "store/sealed.rs"]
 mod sealed;
 #[path = "store/whole.rs"]

@@ -47,7 +47,7 @@ impl SegmentLog {
     ///
     /// # Errors
     /// [`CompactError`].
-    pub(super) fn compact(
+    pub fn compact(
         self,
         keep: &mut dyn FnMut(&Block) -> bool,
     ) -> Result<Compacted, CompactError> {
