@@ -124,7 +124,9 @@ fn item(rest: &mut &[u8]) -> Result<(u8, u64), Refusal> {
     };
     let (bytes, behind) = behind.split_at_checked(wide).ok_or(Refusal::BadCbor)?;
     *rest = behind;
-    let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    let value = bytes
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte));
     Ok((first >> 5, value))
 }
 
@@ -158,9 +160,17 @@ mod tests {
         assert_eq!(links(&encode(&7_u64)), Ok(vec![]));
         for end in 1..block.len() {
             // Cut within an item, or between two: it never finds what is not there.
-            assert!(links(&block[..end]).map_or(0, |found| found.len()) <= 3, "{end}");
+            assert!(
+                links(&block[..end]).map_or(0, |found| found.len()) <= 3,
+                "{end}"
+            );
         }
-        for bad in [&b"\x5f"[..], b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff", b"\xc1\x00", b"\xd8\x2a\x00"] {
+        for bad in [
+            &b"\x5f"[..],
+            b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\xc1\x00",
+            b"\xd8\x2a\x00",
+        ] {
             assert_eq!(links(bad), Err(Refusal::BadCbor), "{bad:?}");
         }
         let raw = [&b"\xd8\x2a\x58\x25\x00\x01\x55\x12\x20"[..], &[0; 32]].concat();

@@ -66,10 +66,7 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-pub(super) async fn export(
-    State(admin): State<AdminState>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn export(State(admin): State<AdminState>, uri: Uri) -> Result<Response, Problem> {
     let selection = selection(uri.query().unwrap_or_default())?;
     let history = admin.engine.history().clone();
     let genesis = admin.engine.genesis().clone();

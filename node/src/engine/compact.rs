@@ -116,8 +116,7 @@ pub fn compact(
     if dead.places.is_empty() && !repaired && !pruned() {
         return Ok(None);
     }
-    let mut lives =
-        |block: &Block| !dead.places.contains(&block.at.start()) && keep(&block.id);
+    let mut lives = |block: &Block| !dead.places.contains(&block.at.start()) && keep(&block.id);
     store.compact(&mut lives).map(Some)
 }
 

@@ -118,10 +118,14 @@ pub enum ImportError {
     #[error("what is imported could not be judged in {IMPORT_DIR}; nothing was imported")]
     Aside(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The ledger could not be written.
-    #[error("the ledger could not be written: what came until now holds; look at the disk, and import the file again")]
+    #[error(
+        "the ledger could not be written: what came until now holds; look at the disk, and import the file again"
+    )]
     Append(#[from] AppendError),
     /// The index could not follow.
-    #[error("the blocks are in the ledger, the index does not follow: the next start makes it again")]
+    #[error(
+        "the blocks are in the ledger, the index does not follow: the next start makes it again"
+    )]
     Rebuild(#[from] RebuildError),
     /// The store's files.
     #[error("the data directory could not be written; look at the disk and its rights")]
@@ -216,7 +220,8 @@ impl Importer<'_> {
             keep_row: None,
             ..self.options.clone()
         };
-        let (aside, _) = Store::open(&self.dir.join(IMPORT_DIR), network, options).map_err(aside)?;
+        let (aside, _) =
+            Store::open(&self.dir.join(IMPORT_DIR), network, options).map_err(aside)?;
         let aside = Arc::new(aside);
         let overlay = Overlay::new(Arc::clone(self.store), Arc::clone(&aside), network);
         let mut judge = Judge {
@@ -430,7 +435,8 @@ impl Judge<'_> {
         }
         let told = self.commit()?;
         self.hear(told, &mut codes)?;
-        step.iter().try_for_each(|candidate| self.is_here(candidate))
+        step.iter()
+            .try_for_each(|candidate| self.is_here(candidate))
     }
 
     fn verify(&self, blocks: &[(Vec<u8>, Vec<u8>)]) -> Vec<Result<VerifiedVertex, Refusal>> {
@@ -539,7 +545,10 @@ impl Judge<'_> {
             if !wrote {
                 break;
             }
-            told.extend(self.replica.handle(Input::Committed, self.now, &self.overlay));
+            told.extend(
+                self.replica
+                    .handle(Input::Committed, self.now, &self.overlay),
+            );
         }
         Ok(told)
     }

@@ -92,7 +92,10 @@ impl History for Overlay {
             let page = self.base.rows(prefix, from.as_deref(), limit);
             let more = page.len() == limit;
             from = page.last().map(|(key, _)| key.clone());
-            merged.extend(page.into_iter().filter(|(key, _)| !self.deleted.contains(key)));
+            merged.extend(
+                page.into_iter()
+                    .filter(|(key, _)| !self.deleted.contains(key)),
+            );
             if !more {
                 break;
             }

@@ -89,8 +89,7 @@ pub fn stats(store: &Store, genesis: &Genesis, dir: &Path) -> Result<StoreStats,
         }
     }
     let dead = Dead::of(store)?;
-    let mut regions =
-        graph.regions(genesis, |at| store.read_block(at).map(|block| block.bytes))?;
+    let mut regions = graph.regions(genesis, |at| store.read_block(at).map(|block| block.bytes))?;
     let mut logs: BTreeMap<LogId, LogStats> = BTreeMap::new();
     let (mut oldest, mut newest) = (None, None);
     for node in &graph.nodes {
@@ -153,7 +152,10 @@ pub enum StatsError {
     Io(#[from] io::Error),
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure for people; two digits are shown")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure for people; two digits are shown"
+)]
 fn ratio(all: u64, live: u64) -> f64 {
     all as f64 / live.max(1) as f64
 }

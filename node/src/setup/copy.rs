@@ -259,12 +259,7 @@ impl Copying<'_> {
     }
 
     /// Copies a file, up to some length if it is given; one that is not there, or not any more, is no part of the data.
-    fn copy_up_to(
-        &mut self,
-        from: &Path,
-        place: &Path,
-        end: Option<u64>,
-    ) -> Result<(), CopyError> {
+    fn copy_up_to(&mut self, from: &Path, place: &Path, end: Option<u64>) -> Result<(), CopyError> {
         let source = match self.files.open_to_read(from) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file.map_err(|source| failed(from, source))?,

@@ -87,10 +87,14 @@ impl Drop for ArchiveWriter {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It does not begin as a file of ours.
-    #[error("this is no CAR file of version 1 with one root: is it an export of `city-node store export`?")]
+    #[error(
+        "this is no CAR file of version 1 with one root: is it an export of `city-node store export`?"
+    )]
     NoArchive,
     /// The bytes there are no block with a matching hash.
-    #[error("byte {at}: no block whose hash matches (bad-block): the file is damaged or was changed")]
+    #[error(
+        "byte {at}: no block whose hash matches (bad-block): the file is damaged or was changed"
+    )]
     BadBlock {
         /// Bytes from the beginning.
         at: u64,
@@ -210,7 +214,9 @@ impl SegmentReader {
     /// # Errors
     /// What the operating system says.
     pub fn check(&self, segment: u32, end: Option<u64>) -> io::Result<Option<u64>> {
-        let file = self.files.open_to_read(&self.dir.join(segment_name(segment)))?;
+        let file = self
+            .files
+            .open_to_read(&self.dir.join(segment_name(segment)))?;
         let end = match end {
             Some(end) => end,
             None => file.len()?,
@@ -321,7 +327,8 @@ mod tests {
             assert_eq!(found, blocks, "{piece}");
         }
         let mut cut = ArchiveStream::default();
-        cut.push(&bytes[..bytes.len() - 1], &mut |_, _| Ok(())).unwrap();
+        cut.push(&bytes[..bytes.len() - 1], &mut |_, _| Ok(()))
+            .unwrap();
         assert!(matches!(cut.finish(), Err(ArchiveError::BadBlock { .. })));
         *bytes.last_mut().unwrap() ^= 1;
         let bad = ArchiveStream::default().push(&bytes, &mut |_, _| Ok(()));

@@ -37,7 +37,9 @@ pub enum CompactError {
     #[error(transparent)]
     Read(ReadError),
     /// A call of the operating system failed.
-    #[error("the compacted ledger could not be written: nothing is lost; look at the disk and its free space, and try again")]
+    #[error(
+        "the compacted ledger could not be written: nothing is lost; look at the disk and its free space, and try again"
+    )]
     Io(#[from] io::Error),
 }
 
@@ -47,10 +49,7 @@ impl SegmentLog {
     ///
     /// # Errors
     /// [`CompactError`].
-    pub fn compact(
-        self,
-        keep: &mut dyn FnMut(&Block) -> bool,
-    ) -> Result<Compacted, CompactError> {
+    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
         let repaired = self.repaired();
         let first = self.end().segment + 1;
         let mut done = Compacted {

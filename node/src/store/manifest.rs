@@ -121,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_manifest_with_any_flipped_bit_is_none() {
-        let manifest = Manifest { first: 12, last: 15 };
+        let manifest = Manifest {
+            first: 12,
+            last: 15,
+        };
         let bytes = manifest.encode().into_bytes();
         assert_eq!(Manifest::decode(&bytes), Some(manifest));
         for bit in 0..bytes.len() * 8 {

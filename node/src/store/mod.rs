@@ -306,10 +306,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CompactError`].
-    pub fn compact(
-        self,
-        keep: &mut dyn FnMut(&Block) -> bool,
-    ) -> Result<Compacted, CompactError> {
+    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
         // The lock is held to the end.
         let Self {
             ledger,

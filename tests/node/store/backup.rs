@@ -27,7 +27,11 @@ async fn a_backup_of_a_node_that_books_is_consistent_and_signs_nothing() {
     let text = to.to_str().unwrap().to_owned();
     let mut backup = Command::new(env!("CARGO_BIN_EXE_city-node"));
     backup.args(["store", "backup", &text, "--json", "--data-dir"]);
-    let backup = backup.arg(city.data.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let backup = backup
+        .arg(city.data.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     // Others open accounts meanwhile.
     for _ in 0..4 {
         city.citizen(&api).await;
@@ -41,15 +45,26 @@ async fn a_backup_of_a_node_that_books_is_consistent_and_signs_nothing() {
     assert!(told.contains("backup"), "{told}");
     node.stop().await;
 
-    let note: DataBackup = serde_json::from_slice(&fs::read(to.join(BACKUP_NOTE)).unwrap()).unwrap();
-    assert_eq!((note.own.seq, note.log), (made["seq"].as_u64().unwrap(), city.report.log));
-    assert!(note.files.iter().all(|file| !file.path.ends_with(".key")), "{note:#?}");
+    let note: DataBackup =
+        serde_json::from_slice(&fs::read(to.join(BACKUP_NOTE)).unwrap()).unwrap();
+    assert_eq!(
+        (note.own.seq, note.log),
+        (made["seq"].as_u64().unwrap(), city.report.log)
+    );
+    assert!(
+        note.files.iter().all(|file| !file.path.ends_with(".key")),
+        "{note:#?}"
+    );
     let head = note.own.head.unwrap().to_string();
     let mark = fs::read_to_string(to.join(RESTORED)).unwrap();
     assert!(mark.contains(&head), "{mark}");
 
     // On another disk, with the keys from their own backup.
-    let copied = Command::new("cp").arg("-a").arg(city.data.keys()).arg(&to).status();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(city.data.keys())
+        .arg(&to)
+        .status();
     assert!(copied.unwrap().success());
     fs::copy(city.data.tls_key(), DataDir::new(&to).tls_key()).unwrap();
     city.data = DataDir::new(&to);
@@ -59,7 +74,14 @@ async fn a_backup_of_a_node_that_books_is_consistent_and_signs_nothing() {
     assert!(!status.sequencing && why.is_some(), "{}", node.log());
     // It holds at least what was told, and up to one group more.
     assert!(status.frontier[0].seq >= note.own.seq, "{status:#?}");
-    let balances = node.admin().await.unwrap().balances().await.unwrap().balances;
+    let balances = node
+        .admin()
+        .await
+        .unwrap()
+        .balances()
+        .await
+        .unwrap()
+        .balances;
     assert_eq!(balances[&person.account()], "70.00");
     node.check().await;
     node.stop().await;
@@ -139,7 +161,9 @@ async fn the_nth_call_of_a_backup_or_an_export_fails_and_no_part_has_the_name_of
     let root = directory();
     let city = alone(root.path(), root.path().join("d"));
     city.ready().await.stop().await;
-    let length = fs::metadata(city.data.ledger().join("000001.car")).unwrap().len();
+    let length = fs::metadata(city.data.ledger().join("000001.car"))
+        .unwrap()
+        .len();
     let own = Pin {
         schema: 1,
         segment: 1,
@@ -161,7 +185,14 @@ async fn the_nth_call_of_a_backup_or_an_export_fails_and_no_part_has_the_name_of
     for n in 1.. {
         let files: Arc<dyn Files> = Arc::new(Nth(Arc::new(AtomicU64::new(n))));
         let config = city.data.config();
-        let made = copy_data(&files, (&city.data, &config), &to, (&whose, own), None, utc());
+        let made = copy_data(
+            &files,
+            (&city.data, &config),
+            &to,
+            (&whose, own),
+            None,
+            utc(),
+        );
         if made.is_ok() {
             calls = n;
             break;
@@ -169,7 +200,8 @@ async fn the_nth_call_of_a_backup_or_an_export_fails_and_no_part_has_the_name_of
         assert_eq!(left(), 0, "call {n}: something stays");
     }
     assert!(calls > 50, "the faults do not bite: {calls}");
-    let whole: DataBackup = serde_json::from_slice(&fs::read(to.join(BACKUP_NOTE)).unwrap()).unwrap();
+    let whole: DataBackup =
+        serde_json::from_slice(&fs::read(to.join(BACKUP_NOTE)).unwrap()).unwrap();
     assert_eq!(whole.own, own);
     fs::remove_dir_all(&to).unwrap();
 
@@ -179,12 +211,13 @@ async fn the_nth_call_of_a_backup_or_an_export_fails_and_no_part_has_the_name_of
     let mut named = 0;
     for n in 1.. {
         let files: Arc<dyn Files> = Arc::new(Nth(Arc::new(AtomicU64::new(n))));
-        let written = city_node::store::ArchiveWriter::begin(files, &file, &id).and_then(|mut out| {
-            for _ in 0..20_000 {
-                out.push(&id, &block)?;
-            }
-            out.finish()
-        });
+        let written =
+            city_node::store::ArchiveWriter::begin(files, &file, &id).and_then(|mut out| {
+                for _ in 0..20_000 {
+                    out.push(&id, &block)?;
+                }
+                out.finish()
+            });
         if written.is_ok() {
             assert!(n > 5, "the faults do not bite: {n}");
             break;

@@ -25,7 +25,11 @@ fn story() -> (Disk, Vec<Vec<u8>>, Vec<Vec<u8>>) {
         append(&log, n).unwrap();
     }
     let blocks = walk(&log).0;
-    let living: Vec<Block> = blocks.iter().filter(|block| lives(block)).cloned().collect();
+    let living: Vec<Block> = blocks
+        .iter()
+        .filter(|block| lives(block))
+        .cloned()
+        .collect();
     assert!(log.end().segment > 4 && living.len() < blocks.len());
     (disk, bytes_of(&blocks), bytes_of(&living))
 }
@@ -38,9 +42,15 @@ fn check(disk: &Disk, all: &[Vec<u8>], living: &[Vec<u8>], story: &str) -> bool 
     assert_eq!(damaged, [], "{story}");
     let found = bytes_of(&blocks);
     let new = found == living;
-    assert!(new || found == all, "{story}: neither log: {} blocks", found.len());
+    assert!(
+        new || found == all,
+        "{story}: neither log: {} blocks",
+        found.len()
+    );
     let names = disk.names_in(Path::new("/ledger"));
-    let unfinished = names.iter().filter(|name| name.ends_with(".new") || name.ends_with(".tmp"));
+    let unfinished = names
+        .iter()
+        .filter(|name| name.ends_with(".new") || name.ends_with(".tmp"));
     assert_eq!(unfinished.count(), 0, "{story}: {names:?}");
     let segments = names.iter().filter(|name| name.ends_with(".car")).count();
     let expected = log.end().segment - log.begin().segment + 1;
@@ -57,7 +67,10 @@ fn what_is_dead_goes_and_the_log_goes_on() {
     let (log, _) = open(&disk, TARGET, None);
     let end = log.end();
     let done = log.compact(&mut lives).unwrap();
-    assert_eq!((done.kept, done.dropped), (living.len() as u64, (all.len() - living.len()) as u64));
+    assert_eq!(
+        (done.kept, done.dropped),
+        (living.len() as u64, (all.len() - living.len()) as u64)
+    );
     assert!(done.bytes_after < done.bytes_before);
     assert!(check(&disk, &all, &living, "no fault"));
     // A number is never used again, and a watermark of before is of no log any more.
@@ -87,13 +100,20 @@ fn the_nth_call_of_a_compaction_fails_and_one_of_the_logs_is_whole() {
             disk.power_cut(&mut dice);
             let is_new = check(&disk, &all, &living, &story);
             assert!(is_new || done.is_err(), "{story}: it said that it was done");
-            if is_new { new += 1 } else { old += 1 }
+            if is_new {
+                new += 1
+            } else {
+                old += 1
+            }
             if done.is_ok() && calls < n {
                 break;
             }
         }
     }
-    assert!(old > 20 && new > 3, "the faults do not bite: {old} old, {new} new");
+    assert!(
+        old > 20 && new > 3,
+        "the faults do not bite: {old} old, {new} new"
+    );
 }
 
 #[test]

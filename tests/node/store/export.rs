@@ -13,7 +13,11 @@ use crate::daemon::city::{City, Node, alone, directory, found};
 
 pub(super) fn store(city: &City, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
-    command.arg("store").args(args).arg("--data-dir").arg(city.data.path());
+    command
+        .arg("store")
+        .args(args)
+        .arg("--data-dir")
+        .arg(city.data.path());
     command.output().unwrap()
 }
 
@@ -57,7 +61,10 @@ fn write(file: &Path, root: &BlockId, blocks: &[(BlockId, Vec<u8>)]) {
 /// Its own log's position.
 async fn seq_of(city: &City, node: &Node) -> u64 {
     let status = node.status().await;
-    let own = status.frontier.iter().find(|head| head.log == city.report.log);
+    let own = status
+        .frontier
+        .iter()
+        .find(|head| head.log == city.report.log);
     own.map_or(0, |head| head.seq)
 }
 
@@ -86,13 +93,30 @@ async fn what_one_node_exports_another_takes_once_and_only_if_all_of_it_holds() 
     assert_eq!(stopped["blocks"], 2 * vertices + 1);
     let stats = json(a, &["stats"]);
     assert_eq!(stats["logs"][0]["vertices"], vertices);
-    assert_eq!((&stats["dead_blocks"], &stats["blocks"]), (&0.into(), &stopped["blocks"]));
+    assert_eq!(
+        (&stats["dead_blocks"], &stats["blocks"]),
+        (&0.into(), &stopped["blocks"])
+    );
     // A file that is there stays as it is.
     let told = refused(a, 1, &["export", &text("stopped.car")]);
     assert!(told.contains("stopped.car"), "{told}");
-    let range = json(a, &["export", &text("range.car"), "--log", "Asia/JP/17/17201", "--from", "2"]);
+    let range = json(
+        a,
+        &[
+            "export",
+            &text("range.car"),
+            "--log",
+            "Asia/JP/17/17201",
+            "--from",
+            "2",
+        ],
+    );
     assert_eq!(range["logs"][0]["vertices"], vertices - 1);
-    assert_eq!(range["outside"].as_array().unwrap().len(), 1, "what stands before it");
+    assert_eq!(
+        range["outside"].as_array().unwrap().len(),
+        1,
+        "what stands before it"
+    );
     refused(a, 2, &["export", &text("x.car"), "--log", "nobody"]);
     refused(a, 1, &["export", &text("x.car"), "--from", "1000"]);
     assert!(!path("x.car").exists() && !path("x.car.tmp").exists());
@@ -107,14 +131,20 @@ async fn what_one_node_exports_another_takes_once_and_only_if_all_of_it_holds() 
     let told = refused(b, 4, &["import", &text("flipped.car")]);
     assert!(told.contains("bad-block"), "{told}");
     let mut forged = blocks(&path("stopped.car"));
-    let last = forged.iter_mut().find(|(id, _)| id.to_string() == head).unwrap();
+    let last = forged
+        .iter_mut()
+        .find(|(id, _)| id.to_string() == head)
+        .unwrap();
     assert!(SignedHeader::read(&last.1).is_ok());
     *last.1.last_mut().unwrap() ^= 1;
     last.0 = BlockId::of(&last.1);
     let bad = last.0.to_string();
     write(&path("forged.car"), &a.report.network, &forged);
     let told = refused(b, 4, &["import", &text("forged.car")]);
-    assert!(told.contains("bad-signature") && told.contains(&bad), "{told}");
+    assert!(
+        told.contains("bad-signature") && told.contains(&bad),
+        "{told}"
+    );
     write(&path("other.car"), &BlockId::of(b"another"), &forged);
     let told = refused(b, 4, &["import", &text("other.car")]);
     assert!(told.contains("wrong-network"), "{told}");
@@ -127,14 +157,24 @@ async fn what_one_node_exports_another_takes_once_and_only_if_all_of_it_holds() 
     mixed.reverse();
     write(&path("mixed.car"), &a.report.network, &mixed);
     let taken = json(b, &["import", &text("mixed.car")]);
-    assert_eq!((&taken["logs"][0]["vertices"], &taken["known"]), (&vertices.into(), &0.into()));
+    assert_eq!(
+        (&taken["logs"][0]["vertices"], &taken["known"]),
+        (&vertices.into(), &0.into())
+    );
     assert_eq!(taken["own_unconfirmed"], false);
     let again = json(b, &["import", &text("stopped.car")]);
-    assert_eq!((&again["logs"], &again["known"]), (&serde_json::json!([]), &vertices.into()));
+    assert_eq!(
+        (&again["logs"], &again["known"]),
+        (&serde_json::json!([]), &vertices.into())
+    );
     let node = b.ready().await;
     let status = node.status().await;
     assert!(status.sequencing);
-    let of_a = status.frontier.iter().find(|h| h.log == a.report.log).unwrap();
+    let of_a = status
+        .frontier
+        .iter()
+        .find(|h| h.log == a.report.log)
+        .unwrap();
     assert_eq!(of_a.vertex.unwrap().to_string(), head);
     let told = refused(b, 1, &["import", &text("stopped.car")]);
     assert!(told.contains("in use") || told.contains("uses"), "{told}");
@@ -148,7 +188,10 @@ async fn an_import_gives_a_lost_end_back_and_lets_no_older_directory_sign() {
     let root = directory();
     let city = alone(root.path(), root.path().join("d"));
     let fresh = root.path().join("fresh");
-    let copied = Command::new("cp").arg("-a").args([city.data.path(), &fresh]).status();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([city.data.path(), &fresh])
+        .status();
     assert!(copied.unwrap().success());
     let node = city.ready().await;
     city.citizen(&city.api(&node)).await;
@@ -161,12 +204,16 @@ async fn an_import_gives_a_lost_end_back_and_lets_no_older_directory_sign() {
     let long = fs::read(&segment).unwrap();
     fs::write(&segment, &long[..long.len() - 3000]).unwrap();
     let node = city.ready().await;
-    let why = |status: city_node::admin::pages::Status| status.not_sequencing_because.map(|b| b.code);
+    let why =
+        |status: city_node::admin::pages::Status| status.not_sequencing_because.map(|b| b.code);
     assert_eq!(why(node.status().await).as_deref(), Some("lost"));
     node.stop().await;
     let taken = json(&city, &["import", file]);
     assert_eq!(taken["logs"][0]["seq"], seq);
-    assert_eq!(taken["own_unconfirmed"], false, "as far as it was known to have signed");
+    assert_eq!(
+        taken["own_unconfirmed"], false,
+        "as far as it was known to have signed"
+    );
     let node = city.ready().await;
     assert_eq!(why(node.status().await), None, "{}", node.log());
     city.citizen(&city.api(&node)).await;
@@ -181,7 +228,12 @@ async fn an_import_gives_a_lost_end_back_and_lets_no_older_directory_sign() {
     let taken = json(&older, &["import", file]);
     assert_eq!(taken["own_unconfirmed"], true);
     let node = older.ready().await;
-    assert_eq!(why(node.status().await).as_deref(), Some("gone"), "{}", node.log());
+    assert_eq!(
+        why(node.status().await).as_deref(),
+        Some("gone"),
+        "{}",
+        node.log()
+    );
     assert_eq!(seq_of(&older, &node).await, seq);
     node.stop().await;
 }
@@ -209,13 +261,28 @@ async fn a_compacted_ledger_is_the_same_ledger() {
     fs::write(&segment, bytes).unwrap();
     assert_eq!(json(&city, &["stats"])["dead_blocks"], 4);
     let done = json(&city, &["compact"]);
-    assert_eq!((&done["compacted"], &done["dropped"]), (&true.into(), &4.into()));
+    assert_eq!(
+        (&done["compacted"], &done["dropped"]),
+        (&true.into(), &4.into())
+    );
     assert!(!segment.exists());
     assert!(store(&city, &["verify"]).status.success());
     let node = city.ready().await;
     let status = node.status().await;
-    assert_eq!((status.sequencing, status.frontier_hash), (true, before), "{}", node.log());
-    let balances = node.admin().await.unwrap().balances().await.unwrap().balances;
+    assert_eq!(
+        (status.sequencing, status.frontier_hash),
+        (true, before),
+        "{}",
+        node.log()
+    );
+    let balances = node
+        .admin()
+        .await
+        .unwrap()
+        .balances()
+        .await
+        .unwrap()
+        .balances;
     assert_eq!(balances[&person.account()], "50.00");
     city.citizen(&city.api(&node)).await;
     node.check().await;

@@ -16,7 +16,8 @@ use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{Identity, load_identity};
 use city_node::store::{
-    ArchiveReader, FileHandle, Files, OpenOutcome, OsFiles, Store, StoreError, StoreOptions, Watermark, car,
+    ArchiveReader, FileHandle, Files, OpenOutcome, OsFiles, Store, StoreError, StoreOptions,
+    Watermark, car,
 };
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::Start;
@@ -276,10 +277,15 @@ impl Town {
     pub(super) fn export(&self, store: &Store) -> Vec<u8> {
         let mut bytes = car::header(&self.identity.network);
         let everything = Selection::default();
-        export(store, &self.identity.genesis, &everything, &mut |id, block| {
-            car::push_section(&mut bytes, id, block);
-            Ok(())
-        })
+        export(
+            store,
+            &self.identity.genesis,
+            &everything,
+            &mut |id, block| {
+                car::push_section(&mut bytes, id, block);
+                Ok(())
+            },
+        )
         .unwrap();
         bytes
     }

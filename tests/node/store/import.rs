@@ -19,7 +19,9 @@ fn vertices(disk: &Disk) -> usize {
     let paths = disk.paths_in(Path::new("/ledger")).into_iter();
     let paths = paths.filter(|path| path.extension().is_some_and(|end| end == "car"));
     let blocks = blocks(paths.map(|path| disk.content(&path)));
-    let headers = blocks.iter().filter(|(_, block)| SignedHeader::read(block).is_ok());
+    let headers = blocks
+        .iter()
+        .filter(|(_, block)| SignedHeader::read(block).is_ok());
     headers.count()
 }
 

@@ -41,7 +41,10 @@ fn older_data_is_brought_forward_and_newer_is_refused_untouched() {
         panic!("{error:?}");
     };
     assert_eq!(*found, newer);
-    assert!(error.to_string().contains("install that version again"), "{error}");
+    assert!(
+        error.to_string().contains("install that version again"),
+        "{error}"
+    );
     assert!(!dir.path().join("ledger").exists(), "nothing is made");
     for garbled in ["", "0", "two", "\u{0}"] {
         fs::write(&file, garbled).unwrap();

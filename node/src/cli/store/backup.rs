@@ -71,7 +71,14 @@ pub(in crate::cli) fn run(args: &StoreBackupArgs) -> Outcome {
     let spinner = output::spinner("copying");
     let copy = |pin: Pin| {
         let place = (&data, config.as_path());
-        copy_data(&files, place, &args.dir, (&whose, pin), sealed.as_deref(), now)
+        copy_data(
+            &files,
+            place,
+            &args.dir,
+            (&whose, pin),
+            sealed.as_deref(),
+            now,
+        )
     };
     let runtime = launch::runtime()?;
     let socket = data.admin_socket();
@@ -82,7 +89,9 @@ pub(in crate::cli) fn run(args: &StoreBackupArgs) -> Outcome {
             let (store, _) = daemon::open_for_reading(&data, &identity)?;
             let store = Arc::new(store);
             let made = copy(Pin::of(&StoreHistory::new(Arc::clone(&store)), &whose.log));
-            Arc::into_inner(store).expect("nobody else has it").close()?;
+            Arc::into_inner(store)
+                .expect("nobody else has it")
+                .close()?;
             made?
         }
         Err(error) => return Err(error.into()),

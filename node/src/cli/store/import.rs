@@ -93,7 +93,8 @@ fn told(report: &ImportReport) -> String {
         format!("  log {log}: {vertices} vertices, {entries} entries; its head is {seq} now\n")
     });
     let frozen = report.frozen.iter();
-    let frozen = frozen.map(|(log, code)| format!("  log {log} does not count any more ({code})\n"));
+    let frozen =
+        frozen.map(|(log, code)| format!("  log {log} does not count any more ({code})\n"));
     let came: u64 = report.logs.iter().map(|part| part.vertices).sum();
     let lines: String = logs.chain(frozen).collect();
     let own = if report.own_unconfirmed {
