@@ -424,6 +424,14 @@ pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
     })
 }
 
+/// Names of municipalities by code, for looking at a node that is not running; none where there are no outlines.
+#[must_use]
+pub fn names(dir: &DataDir, config: &Config) -> BTreeMap<String, String> {
+    let there = dir.resolve(&config.place.boundary).exists();
+    let index = there.then(|| open::read_boundary(dir, config).ok().flatten());
+    index.flatten().as_ref().map(names_of).unwrap_or_default()
+}
+
 /// Names of municipalities by code.
 fn names_of(index: &BoundaryIndex) -> BTreeMap<String, String> {
     let municipalities = index.municipalities().iter();

@@ -410,7 +410,10 @@ fn wanted_whitelist(config: &Config) -> trust::Whitelist {
         .collect()
 }
 
-fn read_boundary(dir: &DataDir, config: &Config) -> Result<Option<BoundaryIndex>, OpenError> {
+pub(super) fn read_boundary(
+    dir: &DataDir,
+    config: &Config,
+) -> Result<Option<BoundaryIndex>, OpenError> {
     let path = dir.resolve(&config.place.boundary);
     let failed = |why: String| OpenError::Boundary {
         path: path.display().to_string(),
