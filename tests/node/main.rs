@@ -14,6 +14,7 @@ mod doors;
 mod epochs;
 mod foreign;
 mod keys;
+mod ledger;
 mod net;
 mod plug;
 mod rollback;
@@ -25,3 +26,4 @@ mod store;
 mod swtpm;
 #[cfg(feature = "tpm")]
 mod tpm;
+mod tx;

@@ -60,8 +60,8 @@ pub fn verifications_per_s(senders: &[Sender], work: &[Vec<Encoded>]) -> f64 {
 }
 
 /// One verification, one vertex signature and one fdatasync of as many bytes as one transfer takes, in seconds.
-pub fn one_acknowledgement(dir: &Path) -> f64 {
-    let key = SecretKey::generate(Algorithm::Dilithium5);
+pub fn one_acknowledgement(dir: &Path, algorithm: Algorithm) -> f64 {
+    let key = SecretKey::generate(algorithm);
     let message = vec![7; 1500];
     let signature = key.sign(TAG_VERTEX, &message);
     let mut verify = times(50, || {
@@ -93,6 +93,12 @@ pub fn times(runs: usize, mut job: impl FnMut()) -> Vec<f64> {
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// The value that only one in a hundred exceeds; sorts.
+pub fn p99(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() * 99 / 100]
 }
 
 /// How many a second.

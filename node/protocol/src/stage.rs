@@ -7,7 +7,7 @@ use crate::ids::Digest;
 use crate::json;
 use crate::pki::ClientCertificate;
 use crate::refusal::Refusal;
-use crate::vertex::EntrySignature;
+use crate::vertex::{EntryHashes, EntrySignature};
 
 /// A body that its author has not signed yet.
 #[derive(Clone, Debug)]
@@ -100,11 +100,14 @@ impl<B: PersonBody> Signed<B> {
         }
         key.verify(B::TAG, &self.bytes, &self.signature)?;
         let identity = self.identity();
+        let signatures = std::slice::from_ref(&self.entry_signature);
+        let hashes = EntryHashes::of(&self.bytes, signatures);
         Ok(Verified {
             body: self.body,
             bytes: self.bytes,
             signature: self.entry_signature,
             identity,
+            hashes,
         })
     }
 }
@@ -141,6 +144,7 @@ pub struct Verified<B> {
     bytes: Vec<u8>,
     signature: EntrySignature,
     identity: Digest,
+    hashes: EntryHashes,
 }
 
 impl<B> Verified<B> {
@@ -154,6 +158,12 @@ impl<B> Verified<B> {
     #[must_use]
     pub const fn identity(&self) -> Digest {
         self.identity
+    }
+
+    /// The hashes of the body and of its one signature, for the entry.
+    #[must_use]
+    pub const fn hashes(&self) -> EntryHashes {
+        self.hashes
     }
 
     /// The body as it was read, the bytes and the signature, for the entry.

@@ -166,10 +166,7 @@ impl AdminState {
 
     fn store(&self) -> Result<StorePage, Problem> {
         let store = self.engine.history().store();
-        let mark = store.watermark().map_err(|error| {
-            tracing::error!(%error, "the index cannot be read");
-            Problem::internal()
-        })?;
+        let mark = store.watermark();
         let end = store.ledger().end();
         Ok(StorePage {
             blocks: mark.map_or(0, |mark| mark.count),

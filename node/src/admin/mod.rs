@@ -1,9 +1,11 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people · `transfers` one transfer. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG. Operators may ask everything, others whom the file lets in the status only.
 
+mod accounts;
 mod gather;
+mod ledger;
 pub mod pages;
 pub mod show;
 mod socket;
@@ -93,6 +95,13 @@ enum Caller {
 pub fn router(state: AdminState) -> Router {
     let operators = Router::new()
         .route("/v1/balances", get(balances))
+        .route("/v1/accounts", get(accounts::list))
+        .route("/v1/ledger/heads", get(ledger::heads))
+        .route("/v1/ledger/vertices/{id}", get(ledger::vertex))
+        .route("/v1/ledger/positions/{log}/{seq}", get(ledger::position))
+        .route("/v1/ledger/entries/{identity}", get(ledger::entry))
+        .route("/v1/ledger/logs/{log}", get(ledger::lines))
+        .route("/v1/ledger/last/{count}", get(ledger::last))
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/place", get(place))

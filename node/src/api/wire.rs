@@ -306,6 +306,15 @@ pub struct NodePage {
     pub clock: ClockPage,
     /// Weakest grade of place evidence that a transfer needs here.
     pub place_required: Grade,
+    /// How long a proof of place is fresh, in milliseconds.
+    #[serde(default)]
+    pub place_fresh_ms: u64,
+    /// How long a receiver may answer a transfer, in milliseconds.
+    #[serde(default)]
+    pub accept_deadline_ms: u64,
+    /// Last moments of algorithms and suites, by their ids; what has none does not end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_after: BTreeMap<String, Timestamp>,
     /// Where the outlines of municipalities come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary_credit: Option<String>,
@@ -382,6 +391,42 @@ impl SubmittedPage {
             booked: entry.receipt.entry.booked,
         }
     }
+}
+
+/// One home that this one knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHome {
+    /// Its log.
+    pub log: LogId,
+    /// Its municipality.
+    pub region: Region,
+    /// Suite of its keys.
+    pub suite: Suite,
+}
+
+/// `GET /send/api/homes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomesPage {
+    /// 1.
+    pub schema: u64,
+    /// Network.
+    pub network: NetworkId,
+    /// In order of their logs' ids; this one is among them.
+    pub homes: Vec<KnownHome>,
+}
+
+/// `GET /send/api/accounts/{id}/outgoing?after=…&limit=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutgoingPage {
+    /// 1.
+    pub schema: u64,
+    /// The account.
+    pub account: AccountId,
+    /// In order of their transfer ids, without their receipts.
+    pub transfers: Vec<TransferPage>,
+    /// If there may be more: `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<TransferId>,
 }
 
 /// The answer to `POST /send/api/place`. Coordinates are rounded by the municipality's policy.
@@ -535,6 +580,9 @@ pub struct TransferPage {
     /// The receipt's DAG-CBOR in base64, at the sender's home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Der>,
+    /// The receipt of its answer, at the receiver's home once it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_receipt: Option<Der>,
 }
 
 /// What a node has of a transfer's private values.

@@ -51,6 +51,8 @@ pub struct Fold {
     pub(super) position: (u64, u64),
     /// Whether the vertex begins an epoch.
     pub(super) new_epoch: bool,
+    /// Whether the vertex was known before, so that others may rest on it.
+    pub(super) again: bool,
     /// The log's row as of now.
     pub(super) row: LogRow,
     /// What changed so far.
@@ -102,6 +104,7 @@ impl Fold {
             log,
             position: (row.epoch + u64::from(new_epoch), row.seq + 1),
             new_epoch,
+            again: false,
             not_before: row.time,
             not_after: Timestamp(u64::MAX),
             row,
@@ -110,6 +113,12 @@ impl Fold {
             place: None,
             to: BTreeSet::new(),
         }
+    }
+
+    /// The same for a vertex that was known before.
+    #[must_use]
+    pub fn again(self, again: bool) -> Self {
+        Self { again, ..self }
     }
 
     /// Entries so far.

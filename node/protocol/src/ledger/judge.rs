@@ -67,7 +67,9 @@ fn try_judge(
             return Err(Refusal::BadVertex.into());
         }
     }
-    let mut fold = Fold::begin(h.log, ctx.network, ctx.layers.log(&h.log), h.epoch);
+    let again = ctx.layers.vertex(&vertex.id()).is_some();
+    let head = ctx.layers.log(&h.log);
+    let mut fold = Fold::begin(h.log, ctx.network, head, h.epoch).again(again);
     if fold.prev() != h.prev {
         return Err(Refusal::BadVertex.into());
     }

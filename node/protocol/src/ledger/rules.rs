@@ -9,7 +9,7 @@ use super::checks::{
 };
 use super::fold::{Fold, FoldContext};
 use super::rows::{AccountRow, IncomingRow, Table, TransferRow, TransferState, key};
-use super::view::Rows;
+use super::view::{Layers, Rows};
 use crate::amount::Amount;
 use crate::body::{
     Enrol, Grant, OfficersBody, PersonBody, Start, Transfer, identity, read_officers_body,
@@ -159,7 +159,7 @@ impl Fold {
         }
 
         let at = self.next_position();
-        let transfer = identity(Transfer::TAG, &entry.body);
+        let transfer = known.identity::<Transfer>(entry);
         // What was adopted is booked; before the first cut there is nothing to adopt, and nothing is looked up.
         if self.position.0 > 1 && self.rows(ctx).transfer(&self.log, &transfer).is_some() {
             return Err(Refusal::SequenceUsed.into());
@@ -188,12 +188,9 @@ impl Fold {
             key(Table::Open, &[&self.log.0, &transfer.0]),
             &body.receiver_home,
         );
-        // When a log is folded again its receivers may have accepted already.
-        if self
-            .rows(ctx)
-            .accepted(&body.receiver_home, &transfer)
-            .is_none()
-        {
+        // When a log is folded again its receivers may have answered already; who cites a vertex has seen it.
+        let answered = |rows: Layers<'_>| rows.answer(&body.receiver_home, &transfer).is_some();
+        if !(self.again && answered(self.rows(ctx))) {
             self.changes.put(
                 incoming_key(&body.receiver_home, &body.receiver, &transfer),
                 &IncomingRow {

@@ -12,7 +12,7 @@ use super::rows::{
 use crate::body::OwnEntry;
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
-use crate::vertex::{Entry, decode_body};
+use crate::vertex::{Entry, entry_of_body};
 
 /// What the core may read: rows and blocks that are durable.
 pub trait History {
@@ -234,8 +234,10 @@ pub trait Rows {
     /// The entry at a position of a log.
     fn entry(&self, log: &LogId, at: &OwnEntry) -> Option<Entry> {
         let vertex = self.vertex(&self.vertex_at(log, at.epoch, at.seq)?)?;
-        let entries = decode_body(&self.get_block(&vertex.body)?).ok()?;
-        entries.into_iter().nth(usize::try_from(at.index).ok()?)
+        entry_of_body(
+            &self.get_block(&vertex.body)?,
+            usize::try_from(at.index).ok()?,
+        )
     }
 }
 

@@ -295,7 +295,8 @@ impl Replica {
                 epoch: row.epoch.max(header.header.epoch.saturating_sub(1)),
                 ..row
             });
-            let mut fold = Fold::begin(log, self.network, row_before, header.header.epoch);
+            let epoch = header.header.epoch;
+            let mut fold = Fold::begin(log, self.network, row_before, epoch).again(true);
             let ctx = self.context(&authority, history);
             for entry in entries {
                 let known = Known::stored(&entry);

@@ -31,6 +31,8 @@ pub(super) struct OpenVertex {
     pub(super) fold: Fold,
     /// The entries' encodings, one after the other.
     encoded: Vec<u8>,
+    /// The entries' leaves.
+    leaves: Vec<[u8; 32]>,
     cited: Vec<BlockId>,
     waiters: Vec<Waiter>,
     worth: bool,
@@ -149,12 +151,15 @@ impl Replica {
         let mut open = self.open.take().expect("just opened");
         let authority = self.home.authority();
         let ctx = self.context(&authority, history);
+        let leaves = entries.iter().map(|(entry, known)| known.leaf(entry));
+        let leaves: Vec<_> = leaves.collect();
         let pushed = entries
             .into_iter()
             .try_for_each(|(entry, known)| open.fold.push(&ctx, entry, &known));
         match pushed {
             Ok(()) => {
                 open.encoded.extend_from_slice(&encoded);
+                open.leaves.extend(leaves);
                 open.worth = true;
             }
             Err(_) => open.fold.drop_pending_place(),
@@ -217,6 +222,7 @@ impl Replica {
         history: &dyn History,
     ) -> Result<OpenVertex, FoldError> {
         let encoded = codec::encode_each(first.iter());
+        let leaves = first.iter().map(Entry::leaf).collect();
         let ctx = self.context(authority, history);
         for entry in first {
             let known = Known::nothing(&entry);
@@ -226,6 +232,7 @@ impl Replica {
         Ok(OpenVertex {
             fold,
             encoded,
+            leaves,
             cited,
             waiters,
             worth: false,
@@ -248,8 +255,8 @@ impl Replica {
         }
         let entries = open.fold.entries();
         let body_block = body_of(entries.len(), &open.encoded);
-        let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
-        let (entries_root, paths) = merkle_paths(&leaves);
+        debug_assert_eq!(open.leaves.len(), entries.len(), "a leaf for each entry");
+        let (entries_root, paths) = merkle_paths(&open.leaves);
         let (not_before, not_after) = open.fold.time_bounds();
         let earliest = not_before.max(self.bound_by(&open.cited, history));
         let time = now.time.min(not_after).max(earliest);
@@ -296,6 +303,12 @@ impl Replica {
         self.note_witness(&header.header, &entries, None, history);
         self.order += 1;
         self.moved.insert(self.home.log(), None);
+        // An entry goes into the receipt of the last who waits for it, and is copied for others.
+        let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry, 0_usize)).collect();
+        let place = |index: u64| usize::try_from(index).expect("an index below 256");
+        for waiter in &waiters {
+            entries[place(waiter.index)].1 += 1;
+        }
         for Waiter {
             ticket,
             identity,
@@ -303,14 +316,14 @@ impl Replica {
             repeated,
         } in waiters
         {
-            let i = usize::try_from(index).expect("an index below 256");
-            let receipt = receipt(
-                self.home.charters.clone(),
-                &header,
-                &entries[i],
-                index,
-                &paths[i],
-            );
+            let (entry, waiting) = &mut entries[place(index)];
+            *waiting -= 1;
+            let entry = match *waiting {
+                0 => std::mem::replace(entry, Entry::home_authored(entry.kind, Vec::new())),
+                _ => entry.clone(),
+            };
+            let path = &paths[place(index)];
+            let receipt = receipt(self.home.charters.clone(), &header, entry, index, path);
             let (vertex, at) = (header.id, OwnEntry { index, ..at });
             let booked = BookedEntry {
                 identity,
