@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+pub mod checkpoint;
 mod counter;
 pub mod epoch;
 pub(crate) mod gate;

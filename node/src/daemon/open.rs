@@ -150,7 +150,7 @@ pub fn open(
         .quality;
     let trust = store.trust().head();
     let replica = |may_sequence| {
-        Replica::new(ReplicaConfig {
+        let mut replica = Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
             authority: Arc::clone(&identity.authority),
             signers: signers(identity),
@@ -162,7 +162,9 @@ pub fn open(
                 trust,
             },
             may_sequence,
-        })
+        });
+        replica.checkpoint_every(Some(super::checkpoint::CHECKPOINT_EVERY_MS));
+        replica
     };
     let store = Arc::new(store);
     let folded = fold(
