@@ -84,7 +84,7 @@ pub(super) async fn transfer(
     };
     let keeper = api.private.clone().ok_or_else(Problem::no_key_ring)?;
     let verified = api.verify(signed, sender, shown).await?;
-    let checking = move || values.check(verified.body()).map(|()| (verified, values));
+    let checking = move || Ok::<_, Refusal>((verified.with_private(&values)?, values));
     let (verified, values) = api.on_pool(checking).await??;
     match keeper.book(api.engine.clone(), verified, values).await {
         Ok(entry) => Ok(booked(entry)),

@@ -1,10 +1,12 @@
 //! The journal (仕訳): postings derived from entries, never stored beside them.
 
 mod chart;
+mod expense;
 mod posting;
 
 pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account, is_expense};
-pub use posting::{Parties, Posting, Side, debit_for_transfer, postings};
+pub use expense::Expense;
+pub use posting::{Parties, Posting, Side, postings};
 
 /// Code of 愛貨, the asset that people hold.
 pub const AIKA: u16 = 101;

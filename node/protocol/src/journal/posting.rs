@@ -3,8 +3,7 @@
 use super::{AIKA, GRANTED, PAYABLE, RECEIVED};
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
-    Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_officers_body,
-    read_person_body,
+    Accept, Grant, Kind, OwnEntry, Settle, Transfer, read_officers_body, read_person_body,
 };
 use crate::ids::{AccountId, BlockId, Digest, LogId};
 use crate::refusal::Refusal;
@@ -38,19 +37,6 @@ pub struct Posting {
     pub side: Side,
     /// Amount.
     pub amount: Amount,
-}
-
-/// The expense account of a transfer: the sender's `account_title` decides; without one it is
-/// 愛の行動消費. (With `other` the private `details` may name 愛貨の再投資費用; homes do not receive
-/// private values yet, so it is 他者のサポートに伴う愛貨の消費.) The home books the result.
-#[must_use]
-pub const fn debit_for_transfer(title: Option<AccountTitle>) -> u16 {
-    match title {
-        None | Some(AccountTitle::Expense) => 501,
-        Some(AccountTitle::Sales) => 502,
-        Some(AccountTitle::Transfer) => 503,
-        Some(AccountTitle::Other) => 509,
-    }
 }
 
 /// Between whom a transfer is.
