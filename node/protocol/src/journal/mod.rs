@@ -6,12 +6,14 @@ mod posting;
 
 pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account, is_expense};
 pub use expense::Expense;
-pub use posting::{Parties, Posting, Side, postings};
+pub use posting::{Booked, Parties, Place, Posting, Side, postings};
 
 /// Code of 愛貨, the asset that people hold.
 pub const AIKA: u16 = 101;
 /// Code of 他者への未払愛貨: promised to others and not yet settled.
 pub const PAYABLE: u16 = 203;
+/// Code of 他者からの借入愛貨: what others took over an account that did not have it (a shortfall).
+pub const BORROWED: u16 = 205;
 /// Code of 愛貨贈与差額: where granted 愛貨 comes from.
 pub const GRANTED: u16 = 305;
 /// Code of 愛の行動受取: what a receiver earns.
