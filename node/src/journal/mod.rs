@@ -1,7 +1,19 @@
 //! The journal as the node reads it: `shown` by way of the index, `rebuilt` from the segments alone. Both
 //! derive postings by the protocol's rules; `audit` compares them and checks every sum.
+//!
+//! `ask` what can be asked of it · `read` a page of it at a time · `pages` the answers · `logs` which logs there are ·
+//! `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
+//! `lang` both languages.
 
+mod account;
+mod ask;
 mod audit;
+pub mod export;
+pub mod lang;
+mod logs;
+pub mod pages;
+mod read;
+pub mod statement;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +26,11 @@ use city_protocol::vertex::{Entry, SignedHeader, decode_body};
 
 pub use city_protocol::replica::log_rows;
 
+pub use account::movements;
+pub use ask::Ask;
 pub use audit::{Audit, audit};
+pub use logs::{Names, books, logs};
+pub use read::{lines, sums};
 
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};
@@ -110,7 +126,10 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
 
 /// The transfers of every log: between whom they are, and which expense was booked.
 #[derive(Default)]
-struct Sent(HashMap<(LogId, Digest), (Parties, Option<u16>)>);
+struct Sent(HashMap<(LogId, Digest), Agreed>);
+
+/// Between whom a transfer is, and the expense that was booked.
+type Agreed = (Parties, Option<u16>);
 
 impl Booked for Sent {
     fn parties(&self, log: &LogId, transfer: &Digest) -> Option<Parties> {
@@ -123,7 +142,7 @@ impl Booked for Sent {
 }
 
 /// A vertex's transfers; none if it cannot be read, which its lines tell.
-fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), (Parties, Option<u16>))> {
+fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), Agreed)> {
     let entries = decode_body(body).unwrap_or_default();
     let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
     let parties = |entry: &Entry| {
