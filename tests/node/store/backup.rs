@@ -70,7 +70,7 @@ async fn a_backup_of_a_node_that_books_is_consistent_and_signs_nothing() {
     city.data = DataDir::new(&to);
     let node = city.ready().await;
     let status = node.status().await;
-    let why = status.not_sequencing_because.map(|because| because.code);
+    let why = status.not_sequencing_because.as_ref().map(|because| because.code);
     assert!(!status.sequencing && why.is_some(), "{}", node.log());
     // It holds at least what was told, and up to one group more.
     assert!(status.frontier[0].seq >= note.own.seq, "{status:#?}");
