@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Now, Replica};
 use crate::amount::{Amount, Timestamp};
-use crate::body::{Adopt, Answer, Kind, Refund, RefundReason, Settle};
+use crate::body::{Adopt, Answer, Kind, Refund, RefundReason, Settle, Transfer, read_person_body};
 use crate::codec;
 use crate::ids::{BlockId, Digest, LogId};
 use crate::ledger::{History, Rows, Table, key, try_read_row};
@@ -181,6 +181,7 @@ impl Replica {
             amount: foreign.amount,
         };
         let mut entry = Entry::home_authored(Kind::Adopt, codec::encode(&body));
+        entry.booked.shortfall = self.shortfall(foreign, history);
         entry.cites = vec![Cite::Entry(Box::new(foreign.lost.clone())), cite];
         match self.push(vec![(entry, Known::default())], now, history) {
             Ok(()) => self
@@ -194,6 +195,21 @@ impl Replica {
             }
             Err(_) => {}
         }
+    }
+
+    /// What the sender of a lost transfer has not; none where they have all of it, or an answer was lost.
+    fn shortfall(&self, foreign: &Foreign<'_>, history: &dyn History) -> Option<Amount> {
+        if foreign.lost.kind != Kind::Transfer {
+            return None;
+        }
+        let transfer: Transfer = read_person_body(&foreign.lost.body).ok()?;
+        let sender = self
+            .rows_now(history)
+            .account(&self.home.log(), &transfer.sender)
+            .filter(|row| row.key == transfer.key);
+        let has = sender.map_or(Amount::ZERO, |row| row.available);
+        let shortfall = foreign.amount.minus(has).ok()?;
+        (shortfall > Amount::ZERO).then_some(shortfall)
     }
 
     /// A lost vertex is here again: what rests on it is answered for.
