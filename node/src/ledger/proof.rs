@@ -3,7 +3,7 @@
 use city_protocol::body::OwnEntry;
 use city_protocol::checkpoint::{Held, Leaf, Proof, StatePart, verify_snapshot, vertex_leaf};
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{AccountId, Digest, LogId};
+use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
 use city_protocol::ledger::{
     Changes, CheckpointRow, History, Layers, LogRow, Rows as _, Table, key, try_read_row,
 };
@@ -162,7 +162,7 @@ impl<'a> Prover<'a> {
 
     /// Who signs a log, as the log itself says.
     fn authority(&self, log: &LogId, row: &LogRow) -> Option<Authority> {
-        let first = |id| -> Option<Entry> {
+        let first = |id: &BlockId| -> Option<Entry> {
             let vertex = self.history.vertex(id)?;
             let entries = decode_body(&self.history.block(&vertex.body)?).ok()?;
             entries.into_iter().next()
