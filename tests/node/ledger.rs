@@ -74,6 +74,7 @@ async fn the_ledger_is_looked_at_while_the_node_runs_and_when_it_is_stopped() {
         "that entry alone"
     );
     assert_eq!(entry["entries"][0], entries[1]);
+    assert_eq!(json(&["ledger", "show", &format!("17201:{seq}:1")]), entry);
     let told = look(&["ledger", "show", vertex]);
     let words = format!("{} sends 123.45 to {}", town.accounts[0], town.accounts[1]);
     assert!(told.contains(&words), "{told}");
@@ -98,6 +99,8 @@ async fn the_ledger_is_looked_at_while_the_node_runs_and_when_it_is_stopped() {
     for (what, why) in [
         ("17203:1", "names no log"),
         ("17201:9999", "not here"),
+        ("17201:1:99", "not here"),
+        ("17201:x", "is no number"),
         ("nonsense", "no vertex"),
     ] {
         let (code, told) = run(&root, &["ledger", "show", what, "--data-dir", &data]);

@@ -11,6 +11,8 @@
 mod disk;
 #[path = "store/home.rs"]
 mod home;
+#[path = "store/layer.rs"]
+mod layer;
 #[path = "store/log.rs"]
 mod log;
 #[path = "store/repair.rs"]

@@ -1,19 +1,25 @@
 //! The store of one data directory: blocks that are never lost, and an index that can always be made again.
 //!
 //! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
-//! walking · `recover`, `copy`, `damage` opening after a crash · `index` rows in sled · `watermark`, `marks`
+//! walking · `recover`, `copy`, `damage` opening after a crash · `compact`, `manifest` the log without what is dead ·
+//! `archive` CAR files that go from hand to hand · `schema` the form of a data directory · `index` rows in sled · `watermark`, `marks`
 //! whether they are believed · `notes` how far the own log ever was · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
-//! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send.
+//! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send; rows are
+//! written into sled behind it.
 
+mod archive;
 pub mod blocks;
 pub mod car;
+mod compact;
 mod copy;
 pub mod damage;
 pub mod files;
 pub mod index;
+mod manifest;
 pub mod marks;
 pub mod notes;
 pub mod recover;
+mod schema;
 pub mod segments;
 pub mod side;
 pub mod watermark;
@@ -25,12 +31,15 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 
+pub use archive::{ArchiveError, ArchiveReader, ArchiveStream, ArchiveWriter, SegmentReader};
 pub use blocks::{Block, Blocks, Location, Position, ReadError};
+pub use compact::{CompactError, Compacted};
 pub use damage::Damage;
 pub use files::{FileHandle, Files, OsFiles};
 pub use index::{IndexError, Rows};
-pub use notes::{HighWater, NEVER_BEGUN, Notes};
+pub use notes::{HighWater, NEVER_BEGUN, Notes, RESTORED, note_restored};
 pub use recover::{LogError, Recovery};
+pub use schema::{DATA_SCHEMA, SchemaError};
 pub use segments::{AppendError, Limits, SegmentLog};
 pub use side::{SideError, SideLog};
 pub use watermark::{OpenOutcome, RebuildReason, Watermark};
@@ -112,6 +121,9 @@ pub enum StoreError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The form of the data.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The ledger's log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -159,6 +171,7 @@ impl Store {
         };
         files.create_dir(dir).map_err(directory)?;
         let lock = lock(dir)?;
+        schema::migrate(&*files, dir)?;
         let found = FoundLog::find(Arc::clone(&files), &dir.join(LEDGER), genesis, limits)?;
         let reserve = limits.space_reserve;
         let (trust, trusted) =
@@ -202,11 +215,12 @@ impl Store {
         self.ledger.append_group(group)
     }
 
-    /// Writes (`Some`) and removes (`None`) rows and moves the watermark, all or nothing.
+    /// Sets (`Some`) and removes (`None`) rows and moves the watermark, all or nothing, visible when this returns.
+    /// They are written into sled behind it, in the order of the commits.
     ///
     /// Keys have 1 to 256 bytes and do not begin with zero, values at most 256. The watermark must stand
-    /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: each commit
-    /// waits for sled when it lags.
+    /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: a commit
+    /// waits when too many rows wait for sled. An error may be that of an earlier commit's rows.
     ///
     /// # Errors
     /// [`IndexError`].
@@ -242,11 +256,17 @@ impl Store {
     }
 
     /// The watermark of the last commit.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Watermark> {
+        self.index.watermark()
+    }
+
+    /// Whether rows that were committed can be written.
     ///
     /// # Errors
-    /// [`IndexError::Failed`].
-    pub fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
-        self.index.watermark()
+    /// [`IndexError`], why they cannot; then the process should exit and start again.
+    pub fn check_index(&self) -> Result<(), IndexError> {
+        self.index.check()
     }
 
     /// Reads a block and checks its hash. The caller compares the id with the one that was looked up.
@@ -289,13 +309,29 @@ impl Store {
         &self.trust
     }
 
-    /// Has the index write what it holds back, which it else does by itself within a second: on a disk
-    /// that somebody fills up it then has nothing left to fail with.
+    /// Writes the ledger again without the blocks that are not to be kept, and closes. The index then names places that
+    /// are no more: the next open makes it again.
+    ///
+    /// # Errors
+    /// [`CompactError`].
+    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
+        // The lock is held to the end.
+        let Self {
+            ledger,
+            trust: _trust,
+            index: _index,
+            notes: _notes,
+            _lock,
+        } = self;
+        ledger.compact(keep)
+    }
+
+    /// Waits until the rows of every commit so far are written, which else is done behind it.
     ///
     /// # Errors
     /// [`StoreError::Index`].
     pub fn settle(&self) -> Result<(), StoreError> {
-        Ok(self.index.flush()?)
+        Ok(self.index.settle()?)
     }
 
     /// Flushes, fsyncs and closes, so that the next open believes the index.

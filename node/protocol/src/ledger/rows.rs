@@ -277,6 +277,18 @@ pub struct AnswerRow {
     pub deadline: Timestamp,
 }
 
+impl AnswerRow {
+    /// Why the transfer cannot be answered once more.
+    #[must_use]
+    pub const fn refuses_another(&self) -> Refusal {
+        if self.rejected {
+            Refusal::AlreadyAnswered
+        } else {
+            Refusal::AlreadyAccepted
+        }
+    }
+}
+
 /// What passed between two homes, as one of them booked it, in hundredths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClearingRow {
@@ -288,6 +300,14 @@ pub struct ClearingRow {
     pub settled: u64,
 }
 
+impl ClearingRow {
+    /// What was accepted from the other's accounts beyond what was settled to them.
+    #[must_use]
+    pub const fn balance(&self) -> u64 {
+        self.accepted.saturating_sub(self.settled)
+    }
+}
+
 /// Up to where a log is an ancestor of another's vertices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WitnessRow {
@@ -297,6 +317,14 @@ pub struct WitnessRow {
     /// Position.
     #[serde(rename = "s")]
     pub seq: u64,
+}
+
+impl WitnessRow {
+    /// Epoch and position, by which two are compared: a later epoch's chain contains what counts of the earlier ones.
+    #[must_use]
+    pub const fn position(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
+    }
 }
 
 /// A transfer that waits to be accepted.
@@ -394,9 +422,12 @@ pub struct FaultRow {
     /// The last common position.
     #[serde(rename = "c")]
     pub cut: u64,
-    /// The two vertices at `cut + 1`, lower id first.
+    /// The two vertices at `cut + 1`, lower id first; or the two that begin the epoch.
     #[serde(rename = "v")]
     pub vertices: [BlockId; 2],
+    /// Whether they are two beginnings of the epoch, with their bodies, and not two headers of one position.
+    #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
+    pub beginnings: bool,
 }
 
 /// Reads a row value of this software's own writing.

@@ -12,7 +12,7 @@ use super::rows::{
 use crate::body::OwnEntry;
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
-use crate::vertex::{Entry, decode_body};
+use crate::vertex::{Entry, entry_of_body};
 
 /// Rows read at once where all of a table are looked at.
 const PAGE: usize = 1024;
@@ -276,8 +276,10 @@ pub trait Rows {
     /// The entry at a position of a log.
     fn entry(&self, log: &LogId, at: &OwnEntry) -> Option<Entry> {
         let vertex = self.vertex(&self.vertex_at(log, at.epoch, at.seq)?)?;
-        let entries = decode_body(&self.get_block(&vertex.body)?).ok()?;
-        entries.into_iter().nth(usize::try_from(at.index).ok()?)
+        entry_of_body(
+            &self.get_block(&vertex.body)?,
+            usize::try_from(at.index).ok()?,
+        )
     }
 }
 

@@ -3,18 +3,17 @@
 
 use std::ops::RangeInclusive;
 
-use serde_bytes::ByteBuf;
-
+use super::serve::proof_of;
 use super::{Action, Now, Replica};
-use crate::body::{Accept, Fault, read_person_body};
+use crate::body::{Accept, Fault, Kind, read_person_body};
 use crate::ids::LogId;
 use crate::ledger::{
     AnswerRow, CheckpointRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table,
-    TransferRow, convicts, key, try_read_row,
+    TransferRow, beginnings, convicts, key, try_read_row,
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
-use crate::vertex::{KeySource, Known, SignedHeader, decode_body};
+use crate::vertex::{KeySource, Known, SignedHeader, VerifiedVertex, decode_body};
 
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
@@ -78,7 +77,7 @@ impl Replica {
             // sends it.
             return Ok(());
         }
-        convicts(&fault, signer, self.network)?;
+        convicts(&fault, &accused, Some(signer), self.network)?;
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return Ok(());
         };
@@ -86,42 +85,131 @@ impl Replica {
             // The own store is damaged: the log counts as it is until its blocks are here again.
             return Ok(());
         }
-        self.batch.put(
-            key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]),
-            &FaultRow {
-                cut,
-                vertices: [a.id, b.id],
-            },
-        );
         for header in [&a, &b] {
             if self.layers(history).get_block(&header.id).is_none() {
                 self.batch.blocks.push((header.id, header.block.clone()));
             }
         }
+        let known = FaultRow {
+            cut,
+            vertices: [a.id, b.id],
+            beginnings: false,
+        };
+        self.convicted(&fault, &known, live, now, history);
+        Ok(())
+    }
+
+    /// A vertex that begins an epoch in another way than the one that is followed here, as officers decided it twice:
+    /// the log goes back to the lower of their cuts, and stands there.
+    pub(super) fn convict_beginning(
+        &mut self,
+        vertex: &VerifiedVertex,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let h = &vertex.header.header;
+        let (log, epoch) = (h.log, h.epoch);
+        let first = vertex.entries.iter().flatten().next();
+        let Some(other) = first.filter(|entry| entry.kind == Kind::EpochStart) else {
+            return;
+        };
+        let rows = self.layers(history);
+        let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
+            return;
+        };
+        let accused = self.authorities.authority(&log);
+        let Some((accused, followed)) = accused.zip(rows.epoch(&log, epoch)) else {
+            return;
+        };
+        let Some(start) = accused.start_of(epoch) else {
+            return;
+        };
+        let Ok((cut, a, b)) = beginnings(start, other) else {
+            return;
+        };
+        let fault = Fault::epoch_starts(log, epoch, cut, a, b);
+        let known = rows.fault(&log, epoch);
+        let news = known.is_none_or(|known| known.cut > cut)
+            && convicts(&fault, &accused, None, self.network).is_ok()
+            && (row.seq <= cut || self.can_fold(log, epoch, cut, history));
+        if !news {
+            return;
+        }
+        if self.layers(history).vertex(&vertex.id()).is_none() {
+            self.store_aside(vertex);
+        }
+        let known = FaultRow {
+            cut,
+            vertices: [followed.id, vertex.id()],
+            beginnings: true,
+        };
+        self.convicted(&fault, &known, live, now, history);
+    }
+
+    /// Somebody's `fault` entry proves two beginnings of an epoch of which at most one is here as a vertex.
+    pub(super) fn convict_beginnings(
+        &mut self,
+        fault: &Fault,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let rows = self.layers(history);
+        let row = rows.log(&fault.log).filter(|row| row.epoch == fault.epoch);
+        let followed = rows.epoch(&fault.log, fault.epoch);
+        let (Some(row), Some(followed)) = (row, followed) else {
+            return;
+        };
+        let known = rows.fault(&fault.log, fault.epoch);
+        let news = known.is_none_or(|known| known.cut > fault.cut)
+            && (row.seq <= fault.cut || self.can_fold(fault.log, fault.epoch, fault.cut, history));
+        if news {
+            let known = FaultRow {
+                cut: fault.cut,
+                vertices: [followed.id; 2],
+                beginnings: true,
+            };
+            self.convicted(fault, &known, live, now, history);
+        }
+    }
+
+    /// Goes back to the cut, keeps the proof, tells everybody, and enters it into the own log.
+    fn convicted(
+        &mut self,
+        fault: &Fault,
+        known: &FaultRow,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let (log, epoch, cut) = (fault.log, fault.epoch, fault.cut);
+        self.batch
+            .put(key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]), known);
         if log == self.home.log() {
             self.abandon_open(Refusal::NotSequencing);
         }
-        if row.seq > cut {
+        let row = self.layers(history).log(&log);
+        if row.is_some_and(|row| row.seq > cut) {
             self.fold_again(log, cut, history);
         }
         self.freeze(log, Frozen::Equivocation(cut), None, history);
-        let proof = Message::Proof(ByteBuf::from(a.block), ByteBuf::from(b.block));
+        let proof = proof_of(known, &self.layers(history));
         for (peer, session) in &self.sessions {
             if session.established() {
-                self.after
-                    .push(Action::Send(*peer, Channel::Live, proof.clone()));
+                let send = |message: &Message| Action::Send(*peer, Channel::Live, message.clone());
+                self.after.extend(proof.iter().map(send));
             }
         }
         if live && log != self.home.log() {
             let rows = self.rows_now(history);
             if rows.fault_cut(&self.home.log(), &log, epoch).is_none() {
-                self.enter_fault(&fault, now, history);
+                self.enter_fault(fault, now, history);
             } else {
                 // A fork is walked back step by step: where it ends is entered with the next tick.
-                self.sweep_from_the_beginning();
+                self.owes_faults = true;
             }
         }
-        Ok(())
     }
 
     /// A stored header without its body: with another of the same position it convicts its log again, so that a
@@ -141,15 +229,24 @@ impl Replica {
         let stored = |id| rows.get_block(&id).filter(|_| id != header.id);
         let folded = rows.vertex_at(&h.log, h.epoch, h.seq).and_then(stored);
         let refused = || rows.invalid(&h.log, h.epoch).and_then(stored);
+        let waits = || {
+            self.pen
+                .rival(header)
+                .map(|rival| rival.header.block.clone())
+        };
         let half = || {
             let half = self.halves.get(&position)?;
             (half.id != header.id).then(|| half.block.clone())
         };
         // A refusal means that the two prove nothing, as when they were stored.
-        let convicted = folded.or_else(half).or_else(refused).is_some_and(|rival| {
-            self.convict_blocks(&rival, &header.block, false, now, history)
-                .is_ok()
-        });
+        let convicted = folded
+            .or_else(half)
+            .or_else(refused)
+            .or_else(waits)
+            .is_some_and(|rival| {
+                self.convict_blocks(&rival, &header.block, false, now, history)
+                    .is_ok()
+            });
         if convicted {
             self.drop_halves(position);
         }
@@ -191,9 +288,10 @@ impl Replica {
         };
         let base = self.checkpoint_for(log, old.epoch, cut, history);
         self.drop_state(log, base.as_ref(), history);
-        // All beyond the cut are of the newest epoch: a fault is of the epoch that is open.
+        // Of the newest epoch, but where its officers began it twice: their cuts lie in the one before.
         for seq in cut + 1..=old.seq {
-            let position = [&log.0[..], &old.epoch.to_be_bytes(), &seq.to_be_bytes()];
+            let epoch = self.layers(history).epoch_of(&log, old.epoch, seq);
+            let position = [&log.0[..], &epoch.to_be_bytes(), &seq.to_be_bytes()];
             self.batch.delete(key(Table::Position, &position));
         }
         let Some(authority) = self.authorities.authority(&log) else {
@@ -214,7 +312,8 @@ impl Replica {
                 epoch: row.epoch.max(header.header.epoch.saturating_sub(1)),
                 ..row
             });
-            let mut fold = Fold::begin(log, self.network, row_before, header.header.epoch);
+            let epoch = header.header.epoch;
+            let mut fold = Fold::begin(log, self.network, row_before, epoch).again(true);
             let ctx = self.context(&authority, history);
             for entry in entries {
                 let known = Known::stored(&entry);
@@ -287,7 +386,7 @@ impl Replica {
     }
 
     /// All rows under a prefix, durable or in the batch.
-    fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = std::collections::BTreeMap::new();
         let mut after: Option<Vec<u8>> = None;
         loop {

@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::super::exit::{Exit, Outcome};
 use super::super::output;
-use super::show::printable;
 use super::source::SourceArgs;
 use crate::config::rfc3339;
 use crate::ledger::pages::VertexLine;
@@ -69,7 +68,7 @@ fn told(line: &VertexLine) -> String {
     match &line.entries {
         Some(entries) => {
             for (index, (kind, words)) in entries.iter().enumerate() {
-                let _ = writeln!(text, "    {index}  {kind}: {}", printable(words));
+                let _ = writeln!(text, "    {index}  {kind}: {}", output::printable(words));
             }
         }
         None => text += "    the body is not at this node\n",

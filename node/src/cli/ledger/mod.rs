@@ -30,7 +30,7 @@ Examples:
 Examples:
   city-node ledger show bafyreiacd6zh…
   city-node ledger show 17201:5              (position 5 of the log of 金沢市)
-  city-node ledger show ubqxbxvmedbb:5       (a log by the beginning of its id)
+  city-node ledger show ubqxbxvmedbb:5:1     (entry 1 there; a log by the beginning of its id)
   city-node ledger show sha256:08d7… --json")]
     Show(show::ShowArgs),
     /// Print a log, a line for each vertex and entry.

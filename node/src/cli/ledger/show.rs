@@ -28,8 +28,8 @@ pub struct HeadsArgs {
 /// Arguments of `ledger show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// A vertex, a position of a log, or the identity of what was submitted.
-    #[arg(value_name = "VERTEX|LOG:SEQ|IDENTITY")]
+    /// A vertex, a position of a log, an entry there, or the identity of what was submitted.
+    #[arg(value_name = "VERTEX|LOG:SEQ[:INDEX]|IDENTITY")]
     what: String,
     /// Which node.
     #[command(flatten)]
@@ -135,7 +135,7 @@ fn tell_entry(text: &mut String, entry: &EntryShown) {
         "\n  {}  {}: {}",
         entry.index,
         entry.kind,
-        printable(&entry.words)
+        output::printable(&entry.words)
     );
     if let Some(identity) = &entry.identity {
         let _ = writeln!(text, "     identity   {identity}");
@@ -158,20 +158,11 @@ fn tell_entry(text: &mut String, entry: &EntryShown) {
 /// A value on one line, cut where it is long; `--json` has all of it.
 fn short(value: &Value) -> String {
     let text = match value {
-        Value::String(text) => printable(text),
-        value => printable(&value.to_string()),
+        Value::String(text) => output::printable(text),
+        value => output::printable(&value.to_string()),
     };
     match text.char_indices().nth(MAX_SHOWN) {
         Some((cut, _)) => format!("{}… ({} characters)", &text[..cut], text.chars().count()),
         None => text,
     }
-}
-
-/// What a stranger wrote, for a terminal: without control characters, which could rewrite the screen.
-pub(super) fn printable(text: &str) -> String {
-    let shown = text.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    });
-    shown.collect()
 }

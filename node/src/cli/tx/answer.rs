@@ -100,25 +100,28 @@ pub(super) fn run(args: &AnswerArgs, answer: Answer) -> Outcome {
     }
 }
 
-/// The transfer among those that wait for this person, who is logged in.
+/// The transfer among those that wait for this person, who is logged in: they stand in order of their identities.
 async fn waiting(
     api: &ApiClient,
     person: &Person,
     identity: &Digest,
 ) -> Result<Option<IncomingItem>, ClientError> {
-    let mut after = None;
-    loop {
-        let page = api.incoming(&person.account(), after.as_ref()).await?;
-        let mut transfers = page.transfers.into_iter();
-        if let Some(item) = transfers.find(|item| item.transfer == *identity) {
-            return Ok(Some(item));
-        }
-        match page.next {
-            // In order of identities: what would stand before this page's end is not there.
-            Some(next) if next < *identity && after != Some(next) => after = Some(next),
-            _ => return Ok(None),
+    let before = one_less(*identity);
+    let page = api.incoming(&person.account(), before.as_ref()).await?;
+    let mut transfers = page.transfers.into_iter();
+    Ok(transfers.find(|item| item.transfer == *identity))
+}
+
+/// The digest directly before, as numbers of 256 bits; none before the first.
+fn one_less(Digest(mut bytes): Digest) -> Option<Digest> {
+    for byte in bytes.iter_mut().rev() {
+        let (less, borrows) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrows {
+            return Some(Digest(bytes));
         }
     }
+    None
 }
 
 fn booked(args: &AnswerArgs, answer: Answer, page: &SubmittedPage) -> Outcome {
@@ -168,4 +171,24 @@ fn answered(args: &AnswerArgs, page: TransferPage) -> Outcome {
         ))?;
     }
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_before_is_one_less() {
+        let check = |bytes: [u8; 32], expected: Option<[u8; 32]>| {
+            assert_eq!(one_less(Digest(bytes)), expected.map(Digest));
+        };
+        let (mut one, mut round) = ([0; 32], [0; 32]);
+        one[31] = 1;
+        round[30] = 1;
+        let mut below = [0; 32];
+        below[31] = 0xff;
+        check([0; 32], None);
+        check(one, Some([0; 32]));
+        check(round, Some(below));
+    }
 }

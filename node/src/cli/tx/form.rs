@@ -72,6 +72,18 @@ pub(super) struct Settled {
     pub(super) now: Timestamp,
 }
 
+impl Settled {
+    /// Puts what is known into a transfer's fields.
+    fn put(&self, fields: &mut Map<String, Value>) {
+        if let Some(sequence) = self.sequence {
+            fields.insert("sequence".into(), sequence.into());
+        }
+        if let Some(proof) = self.proof_of_place {
+            fields.insert("proof_of_place".into(), proof.to_string().into());
+        }
+    }
+}
+
 impl Form {
     /// Reads a file, or standard input for `-`.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
@@ -102,22 +114,11 @@ impl DraftForm {
             unreachable!("a body is an object")
         };
         draft.retain(|name, _| !OPEN.contains(&name.as_str()));
-        let mut form = Self {
+        settled.put(&mut draft);
+        Self {
             schema: SCHEMA,
             draft,
             private,
-        };
-        form.settle(settled);
-        form
-    }
-
-    fn settle(&mut self, settled: &Settled) {
-        if let Some(sequence) = settled.sequence {
-            self.draft.insert("sequence".into(), sequence.into());
-        }
-        if let Some(proof) = settled.proof_of_place {
-            let proof = proof.to_string().into();
-            self.draft.insert("proof_of_place".into(), proof);
         }
     }
 
@@ -133,16 +134,12 @@ impl DraftForm {
 
     /// Reads the draft as a transfer, what is open filled in with this.
     pub(super) fn transfer(&self, settled: &Settled) -> Result<Transfer, Refusal> {
-        let mut whole = Self {
-            schema: SCHEMA,
-            draft: self.draft.clone(),
-            private: self.private.clone(),
-        };
-        whole.settle(settled);
-        let mut put = |name: &str, at: Timestamp| whole.draft.insert(name.into(), at.0.into());
+        let mut whole = self.draft.clone();
+        settled.put(&mut whole);
+        let mut put = |name: &str, at: Timestamp| whole.insert(name.into(), at.0.into());
         put("created_at", settled.now);
         put("expires_at", settled.now.plus_ms(EXPIRES_MS));
-        let bytes = json::canonical(&whole.draft);
+        let bytes = json::canonical(&whole);
         let transfer: Transfer = read_person_body(&bytes)?;
         self.private.check(&transfer)?;
         Ok(transfer)

@@ -1,6 +1,5 @@
 //! `tx list`: what an account has sent, and what waits for it.
 
-use anyhow::bail;
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::AccountId;
 use city_protocol::ledger::PeopleState;
@@ -15,8 +14,10 @@ use crate::api::wire::{IncomingItem, StatePage, TransferPage};
 use crate::client::{ApiClient, ClientError};
 use crate::config::rfc3339;
 
-/// Most transfers that are read for one listing: ten years of three a day. They come in the order of their ids.
+/// Most transfers that are read each way for one listing: ten years of three a day. They come in the order of their ids.
 const MAX_READ: usize = 10_000;
+/// Most pages of them: a home gives fifty at once.
+const MAX_PAGES: usize = MAX_READ / 50;
 
 /// Arguments of `tx list`.
 #[derive(Debug, Args)]
@@ -79,18 +80,16 @@ pub(super) fn run(args: &ListArgs) -> Outcome {
         let account = person.account();
         let page = api.account(&account).await?;
         let mut lines = Vec::new();
+        let mut is_all = true;
         if !args.incoming {
-            lines.extend(outgoing(&api, &account).await?);
+            is_all &= outgoing(&api, &account, &mut lines).await?;
         }
         if !args.outgoing {
-            lines.extend(incoming(&api, &account).await?);
+            is_all &= incoming(&api, &account, &mut lines).await?;
         }
-        Ok::<_, ClientError>((page, lines))
+        Ok::<_, ClientError>((page, lines, is_all))
     });
-    let (page, mut lines) = read?;
-    if lines.len() >= 2 * MAX_READ {
-        bail_too_many()?;
-    }
+    let (page, mut lines, is_all) = read?;
     if let Some(state) = args.state {
         lines.retain(|line| line.state.code == state.code());
     }
@@ -101,7 +100,7 @@ pub(super) fn run(args: &ListArgs) -> Outcome {
         let shown: Vec<Value> = lines.iter().map(Listed::json).collect();
         output::object(json!({
             "account": page.account, "available": page.available, "open_out": page.open_out,
-            "next_sequence": page.next_sequence, "transfers": shown, "found": all,
+            "next_sequence": page.next_sequence, "transfers": shown, "found": all, "truncated": !is_all,
         }))?;
         return Ok(Exit::Ok);
     }
@@ -121,38 +120,49 @@ pub(super) fn run(args: &ListArgs) -> Outcome {
     if all == 0 {
         text += "no transfers\n";
     }
+    if !is_all {
+        text += &format!(
+            "only {MAX_READ} each way were read: ask the home's operator for the account's statement\n"
+        );
+    }
     output::text(&text)?;
     Ok(Exit::Ok)
 }
 
-fn bail_too_many() -> anyhow::Result<()> {
-    bail!("more than {MAX_READ} transfers each way: ask the home's operator for a statement")
-}
-
-async fn outgoing(api: &ApiClient, account: &AccountId) -> Result<Vec<Listed>, ClientError> {
-    let (mut lines, mut after) = (Vec::new(), None);
-    while lines.len() < MAX_READ {
+/// Reads what was sent; whether that is all of it.
+async fn outgoing(
+    api: &ApiClient,
+    account: &AccountId,
+    lines: &mut Vec<Listed>,
+) -> Result<bool, ClientError> {
+    let mut after = None;
+    for _ in 0..MAX_PAGES {
         let page = api.outgoing(account, after.as_ref()).await?;
         lines.extend(page.transfers.iter().map(Listed::sent));
         match page.next {
-            Some(next) if after != Some(next) => after = Some(next),
-            _ => break,
+            Some(next) => after = Some(next),
+            None => return Ok(true),
         }
     }
-    Ok(lines)
+    Ok(false)
 }
 
-async fn incoming(api: &ApiClient, account: &AccountId) -> Result<Vec<Listed>, ClientError> {
-    let (mut lines, mut after) = (Vec::new(), None);
-    while lines.len() < MAX_READ {
+/// Reads what waits; whether that is all of it.
+async fn incoming(
+    api: &ApiClient,
+    account: &AccountId,
+    lines: &mut Vec<Listed>,
+) -> Result<bool, ClientError> {
+    let mut after = None;
+    for _ in 0..MAX_PAGES {
         let page = api.incoming(account, after.as_ref()).await?;
         lines.extend(page.transfers.iter().map(Listed::waiting));
         match page.next {
-            Some(next) if after != Some(next) => after = Some(next),
-            _ => break,
+            Some(next) => after = Some(next),
+            None => return Ok(true),
         }
     }
-    Ok(lines)
+    Ok(false)
 }
 
 impl Listed {
