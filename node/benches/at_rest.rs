@@ -2,8 +2,8 @@
 //! `cargo bench -p city-node --bench at_rest`; `-- --long` with 1,000,000.
 //!
 //! The bench starts itself as a process of its own, which fills a data directory and goes on accepting until it
-//! is killed; everything after that is measured on `city-node run`. With `--long` the bulk is written into the
-//! log directly, under signatures of people that nobody made: rebuilding verifies none.
+//! is killed; everything after that is measured on `city-node run`. The bulk is written into the log directly, under
+//! signatures of people that nobody made: rebuilding verifies none.
 
 mod common;
 
@@ -11,13 +11,17 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use city_node::daemon::set_index_aside;
+use city_node::daemon::{open_for_reading, set_index_aside};
+use city_node::engine::StoreHistory;
 use city_node::setup::{DataDir, load_identity};
+use city_protocol::ids::Digest;
+use city_protocol::ledger::{History, Rows as _, Table as Tables, key};
 
 use common::forge;
-use common::limits::{number, per_s};
+use common::limits::{median, number, p99, per_s};
 use common::options::Options;
 use common::process::Node;
 use common::table::{Bar, Table};
@@ -27,6 +31,8 @@ use common::town::{Site, Town};
 const TRANSFERS: usize = 100_000;
 /// The same with `--long`.
 const LONG: usize = 1_000_000;
+/// So many of them go through the real engine.
+const SIGNED: usize = 10_000;
 /// Senders of them.
 const SENDERS: usize = 500;
 /// Argument with which the bench starts itself: directory, transfers, senders, how many of them are signed.
@@ -35,6 +41,10 @@ const FILL: &str = "--fill";
 const BUSY: Duration = Duration::from_secs(2);
 /// How long a started node is left alone before its memory is looked at.
 const REST: Duration = Duration::from_secs(3);
+/// Look-ups of each kind.
+const LOOK_UPS: u64 = 2_000;
+/// Rows that are counted at once.
+const PAGE: usize = 4096;
 /// What the filling process says when everything is in.
 const FILLED: &str = "filled";
 
@@ -53,7 +63,7 @@ async fn measure(options: Options) {
         true => LONG,
         false => options.size(TRANSFERS, 2_000),
     };
-    let signed = options.size(transfers.min(TRANSFERS), 1_000);
+    let signed = options.size(SIGNED, 1_000);
     let what = format!("{transfers} transfers, {signed} of them with good signatures");
     let mut table = Table::new("at_rest", options, &what);
     let dir = tempfile::tempdir().expect("a directory");
@@ -67,23 +77,19 @@ async fn measure(options: Options) {
         "open after kill -9 under load",
         opened,
         "s",
-        Bar::AtMost(3.0),
+        Bar::AtMost(if options.long { 5.0 } else { 3.0 }),
     );
     node.stop();
-    let each = |bytes: u64| number(bytes) / number(transfers as u64);
-    let (ledger, index) = (size(&data.ledger()), size(&data.index()));
-    table.row(
-        "ledger on disk for one transfer",
-        each(ledger),
-        "B",
-        Bar::None,
-    );
-    table.row(
-        "index on disk for one transfer",
-        each(index),
-        "B",
-        Bar::None,
-    );
+    let found = look_up(&data, &mut table);
+    let each = |bytes: u64| number(bytes) / number(found.transfers);
+    let (ledger, index) = (each(size(&data.ledger())), each(size(&data.index())));
+    table.row("ledger on disk for one transfer", ledger, "B", Bar::None);
+    table.row("index on disk for one transfer", index, "B", Bar::None);
+    let least = found.signed + 200.0;
+    let what = "ledger ÷ (signature + body + 200)";
+    table.row(what, ledger / least, "", Bar::AtMost(1.1));
+    let what = "ledger and index ÷ (signature + body + 200)";
+    table.row(what, (ledger + index) / least, "", Bar::AtMost(1.5));
 
     let (node, opened) = Node::start(&data).await;
     tokio::time::sleep(REST).await;
@@ -97,7 +103,7 @@ async fn measure(options: Options) {
         "memory after that",
         node.megabytes("VmRSS:"),
         "MB",
-        Bar::AtMost(100.0),
+        Bar::AtMost(if options.long { 200.0 } else { 100.0 }),
     );
     node.stop();
 
@@ -107,9 +113,9 @@ async fn measure(options: Options) {
     table.row("rebuilt and opened", opened.as_secs_f64(), "s", Bar::None);
     table.row(
         "rebuilt transfers",
-        per_s(transfers, opened),
+        per_s(usize::try_from(found.transfers).expect("few"), opened),
         "/s",
-        Bar::None,
+        Bar::AtLeast(25_000.0),
     );
     table.row(
         "peak memory while rebuilding",
@@ -119,6 +125,60 @@ async fn measure(options: Options) {
     );
     node.stop();
     table.end();
+}
+
+/// What a directory holds.
+struct Found {
+    transfers: u64,
+    /// Bytes of body and signature of one transfer, on average over those that were looked up.
+    signed: f64,
+}
+
+/// How long a balance, and a transfer with its entry, take to be read by somebody who asks for any of them.
+fn look_up(data: &DataDir, table: &mut Table) -> Found {
+    let identity = load_identity(data).expect("an identity");
+    let (store, _) = open_for_reading(data, &identity).expect("a store");
+    let history = StoreHistory::new(Arc::new(store));
+    let rows: &dyn History = &history;
+    let log = identity.authority.log;
+    let names = key(Tables::Transfer, &[&log.0]);
+    let (mut balances, mut transfers, mut signed) = (Vec::new(), Vec::new(), 0);
+    for n in 0..LOOK_UPS {
+        let somewhere = [&names[..], &Digest::of(&[&n.to_be_bytes()]).0].concat();
+        let Some((name, _)) = rows.rows(&names, Some(&somewhere), 1).pop() else {
+            continue;
+        };
+        let identity = Digest(name[names.len()..].try_into().expect("an identity"));
+        let begun = Instant::now();
+        let row = rows.transfer(&log, &identity).expect("a transfer");
+        let entry = rows.entry(&log, &row.at).expect("its entry");
+        transfers.push(begun.elapsed().as_secs_f64());
+        let begun = Instant::now();
+        rows.account(&log, &row.sender).expect("an account");
+        balances.push(begun.elapsed().as_secs_f64());
+        signed += entry.body.len() + entry.sig[0].sig.len();
+    }
+    let looked_up = number(transfers.len() as u64);
+    for (what, times) in [("balance", &mut balances), ("transfer", &mut transfers)] {
+        let name = format!("{what} looked up, p50");
+        table.row(&name, median(times) * 1e6, "µs", Bar::None);
+        let name = format!("{what} looked up, p99");
+        table.row(&name, p99(times) * 1e6, "µs", Bar::AtMost(1000.0));
+    }
+    let mut after: Option<Vec<u8>> = None;
+    let mut count = 0;
+    loop {
+        let page = rows.rows(&names, after.as_deref(), PAGE);
+        count += page.len() as u64;
+        match page.into_iter().next_back() {
+            Some((last, _)) => after = Some(last),
+            None => break,
+        }
+    }
+    Found {
+        transfers: count,
+        signed: number(signed as u64) / looked_up,
+    }
 }
 
 /// Has this program fill a data directory in a process of its own, and kills that while it accepts more.

@@ -20,7 +20,7 @@ use common::limits::{median, on_all_cores, per_s};
 use common::options::Options;
 use common::table::{Bar, Table};
 use common::town::{GRANTED, People, Site, Town};
-use common::work::{Encoded, book};
+use common::work::{Encoded, book, in_turn};
 
 /// Senders; all of them have accounts in both journals.
 const SENDERS: usize = 512;
@@ -108,18 +108,7 @@ fn verify(people: &People, work: Vec<Vec<Encoded>>) -> Vec<VerifiedTransfer> {
         mine.into_iter().map(verify).collect::<Vec<_>>()
     };
     let jobs: Vec<_> = work.into_iter().zip(&people.senders).collect();
-    let mut lists: Vec<_> = on_all_cores(jobs, of_sender)
-        .into_iter()
-        .map(Vec::into_iter)
-        .collect();
-    let mut all = Vec::new();
-    loop {
-        let before = all.len();
-        all.extend(lists.iter_mut().filter_map(Iterator::next));
-        if all.len() == before {
-            return all;
-        }
-    }
+    in_turn(on_all_cores(jobs, of_sender))
 }
 
 /// Booked transfers a second with so many clients, each of which waits for its durable answer.

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod engine;
 pub mod journal;
 pub mod keys;
+pub mod ledger;
 pub mod net;
 pub mod pki;
 pub mod place;

@@ -21,14 +21,18 @@ use super::daemon::city::{City, alone, directory};
 const WORDS: &str = "correct horse battery";
 
 /// `city-node account …` with the wallet's passphrase in a file; gives exit code and all that it said.
-fn run(root: &Path, arguments: &[&str]) -> (i32, String) {
+pub(super) fn run(root: &Path, arguments: &[&str]) -> (i32, String) {
     let words = root.join("words");
     fs::write(&words, WORDS).unwrap();
     fs::set_permissions(&words, fs::Permissions::from_mode(0o600)).unwrap();
-    let needs = !matches!(
+    let needs = matches!(
         arguments,
-        ["account", "backup" | "restore", ..] | ["officers", ..]
-    );
+        [
+            "account",
+            "create" | "show" | "enrol" | "rotate" | "revoke" | "recover",
+            ..
+        ] | ["tx", "sign" | "list" | "accept" | "receipt" | "show", ..]
+    ) || arguments.contains(&"--wallet");
     let ran = Command::new(env!("CARGO_BIN_EXE_city-node"))
         .args(arguments)
         .args(needs.then_some("--passphrase-file"))
@@ -40,13 +44,13 @@ fn run(root: &Path, arguments: &[&str]) -> (i32, String) {
     (ran.status.code().unwrap(), told)
 }
 
-fn good(root: &Path, arguments: &[&str]) -> String {
+pub(super) fn good(root: &Path, arguments: &[&str]) -> String {
     let (code, told) = run(root, arguments);
     assert_eq!(code, 0, "{told}");
     told
 }
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -54,7 +58,7 @@ fn passphrase() -> Passphrase {
     Passphrase::new(Zeroizing::new(WORDS.into())).unwrap()
 }
 
-fn open(path: &Path) -> Wallet {
+pub(super) fn open(path: &Path) -> Wallet {
     Wallet::open(&fs::read(path).unwrap(), &passphrase()).unwrap()
 }
 
@@ -152,7 +156,7 @@ fn a_passphrase_is_asked_for_at_a_terminal() {
 }
 
 /// What the CA does with the two public files.
-fn certificate(city: &City, wallet: &Path, pem: &Path) -> AccountId {
+pub(super) fn certificate(city: &City, wallet: &Path, pem: &Path) -> AccountId {
     let keys = open(wallet);
     let account = AccountId::new(&city.report.log, &keys.signing_public().id());
     certify(city, wallet, &account, pem);

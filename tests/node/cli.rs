@@ -97,7 +97,8 @@ fn help_names_what_there_is_and_only_that() {
         "account",
         "audit",
         "store",
-        "account",
+        "ledger",
+        "grant",
         "place",
         "tx",
         "completions",
@@ -107,7 +108,6 @@ fn help_names_what_there_is_and_only_that() {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
     for word in [
-        "  ledger",
         "  peer",
         "  whitelist",
         "  doctor",
@@ -132,6 +132,23 @@ fn help_names_what_there_is_and_only_that() {
         &["place", "locate"],
         &["run"],
         &["init"],
+        &["tx", "draft"],
+        &["tx", "place"],
+        &["tx", "sign"],
+        &["tx", "send"],
+        &["tx", "list"],
+        &["tx", "accept"],
+        &["tx", "receipt"],
+        &["grant", "propose"],
+        &["grant", "sign"],
+        &["grant", "submit"],
+        &["account", "list"],
+        &["account", "policy"],
+        &["ledger", "heads"],
+        &["ledger", "show"],
+        &["ledger", "log"],
+        &["ledger", "dot"],
+        &["ledger", "verify"],
     ] {
         let help = expect(place.path(), 0, &[command, &["--help"]].concat());
         assert!(

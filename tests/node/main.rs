@@ -13,7 +13,9 @@ mod demo;
 mod doors;
 mod epochs;
 mod foreign;
+mod journal;
 mod keys;
+mod ledger;
 mod net;
 mod plug;
 mod rollback;
@@ -25,3 +27,4 @@ mod store;
 mod swtpm;
 #[cfg(feature = "tpm")]
 mod tpm;
+mod tx;

@@ -19,6 +19,8 @@ mod export;
 mod home;
 #[path = "store/import.rs"]
 mod import;
+#[path = "store/layer.rs"]
+mod layer;
 #[path = "store/log.rs"]
 mod log;
 #[path = "store/repair.rs"]

@@ -31,4 +31,5 @@ mod story;
 mod suites;
 mod verdicts;
 mod vertices;
+mod witness;
 mod world;

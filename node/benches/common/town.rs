@@ -16,9 +16,7 @@ use city_node::setup::{
 use city_node::store::Store;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{BODY_VERSION, Enrol, Grant, Kind, Label, officer_message};
-use city_protocol::crypto::{
-    Algorithm, KemAlgorithm, KemSecretKey, SecretKey, Signer as _, Suite, TAG_GRANT,
-};
+use city_protocol::crypto::{KemAlgorithm, KemSecretKey, SecretKey, Signer as _, Suite, TAG_GRANT};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::AccountId;
 use city_protocol::json;
@@ -51,6 +49,8 @@ pub struct Site {
     pub config: Config,
     /// What `init` says.
     pub report: InitReport,
+    /// What its people and its node sign with.
+    pub suite: Suite,
     officer: SecretKey,
     ca: PathBuf,
     which: usize,
@@ -59,6 +59,11 @@ pub struct Site {
 impl Site {
     /// The first city founds the network, the others join it.
     pub fn found(root: &Path, which: usize) -> Self {
+        Self::found_with(root, which, Suite::Dilithium5Ntru)
+    }
+
+    /// The same with a suite.
+    pub fn found_with(root: &Path, which: usize, suite: Suite) -> Self {
         let ca = root.join("ca");
         let network = if which == 0 {
             NetworkChoice::New {
@@ -67,7 +72,7 @@ impl Site {
                 prefix: Some("Asia/JP".parse().expect("a region")),
                 ca: Some(ca.clone()),
                 protection: CaProtection::Unencrypted,
-                ca_suite: Suite::Dilithium5Ntru,
+                ca_suite: suite,
                 suites: Suite::ALL.to_vec(),
             }
         } else {
@@ -82,14 +87,14 @@ impl Site {
         config.api.listen = (Ipv4Addr::LOCALHOST, 0).into();
         config.network.listen = vec![loopback(free_port())];
         config.network.mdns = false;
-        let officer = SecretKey::generate(Algorithm::Dilithium5);
+        let officer = SecretKey::generate(suite.signing());
         let data = DataDir::new(root.join(format!("city{which}")));
         let report = init(InitRequest {
             data: data.clone(),
             config: config.clone(),
             network,
             officers: vec![officer.public().clone()],
-            suite: Suite::Dilithium5Ntru,
+            suite,
             officers_needed: 1,
             witnesses: Vec::new(),
             boundary: Boundary::CoarseDemo,
@@ -101,6 +106,7 @@ impl Site {
             data,
             config,
             report,
+            suite,
             officer,
             ca,
             which,
@@ -166,8 +172,8 @@ impl Town {
         let handle = engine.handle().clone();
         let mut people = Vec::new();
         for n in 0..=senders {
-            let key = Arc::new(SecretKey::generate(Algorithm::Dilithium5));
-            let (account, certificate) = enrol(&handle, &ca, &key).await;
+            let key = Arc::new(SecretKey::generate(site.suite.signing()));
+            let (account, certificate) = enrol(&handle, &ca, &key, site.suite.kem()).await;
             grant(&handle, &site.officer, account, n as u64 + 1).await;
             people.push(Sender {
                 key,
@@ -240,8 +246,13 @@ fn start(site: &Site) -> (Engine, Arc<Store>) {
     (engine.expect("an engine"), store)
 }
 
-async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> (AccountId, Vec<u8>) {
-    let kem = KemSecretKey::generate(KemAlgorithm::NtruHps4096821);
+async fn enrol(
+    handle: &EngineHandle,
+    ca: &Authority,
+    key: &SecretKey,
+    kem: KemAlgorithm,
+) -> (AccountId, Vec<u8>) {
+    let kem = KemSecretKey::generate(kem);
     let account = AccountId::new(&handle.log(), &key.public().id());
     let request = ClientRequest {
         account: &account,
@@ -255,13 +266,13 @@ async fn enrol(handle: &EngineHandle, ca: &Authority, key: &SecretKey) -> (Accou
         version: BODY_VERSION,
         kind: Kind::Enrol,
         network: handle.genesis().network(),
-        alg: Algorithm::Dilithium5,
+        alg: key.public().algorithm(),
         key: key.public().id(),
         home: handle.log(),
         sequence: 0,
         created_at: utc(),
         public_key: key.public().as_bytes().to_vec(),
-        kem_alg: KemAlgorithm::NtruHps4096821,
+        kem_alg: kem.public().algorithm(),
         kem_key: kem.public().as_bytes().to_vec(),
         certificate: fingerprint(&certificate),
     };

@@ -2,13 +2,12 @@
 //! never timed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use city_node::engine::{EngineHandle, utc};
 use city_node::setup::Identity;
 use city_protocol::amount::Amount;
 use city_protocol::body::{BODY_VERSION, Dimension, GoodsOrMoney, Kind, Label, Transfer};
-use city_protocol::crypto::Algorithm;
 use city_protocol::ids::{AccountId, Digest, LogId, NetworkId, TransferId};
 use city_protocol::place::Subject;
 use city_protocol::region::Region;
@@ -17,6 +16,7 @@ use city_protocol::stage::{Draft, Signed, Submission, VerifiedTransfer};
 use city_protocol::vertex::EntrySignature;
 
 use super::limits::{on_all_cores, per_s};
+use super::pace::pace;
 use super::town::{Sender, Town};
 
 /// A signed transfer as it arrives: its sender, the body's bytes and the signature.
@@ -97,6 +97,28 @@ impl Town {
         }
     }
 
+    /// How long each acknowledgement took, in seconds, where transfers come at these times.
+    pub async fn paced(&self, work: Vec<Vec<Encoded>>, times: Vec<Duration>) -> Vec<f64> {
+        let handle = self.handle().clone();
+        let runtime = tokio::runtime::Handle::current();
+        let pacing = tokio::task::spawn_blocking(move || {
+            let mut tasks = Vec::new();
+            pace(in_turn(work), &times, |encoded| {
+                let (handle, begun) = (handle.clone(), Instant::now());
+                tasks.push(runtime.spawn(async move {
+                    submit(&handle, encoded).await;
+                    begun.elapsed().as_secs_f64()
+                }));
+            });
+            tasks
+        });
+        let mut took = Vec::new();
+        for task in pacing.await.expect("paced") {
+            took.push(task.await.expect("accepted"));
+        }
+        took
+    }
+
     /// How long each acknowledgement took with one client at a time, in seconds.
     pub async fn one_at_a_time(&self, work: Vec<Vec<Encoded>>) -> Vec<f64> {
         let mut times = Vec::new();
@@ -106,6 +128,19 @@ impl Town {
             times.push(begun.elapsed().as_secs_f64());
         }
         times
+    }
+}
+
+/// Every sender's first, then every sender's second, and so on.
+pub fn in_turn<T>(work: Vec<Vec<T>>) -> Vec<T> {
+    let mut lists: Vec<_> = work.into_iter().map(Vec::into_iter).collect();
+    let mut all = Vec::new();
+    loop {
+        let before = all.len();
+        all.extend(lists.iter_mut().filter_map(Iterator::next));
+        if all.len() == before {
+            return all;
+        }
     }
 }
 
@@ -170,7 +205,7 @@ impl Drafts {
             version: BODY_VERSION,
             kind: Kind::Transfer,
             network: self.network,
-            alg: Algorithm::Dilithium5,
+            alg: sender.key.public().algorithm(),
             key: sender.key.public().id(),
             home: self.home,
             receiver_home: self.home,

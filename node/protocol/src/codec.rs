@@ -1,6 +1,7 @@
 //! Deterministic DAG-CBOR: what is not exactly what the encoder would have written is refused.
 
 use cid::Cid;
+use ipld_core::ipld::Ipld;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,40 @@ pub fn decode_version<T: DeserializeOwned + Serialize>(
         Ok(_) => decode(bytes, limit),
         Err(_) => Err(Refusal::BadCbor),
     }
+}
+
+/// Deterministic DAG-CBOR as JSON for people and programs to look at, in DAG-JSON's forms: a link is `{"/": "bafy…"}`,
+/// bytes are `{"/": {"bytes": base64 without padding}}`. None for what is not one DAG-CBOR value.
+#[must_use]
+pub fn to_json(bytes: &[u8]) -> Option<serde_json::Value> {
+    let value: Ipld = serde_ipld_dagcbor::from_slice(bytes).ok()?;
+    shown(value)
+}
+
+fn shown(value: Ipld) -> Option<serde_json::Value> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use serde_json::{Value, json};
+    Some(match value {
+        Ipld::Null => Value::Null,
+        Ipld::Bool(yes) => yes.into(),
+        Ipld::Integer(number) => match i64::try_from(number) {
+            Ok(small) => small.into(),
+            Err(_) => u64::try_from(number).ok()?.into(),
+        },
+        // No form of this software holds one.
+        Ipld::Float(_) => return None,
+        Ipld::String(text) => text.into(),
+        Ipld::Bytes(bytes) => json!({ "/": { "bytes": STANDARD_NO_PAD.encode(bytes) } }),
+        Ipld::List(list) => Value::Array(list.into_iter().map(shown).collect::<Option<_>>()?),
+        Ipld::Map(map) => {
+            let fields = map
+                .into_iter()
+                .map(|(name, value)| Some((name, shown(value)?)));
+            Value::Object(fields.collect::<Option<_>>()?)
+        }
+        Ipld::Link(cid) => json!({ "/": cid.to_string() }),
+    })
 }
 
 /// The ids to which a block links (tag 42 with a CID behind a zero byte), in the order in which they stand in it.

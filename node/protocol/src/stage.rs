@@ -1,13 +1,17 @@
 //! The stages of what a person submits: Draft → Signed → Verified. The types are the stages; each can
 //! only be made from the one before.
 
-use crate::body::{Accept, Enrol, PersonBody, Transfer, identity, read_person_body};
+use crate::body::{
+    Accept, Enrol, PersonBody, PrivateField, PrivateValues, Salted, Transfer, identity,
+    read_person_body,
+};
 use crate::crypto::{PublicKey, Signature, Signer};
 use crate::ids::Digest;
+use crate::journal::Expense;
 use crate::json;
 use crate::pki::ClientCertificate;
 use crate::refusal::Refusal;
-use crate::vertex::EntrySignature;
+use crate::vertex::{EntryHashes, EntrySignature};
 
 /// A body that its author has not signed yet.
 #[derive(Clone, Debug)]
@@ -100,11 +104,15 @@ impl<B: PersonBody> Signed<B> {
         }
         key.verify(B::TAG, &self.bytes, &self.signature)?;
         let identity = self.identity();
+        let signatures = std::slice::from_ref(&self.entry_signature);
+        let hashes = EntryHashes::of(&self.bytes, signatures);
         Ok(Verified {
             body: self.body,
             bytes: self.bytes,
             signature: self.entry_signature,
             identity,
+            hashes,
+            expense: None,
         })
     }
 }
@@ -141,6 +149,9 @@ pub struct Verified<B> {
     bytes: Vec<u8>,
     signature: EntrySignature,
     identity: Digest,
+    hashes: EntryHashes,
+    /// What the private details of a transfer decided, if they came beside it.
+    expense: Option<Expense>,
 }
 
 impl<B> Verified<B> {
@@ -156,10 +167,36 @@ impl<B> Verified<B> {
         self.identity
     }
 
+    /// The hashes of the body and of its one signature, for the entry.
+    #[must_use]
+    pub const fn hashes(&self) -> EntryHashes {
+        self.hashes
+    }
+
     /// The body as it was read, the bytes and the signature, for the entry.
     #[must_use]
     pub fn into_parts(self) -> (B, Vec<u8>, EntrySignature) {
         (self.body, self.bytes, self.signature)
+    }
+}
+
+impl Verified<Transfer> {
+    /// The same transfer, judged by the private values that came beside it: the details may decide its expense account.
+    ///
+    /// # Errors
+    /// [`Refusal::PrivateMismatch`] if they are not what was signed.
+    pub fn with_private(mut self, values: &PrivateValues) -> Result<Self, Refusal> {
+        values.check(&self.body)?;
+        let details = values.get(PrivateField::Details).map(Salted::expose_value);
+        self.expense = Some(Expense::decided(self.body.account_title, details));
+        Ok(self)
+    }
+
+    /// The expense account that its home books.
+    #[must_use]
+    pub fn expense(&self) -> Expense {
+        let without = || Expense::decided(self.body.account_title, None);
+        self.expense.unwrap_or_else(without)
     }
 }
 

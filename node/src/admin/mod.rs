@@ -1,9 +1,13 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people · `store` exports and figures · `transfers` one transfer. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `store` exports and figures · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG ·
+//! `journal` pages of the journal. Operators may ask everything, others whom the file lets in the status only.
 
+mod accounts;
 mod gather;
+mod journal;
+mod ledger;
 pub mod pages;
 pub mod show;
 mod socket;
@@ -94,6 +98,13 @@ enum Caller {
 pub fn router(state: AdminState) -> Router {
     let operators = Router::new()
         .route("/v1/balances", get(balances))
+        .route("/v1/accounts", get(accounts::list))
+        .route("/v1/ledger/heads", get(ledger::heads))
+        .route("/v1/ledger/vertices/{id}", get(ledger::vertex))
+        .route("/v1/ledger/positions/{log}/{seq}", get(ledger::position))
+        .route("/v1/ledger/entries/{identity}", get(ledger::entry))
+        .route("/v1/ledger/logs/{log}", get(ledger::lines))
+        .route("/v1/ledger/last/{count}", get(ledger::last))
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/store/export", get(store::export))
@@ -106,6 +117,11 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/private/{identity}", get(transfers::private))
         .route("/v1/private/{identity}/erase", post(transfers::erase))
         .route("/v1/keys/rotate-master", post(rotate_master))
+        .route("/v1/journal/logs", get(journal::logs))
+        .route("/v1/journal/lines", get(journal::lines))
+        .route("/v1/journal/sums", get(journal::sums))
+        .route("/v1/journal/movements", get(journal::movements))
+        .route("/v1/journal/accounts/{account}", get(journal::books))
         .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));
     Router::new()

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use city_protocol::amount::Timestamp;
+use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::PrivateField;
+use city_protocol::crypto::Algorithm;
 use city_protocol::genesis::Purpose;
-use city_protocol::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
+use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId};
 use city_protocol::place::Grade;
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,9 @@ pub struct Head {
     /// The head itself; for a forked log the last vertex that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vertex: Option<BlockId>,
+    /// How many other municipalities witness the head: 0 is `sequenced`.
+    #[serde(default)]
+    pub witnesses: u64,
     /// Whether it is forked.
     pub forked: bool,
 }
@@ -209,6 +213,43 @@ pub struct Balances {
     pub balances: BTreeMap<AccountId, String>,
     /// Whether there are more accounts than are listed.
     pub truncated: bool,
+}
+
+/// An account of this home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountShown {
+    /// The account.
+    pub account: AccountId,
+    /// What it may send.
+    pub available: Amount,
+    /// Sent and not yet settled.
+    pub open_out: Amount,
+    /// Its key: the active one, or the one that was closed last.
+    pub key: KeyId,
+    /// The key's algorithm, if the entry that names it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<Algorithm>,
+    /// Since when it has that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_since: Option<Timestamp>,
+    /// Whether the key is closed.
+    pub revoked: bool,
+    /// The number of its next entry.
+    pub next_sequence: u64,
+}
+
+/// `GET /v1/accounts?after=…&limit=…`: the accounts of this home, in order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountsPage {
+    /// 1.
+    pub schema: u64,
+    /// This home's log.
+    pub log: LogId,
+    /// Some of them.
+    pub accounts: Vec<AccountShown>,
+    /// If there may be more: `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<AccountId>,
 }
 
 /// `GET /v1/audit`.

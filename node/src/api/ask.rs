@@ -7,11 +7,13 @@ use axum::Json;
 use axum::extract::State;
 use city_protocol::Refusal;
 use city_protocol::body::{Transfer, read_person_body};
+use city_protocol::crypto::NotAfter;
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{
-    Changes, History, IncomingRow, Layers, PeopleState, Rows, Table, TransferRow, TransferState,
-    key,
+    ACCEPT_DEADLINE_MS, Changes, Finality, History, IncomingRow, Layers, PeopleState, Rows, Table,
+    TransferRow, TransferState, key, witnesses_of,
 };
+use city_protocol::place::FRESH_MS;
 use city_protocol::replica::stored_receipt;
 
 use super::extract::{Id, Page};
@@ -25,7 +27,7 @@ use crate::engine::StoreHistory;
 use crate::journal::log_rows;
 
 /// Most transfers on one page: each reads the vertex that it stands in, up to 1 MiB.
-const MAX_PAGE: usize = 50;
+pub(super) const MAX_PAGE: usize = 50;
 
 /// `GET /send/api/node`.
 pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
@@ -52,6 +54,11 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
             quality: now.quality.as_str().into(),
         },
         place_required: api.antenna.policy().required,
+        place_fresh_ms: FRESH_MS,
+        accept_deadline_ms: ACCEPT_DEADLINE_MS,
+        not_after: NotAfter::ids()
+            .filter_map(|id| Some((id.into(), api.not_after.of(id)?)))
+            .collect(),
         boundary_credit: api.credit.as_deref().map(Into::into),
     })
 }
@@ -163,17 +170,25 @@ pub(super) async fn transfer(
             if who != row.sender && who != row.receiver {
                 return None;
             }
-            let receipt = (log == home).then(|| {
-                let nothing = Changes::default();
-                let rows = Layers {
-                    history,
-                    batch: &nothing,
-                    vertex: None,
-                };
-                stored_receipt(&rows, &authority, transfer, row.at)
-            });
-            let receipt = receipt.flatten().map(|entry| Der(entry.receipt.to_bytes()));
-            Some(transfer_page(history, transfer, log, row, receipt))
+            let nothing = Changes::default();
+            let layers = Layers {
+                history,
+                batch: &nothing,
+                vertex: None,
+            };
+            let receipt_of = |at| {
+                let entry = stored_receipt(&layers, &authority, transfer, at)?;
+                Some(Der(entry.receipt.to_bytes()))
+            };
+            let receipt = (log == home).then(|| receipt_of(row.at)).flatten();
+            // In the own log, if this is the receiver's home.
+            let answer = rows(history).answer(&home, &transfer);
+            let answer_receipt = answer.and_then(|answer| receipt_of(answer.at));
+            let page = transfer_page(history, transfer, log, row, receipt);
+            Some(TransferPage {
+                answer_receipt,
+                ..page
+            })
         })
         .await?;
     Ok(Json(page.ok_or(Refusal::UnknownTransfer)?))
@@ -201,12 +216,13 @@ pub(crate) fn transfer_page(
         .accepted(&row.receiver_home, &transfer)
         .is_some();
     let settled = row.state == TransferState::Settled;
-    let finality = if settled { "settled" } else { "sequenced" };
+    let finality = Finality::of_transfer(history, &sender_home, &row);
     TransferPage {
         schema: SCHEMA,
         transfer,
         state: state(settled, accepted).into(),
-        finality: finality.into(),
+        finality: finality.code().into(),
+        witnesses: witnesses_of(history, &sender_home, (row.at.epoch, row.at.seq)),
         transfer_id: row.transfer_id,
         sender: row.sender,
         sender_home,
@@ -215,6 +231,7 @@ pub(crate) fn transfer_page(
         amount: row.amount,
         received_at: row.received_at,
         receipt,
+        answer_receipt: None,
     }
 }
 
@@ -227,7 +244,7 @@ const fn state(settled: bool, accepted: bool) -> PeopleState {
 }
 
 /// The store with the typed questions.
-fn rows(history: &StoreHistory) -> &dyn History {
+pub(super) fn rows(history: &StoreHistory) -> &dyn History {
     history
 }
 

@@ -94,9 +94,9 @@ impl<S: Send + Sync, T: FromStr<Err = Refusal>> FromRequestParts<S> for Id<T> {
 
 /// Where a listing goes on and how much of it is asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page<T> {
-    pub(super) after: Option<T>,
-    pub(super) limit: Option<usize>,
+pub(crate) struct Page<T> {
+    pub(crate) after: Option<T>,
+    pub(crate) limit: Option<usize>,
 }
 
 impl<S: Send + Sync, T: FromStr<Err = Refusal>> FromRequestParts<S> for Page<T> {

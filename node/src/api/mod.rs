@@ -2,7 +2,7 @@
 //!
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
 //! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `keys` how an account's keys change · `ask` what
-//! is only read · `place` proofs of place · `private` values that two people share ·
+//! is only read · `listing` what is listed · `place` proofs of place · `private` values that two people share ·
 //! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
 
 pub(crate) mod ask;
@@ -10,6 +10,7 @@ mod challenge;
 mod expiry;
 pub(crate) mod extract;
 mod keys;
+mod listing;
 mod login;
 pub(crate) mod peer;
 mod place;
@@ -149,6 +150,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/send/api/accepts", post(submit::accept))
         .route("/send/api/accounts/{account}", get(ask::account))
         .route("/send/api/accounts/{account}/incoming", get(ask::incoming))
+        .route(
+            "/send/api/accounts/{account}/outgoing",
+            get(listing::outgoing),
+        )
+        .route("/send/api/homes", get(listing::homes))
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(state.clone(), guard))

@@ -14,7 +14,7 @@ use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
-use city_protocol::ledger::PeopleState;
+use city_protocol::ledger::{Finality, History, PeopleState, Rows as _, witnesses_of};
 use city_protocol::place::Grade;
 use city_protocol::region::Region;
 use city_protocol::replica::BookedEntry;
@@ -306,6 +306,15 @@ pub struct NodePage {
     pub clock: ClockPage,
     /// Weakest grade of place evidence that a transfer needs here.
     pub place_required: Grade,
+    /// How long a proof of place is fresh, in milliseconds.
+    #[serde(default)]
+    pub place_fresh_ms: u64,
+    /// How long a receiver may answer a transfer, in milliseconds.
+    #[serde(default)]
+    pub accept_deadline_ms: u64,
+    /// Last moments of algorithms and suites, by their ids; what has none does not end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_after: BTreeMap<String, Timestamp>,
     /// Where the outlines of municipalities come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary_credit: Option<String>,
@@ -348,14 +357,28 @@ pub struct SubmittedPage {
     pub receipt: Vec<u8>,
     /// Whether it had been booked before; this is the first receipt then.
     pub repeated: bool,
-    /// `sequenced`.
+    /// `sequenced`; of what had been booked before also `witnessed`, and of a transfer `settled`.
     pub finality: String,
+    /// How many other municipalities witness the vertex that it stands in.
+    #[serde(default)]
+    pub witnesses: u64,
     /// What the home decided.
     pub booked: Booked,
 }
 
-impl From<BookedEntry> for SubmittedPage {
-    fn from(entry: BookedEntry) -> Self {
+impl SubmittedPage {
+    /// The answer to a submission. What has just been written is sequenced and no more.
+    pub(super) fn of(entry: BookedEntry, history: &dyn History, log: &LogId) -> Self {
+        let position = (entry.at.epoch, entry.at.seq);
+        let (finality, witnesses) = if entry.repeated {
+            let finality = match history.transfer(log, &entry.identity) {
+                Some(row) => Finality::of_transfer(history, log, &row),
+                None => Finality::at(history, log, position),
+            };
+            (finality, witnesses_of(history, log, position))
+        } else {
+            (Finality::Sequenced, 0)
+        };
         Self {
             schema: SCHEMA,
             identity: entry.identity,
@@ -363,10 +386,47 @@ impl From<BookedEntry> for SubmittedPage {
             at: entry.at,
             receipt: entry.receipt.to_bytes(),
             repeated: entry.repeated,
-            finality: "sequenced".into(),
+            finality: finality.code().into(),
+            witnesses,
             booked: entry.receipt.entry.booked,
         }
     }
+}
+
+/// One home that this one knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownHome {
+    /// Its log.
+    pub log: LogId,
+    /// Its municipality.
+    pub region: Region,
+    /// Suite of its keys.
+    pub suite: Suite,
+}
+
+/// `GET /send/api/homes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomesPage {
+    /// 1.
+    pub schema: u64,
+    /// Network.
+    pub network: NetworkId,
+    /// In order of their logs' ids; this one is among them.
+    pub homes: Vec<KnownHome>,
+}
+
+/// `GET /send/api/accounts/{id}/outgoing?after=…&limit=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutgoingPage {
+    /// 1.
+    pub schema: u64,
+    /// The account.
+    pub account: AccountId,
+    /// In order of their transfer ids, without their receipts.
+    pub transfers: Vec<TransferPage>,
+    /// If there may be more: `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<TransferId>,
 }
 
 /// The answer to `POST /send/api/place`. Coordinates are rounded by the municipality's policy.
@@ -498,8 +558,11 @@ pub struct TransferPage {
     pub transfer: Digest,
     /// How far it has come.
     pub state: StatePage,
-    /// `sequenced` or `settled`.
+    /// `sequenced`, `witnessed` or `settled`.
     pub finality: String,
+    /// How many other municipalities witness the vertex that it stands in.
+    #[serde(default)]
+    pub witnesses: u64,
     /// Its own id.
     pub transfer_id: TransferId,
     /// Sender.
@@ -517,6 +580,9 @@ pub struct TransferPage {
     /// The receipt's DAG-CBOR in base64, at the sender's home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Der>,
+    /// The receipt of its answer, at the receiver's home once it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_receipt: Option<Der>,
 }
 
 /// What a node has of a transfer's private values.

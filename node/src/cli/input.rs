@@ -55,6 +55,20 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), KeyFileEr
     write_secret(path, content)
 }
 
+/// Keeps a receipt under a new name, whole and durable or not at all. The same receipt again is no conflict.
+pub(super) fn keep(path: &Path, receipt: &[u8]) -> anyhow::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        if read(path, receipt.len())?.as_slice() == receipt {
+            return Ok(());
+        }
+        bail!(
+            "{}: exists and is something else; it was not overwritten",
+            path.display()
+        );
+    }
+    Ok(write_secret(path, receipt)?)
+}
+
 fn cannot_be_read(path: &Path) -> String {
     format!(
         "{}: cannot be read; check the path and its permissions",

@@ -14,11 +14,11 @@ use super::passphrase::PassphraseArgs;
 use super::run::{DemoArgs, Located, PlaceArgs, RunArgs, StatusArgs};
 use super::store::{StoreArgs, StoreVerb};
 use crate::admin::show;
-use crate::client::ClientError;
+use crate::client::{AdminClient, ClientError};
 use crate::config::Config;
 use crate::daemon::{self, Opened};
 use crate::demo::{self, DemoOptions};
-use crate::engine::verify_store;
+use crate::engine::{VerifyReport, verify_store};
 use crate::setup::Identity;
 
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -101,6 +101,7 @@ pub(super) fn store(args: &StoreArgs) -> Outcome {
     }
 }
 
+/// The full check of a stopped node.
 fn verify(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
     let (data, _, identity) = read(place, passphrase)?;
     let bar = counter("vertices verified");
@@ -114,6 +115,33 @@ fn verify(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome
             "segment {segment} was found damaged at byte {offset} (noted in ledger/DAMAGED): blocks may be missing"
         ));
     }
+    verified(&found, json)
+}
+
+/// The full check of a running node, which makes it itself, or of a stopped one.
+pub(super) fn verify_any(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcome {
+    let socket = place.locate().data.admin_socket();
+    let asked = runtime()?.block_on(async {
+        let admin = AdminClient::connect(&socket).await?;
+        admin.verify().await
+    });
+    match asked {
+        Ok(page) => {
+            let found = VerifyReport {
+                blocks: page.blocks,
+                vertices: page.vertices,
+                entries: page.entries,
+                signatures: page.signatures,
+                problems: page.problems,
+            };
+            verified(&found, json)
+        }
+        Err(ClientError::NotRunning { .. }) => verify(place, passphrase, json),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn verified(found: &VerifyReport, json: bool) -> Outcome {
     let ok = found.problems.is_empty();
     if json {
         output::object(json!({

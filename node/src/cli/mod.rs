@@ -2,7 +2,8 @@
 //!
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
-//! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · and one file for each noun.
+//! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · `home` which home is asked, and as whom · `decision` what
+//! officers decide · and one file or folder for each noun.
 
 mod account;
 mod audit;
@@ -10,15 +11,20 @@ mod backup;
 mod ca;
 mod config;
 mod crypto;
+mod decision;
 mod epoch;
 mod exit;
+mod grant;
+mod home;
 mod init;
 mod input;
+mod journal;
 mod key;
 mod keylist;
 mod keylog;
 mod keystore;
 mod launch;
+mod ledger;
 mod logging;
 mod officers;
 mod output;
@@ -96,6 +102,9 @@ pub enum Command {
     /// Sign what officers decide.
     #[command(subcommand)]
     Officers(officers::OfficersCommand),
+    /// Give an account 愛貨, as the officers decide.
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
     /// Try the algorithms: keys, signatures, KEMs, AES-GCM, batches of test vectors, a demo service.
     #[command(subcommand)]
     Crypto(crypto::CryptoCommand),
@@ -110,7 +119,13 @@ pub enum Command {
     /// List, check or export the trust log and the access log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Look at transactions.
+    /// Look at the double-entry journal: postings, balances, statements, exports.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
+    /// Look at the ledger: heads, vertices, logs, a drawing, the full check.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Write, sign, send and answer transfers; look at them and at receipts.
     #[command(subcommand)]
     Tx(tx::TxCommand),
     /// Print completions for a shell.
@@ -157,9 +172,12 @@ fn dispatch(command: Command) -> Outcome {
         Command::Crypto(command) => crypto::run(command),
         Command::Epoch(command) => epoch::run(&command),
         Command::Officers(command) => officers::run(&command),
+        Command::Grant(command) => grant::run(&command),
         Command::Place(command) => place::run(&command),
         Command::Account(command) => account::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Journal(command) => journal::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

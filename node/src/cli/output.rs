@@ -48,3 +48,24 @@ pub(super) fn spinner(what: &'static str) -> ProgressBar {
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
 }
+
+/// What a stranger wrote, for a terminal: without control characters, which could rewrite the screen.
+pub(super) fn printable(text: &str) -> String {
+    let shown = text.chars().map(|c| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_wrote_does_not_rewrite_the_screen() {
+        assert_eq!(printable("畑の手伝い"), "畑の手伝い");
+        assert_eq!(printable("\x1b[2J\r\n"), "\\u{1b}[2J\\r\\n");
+        assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m");
+    }
+}

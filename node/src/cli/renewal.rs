@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use city_protocol::body::{Kind, OfficersBody, is_officers_revoke};
+use city_protocol::body::{Kind, OfficersBody};
 use city_protocol::ids::AccountId;
 use city_protocol::json::{self, MAX_SIGNED_BODY};
 use city_protocol::stage::SignedBySeveral;
@@ -12,26 +12,14 @@ use serde_json::json;
 
 use super::account::{again, certificates, open};
 use super::exit::{Exit, Outcome};
+use super::home::{HomeArgs, person};
 use super::launch::runtime;
 use super::officers::read_signature;
 use super::passphrase::PassphraseArgs;
-use super::{input, output};
+use super::{decision, input, output};
 use crate::api::wire::{NodePage, SubmittedPage};
-use crate::client::person::Person;
-use crate::client::wallet::Wallet;
-use crate::client::{ApiClient, ClientError, officer};
+use crate::client::{ClientError, officer};
 use crate::engine::utc;
-
-/// Which home, and how it is reached.
-#[derive(Debug, Args)]
-pub(super) struct HomeArgs {
-    /// The home's address.
-    #[arg(long, value_name = "URL")]
-    node: String,
-    /// The network's TLS root (PEM).
-    #[arg(long, value_name = "FILE")]
-    tls_root: PathBuf,
-}
 
 /// Arguments of `account rotate`.
 #[derive(Debug, Args)]
@@ -132,6 +120,9 @@ pub struct SubmitArgs {
     /// The officers' signatures.
     #[arg(required = true, value_name = "SIGNATURE")]
     signatures: Vec<PathBuf>,
+    /// Write the receipt (DAG-CBOR) to this new file.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
     /// With a recovery: the certificate for the new keys (PEM, leaf first).
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
@@ -141,16 +132,6 @@ pub struct SubmitArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-}
-
-/// The person of a wallet at this home, whose account may have another key's id.
-fn person(wallet: Wallet, home: &NodePage, account: Option<AccountId>) -> Person {
-    let (signing, kem) = wallet.into_keys();
-    let person = Person::new(signing, kem, home);
-    match account {
-        Some(account) => person.of_account(account),
-        None => person,
-    }
 }
 
 /// A leaf and its intermediates, DER.
@@ -171,10 +152,9 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
         Some(file) => open(&args.to, &PassphraseArgs::from_file(Some(file.clone())))?,
         None => open(&args.to, &args.passphrase)?,
     };
-    let roots = certificates(&args.home.tls_root)?;
+    let api = args.home.api()?;
     let (leaf, chain) = chain(&args.certificate)?;
     let done = runtime()?.block_on(async {
-        let api = ApiClient::new(&args.home.node, &roots)?;
         let home = api.node().await?;
         let old = person(old, &home, args.account);
         let account = old.account();
@@ -198,9 +178,8 @@ pub(super) fn rotate(args: &RotateArgs) -> Outcome {
 
 pub(super) fn revoke(args: &RevokeArgs) -> Outcome {
     let wallet = open(&args.file, &args.passphrase)?;
-    let roots = certificates(&args.home.tls_root)?;
+    let api = args.home.api()?;
     let done = runtime()?.block_on(async {
-        let api = ApiClient::new(&args.home.node, &roots)?;
         let home = api.node().await?;
         let person = person(wallet, &home, args.account);
         let account = person.account();
@@ -216,10 +195,9 @@ pub(super) fn revoke(args: &RevokeArgs) -> Outcome {
 
 pub(super) fn recover(args: &RecoverArgs) -> Outcome {
     let wallet = open(&args.file, &args.passphrase)?;
-    let roots = certificates(&args.home.tls_root)?;
+    let api = args.home.api()?;
     let (leaf, _) = chain(&args.certificate)?;
-    let home =
-        runtime()?.block_on(async { ApiClient::new(&args.home.node, &roots)?.node().await })?;
+    let home = runtime()?.block_on(api.node())?;
     let person = person(wallet, &home, Some(args.account));
     let keys = person.new_keys(&leaf);
     let body = officer::recover(&home, args.account, keys, &args.reason, utc())?;
@@ -227,14 +205,13 @@ pub(super) fn recover(args: &RecoverArgs) -> Outcome {
 }
 
 pub(super) fn officers_revoke(args: &OfficersRevokeArgs) -> Outcome {
-    let roots = certificates(&args.home.tls_root)?;
-    let home =
-        runtime()?.block_on(async { ApiClient::new(&args.home.node, &roots)?.node().await })?;
+    let api = args.home.api()?;
+    let home = runtime()?.block_on(api.node())?;
     let body = officer::revoke(&home, args.account, &args.reason, utc())?;
     propose(&body, &args.out, &home)
 }
 
-fn propose<B: OfficersBody>(body: &B, out: &Path, home: &NodePage) -> Outcome {
+pub(super) fn propose<B: OfficersBody>(body: &B, out: &Path, home: &NodePage) -> Outcome {
     let bytes = json::canonical(body);
     input::write_new(out, &bytes)?;
     output::text(&format!(
@@ -251,28 +228,31 @@ pub(super) fn submit(args: &SubmitArgs) -> Outcome {
     let bytes = input::read_whole(&args.body, MAX_SIGNED_BODY)?.to_vec();
     let signatures = args.signatures.iter().map(|path| read_signature(path));
     let signatures = signatures.collect::<anyhow::Result<Vec<_>>>()?;
-    let roots = certificates(&args.home.tls_root)?;
-    let kind = kind_of(&bytes);
+    let api = args.home.api()?;
+    let kind = decision::read(&bytes).map(|read| read.kind);
+    let recovers = matches!(kind, Ok(kind) if kind.kind == Kind::Recover);
+    let path = kind.ok().and_then(|kind| kind.path);
     let signed = SignedBySeveral { bytes, signatures };
-    let renewed = match (&args.certificate, kind) {
-        (Some(path), Some(Kind::Recover)) => Some(chain(path)?),
-        (None, Some(Kind::Recover)) => bail_text("a recovery needs --certificate")?,
-        (Some(_), _) => bail_text("--certificate goes with a recovery only")?,
-        (None, _) => None,
+    let renewed = match (&args.certificate, recovers) {
+        (Some(path), true) => Some(chain(path)?),
+        (None, true) => bail_text("a recovery needs --certificate")?,
+        (Some(_), false) => bail_text("--certificate goes with a recovery only")?,
+        (None, false) => None,
     };
     let page = runtime()?.block_on(async {
-        let api = ApiClient::new(&args.home.node, &roots)?;
-        match (kind, &renewed) {
-            (Some(Kind::Recover), Some((leaf, chain))) => {
-                api.recover(&signed, leaf, chain).await.map(Some)
-            }
-            (Some(Kind::Revoke), _) => api.revoke(&signed).await.map(Some),
-            (Some(Kind::Grant), _) => api.grant(&signed).await.map(Some),
-            _ => Ok(None),
+        match (path, &renewed) {
+            (_, Some((leaf, chain))) => api.recover(&signed, leaf, chain).await.map(Some),
+            (Some(path), None) => api.decided(path, &signed).await.map(Some),
+            (None, None) => Ok(None),
         }
     });
     match page.map_err(again)? {
-        Some(page) => told(Some(&page), "the officers' decision", args.json),
+        Some(page) => {
+            if let Some(path) = &args.receipt {
+                input::keep(path, &page.receipt)?;
+            }
+            told(Some(&page), "the officers' decision", args.json)
+        }
         None => bail_text(
             "not a grant, revocation or recovery of officers; an epoch begins with: city-node epoch begin",
         )?,
@@ -281,13 +261,6 @@ pub(super) fn submit(args: &SubmitArgs) -> Outcome {
 
 fn bail_text<T>(text: &'static str) -> anyhow::Result<T> {
     bail!(text)
-}
-
-fn kind_of(bytes: &[u8]) -> Option<Kind> {
-    let body: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-    let kind: Kind = body.get("type")?.as_str()?.parse().ok()?;
-    // A person's own revocation is not the officers'.
-    Some(kind).filter(|kind| *kind != Kind::Revoke || is_officers_revoke(bytes))
 }
 
 fn told(page: Option<&SubmittedPage>, what: &str, json: bool) -> Outcome {

@@ -3,17 +3,22 @@
 use std::io;
 use std::path::Path;
 
-use city_protocol::ids::{BlockId, Digest};
+use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
 use serde_json::Value;
 
 use super::ClientError;
 use super::http::{Link, Target};
 use crate::access::audit::{AuditVerdict, LinesPage, Which};
 use crate::admin::check_path;
-use crate::admin::pages::{AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage};
+use crate::admin::pages::{
+    AccountsPage, AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage,
+};
 use crate::api::wire::PrivatePage;
 use crate::engine::{Pin, StoreStats};
+use crate::journal::Ask;
+use crate::journal::pages::{self as journal, BooksPage, LogsPage, MovementsPage, SumsPage};
 use crate::keys::Exchanged;
+use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
 use crate::store::ArchiveStream;
 
 /// A running node on this machine.
@@ -45,6 +50,65 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn balances(&self) -> Result<Balances, ClientError> {
         self.0.get("/v1/balances").await
+    }
+
+    /// Accounts of this home, from the first or after one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn accounts(&self, after: Option<&AccountId>) -> Result<AccountsPage, ClientError> {
+        let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
+        self.0.get(&format!("/v1/accounts{query}")).await
+    }
+
+    /// How far each log has come.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ledger_heads(&self) -> Result<HeadsPage, ClientError> {
+        self.0.get("/v1/ledger/heads").await
+    }
+
+    /// A vertex by its id.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ledger_vertex(&self, id: &BlockId) -> Result<VertexShown, ClientError> {
+        self.0.get(&format!("/v1/ledger/vertices/{id}")).await
+    }
+
+    /// The vertex at a position of a log.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ledger_position(&self, log: &LogId, seq: u64) -> Result<VertexShown, ClientError> {
+        let path = format!("/v1/ledger/positions/{log}/{seq}");
+        self.0.get(&path).await
+    }
+
+    /// The entry of what was submitted.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ledger_entry(&self, identity: &Digest) -> Result<EntryPage, ClientError> {
+        self.0.get(&format!("/v1/ledger/entries/{identity}")).await
+    }
+
+    /// Vertices of a log behind a position.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ledger_lines(&self, log: &LogId, after: u64) -> Result<VertexLines, ClientError> {
+        let path = format!("/v1/ledger/logs/{log}?after={after}");
+        self.0.get(&path).await
+    }
+
+    /// The last vertices of all logs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ledger_last(&self, count: usize) -> Result<VertexLines, ClientError> {
+        self.0.get(&format!("/v1/ledger/last/{count}")).await
     }
 
     /// Sums, and the journal both ways.
@@ -111,6 +175,47 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn verify_records(&self) -> Result<AuditVerdict, ClientError> {
         self.0.get("/v1/records/verify").await
+    }
+
+    /// The logs whose journal can be asked for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_logs(&self) -> Result<LogsPage, ClientError> {
+        self.0.get("/v1/journal/logs").await
+    }
+
+    /// Postings, a page of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_lines(&self, ask: &Ask) -> Result<journal::LinesPage, ClientError> {
+        self.0.get(&format!("/v1/journal/lines?{ask}")).await
+    }
+
+    /// Sums of postings, a page of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_sums(&self, ask: &Ask) -> Result<SumsPage, ClientError> {
+        self.0.get(&format!("/v1/journal/sums?{ask}")).await
+    }
+
+    /// An account's movements, a page of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_movements(&self, ask: &Ask) -> Result<MovementsPage, ClientError> {
+        self.0.get(&format!("/v1/journal/movements?{ask}")).await
+    }
+
+    /// An account and its home, of one moment.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_account(&self, account: &AccountId) -> Result<BooksPage, ClientError> {
+        let path = format!("/v1/journal/accounts/{account}");
+        self.0.get(&path).await
     }
 
     /// Takes every block of an export, and checks each against its id. `query` is what stands behind `?`.

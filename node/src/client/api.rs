@@ -20,9 +20,9 @@ use super::http::{Link, Target};
 use super::person::Person;
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
-    AccountPage, ChallengePage, Der, EnrolForm, IncomingPage, KeysForm, LoginForm, LoginPage,
-    LogoutPage, NodePage, PlaceForm, PlacePage, PrivatePage, SignedForm, SubmittedPage,
-    TogetherForm, TransferPage,
+    AccountPage, ChallengePage, Der, EnrolForm, HomesPage, IncomingPage, KeysForm, LoginForm,
+    LoginPage, LogoutPage, NodePage, OutgoingPage, PlaceForm, PlacePage, PrivatePage, SignedForm,
+    SubmittedPage, TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
 use crate::pki::tls::client_config;
@@ -194,12 +194,24 @@ impl ApiClient {
         Ok(page)
     }
 
+    /// Hands in a decision that officers signed, where decisions of its kind are handed in.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn decided(
+        &self,
+        path: &str,
+        decision: &SignedBySeveral,
+    ) -> Result<SubmittedPage, ClientError> {
+        self.link.post(path, &together(decision)).await
+    }
+
     /// Hands in a grant that officers signed.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn grant(&self, grant: &SignedBySeveral) -> Result<SubmittedPage, ClientError> {
-        self.link.post("/send/api/grants", &together(grant)).await
+        self.decided("/send/api/grants", grant).await
     }
 
     /// Hands in a revocation, by a person or by officers.
@@ -273,6 +285,18 @@ impl ApiClient {
         self.submit("/send/api/transfers", signed, None).await
     }
 
+    /// Submits a transfer to the sender's home, with what stands behind its private fields where that is at hand.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn send(
+        &self,
+        signed: &Signed<Transfer>,
+        private: Option<&PrivateValues>,
+    ) -> Result<SubmittedPage, ClientError> {
+        self.submit("/send/api/transfers", signed, private).await
+    }
+
     /// Submits a transfer with what stands behind its private fields: for the two homes alone, which keep it encrypted.
     ///
     /// # Errors
@@ -315,6 +339,28 @@ impl ApiClient {
         let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
         let path = format!("/send/api/accounts/{account}/incoming{query}");
         self.get_as(account, &path).await
+    }
+
+    /// What this account, which must be logged in, has sent, from the first or after one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn outgoing(
+        &self,
+        account: &AccountId,
+        after: Option<&TransferId>,
+    ) -> Result<OutgoingPage, ClientError> {
+        let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
+        let path = format!("/send/api/accounts/{account}/outgoing{query}");
+        self.get_as(account, &path).await
+    }
+
+    /// The homes that this one knows.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn homes(&self) -> Result<HomesPage, ClientError> {
+        self.link.get("/send/api/homes").await
     }
 
     /// How far a transfer has come, as its sender or receiver sees it, who must be logged in.

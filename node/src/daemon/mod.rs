@@ -38,7 +38,9 @@ use crate::private::VaultError;
 use crate::setup::{DataDir, Identity};
 use crate::store::{SchemaError, Store, StoreError};
 
-pub use open::{OpenError, Opened, open, open_for_reading, set_index_aside};
+pub use open::{
+    OpenError, Opened, open, open_for_reading, open_indexed, place_names, set_index_aside,
+};
 pub use upkeep::{UpkeepError, compact, import};
 
 /// Frames and events of the network that wait: with 1.1 MB frames this bounds memory.

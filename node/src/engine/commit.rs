@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -153,8 +152,7 @@ impl Engine {
         };
         let guard = Guard::new(&config.store, config.authority.log, config.peers, counter);
         let pulse = Pulse::default();
-        let runtime = Handle::current();
-        runtime.spawn(ticks(requests.downgrade()));
+        Handle::current().spawn(ticks(requests.downgrade()));
         let mut thread = CommitThread {
             replica: config.replica,
             store: config.store,
@@ -167,15 +165,13 @@ impl Engine {
             next_ticket: 0,
             handled: 0,
             guard,
-            settled: true,
-            settling: Arc::default(),
             pulse: pulse.clone(),
         };
         let (ended, end) = oneshot::channel();
         thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
-                let end = thread.run(&runtime, inbox);
+                let end = thread.run(inbox);
                 // Whoever waits for the end may close the store: nothing here holds it any more.
                 drop(thread);
                 // The receiver may be gone when the daemon is stopping; then nobody asks.
@@ -266,54 +262,28 @@ struct CommitThread {
     next_ticket: Ticket,
     handled: usize,
     guard: Guard,
-    /// Whether nothing was indexed since the index was last told to write.
-    settled: bool,
-    settling: Arc<AtomicBool>,
     pulse: Pulse,
 }
 
 impl CommitThread {
-    fn run(
-        &mut self,
-        runtime: &Handle,
-        mut inbox: mpsc::Receiver<Request>,
-    ) -> Result<(), EngineError> {
+    fn run(&mut self, mut inbox: mpsc::Receiver<Request>) -> Result<(), EngineError> {
         self.tell(Input::Started);
         self.commit()?;
         // Also when nothing was written: peers' vertices are verified with what earlier runs stored.
         self.learn();
         while let Some(request) = inbox.blocking_recv() {
             self.check_readable()?;
+            self.store.check_index()?;
             self.handled = 0;
             self.take(request);
             self.collect(&mut inbox);
             self.commit()?;
             self.guard.mark(&self.history, false);
             self.guard.settle(&self.history);
-            if inbox.is_empty() {
-                self.settle(runtime);
-            }
             self.pulse.beat();
         }
         self.guard.mark(&self.history, true);
         Ok(())
-    }
-
-    /// While nothing else waits the index writes what it holds back, on a thread of its own.
-    fn settle(&mut self, runtime: &Handle) {
-        if self.settled || self.settling.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.settled = true;
-        let (store, settling) = (Arc::clone(&self.store), Arc::clone(&self.settling));
-        runtime.spawn_blocking(move || {
-            if let Err(error) = store.settle() {
-                // The next commit fails with it, and that ends the process.
-                tracing::error!(%error, "the index could not be written");
-            }
-            drop(store);
-            settling.store(false, Ordering::Release);
-        });
     }
 
     /// Takes what waits; lingers for more while something is being verified.
@@ -423,7 +393,7 @@ impl CommitThread {
             Err(error) => return Err(EngineError::Append(error)),
         };
         self.guard.begun(&blocks, &self.store)?;
-        let before = self.store.watermark()?;
+        let before = self.store.watermark();
         let count = before.as_ref().map_or(0, |mark| mark.count) + blocks.len() as u64;
         let watermark = match (blocks.last(), locations.last(), before) {
             (Some((id, _)), Some(at), _) => Watermark::after(at, *id, count),
@@ -438,7 +408,6 @@ impl CommitThread {
             .collect();
         rows.extend(changes.rows);
         self.store.commit_rows(rows, &watermark)?;
-        self.settled = false;
         Ok(Ok(()))
     }
 

@@ -266,7 +266,7 @@ impl Importer<'_> {
             return Err(ImportError::Full { needed });
         }
         report.own_unconfirmed = self.guard_own_log(&report)?;
-        let before = self.store.watermark().map_err(RebuildError::from)?;
+        let before = self.store.watermark();
         let mut group: Vec<(BlockId, Vec<u8>)> = Vec::new();
         let mut bytes = 0;
         let whole = |group: &mut Vec<(BlockId, Vec<u8>)>| -> Result<(), AppendError> {

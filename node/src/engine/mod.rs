@@ -1,10 +1,12 @@
 //! The engine: the replica with everything that waits around it.
 //!
 //! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `counter` that nobody can turn back · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
-//! the log again · `verify` the full check · `graph` blocks by their links · `export`, `import` (judged in an `overlay`), `compact`, `stats` of the store · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
+//! the log again, `ahead` reading it for that · `verify` the full check · `graph` blocks by their links · `export`, `import` (judged in an
+//! `overlay`), `compact`, `stats` of the store · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
 //! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
 
+mod ahead;
 mod bridge;
 mod clock;
 mod commit;

@@ -44,7 +44,7 @@ impl Overlay {
             .map(|(id, bytes)| (*id, bytes.as_slice()))
             .collect();
         let locations = store.append_group(&blocks)?;
-        let before = store.watermark()?;
+        let before = store.watermark();
         let count = before.as_ref().map_or(0, |mark| mark.count) + blocks.len() as u64;
         let mark = match (blocks.last(), locations.last()) {
             (Some((id, _)), Some(at)) => Watermark::after(at, *id, count),

@@ -2,26 +2,29 @@
 //! were found valid are not verified again; those of others, whose headers stand before their bodies, are.
 
 use std::sync::Arc;
+use std::thread;
 
+use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History as _};
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
-use city_protocol::vertex::{Entry, KeySource, Known, SignedHeader, VerifiedVertex, authority_of};
+use city_protocol::vertex::{
+    Entry, KeySource, Known, SignedHeader, VerifiedVertex, authority_of, decode_body,
+};
 
+use super::ahead::{Ahead, Body, read_ahead};
 use super::history::{location_key, location_value};
 use super::{Directory, StoreHistory, utc};
 use crate::store::{
     Block, IndexError, Location, OpenOutcome, Position, ReadError, Store, Watermark,
 };
 
-/// Vertices that are folded and indexed together: sled takes one large commit far faster than many small
-/// ones, and grows large when it is fed without pause.
-const STEP_VERTICES: u64 = 64;
-/// Bytes of blocks after which they are indexed anyway: the fold holds them until then.
-const STEP_BYTES: usize = 8 << 20;
-/// Places of blocks that belong to no vertex, after which they are indexed anyway.
-const STEP_ROWS: usize = 4096;
+/// Bytes of blocks that are folded and indexed together: the fold holds them until then, and some thousand rows
+/// are what the index takes best.
+const STEP_BYTES: usize = 4 << 20;
+/// Blocks after which they are indexed anyway.
+const STEP_BLOCKS: usize = 512;
 
 /// What was done to bring the index up to date.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +48,8 @@ pub enum RebuildError {
 
 /// Folds what the index does not know yet. `progress` is told how many vertices were folded.
 ///
+/// Three threads work at once: one reads ahead, this one folds, and the index's own writes rows.
+///
 /// # Errors
 /// [`RebuildError`].
 pub fn bring_up_to_date(
@@ -54,7 +59,7 @@ pub fn bring_up_to_date(
     outcome: OpenOutcome,
     mut progress: impl FnMut(u64),
 ) -> Result<RebuildReport, RebuildError> {
-    let (from, mut count) = match outcome {
+    let (from, count) = match outcome {
         OpenOutcome::Empty | OpenOutcome::Current(_) => return Ok(RebuildReport::default()),
         OpenOutcome::CatchUp(mark) => (mark.position, mark.count),
         OpenOutcome::Rebuild(_) => (Position::START, 0),
@@ -64,83 +69,176 @@ pub fn bring_up_to_date(
         time: utc(),
         quality: ClockQuality::Floor,
     };
-    let directory = Directory::default();
     // With this clock the replica learns what is stored and enters nothing of its own.
     drop(replica.handle(Input::Started, now, &history));
-    let mut report = RebuildReport::default();
-    let mut body: Option<Block> = None;
-    // A header whose body may follow: it was stored without having been found valid.
-    let mut unjudged: Option<SignedHeader> = None;
-    let mut rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
-    let mut last: Option<(Location, BlockId)> = None;
-    for block in store.blocks_from(from) {
-        let block = match block {
-            Ok(block) => block,
-            Err(ReadError::Damaged(_)) => {
-                report.damaged += 1;
-                continue;
+    let mut folding = Folding {
+        genesis,
+        replica,
+        history,
+        now,
+        directory: Directory::default(),
+        unjudged: None,
+        rows: Vec::new(),
+        last: None,
+        count,
+        report: RebuildReport::default(),
+    };
+    thread::scope(|scope| {
+        for ahead in read_ahead(scope, store, from) {
+            folding.take(ahead)?;
+            if folding.is_full() {
+                folding.write(store)?;
+                progress(folding.report.vertices);
             }
-            Err(error) => return Err(error.into()),
-        };
-        count += 1;
-        rows.push((location_key(&block.id), Some(location_value(&block.at))));
-        last = Some((block.at, block.id));
-        let Ok(header) = SignedHeader::read(&block.bytes) else {
-            let of_this = |header: &mut SignedHeader| header.header.body == block.id;
-            if let Some(header) = unjudged.take_if(of_this) {
-                let (bytes, known) = (block.bytes.clone(), Known::nothing);
-                let vertex = stored_vertex(genesis, replica, &directory, header, bytes, known);
-                if let Some(vertex) = vertex {
-                    drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));
+        }
+        Ok::<(), RebuildError>(())
+    })?;
+    if let Some(header) = folding.unjudged.take() {
+        folding.tell(Input::Evidence(Box::new(header)));
+    }
+    folding.write(store)?;
+    progress(folding.report.vertices);
+    Ok(folding.report)
+}
+
+/// The fold in the middle of the log.
+struct Folding<'a> {
+    genesis: &'a Genesis,
+    replica: &'a mut Replica,
+    history: StoreHistory,
+    now: Now,
+    directory: Directory,
+    /// A header whose body may follow: it was stored without having been found valid.
+    unjudged: Option<SignedHeader>,
+    /// Where the blocks of this step stand.
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The last of them.
+    last: Option<(Location, BlockId)>,
+    /// Blocks so far.
+    count: u64,
+    report: RebuildReport,
+}
+
+impl Folding<'_> {
+    fn take(&mut self, ahead: Ahead) -> Result<(), RebuildError> {
+        match ahead {
+            Ahead::Damaged => self.report.damaged += 1,
+            Ahead::Failed(error) => return Err(error.into()),
+            Ahead::Block(block) => {
+                self.note(&block);
+                self.follows_its_header(&block);
+            }
+            Ahead::Header(block, header) => {
+                self.note(&block);
+                self.was_alone();
+                // A torn group may have left its body before the watermark; who knows as whose.
+                match self.history.block(&header.header.body) {
+                    Some(bytes) => {
+                        let vertex = self.unknown_vertex(*header, bytes);
+                        self.fold(vertex);
+                    }
+                    // Or a proof of an equivocation, which is kept as headers alone.
+                    None => self.unjudged = Some(*header),
                 }
             }
-            body = Some(block);
-            continue;
-        };
-        if let Some(header) = unjudged.take() {
-            drop(replica.handle(Input::Evidence(Box::new(header)), now, &history));
+            Ahead::Vertex(body, block, header) => {
+                self.note(&body.block);
+                self.follows_its_header(&body.block);
+                self.note(&block);
+                self.was_alone();
+                let Body {
+                    block,
+                    entries,
+                    known,
+                } = *body;
+                let vertex = self.vertex(*header, block.bytes, entries, known);
+                self.fold(vertex);
+            }
         }
-        let before = body.take().filter(|body| body.id == header.header.body);
-        let (body_block, known): (_, fn(&Entry) -> Known) = match before {
-            Some(body) => (body.bytes, Known::stored),
-            // A torn group may have left it before the watermark; who knows as whose.
-            None => match history.block(&header.header.body) {
-                Some(bytes) => (bytes, Known::nothing),
-                // Or a proof of an equivocation, which is kept as headers alone.
-                None => {
-                    unjudged = Some(header);
-                    continue;
-                }
-            },
-        };
-        let vertex = stored_vertex(genesis, replica, &directory, header, body_block, known);
-        if let Some(vertex) = vertex {
-            let authority = Arc::clone(&vertex.authority);
-            directory.learn_authority(&authority);
-            drop(replica.handle(Input::Replay(Box::new(vertex)), now, &history));
-            report.vertices += 1;
+        Ok(())
+    }
+
+    /// A block is taken into account.
+    fn note(&mut self, block: &Block) {
+        self.count += 1;
+        let place = (location_key(&block.id), Some(location_value(&block.at)));
+        self.rows.push(place);
+        self.last = Some((block.at, block.id));
+    }
+
+    /// This may be the body of the header right before it.
+    fn follows_its_header(&mut self, block: &Block) {
+        let of_this = |header: &mut SignedHeader| header.header.body == block.id;
+        if let Some(header) = self.unjudged.take_if(of_this)
+            && let Some(vertex) = self.unknown_vertex(header, block.bytes.clone())
+        {
+            self.tell(Input::Replay(Box::new(vertex)));
         }
-        let step = report.vertices.is_multiple_of(STEP_VERTICES)
-            || replica.pending_bytes() >= STEP_BYTES
-            || rows.len() >= STEP_ROWS;
-        let Some((at, id)) = last.filter(|_| step) else {
-            continue;
+    }
+
+    /// The header before this one has no body.
+    fn was_alone(&mut self) {
+        if let Some(header) = self.unjudged.take() {
+            self.tell(Input::Evidence(Box::new(header)));
+        }
+    }
+
+    /// A vertex of which nothing is known.
+    fn unknown_vertex(&self, header: SignedHeader, body: Vec<u8>) -> Option<VerifiedVertex> {
+        let entries = decode_body(&body);
+        let known = entries.iter().flatten().map(Known::nothing).collect();
+        self.vertex(header, body, entries, known)
+    }
+
+    /// A vertex of the own store, with what is known of its entries.
+    fn vertex(
+        &self,
+        header: SignedHeader,
+        body_block: Vec<u8>,
+        entries: Result<Vec<Entry>, Refusal>,
+        known: Vec<Known>,
+    ) -> Option<VerifiedVertex> {
+        let keys: &dyn KeySource = match self.directory.authority(&header.header.log) {
+            Some(_) => &self.directory,
+            None => self.replica.authorities(),
         };
-        rows.extend(drain(replica, now, &history).rows);
-        store.commit_rows(std::mem::take(&mut rows), &Watermark::after(&at, id, count))?;
-        drop(replica.handle(Input::Committed, now, &history));
-        progress(report.vertices);
+        let authority = authority_of(self.genesis, keys, &header, &entries).ok()?;
+        Some(VerifiedVertex {
+            header,
+            body_block,
+            entries,
+            known,
+            authority,
+        })
     }
-    if let Some(header) = unjudged {
-        drop(replica.handle(Input::Evidence(Box::new(header)), now, &history));
+
+    fn fold(&mut self, vertex: Option<VerifiedVertex>) {
+        let Some(vertex) = vertex else { return };
+        self.directory.learn_authority(&vertex.authority);
+        self.tell(Input::Replay(Box::new(vertex)));
+        self.report.vertices += 1;
     }
-    rows.extend(drain(replica, now, &history).rows);
-    if let (Some((at, id)), false) = (last, rows.is_empty()) {
-        store.commit_rows(rows, &Watermark::after(&at, id, count))?;
-        drop(replica.handle(Input::Committed, now, &history));
+
+    fn tell(&mut self, input: Input) {
+        drop(self.replica.handle(input, self.now, &self.history));
     }
-    progress(report.vertices);
-    Ok(report)
+
+    /// Whether it is time to give rows to the index.
+    fn is_full(&self) -> bool {
+        self.replica.pending_bytes() >= STEP_BYTES || self.rows.len() >= STEP_BLOCKS
+    }
+
+    /// Gives the index what was folded so far.
+    fn write(&mut self, store: &Store) -> Result<(), RebuildError> {
+        let Some((at, id)) = self.last.take() else {
+            return Ok(());
+        };
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.extend(drain(self.replica, self.now, &self.history).rows);
+        store.commit_rows(rows, &Watermark::after(&at, id, self.count))?;
+        self.tell(Input::Committed);
+        Ok(())
+    }
 }
 
 /// What the replica wants written; its blocks are in the log already.
@@ -153,29 +251,4 @@ fn drain(replica: &mut Replica, now: Now, history: &StoreHistory) -> Changes {
             _ => None,
         })
         .unwrap_or_default()
-}
-
-/// A vertex of the own store, with what is known of its entries.
-fn stored_vertex(
-    genesis: &Genesis,
-    replica: &Replica,
-    directory: &Directory,
-    header: SignedHeader,
-    body_block: Vec<u8>,
-    known: impl Fn(&Entry) -> Known,
-) -> Option<VerifiedVertex> {
-    let entries = city_protocol::vertex::decode_body(&body_block);
-    let keys: &dyn KeySource = match directory.authority(&header.header.log) {
-        Some(_) => directory,
-        None => replica.authorities(),
-    };
-    let authority = authority_of(genesis, keys, &header, &entries).ok()?;
-    let known = entries.iter().flatten().map(known).collect();
-    Some(VerifiedVertex {
-        header,
-        body_block,
-        entries,
-        known,
-        authority,
-    })
 }

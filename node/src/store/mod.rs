@@ -4,7 +4,8 @@
 //! walking · `recover`, `copy`, `damage` opening after a crash · `compact`, `manifest` the log without what is dead ·
 //! `archive` CAR files that go from hand to hand · `schema` the form of a data directory · `index` rows in sled · `watermark`, `marks`
 //! whether they are believed · `notes` how far the own log ever was · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
-//! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send.
+//! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send; rows are
+//! written into sled behind it.
 
 mod archive;
 pub mod blocks;
@@ -214,11 +215,12 @@ impl Store {
         self.ledger.append_group(group)
     }
 
-    /// Writes (`Some`) and removes (`None`) rows and moves the watermark, all or nothing.
+    /// Sets (`Some`) and removes (`None`) rows and moves the watermark, all or nothing, visible when this returns.
+    /// They are written into sled behind it, in the order of the commits.
     ///
     /// Keys have 1 to 256 bytes and do not begin with zero, values at most 256. The watermark must stand
-    /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: each commit
-    /// waits for sled when it lags.
+    /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: a commit
+    /// waits when too many rows wait for sled. An error may be that of an earlier commit's rows.
     ///
     /// # Errors
     /// [`IndexError`].
@@ -254,11 +256,17 @@ impl Store {
     }
 
     /// The watermark of the last commit.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Watermark> {
+        self.index.watermark()
+    }
+
+    /// Whether rows that were committed can be written.
     ///
     /// # Errors
-    /// [`IndexError::Failed`].
-    pub fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
-        self.index.watermark()
+    /// [`IndexError`], why they cannot; then the process should exit and start again.
+    pub fn check_index(&self) -> Result<(), IndexError> {
+        self.index.check()
     }
 
     /// Reads a block and checks its hash. The caller compares the id with the one that was looked up.
@@ -318,13 +326,12 @@ impl Store {
         ledger.compact(keep)
     }
 
-    /// Has the index write what it holds back, which it else does by itself within a second: on a disk
-    /// that somebody fills up it then has nothing left to fail with.
+    /// Waits until the rows of every commit so far are written, which else is done behind it.
     ///
     /// # Errors
     /// [`StoreError::Index`].
     pub fn settle(&self) -> Result<(), StoreError> {
-        Ok(self.index.flush()?)
+        Ok(self.index.settle()?)
     }
 
     /// Flushes, fsyncs and closes, so that the next open believes the index.

@@ -47,7 +47,7 @@ fn open_as(dir: &Path, boot: &str) -> (Store, OpenReport) {
     patient(dir, &options(Arc::new(OsFiles), boot)).unwrap()
 }
 
-fn open(dir: &Path) -> (Store, OpenReport) {
+pub(super) fn open(dir: &Path) -> (Store, OpenReport) {
     open_as(dir, "this boot")
 }
 
@@ -330,7 +330,7 @@ fn rows_are_bounded_ordered_and_written_all_or_none() {
         .commit_rows(vec![(b"q".to_vec(), None)], &start)
         .unwrap();
     assert_eq!(store.get(b"q").unwrap(), None);
-    assert_eq!(store.watermark().unwrap(), Some(start));
+    assert_eq!(store.watermark(), Some(start));
 }
 
 /// The real disk, whose n-th call fails.

@@ -24,5 +24,5 @@ pub use locate::{Location, Side};
 pub use observe::{FixMode, Observation, Quality, Sample};
 pub use point::Point;
 pub use policy::PlacePolicy;
-pub use proof::{Binding, PlaceProof, Subject};
+pub use proof::{Binding, FRESH_MS, PlaceProof, Subject};
 pub use ring::Ring;

@@ -12,7 +12,6 @@ use crate::body::{
 };
 use crate::crypto::{DomainTag, TAG_GRANT};
 use crate::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
-use crate::journal::debit_for_transfer;
 use crate::json::MAX_SIGNED_BODY;
 use crate::ledger::{History, Rows, Table, key};
 use crate::refusal::Refusal;
@@ -150,7 +149,8 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let identity = transfer.identity();
+        let (identity, hashes) = (transfer.identity(), transfer.hashes());
+        let expense = transfer.expense();
         let (body, bytes, sig) = transfer.into_parts();
         let home = self.home.log();
         let rows = self.rows_now(history);
@@ -188,9 +188,9 @@ impl Replica {
         let grade = proof.grade_at(now.time);
         let mut entry = signed_entry(Kind::Transfer, bytes, vec![sig], now);
         entry.booked.balance_after = Some(balance);
-        entry.booked.debit = Some(debit_for_transfer(body.account_title));
+        entry.booked.debit = Some(expense.code());
         entry.booked.place = Some(grade);
-        let entries = vec![(place, known_place), (entry, body.known())];
+        let entries = vec![(place, known_place), (entry, body.known(identity, hashes))];
         self.book(ticket, identity, entries, now, history)
     }
 
@@ -201,7 +201,7 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let submitted = accept.identity();
+        let (submitted, hashes) = (accept.identity(), accept.hashes());
         let (body, bytes, sig) = accept.into_parts();
         let home = self.home.log();
         let rows = self.rows_now(history);
@@ -227,7 +227,7 @@ impl Replica {
         entry.booked.balance_after = Some(balance);
         entry.cites = vec![cite];
         let (transfer, within) = (body.transfer, body.sender_home == home);
-        let entries = vec![(entry, body.known())];
+        let entries = vec![(entry, body.known(submitted, hashes))];
         self.book(ticket, submitted, entries, now, history)?;
         let open = self.open.as_mut().expect("book leaves the vertex open");
         open.cites(cited);

@@ -53,7 +53,7 @@ pub fn stored_receipt(
     let receipt = receipt(
         Arc::new(authority.entries(at.epoch)),
         &header,
-        entries.get(index)?,
+        entries.into_iter().nth(index)?,
         at.index,
         &path,
     );
@@ -70,7 +70,7 @@ pub fn stored_receipt(
 pub(super) fn receipt(
     authority: Arc<Vec<Entry>>,
     header: &SignedHeader,
-    entry: &Entry,
+    entry: Entry,
     index: u64,
     path: &[[u8; 32]],
 ) -> Receipt {
@@ -78,7 +78,7 @@ pub(super) fn receipt(
         v: 1,
         authority,
         header: header.block.clone(),
-        entry: entry.clone(),
+        entry,
         index,
         path: path.iter().copied().map(Digest).collect(),
     }

@@ -31,6 +31,8 @@ pub(super) struct OpenVertex {
     pub(super) fold: Fold,
     /// The entries' encodings, one after the other.
     encoded: Vec<u8>,
+    /// The entries' leaves.
+    leaves: Vec<[u8; 32]>,
     cited: Vec<BlockId>,
     waiters: Vec<Waiter>,
     worth: bool,
@@ -65,6 +67,17 @@ impl OpenVertex {
             .extend(vertex.filter(|id| !self.cited.contains(id)));
     }
 
+    /// Lets somebody wait for an entry that was put into this vertex for them.
+    pub(super) fn wait_for_first(&mut self, ticket: Ticket, identity: Digest, index: u64) {
+        let repeated = false;
+        self.waiters.push(Waiter {
+            ticket,
+            identity,
+            index,
+            repeated,
+        });
+    }
+
     /// Lets somebody wait for an entry that stands in this vertex already.
     pub(super) fn wait_for(&mut self, ticket: Ticket, identity: Digest, index: u64) {
         let repeated = true;
@@ -90,8 +103,8 @@ impl Replica {
     /// Writes charter and start if the log does not exist yet.
     pub(super) fn begin_own_log(&mut self, now: Now, history: &dyn History) {
         let absent = self.layers(history).log(&self.home.log()).is_none();
-        if absent && self.open_vertex(now, history).is_ok() {
-            self.open.as_mut().expect("just opened").worth = true;
+        if absent {
+            self.write_anything(now, history);
         }
     }
 
@@ -149,12 +162,15 @@ impl Replica {
         let mut open = self.open.take().expect("just opened");
         let authority = self.home.authority();
         let ctx = self.context(&authority, history);
+        let leaves = entries.iter().map(|(entry, known)| known.leaf(entry));
+        let leaves: Vec<_> = leaves.collect();
         let pushed = entries
             .into_iter()
             .try_for_each(|(entry, known)| open.fold.push(&ctx, entry, &known));
         match pushed {
             Ok(()) => {
                 open.encoded.extend_from_slice(&encoded);
+                open.leaves.extend(leaves);
                 open.worth = true;
             }
             Err(_) => open.fold.drop_pending_place(),
@@ -165,6 +181,15 @@ impl Replica {
             FoldError::Refused(refusal) => refusal,
             FoldError::Waiting(_) => Refusal::UnknownTransfer,
         })
+    }
+
+    /// Makes sure that a vertex is written, empty if need be; says whether one will be.
+    pub(super) fn write_anything(&mut self, now: Now, history: &dyn History) -> bool {
+        let opened = self.open_vertex(now, history).is_ok();
+        if opened {
+            self.open.as_mut().expect("just opened").worth = true;
+        }
+        opened
     }
 
     fn open_vertex(&mut self, now: Now, history: &dyn History) -> Result<(), Refusal> {
@@ -208,6 +233,7 @@ impl Replica {
         history: &dyn History,
     ) -> Result<OpenVertex, FoldError> {
         let encoded = codec::encode_each(first.iter());
+        let leaves = first.iter().map(Entry::leaf).collect();
         let ctx = self.context(authority, history);
         for entry in first {
             let known = Known::nothing(&entry);
@@ -217,6 +243,7 @@ impl Replica {
         Ok(OpenVertex {
             fold,
             encoded,
+            leaves,
             cited,
             waiters,
             worth: false,
@@ -239,8 +266,8 @@ impl Replica {
         }
         let entries = open.fold.entries();
         let body_block = body_of(entries.len(), &open.encoded);
-        let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
-        let (entries_root, paths) = merkle_paths(&leaves);
+        debug_assert_eq!(open.leaves.len(), entries.len(), "a leaf for each entry");
+        let (entries_root, paths) = merkle_paths(&open.leaves);
         let (not_before, not_after) = open.fold.time_bounds();
         let earliest = not_before.max(self.bound_by(&open.cited, history));
         let time = now.time.min(not_after).max(earliest);
@@ -284,8 +311,15 @@ impl Replica {
         };
         self.acknowledge(&header.header.parents, history);
         self.batch.absorb(changes);
+        self.note_witness(&header.header, &entries, None, history);
         self.order += 1;
         self.moved.insert(self.home.log(), None);
+        // An entry goes into the receipt of the last who waits for it, and is copied for others.
+        let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry, 0_usize)).collect();
+        let place = |index: u64| usize::try_from(index).expect("an index below 256");
+        for waiter in &waiters {
+            entries[place(waiter.index)].1 += 1;
+        }
         for Waiter {
             ticket,
             identity,
@@ -293,14 +327,14 @@ impl Replica {
             repeated,
         } in waiters
         {
-            let i = usize::try_from(index).expect("an index below 256");
-            let receipt = receipt(
-                self.home.charters.clone(),
-                &header,
-                &entries[i],
-                index,
-                &paths[i],
-            );
+            let (entry, waiting) = &mut entries[place(index)];
+            *waiting -= 1;
+            let entry = match *waiting {
+                0 => std::mem::replace(entry, Entry::home_authored(entry.kind, Vec::new())),
+                _ => entry.clone(),
+            };
+            let path = &paths[place(index)];
+            let receipt = receipt(self.home.charters.clone(), &header, entry, index, path);
             let (vertex, at) = (header.id, OwnEntry { index, ..at });
             let booked = BookedEntry {
                 identity,
@@ -339,17 +373,17 @@ impl Replica {
         latest.unwrap_or(Timestamp(0))
     }
 
-    /// Parents of a vertex with this time: cited first, then heads that it does not know of yet.
+    /// Parents of a vertex with this time: cited first, then the heads to which a witness is owed, then others that it
+    /// does not know of yet.
     fn parents(&self, cited: &[BlockId], time: Timestamp, history: &dyn History) -> Vec<BlockId> {
         let rows = self.layers(history);
         let mut parents: Vec<BlockId> = cited.iter().take(MAX_PARENTS).copied().collect();
-        for log in &self.unacknowledged {
+        for log in self.witnessing.logs().chain(&self.unacknowledged) {
             if parents.len() == MAX_PARENTS {
                 break;
             }
             let Some(row) = rows.log(log) else { continue };
-            let soon_enough = row.time.minus_ms(MAX_PARENT_AHEAD_MS) <= time;
-            if row.frozen.is_none() && row.seq > 0 && soon_enough && !parents.contains(&row.head) {
+            if self.can_be_parent(log, time, history) && !parents.contains(&row.head) {
                 parents.push(row.head);
             }
         }

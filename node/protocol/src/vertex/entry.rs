@@ -60,6 +60,9 @@ pub struct Booked {
     /// Grade of the place evidence as it counts here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Grade>,
+    /// What the sender of an adopted transfer did not have; absent where they had all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<Amount>,
     /// `true` where the home could not confirm that its log is whole (DESIGN §6.9); absent otherwise. This
     /// version never books so, but takes it from others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,10 +262,16 @@ impl Entry {
     /// The leaf hash: SHA-256(0x00 ‖ dag-cbor([kind, H(body), H(sig), H(booked), H(cites)])).
     #[must_use]
     pub fn leaf(&self) -> [u8; 32] {
+        self.leaf_with(&EntryHashes::of(&self.body, &self.sig))
+    }
+
+    /// The same with the hashes of this entry's body and signatures at hand.
+    #[must_use]
+    pub fn leaf_with(&self, hashes: &EntryHashes) -> [u8; 32] {
         leaf_hash(
             self.kind,
-            &sha256(&[&self.body]),
-            &sha256(&[&codec::encode(&self.sig)]),
+            &hashes.body.0,
+            &hashes.sig.0,
             &sha256(&[&codec::encode(&self.booked)]),
             &sha256(&[&codec::encode(&self.cites)]),
         )
@@ -281,6 +290,25 @@ impl Entry {
             booked: self.booked.clone(),
             cites_hash: Digest(sha256(&[&codec::encode(&self.cites)])),
         }))
+    }
+}
+
+/// Hashes of what an entry brings along from outside, and of nearly all its bytes: they can be made before it is
+/// booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryHashes {
+    body: Digest,
+    sig: Digest,
+}
+
+impl EntryHashes {
+    /// The hashes of a body and its signatures, which are in their order.
+    #[must_use]
+    pub fn of(body: &[u8], signatures: &[EntrySignature]) -> Self {
+        Self {
+            body: Digest(sha256(&[body])),
+            sig: Digest(sha256(&[&codec::encode(&signatures)])),
+        }
     }
 }
 
@@ -317,6 +345,8 @@ mod tests {
             panic!("an entry cite")
         };
         assert_eq!(cite.leaf(), entry.leaf());
+        let hashes = EntryHashes::of(&entry.body, &entry.sig);
+        assert_eq!(entry.leaf_with(&hashes), entry.leaf());
 
         let own = Cite::Own(OwnCite {
             epoch: 1,

@@ -1,5 +1,8 @@
 //! The signed header of a vertex, and the two blocks.
 
+use std::fmt;
+
+use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, MAX_BODY, MAX_ENTRIES, MAX_HEADER, MAX_PARENTS, MAX_TO};
@@ -192,6 +195,30 @@ pub fn decode_body(bytes: &[u8]) -> Result<Vec<Entry>, Refusal> {
     }
 }
 
+/// One entry of a stored body block, which was decoded whole before it was stored. The others are stepped over.
+#[must_use]
+pub fn entry_of_body(bytes: &[u8], index: usize) -> Option<Entry> {
+    struct Nth(usize);
+    impl<'de> Visitor<'de> for Nth {
+        type Value = Option<Entry>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of entries")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            for _ in 0..self.0 {
+                if list.next_element::<IgnoredAny>()?.is_none() {
+                    return Ok(None);
+                }
+            }
+            list.next_element()
+        }
+    }
+    let mut list = serde_ipld_dagcbor::de::Deserializer::from_slice(bytes);
+    list.deserialize_seq(Nth(index)).ok().flatten()
+}
+
 /// Whether the body is a list of entries of which at least one has a kind, or a signature an algorithm,
 /// that is not known here.
 fn is_of_newer_software(bytes: &[u8]) -> bool {
@@ -226,7 +253,12 @@ mod tests {
                 .map(|n: u16| Entry::home_authored(Kind::Settle, n.to_be_bytes().to_vec()))
                 .collect();
             let encoded = codec::encode_each(entries.iter());
-            assert_eq!(body_of(entries.len(), &encoded), encode_body(&entries));
+            let body = encode_body(&entries);
+            assert_eq!(body_of(entries.len(), &encoded), body);
+            for (n, entry) in entries.iter().enumerate() {
+                assert_eq!(entry_of_body(&body, n).as_ref(), Some(entry));
+            }
+            assert_eq!(entry_of_body(&body, entries.len()), None);
         }
     }
 }

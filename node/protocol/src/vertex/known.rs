@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::{Entry, KeySource, verify_entry_signature};
-use crate::body::{Accept, Kind, PersonBody, Transfer, read_person_body};
+use super::{Entry, EntryHashes, KeySource, verify_entry_signature};
+use crate::body::{Accept, Kind, PersonBody, Transfer, identity, read_person_body};
+use crate::ids::Digest;
 use crate::place::PlaceProof;
 use crate::refusal::Refusal;
 
@@ -24,6 +25,7 @@ pub enum Checked {
 pub struct Known {
     signatures: Vec<Checked>,
     body: ReadBody,
+    hashes: Option<EntryHashes>,
 }
 
 /// A body of the kinds that a busy home has thousands of; the others are read where they are judged.
@@ -31,17 +33,17 @@ pub struct Known {
 enum ReadBody {
     #[default]
     Unread,
-    Transfer(Box<Transfer>),
-    Accept(Box<Accept>),
+    Transfer(Box<Transfer>, Digest),
+    Accept(Box<Accept>, Digest),
     Place(Box<PlaceProof>),
 }
 
 /// A body that may come with its submission, read already.
 pub trait KnownBody: PersonBody + Clone {
-    /// What is known of an entry with this body and one good signature.
-    fn known(self) -> Known;
-    /// The body, if it is known.
-    fn of(known: &Known) -> Option<&Self>;
+    /// What is known of an entry with this body, its identity, one good signature and these hashes.
+    fn known(self, identity: Digest, hashes: EntryHashes) -> Known;
+    /// The body and the identity, if they are known.
+    fn of(known: &Known) -> Option<(&Self, Digest)>;
 }
 
 impl Known {
@@ -58,13 +60,17 @@ impl Known {
         Self {
             signatures: entry.sig.iter().map(check).collect(),
             body: ReadBody::of(entry),
+            hashes: None,
         }
     }
 
-    /// An entry of a stored vertex that was found valid: all its signatures were checked then.
+    /// An entry of a stored vertex that was found valid: all its signatures were checked then. Reads the body.
     #[must_use]
     pub fn stored(entry: &Entry) -> Self {
-        Self::signatures(vec![Checked::Good; entry.sig.len()])
+        Self {
+            body: ReadBody::of(entry),
+            ..Self::signatures(vec![Checked::Good; entry.sig.len()])
+        }
     }
 
     /// Nothing is known of this entry.
@@ -76,8 +82,11 @@ impl Known {
     /// So much is known of the signatures, and nothing of the body.
     #[must_use]
     pub const fn signatures(signatures: Vec<Checked>) -> Self {
-        let body = ReadBody::Unread;
-        Self { signatures, body }
+        Self {
+            signatures,
+            body: ReadBody::Unread,
+            hashes: None,
+        }
     }
 
     /// What is known of each signature, in their order.
@@ -92,6 +101,7 @@ impl Known {
         Self {
             signatures: Vec::new(),
             body: ReadBody::Place(Box::new(proof)),
+            hashes: None,
         }
     }
 
@@ -112,8 +122,23 @@ impl Known {
     /// Those of [`read_person_body`].
     pub fn body<B: KnownBody>(&self, entry: &Entry) -> Result<Cow<'_, B>, Refusal> {
         match B::of(self) {
-            Some(body) => Ok(Cow::Borrowed(body)),
+            Some((body, _)) => Ok(Cow::Borrowed(body)),
             None => read_person_body(&entry.body).map(Cow::Owned),
+        }
+    }
+
+    /// The identity of the submission with this body, hashed now unless it is known.
+    #[must_use]
+    pub fn identity<B: KnownBody>(&self, entry: &Entry) -> Digest {
+        B::of(self).map_or_else(|| identity(B::TAG, &entry.body), |(_, identity)| identity)
+    }
+
+    /// The leaf of this entry; its body and signatures are hashed now unless their hashes are known.
+    #[must_use]
+    pub fn leaf(&self, entry: &Entry) -> [u8; 32] {
+        match &self.hashes {
+            Some(hashes) => entry.leaf_with(hashes),
+            None => entry.leaf(),
         }
     }
 }
@@ -122,8 +147,10 @@ impl ReadBody {
     /// A body that cannot be read stays unread: the fold then says why.
     fn of(entry: &Entry) -> Self {
         match entry.kind {
-            Kind::Transfer => read_person_body(&entry.body).map(|b| Self::Transfer(Box::new(b))),
-            Kind::Accept => read_person_body(&entry.body).map(|b| Self::Accept(Box::new(b))),
+            Kind::Transfer => read_person_body(&entry.body)
+                .map(|body| Self::Transfer(Box::new(body), identity(Transfer::TAG, &entry.body))),
+            Kind::Accept => read_person_body(&entry.body)
+                .map(|body| Self::Accept(Box::new(body), identity(Accept::TAG, &entry.body))),
             Kind::Place => PlaceProof::decode(&entry.body).map(|p| Self::Place(Box::new(p))),
             _ => Ok(Self::Unread),
         }
@@ -132,32 +159,34 @@ impl ReadBody {
 }
 
 impl KnownBody for Transfer {
-    fn known(self) -> Known {
+    fn known(self, identity: Digest, hashes: EntryHashes) -> Known {
         Known {
             signatures: vec![Checked::Good],
-            body: ReadBody::Transfer(Box::new(self)),
+            body: ReadBody::Transfer(Box::new(self), identity),
+            hashes: Some(hashes),
         }
     }
 
-    fn of(known: &Known) -> Option<&Self> {
+    fn of(known: &Known) -> Option<(&Self, Digest)> {
         match &known.body {
-            ReadBody::Transfer(body) => Some(body),
+            ReadBody::Transfer(body, identity) => Some((body, *identity)),
             _ => None,
         }
     }
 }
 
 impl KnownBody for Accept {
-    fn known(self) -> Known {
+    fn known(self, identity: Digest, hashes: EntryHashes) -> Known {
         Known {
             signatures: vec![Checked::Good],
-            body: ReadBody::Accept(Box::new(self)),
+            body: ReadBody::Accept(Box::new(self), identity),
+            hashes: Some(hashes),
         }
     }
 
-    fn of(known: &Known) -> Option<&Self> {
+    fn of(known: &Known) -> Option<(&Self, Digest)> {
         match &known.body {
-            ReadBody::Accept(body) => Some(body),
+            ReadBody::Accept(body, identity) => Some((body, *identity)),
             _ => None,
         }
     }

@@ -1,9 +1,17 @@
-//! Transactions. `verify-receipt` checks a receipt with nothing but the genesis record (here) · `show` what stands in a
-//! receipt or in the node · `message` opening what is sealed · `private` erasing values, and proving one.
+//! Transactions. `verify-receipt` checks a receipt with nothing but the genesis record (here) · `form` a transfer's two
+//! files · `draft`, `sign`, `send` (with `place`) the way out · `list`, `answer`, `receipt` the way back · `show` what stands
+//! in a receipt or in the node · `message` opening what is sealed · `private` erasing values, and proving one.
 
+mod answer;
+mod draft;
+mod form;
+mod list;
 mod message;
 mod private;
+mod receipt;
+mod send;
 mod show;
+mod sign;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +31,27 @@ use crate::config::rfc3339;
 /// What can be done with transactions.
 #[derive(Debug, Subcommand)]
 pub enum TxCommand {
+    /// Write a transfer down. No keys are needed, and with saved pages of the homes no network.
+    Draft(Box<draft::DraftArgs>),
+    /// Ask the home for the proof of place that a draft needs.
+    Place(send::PlaceArgs),
+    /// Sign a draft with a wallet, without a network.
+    Sign(sign::SignArgs),
+    /// Send a transfer: a draft, proven in place and signed on the way, or what was signed before.
+    Send(Box<send::SendArgs>),
+    /// List what an account has sent, and what waits for it.
+    List(list::ListArgs),
+    /// Take a transfer that waits.
+    #[command(after_help = "\
+Example:
+  city-node tx list --wallet yosa.wallet --incoming --node https://node.example:8443 --tls-root tls-root.pem
+  city-node tx accept sha256:08d7… --wallet yosa.wallet --node https://node.example:8443 --tls-root tls-root.pem
+
+Doing it again is harmless: the home says what became of it.
+Exit codes: 0 accepted, or answered before · 1 refused or not reached.")]
+    Accept(answer::AnswerArgs),
+    /// Fetch the receipt of a transfer, or of the answer to it, and keep it.
+    Receipt(receipt::ReceiptArgs),
     /// Verify a receipt offline: every hash, path and signature up to the network's roots.
     #[command(after_help = "\
 Examples:
@@ -51,6 +80,13 @@ Exit codes: 0 it holds · 4 it does not.")]
 
 pub(super) fn run(command: &TxCommand) -> Outcome {
     match command {
+        TxCommand::Draft(args) => draft::run(args),
+        TxCommand::Place(args) => send::place(args),
+        TxCommand::Sign(args) => sign::run(args),
+        TxCommand::Send(args) => send::run(args),
+        TxCommand::List(args) => list::run(args),
+        TxCommand::Accept(args) => answer::run(args, answer::Answer::Accept),
+        TxCommand::Receipt(args) => receipt::run(args),
         TxCommand::VerifyReceipt {
             file,
             genesis,

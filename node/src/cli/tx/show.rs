@@ -147,7 +147,7 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
         transfer.transfer_id,
     );
     text += &match (&transfer.message, &message) {
-        (_, Some(message)) => format!("message    {}\n", printable(message)),
+        (_, Some(message)) => format!("message    {}\n", output::printable(message)),
         (Some(sealed), None) => format!(
             "message    sealed for the key {} ({}); open it with --open WALLET\n",
             sealed.key, sealed.alg
@@ -228,6 +228,7 @@ impl Shown {
         put("transfer", json!(transfer.transfer));
         put("state", json!(transfer.state));
         put("finality", json!(transfer.finality));
+        put("witnesses", json!(transfer.witnesses));
         put("amount", json!(transfer.amount));
         put("sender", json!(transfer.sender));
         put("sender_home", json!(transfer.sender_home));
@@ -249,6 +250,11 @@ impl Shown {
     fn text(&self) -> String {
         let page = &self.page;
         let transfer = &page.transfer;
+        // The number of `city_protocol::ledger::Finality`, which a page carries beside its code.
+        let finality = match (&*transfer.finality, transfer.witnesses) {
+            ("witnessed", n) => format!("witnessed by {n}"),
+            (code, _) => code.into(),
+        };
         let region = |region: &Option<String>| region.clone().unwrap_or_else(|| "?".into());
         let mut text = format!(
             "transfer   {}\n\
@@ -261,7 +267,7 @@ impl Shown {
             transfer.transfer,
             transfer.state.en,
             transfer.state.ja,
-            transfer.finality,
+            finality,
             transfer.amount,
             transfer.sender,
             region(&page.sender_region),
@@ -274,7 +280,7 @@ impl Shown {
             private.tell(&mut text);
         }
         match (&self.message, &self.transfer.message) {
-            (Some(message), _) => text += &format!("message    {}\n", printable(message)),
+            (Some(message), _) => text += &format!("message    {}\n", output::printable(message)),
             (None, Some(_)) => {
                 text += "message    sealed for its receiver; open it with --open WALLET\n";
             }
@@ -320,31 +326,10 @@ impl Private {
                 text,
                 "  {}: {}\n    salt     {}\n    digest   {} ({verdict})",
                 field.field,
-                printable(salted.expose_value()),
+                output::printable(salted.expose_value()),
                 HEXLOWER.encode(salted.expose_salt()),
                 field.digest,
             );
         }
-    }
-}
-
-/// What a stranger wrote, for a terminal: without control characters, which could rewrite the screen.
-fn printable(text: &str) -> String {
-    let shown = text.chars().map(|c| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    });
-    shown.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_stranger_wrote_does_not_rewrite_the_screen() {
-        assert_eq!(printable("畑の手伝い"), "畑の手伝い");
-        assert_eq!(printable("\x1b[2J\r\n"), "\\u{1b}[2J\\r\\n");
-        assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m");
     }
 }

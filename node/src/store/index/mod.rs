@@ -1,19 +1,27 @@
 //! The index: small opaque rows over the log, in sled, which hold nothing that cannot be rebuilt.
 //!
 //! Owns the one tree, the watermark row and the decision whether an index found at a start is believed.
-//! What the rows mean is the caller's. No type of sled leaves this file.
+//! `pending` rows that are visible and not in sled yet · `writer` the thread that writes them · `rows` walking both.
+//! What the rows mean is the caller's. No type of sled leaves this folder.
+
+mod pending;
+mod rows;
+mod writer;
 
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::files::Files;
 use super::marks::{Left, Marks};
 use super::notes;
 use super::recover::{FoundLog, LogError};
-use super::watermark::{RebuildReason, WATERMARK_LEN, Watermark};
+use super::watermark::{RebuildReason, Watermark};
+
+use pending::Pending;
+pub use rows::Rows;
+use writer::{Running, Writer};
 
 /// The longest key or value in bytes. With bigger rows sled moves pages into files that it never fsyncs,
 /// and its memory grows.
@@ -26,10 +34,6 @@ const CACHE: u64 = 32 << 20;
 /// How often sled writes its buffers out. After a kill at most this much is indexed again from the log;
 /// oftener would put more of its `fsync`s between those of the log.
 const FLUSH_EVERY_MS: u64 = 1_000;
-/// Bytes of rows after which a commit waits for sled to write: fed without pause it keeps gigabytes.
-const FLUSH_BYTES: usize = 1 << 20;
-/// Rows for each of which sled is called once more, so that it frees what they replaced; see `Index::let_go`.
-const ROWS_A_READ: usize = 2;
 /// Keys with this first byte are the index's own.
 const OWN: u8 = 0;
 const WATERMARK: &[u8] = b"\0watermark";
@@ -37,6 +41,9 @@ const WATERMARK: &[u8] = b"\0watermark";
 const DIRECTORY: &str = "index";
 /// Where an index goes that is not believed; the one before it is removed.
 const ASIDE: &str = "index.old";
+
+/// A key, and its value unless the row is to be removed.
+type Row = (Vec<u8>, Option<Vec<u8>>);
 
 /// Why the index refused. After `Failed` the process should exit and start again: the log has everything.
 #[derive(Debug, thiserror::Error)]
@@ -61,38 +68,13 @@ pub enum IndexError {
     Log(#[from] LogError),
 }
 
-/// Rows of the index, in order of their keys; can be walked from both ends.
-pub struct Rows(sled::Iter);
-
-impl Rows {
-    fn row(item: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Vec<u8>, Vec<u8>), IndexError> {
-        let (key, value) = item.map_err(failed)?;
-        Ok((key.to_vec(), value.to_vec()))
-    }
-}
-
-impl Iterator for Rows {
-    type Item = Result<(Vec<u8>, Vec<u8>), IndexError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(Self::row)
-    }
-}
-
-impl DoubleEndedIterator for Rows {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(Self::row)
-    }
-}
-
 /// The open index of one data directory.
 pub(super) struct Index {
     db: sled::Db,
+    pending: Arc<Pending>,
+    writer: Running,
     files: Arc<dyn Files>,
     dir: PathBuf,
-    marks: Marks,
-    proven: AtomicBool,
-    unflushed: AtomicUsize,
 }
 
 impl Index {
@@ -142,114 +124,103 @@ impl Index {
                 (None, open_sled(&place).map_err(failed)?)
             }
         };
+        let pending = Arc::new(Pending::new(mark));
+        let writer = Writer {
+            db: db.clone(),
+            marks,
+            dir: dir.to_owned(),
+            proven: false,
+            unflushed: 0,
+        };
         let index = Self {
             db,
+            writer: Running::start(writer, &pending).map_err(io)?,
+            pending,
             files,
             dir: dir.to_owned(),
-            marks,
-            proven: AtomicBool::new(false),
-            unflushed: AtomicUsize::new(0),
         };
         Ok((index, mark, reason))
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        // In this order: a row that is not pending any more is in sled.
+        if let Some(value) = self.pending.get(key) {
+            return Ok(value);
+        }
         let value = self.db.get(key).map_err(failed)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     /// The rows whose keys begin with `prefix`, and whose keys are at least `from` if it is given.
     pub(super) fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Rows {
-        let Some(from) = from else {
-            return Rows(self.db.scan_prefix(prefix));
-        };
-        let from = from.max(prefix).to_vec();
+        // Behind the index's own rows.
+        let from = from.unwrap_or(prefix).max(prefix).max(&[OWN + 1]);
+        let from = from.to_vec();
+        let wanted = |key: &[u8]| key.starts_with(prefix) && key >= from.as_slice();
+        let pending = self.pending.sorted(wanted);
         // The first key behind all that begin with the prefix: its last byte below 255, one higher.
         let mut behind = prefix.to_vec();
         while behind.pop_if(|byte| *byte == u8::MAX).is_some() {}
-        match behind.last_mut() {
-            None => Rows(self.db.range(from..)),
+        let written = match behind.last_mut() {
+            None => self.db.range(from..),
             Some(last) => {
                 *last += 1;
                 let behind = behind.max(from.clone());
-                Rows(self.db.range(from..behind))
+                self.db.range(from..behind)
             }
-        }
+        };
+        Rows::new(pending, written)
     }
 
-    /// Writes and removes rows and moves the watermark, all or nothing, visible when this returns.
+    /// Takes rows to write and to remove and moves the watermark, all or nothing, visible when this returns; a
+    /// thread of its own writes them. Waits while too many are pending.
     ///
     /// Durability is not promised: the log is the truth.
-    pub(super) fn commit(
-        &self,
-        rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-        mark: &Watermark,
-    ) -> Result<(), IndexError> {
+    pub(super) fn commit(&self, rows: Vec<Row>, mark: &Watermark) -> Result<(), IndexError> {
         if rows.len() > MAX_ROWS {
             return Err(IndexError::BadRow("more rows than MAX_ROWS in one commit"));
         }
-        let count = rows.len();
-        let mut batch = sled::Batch::default();
-        let mut bytes = WATERMARK.len() + WATERMARK_LEN;
-        for (key, value) in rows {
-            check_row(&key, value.as_deref())?;
-            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
+        for (key, value) in &rows {
+            check_row(key, value.as_deref())?;
         }
-        batch.insert(WATERMARK, mark.encode());
-        self.db.apply_batch(batch).map_err(failed)?;
-        self.let_go(count)?;
-        if !self.proven.swap(true, Ordering::AcqRel) {
-            self.marks.proven().map_err(|source| self.error(source))?;
-        }
-        if self.unflushed.fetch_add(bytes, Ordering::AcqRel) + bytes >= FLUSH_BYTES {
-            self.unflushed.store(0, Ordering::Release);
-            self.db.flush().map_err(failed)?;
-        }
-        Ok(())
+        self.pending.push(rows, mark)
     }
 
-    /// Lets sled free what a batch replaced. It frees a little at each 128th call, and a batch of a
-    /// thousand rows is one call: without these reads 1,000,000 rows took 760 MB and 3,000,000 took 7 GB.
-    fn let_go(&self, rows: usize) -> Result<(), IndexError> {
-        for _ in 0..rows.div_ceil(ROWS_A_READ) {
-            self.db.get(WATERMARK).map_err(failed)?;
-        }
-        Ok(())
+    /// Whether what was committed can be written.
+    pub(super) fn check(&self) -> Result<(), IndexError> {
+        self.pending.check()
     }
 
-    /// Writes what is held back.
-    pub(super) fn flush(&self) -> Result<(), IndexError> {
+    /// Waits until everything that was committed is written.
+    pub(super) fn settle(&self) -> Result<(), IndexError> {
+        self.pending.settle()?;
         self.db.flush().map_err(failed)?;
         Ok(())
     }
 
     /// The watermark as it was last committed.
-    pub(super) fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
-        read_watermark(&self.db).map_err(failed)
+    pub(super) fn watermark(&self) -> Option<Watermark> {
+        self.pending.mark()
     }
 
     /// Closes the index so that the next start believes it, also after a power cut.
     pub(super) fn close(self) -> Result<(), IndexError> {
-        let (files, dir, marks) = (self.files, self.dir, self.marks);
-        self.db.flush().map_err(failed)?;
-        // The last handle: its drop joins sled's flusher.
-        drop(self.db);
+        let Self {
+            db,
+            writer,
+            files,
+            dir,
+            ..
+        } = self;
+        let Writer { marks, db: own, .. } = writer.end()?;
+        own.flush().map_err(failed)?;
+        // The last handles: their drop joins sled's flusher.
+        drop((db, own));
         files
             .sync_tree(&dir.join(DIRECTORY))
             .and_then(|()| marks.closed())
             .map_err(|source| IndexError::Io { path: dir, source })
-    }
-
-    fn error(&self, source: io::Error) -> IndexError {
-        IndexError::Io {
-            path: self.dir.clone(),
-            source,
-        }
     }
 }
 

@@ -1,29 +1,31 @@
-//! `account`: a person's keys in a file that a passphrase seals, its copy on paper, and its account at a home.
+//! `account`: a person's keys in a file that a passphrase seals (here), `backup` its copy on paper, and the account at a
+//! home: `enrol` opens it, `list` is the operator's, `policy` says what a home asks. What changes an account's keys stands in
+//! `renewal`.
 
-use std::fs;
-use std::io::Read as _;
+mod backup;
+mod enrol;
+mod list;
+mod policy;
+mod statement;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use city_protocol::Refusal;
 use city_protocol::crypto::Suite;
 use city_protocol::ids::{AccountId, LogId};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
 use super::exit::{Exit, Outcome};
-use super::launch::runtime;
 use super::output;
 use super::passphrase::PassphraseArgs;
 use super::renewal::{self, RecoverArgs, RevokeArgs, RotateArgs};
 use super::suite::suites;
-use crate::client::paper::{self, Ground};
-use crate::client::person::Person;
-use crate::client::wallet::{MAX_WALLET, Wallet};
-use crate::client::{ApiClient, ClientError};
-use crate::engine::utc;
+use crate::client::ClientError;
+use crate::client::paper::Ground;
+use crate::client::wallet::Wallet;
 use crate::keys::file::{read_public_up_to, read_secret, write_secret};
 use crate::keys::{public_path, save_kem_public, save_signing_public};
 
@@ -31,8 +33,6 @@ use crate::keys::{public_path, save_kem_public, save_signing_public};
 const WHAT: &str = "the wallet";
 /// The credential with it.
 pub(super) const CREDENTIAL: &str = "city-node.wallet-passphrase";
-/// Most that is read of texts: forty codes of 1,700 characters.
-const MAX_TEXTS: u64 = 128 * 1024;
 /// Longest PEM file: a leaf, its intermediates, and room.
 const MAX_PEM: u64 = 256 * 1024;
 
@@ -118,7 +118,11 @@ Example:
   city-node account enrol chiyo.wallet --node https://node.example:8443 --tls-root tls-root.pem --certificate chiyo.pem
 
 Doing it again after a time-out is harmless: the home says that it was booked already.")]
-    Enrol(EnrolArgs),
+    Enrol(enrol::EnrolArgs),
+    /// List the accounts of a home, for its operator.
+    List(list::ListArgs),
+    /// Show what a home asks of a transfer, of keys and of officers.
+    Policy(policy::PolicyArgs),
     /// Give the account the keys of another wallet, also of another suite; both sign.
     #[command(after_help = "\
 Example:
@@ -141,31 +145,8 @@ Example:
   city-node officers sign recover.json --key officer-1.key --out 1.json      (each officer)
   city-node officers submit recover.json 1.json 2.json --certificate new.pem --node … --tls-root …")]
     Recover(RecoverArgs),
-}
-
-/// Arguments of `account enrol`.
-#[derive(Debug, Args)]
-pub struct EnrolArgs {
-    /// The wallet.
-    pub file: PathBuf,
-    /// The home's address.
-    #[arg(long, value_name = "URL")]
-    pub node: String,
-    /// The network's TLS root (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_root: PathBuf,
-    /// The person's certificate, and its intermediates (PEM, leaf first).
-    #[arg(long, value_name = "FILE")]
-    pub certificate: PathBuf,
-    /// Write the receipt (DAG-CBOR) to this new file.
-    #[arg(long, value_name = "FILE")]
-    pub receipt: Option<PathBuf>,
-    /// The wallet's passphrase.
-    #[command(flatten)]
-    pub passphrase: PassphraseArgs,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
+    /// Show a person's statement: every change between two days, with opening and closing balance.
+    Statement(statement::StatementArgs),
 }
 
 pub(super) fn run(command: &AccountCommand) -> Outcome {
@@ -191,13 +172,16 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
                 true => Ground::Dark,
                 false => Ground::Light,
             };
-            backup(file, ground, *texts)
+            backup::backup(file, ground, *texts)
         }
-        AccountCommand::Restore { texts, out, json } => restore(texts, out, *json),
-        AccountCommand::Enrol(args) => enrol(args),
+        AccountCommand::Restore { texts, out, json } => backup::restore(texts, out, *json),
+        AccountCommand::Enrol(args) => enrol::run(args),
+        AccountCommand::List(args) => list::run(args),
+        AccountCommand::Policy(args) => policy::run(args),
         AccountCommand::Rotate(args) => renewal::rotate(args),
         AccountCommand::Revoke(args) => renewal::revoke(args),
         AccountCommand::Recover(args) => renewal::recover(args),
+        AccountCommand::Statement(args) => statement::run(args),
     }
 }
 
@@ -289,118 +273,6 @@ fn told(wallet: &Wallet, home: Option<LogId>) -> String {
         );
     }
     text
-}
-
-fn backup(file: &Path, ground: Ground, texts_only: bool) -> Outcome {
-    let sealed = read_secret(file)?;
-    let texts = paper::texts(&sealed).with_context(|| file.display().to_string())?;
-    let mut out = String::new();
-    for (i, text) in texts.iter().enumerate() {
-        if texts_only {
-            out += &format!("{text}\n");
-        } else {
-            out += &format!(
-                "city-node wallet, code {} of {}; restore: scan all, then city-node account restore\n{}\n\n",
-                i + 1,
-                texts.len(),
-                paper::code(text, ground)
-            );
-        }
-    }
-    output::text(&out)?;
-    Ok(Exit::Ok)
-}
-
-fn restore(texts: &Path, out: &Path, json: bool) -> Outcome {
-    let mut lines = String::new();
-    let failed = || format!("{}: cannot be read as text", texts.display());
-    if texts == Path::new("-") {
-        let input = std::io::stdin().lock();
-        input
-            .take(MAX_TEXTS)
-            .read_to_string(&mut lines)
-            .with_context(failed)?;
-    } else {
-        let input = fs::File::open(texts).with_context(failed)?;
-        input
-            .take(MAX_TEXTS)
-            .read_to_string(&mut lines)
-            .with_context(failed)?;
-    }
-    let sealed = paper::join(&lines).with_context(|| texts.display().to_string())?;
-    if sealed.len() as u64 > MAX_WALLET {
-        bail_too_long()?;
-    }
-    write_secret(out, &sealed)?;
-    if json {
-        output::object(json!({ "file": out, "bytes": sealed.len() }))?;
-    } else {
-        output::text(&format!(
-            "{}: whole, and still sealed by its passphrase; try it: city-node account show {}\n",
-            out.display(),
-            out.display()
-        ))?;
-    }
-    Ok(Exit::Ok)
-}
-
-fn bail_too_long() -> anyhow::Result<()> {
-    bail!("longer than a wallet can be; scan the codes again")
-}
-
-fn enrol(args: &EnrolArgs) -> Outcome {
-    let wallet = open(&args.file, &args.passphrase)?;
-    let roots = certificates(&args.tls_root)?;
-    let chain = certificates(&args.certificate)?;
-    let (leaf, chain) = chain
-        .split_first()
-        .context("a file of certificates holds one at least")?;
-    let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
-    let done = runtime()?.block_on(async {
-        let api = ApiClient::new(&args.node, &roots)?;
-        let home = api.node().await?;
-        let (signing, kem) = wallet.into_keys();
-        let person = Person::new(signing, kem, &home);
-        let signed = person.enrol(leaf, utc())?;
-        let account = person.account();
-        let done = match api.enrol(&signed, leaf, &chain).await {
-            Ok(done) => Some(done),
-            // Written anew it is another enrolment to the home; who can log in with this key enrolled with it.
-            Err(error) if error.code() == Some(Refusal::AccountExists.code()) => {
-                match api.login(&person).await {
-                    Ok(_) => None,
-                    Err(_) => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
-        };
-        Ok::<_, ClientError>((account, home, done))
-    });
-    let (account, home, done) = done.map_err(again)?;
-    if let (Some(path), Some(done)) = (&args.receipt, &done) {
-        write_secret(path, &done.receipt)?;
-    }
-    let repeated = done.as_ref().is_none_or(|done| done.repeated);
-    if args.json {
-        output::object(json!({
-            "account": account,
-            "region": home.region,
-            "log": home.log,
-            "vertex": done.map(|done| done.vertex),
-            "repeated": repeated,
-        }))?;
-    } else {
-        let verb = if repeated {
-            "was booked already: nothing was done twice"
-        } else {
-            "is booked"
-        };
-        output::text(&format!(
-            "account  {account}\nhome     {} (log {})\nThe enrolment {verb}.\n",
-            home.region, home.log
-        ))?;
-    }
-    Ok(Exit::Ok)
 }
 
 /// Where it is not known whether the home booked it, doing it again tells.

@@ -1,0 +1,112 @@
+//! The ledger's pages for an operator; `crate::ledger` reads them.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use city_protocol::Refusal;
+use city_protocol::ids::{BlockId, Digest, LogId};
+
+use super::AdminState;
+use crate::api::Problem;
+use crate::api::extract::{Id, Page};
+use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage, VertexShown};
+use crate::ledger::read::{MAX_LAST, MAX_PAGE, Reader};
+
+/// A number in a path or query.
+pub(super) struct Number(u64);
+
+impl FromStr for Number {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        text.parse().map(Self).map_err(|_| Refusal::BadField)
+    }
+}
+
+impl AdminState {
+    /// Reads away from the threads that wait for sockets.
+    async fn looking<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader<'_>) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let engine = self.engine.clone();
+        let names: Arc<BTreeMap<String, String>> = Arc::clone(&self.names);
+        let job = move || {
+            let genesis = engine.genesis();
+            look(&Reader::new(
+                engine.history(),
+                genesis,
+                engine.log(),
+                &names,
+            ))
+        };
+        let read = tokio::task::spawn_blocking(job).await;
+        read.map_err(|_| Problem::internal())
+    }
+}
+
+/// `GET /v1/ledger/heads`.
+pub(super) async fn heads(State(admin): State<AdminState>) -> Result<Json<HeadsPage>, Problem> {
+    let look = |reader: &Reader<'_>| reader.heads();
+    admin.looking(look).await.map(Json)
+}
+
+/// `GET /v1/ledger/vertices/{id}`.
+pub(super) async fn vertex(
+    State(admin): State<AdminState>,
+    Id(id): Id<BlockId>,
+) -> Result<Json<VertexShown>, Problem> {
+    let found = admin.looking(move |reader| reader.vertex(&id)).await?;
+    found.map(Json).ok_or_else(Problem::not_found)
+}
+
+/// `GET /v1/ledger/positions/{log}/{seq}`.
+pub(super) async fn position(
+    State(admin): State<AdminState>,
+    path: Result<Path<(String, u64)>, PathRejection>,
+) -> Result<Json<VertexShown>, Problem> {
+    let Path((log, seq)) = path.map_err(|_| Refusal::BadId)?;
+    let log: LogId = log.parse()?;
+    let found = admin.looking(move |reader| reader.at(&log, seq)).await?;
+    found.map(Json).ok_or_else(Problem::not_found)
+}
+
+/// `GET /v1/ledger/entries/{identity}`.
+pub(super) async fn entry(
+    State(admin): State<AdminState>,
+    Id(identity): Id<Digest>,
+) -> Result<Json<EntryPage>, Problem> {
+    let found = admin.looking(move |reader| reader.entry(&identity)).await?;
+    found.map(Json).ok_or_else(Problem::not_found)
+}
+
+/// `GET /v1/ledger/logs/{log}?after=SEQ&limit=N`.
+pub(super) async fn lines(
+    State(admin): State<AdminState>,
+    Id(log): Id<LogId>,
+    page: Page<Number>,
+) -> Result<Json<LinesPage>, Problem> {
+    let after = page.after.map_or(0, |Number(after)| after);
+    let limit = page.limit.unwrap_or(MAX_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let detail = format!("limit is 1 to {MAX_PAGE}");
+        return Err(Problem::from(Refusal::BadField).with_detail(detail));
+    }
+    let look = move |reader: &Reader<'_>| reader.lines(&log, after, limit);
+    let found = admin.looking(look).await?;
+    found.map(Json).ok_or_else(|| Refusal::UnknownLog.into())
+}
+
+/// `GET /v1/ledger/last/{n}`.
+pub(super) async fn last(
+    State(admin): State<AdminState>,
+    Id(Number(count)): Id<Number>,
+) -> Result<Json<LinesPage>, Problem> {
+    let count = usize::try_from(count).unwrap_or(MAX_LAST);
+    let look = move |reader: &Reader<'_>| reader.last(count);
+    admin.looking(look).await.map(Json)
+}

@@ -1,0 +1,79 @@
+//! `ledger`: looking at the DAG of a running node or a stopped one. `source` where the pages come from · `show` heads and
+//! single vertices · `log` line by line · `dot` as a drawing; here `verify`.
+
+mod dot;
+mod log;
+mod show;
+mod source;
+
+use clap::Subcommand;
+
+use super::exit::Outcome;
+use super::launch;
+use super::passphrase::PassphraseArgs;
+use super::run::PlaceArgs;
+
+/// What can be looked at.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Show how far each municipality's log has come.
+    #[command(after_help = "\
+Examples:
+  city-node ledger heads
+  city-node ledger heads --data-dir data --json")]
+    Heads(show::HeadsArgs),
+    /// Show a vertex, a position of a log, or the entry of something that was submitted.
+    #[command(after_help = "\
+Examples:
+  city-node ledger show bafyreiacd6zh…
+  city-node ledger show 17201:5              (position 5 of the log of 金沢市)
+  city-node ledger show ubqxbxvmedbb:5:1     (entry 1 there; a log by the beginning of its id)
+  city-node ledger show sha256:08d7… --json")]
+    Show(show::ShowArgs),
+    /// Print a log, a line for each vertex and entry.
+    #[command(after_help = "\
+Examples:
+  city-node ledger log                       (this home's)
+  city-node ledger log 17203 --from 100 --to 200
+  city-node ledger log --json | jq .seq      (one JSON object a line)")]
+    Log(log::LogArgs),
+    /// Draw the newest vertices of all logs for Graphviz.
+    #[command(after_help = "\
+Example:
+  city-node ledger dot --last 50 | dot -Tsvg > ledger.svg
+
+Solid lines lead to the vertex before, dashed ones to what the author had seen of other municipalities.")]
+    Dot(dot::DotArgs),
+    /// Check every hash, signature and link, of a running node or a stopped one.
+    #[command(after_help = "\
+Example:
+  city-node ledger verify --data-dir data
+
+Exit code 4: something does not hold; the answer says what and where.")]
+    Verify {
+        /// Which node.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// The passphrase of the node's keys, if it is stopped.
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(command: &LedgerCommand) -> Outcome {
+    super::logging::start("warn");
+    match command {
+        LedgerCommand::Heads(args) => show::heads(args),
+        LedgerCommand::Show(args) => show::run(args),
+        LedgerCommand::Log(args) => log::run(args),
+        LedgerCommand::Dot(args) => dot::run(args),
+        LedgerCommand::Verify {
+            place,
+            passphrase,
+            json,
+        } => launch::verify_any(place, passphrase, *json),
+    }
+}

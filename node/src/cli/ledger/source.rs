@@ -1,0 +1,239 @@
+//! Where the pages come from: the running node's admin socket, or the store of a stopped one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use city_protocol::ids::{BlockId, Digest, LogId};
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use super::super::exit::Failure;
+use super::super::launch;
+use super::super::passphrase::PassphraseArgs;
+use super::super::run::PlaceArgs;
+use crate::client::{AdminClient, ClientError};
+use crate::daemon;
+use crate::engine::StoreHistory;
+use crate::ledger::pages::{HeadShown, HeadsPage, LinesPage, VertexShown};
+use crate::ledger::read::{MAX_PAGE, Reader};
+use crate::setup::Identity;
+
+/// Fewest characters by which a log is named.
+const MIN_PREFIX: usize = 4;
+
+/// Which node is looked at.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SourceArgs {
+    /// Which node.
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The passphrase of the node's keys, if it is stopped.
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// An opened source.
+pub(super) enum Source {
+    Running(Runtime, AdminClient),
+    Stopped(Box<Stopped>),
+}
+
+/// The store of a stopped node. It is closed when it was looked at: an index that was left open would be made again.
+pub(super) struct Stopped {
+    history: Option<StoreHistory>,
+    identity: Identity,
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let store = self
+            .history
+            .take()
+            .map(|history| Arc::clone(history.store()));
+        if let Some(store) = store.and_then(Arc::into_inner)
+            && let Err(error) = store.close()
+        {
+            eprintln!(
+                "city-node: the store could not be closed ({error}); the next start makes its index again"
+            );
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    Vertex(BlockId),
+    /// A position of a log; with an index, that entry alone.
+    Position(LogId, u64, Option<u64>),
+    Entry(Digest),
+}
+
+impl SourceArgs {
+    /// Opens it: the node if it runs, else its store.
+    pub(super) fn open(&self) -> Result<Source, Failure> {
+        let socket = self.place.locate().data.admin_socket();
+        let runtime = launch::runtime()?;
+        match runtime.block_on(AdminClient::connect(&socket)) {
+            Ok(admin) => return Ok(Source::Running(runtime, admin)),
+            Err(ClientError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (data, _, identity) = launch::read(&self.place, &self.passphrase)?;
+        let (store, damage) = daemon::open_for_reading(&data, &identity)?;
+        if let Some(damage) = damage {
+            eprintln!(
+                "city-node: segment {} is damaged at byte {}: something may be missing (city-node ledger verify)",
+                damage.at.segment, damage.at.offset
+            );
+        }
+        let Some(mark) = store.watermark() else {
+            store.close()?;
+            return Err(anyhow::anyhow!(
+                "the index of this stopped node is not there; make it again: city-node store rebuild"
+            )
+            .into());
+        };
+        if store.blocks_from(mark.position).next().is_some() {
+            eprintln!(
+                "city-node: the index of this stopped node lacks the end of the log, which is not shown: run the node, or city-node store rebuild"
+            );
+        }
+        let history = Some(StoreHistory::new(Arc::new(store)));
+        Ok(Source::Stopped(Box::new(Stopped { history, identity })))
+    }
+}
+
+impl Source {
+    fn look<T>(
+        &self,
+        ask: impl AsyncFnOnce(&AdminClient) -> Result<T, ClientError>,
+        read: impl FnOnce(&Reader<'_>) -> Option<T>,
+    ) -> anyhow::Result<Option<T>> {
+        match self {
+            Self::Running(runtime, admin) => match runtime.block_on(ask(admin)) {
+                Ok(page) => Ok(Some(page)),
+                Err(error) if error.status() == Some(404) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+            Self::Stopped(stopped) => {
+                let Stopped { history, identity } = &**stopped;
+                let history = history.as_ref().context("it is open until it is dropped")?;
+                // Names stand in the outlines, which a stopped node has not read.
+                let names = BTreeMap::new();
+                let own = identity.authority.log;
+                Ok(read(&Reader::new(history, &identity.genesis, own, &names)))
+            }
+        }
+    }
+
+    pub(super) fn heads(&self) -> anyhow::Result<HeadsPage> {
+        let heads = self.look(
+            async |admin| admin.ledger_heads().await,
+            |reader| Some(reader.heads()),
+        )?;
+        heads.context("a node always has its heads")
+    }
+
+    pub(super) fn vertex(&self, wanted: Wanted) -> anyhow::Result<Option<VertexShown>> {
+        match wanted {
+            Wanted::Vertex(id) => self.look(
+                async |admin| admin.ledger_vertex(&id).await,
+                |reader| reader.vertex(&id),
+            ),
+            Wanted::Position(log, seq, index) => {
+                let found = self.look(
+                    async |admin| admin.ledger_position(&log, seq).await,
+                    |reader| reader.at(&log, seq),
+                )?;
+                Ok(match index {
+                    Some(index) => found.and_then(|vertex| entry_alone(vertex, index)),
+                    None => found,
+                })
+            }
+            Wanted::Entry(identity) => self.look(
+                async |admin| Ok(admin.ledger_entry(&identity).await?.vertex),
+                |reader| Some(reader.entry(&identity)?.vertex),
+            ),
+        }
+    }
+
+    pub(super) fn lines(&self, log: LogId, after: u64) -> anyhow::Result<Option<LinesPage>> {
+        self.look(
+            async |admin| admin.ledger_lines(&log, after).await,
+            |reader| reader.lines(&log, after, MAX_PAGE),
+        )
+    }
+
+    pub(super) fn last(&self, count: usize) -> anyhow::Result<LinesPage> {
+        let page = self.look(
+            async |admin| admin.ledger_last(count).await,
+            |reader| Some(reader.last(count)),
+        )?;
+        page.context("a node always has its last vertices")
+    }
+
+    /// The log of a name: an id or its beginning, a region or its code; nothing means this home's.
+    pub(super) fn log(&self, name: Option<&str>) -> anyhow::Result<LogId> {
+        let heads = self.heads()?.heads;
+        let means = |head: &HeadShown, name: &str| {
+            let region = head.of.region.as_deref();
+            let code = region.and_then(|region| region.rsplit('/').next());
+            let begins = name.len() >= MIN_PREFIX && head.of.log.to_string().starts_with(name);
+            begins
+                || region == Some(name)
+                || code == Some(name)
+                || head.of.name.as_deref() == Some(name)
+        };
+        let found = heads.iter().filter(|head| match name {
+            Some(name) => means(head, name),
+            None => head.own,
+        });
+        let found: Vec<LogId> = found.map(|head| head.of.log).collect();
+        match (found.as_slice(), name) {
+            ([log], _) => Ok(*log),
+            ([], Some(name)) => {
+                bail!("{name:?} names no log that is known here; city-node ledger heads lists them")
+            }
+            ([], None) => bail!("this home has not written anything yet"),
+            (_, name) => bail!(
+                "{:?} names more than one log: give more of its id",
+                name.unwrap_or_default()
+            ),
+        }
+    }
+
+    /// What a word on the command line means.
+    pub(super) fn wanted(&self, word: &str) -> anyhow::Result<Wanted> {
+        if let Ok(identity) = word.parse::<Digest>() {
+            return Ok(Wanted::Entry(identity));
+        }
+        if let Ok(id) = word.parse::<BlockId>() {
+            return Ok(Wanted::Vertex(id));
+        }
+        let parts: Vec<&str> = word.split(':').collect();
+        let number = |text: &str| {
+            text.parse::<u64>().with_context(|| {
+                format!("{text:?} in {word:?} is no number: a position is LOG:SEQ, an entry LOG:SEQ:INDEX")
+            })
+        };
+        match parts.as_slice() {
+            [log, seq] => Ok(Wanted::Position(self.log(Some(log))?, number(seq)?, None)),
+            [log, seq, index] => {
+                let (seq, index) = (number(seq)?, number(index)?);
+                Ok(Wanted::Position(self.log(Some(log))?, seq, Some(index)))
+            }
+            _ => bail!(
+                "{word:?} is no vertex (bafyrei…), no position (LOG:SEQ), no entry (LOG:SEQ:INDEX, sha256:…)"
+            ),
+        }
+    }
+}
+
+/// The vertex with one of its entries alone.
+fn entry_alone(mut vertex: VertexShown, index: u64) -> Option<VertexShown> {
+    let entries = vertex.entries.as_mut()?;
+    entries.retain(|entry| entry.index == index);
+    (!entries.is_empty()).then_some(vertex)
+}

@@ -1,0 +1,7 @@
+//! The ledger as people look at it, of a running or a stopped node alike. `pages` the JSON · `read` the pages out of the
+//! store · `words` an entry in a sentence · `dot` the DAG for Graphviz.
+
+pub mod dot;
+pub mod pages;
+pub mod read;
+mod words;
