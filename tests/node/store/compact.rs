@@ -8,7 +8,7 @@ use super::disk::{Disk, FAULTS};
 use super::log::{append, open, segment};
 use super::{Dice, bytes_of, walk};
 
-const TARGET: u64 = 4_000;
+const TARGET: u64 = 2_000;
 const GROUPS: u64 = 20;
 
 /// Every third group is dead: its blocks begin with their numbers.
