@@ -4,7 +4,9 @@
 use super::fold::FoldError;
 use super::judge::Missing;
 use super::view::Rows;
-use crate::body::{EpochStart, Fault, FaultReason, Kind, OfficersBody as _, identity, read_officers_body};
+use crate::body::{
+    EpochStart, Fault, FaultReason, Kind, OfficersBody as _, identity, read_officers_body,
+};
 use crate::codec;
 use crate::crypto::PublicKey;
 use crate::ids::{BlockId, LogId, NetworkId};
@@ -98,7 +100,8 @@ fn begins_twice(
 /// # Errors
 /// [`Refusal::BadEntry`] where they are the same decision, and the refusals of a body's form.
 pub fn beginnings(a: &Entry, b: &Entry) -> Result<(u64, Vec<u8>, Vec<u8>), Refusal> {
-    let cut = |entry: &Entry| read_officers_body::<EpochStart>(&entry.body).map(|body| body.cut_seq);
+    let cut =
+        |entry: &Entry| read_officers_body::<EpochStart>(&entry.body).map(|body| body.cut_seq);
     let cut = cut(a)?.min(cut(b)?);
     let of = |entry: &Entry| identity(EpochStart::TAG, &entry.body);
     let (a, b) = match of(a).cmp(&of(b)) {
@@ -140,10 +143,7 @@ pub fn epoch_signer(
     let start: EpochStart = read_officers_body(&start.body).map_err(|_| Refusal::BadCite)?;
     let key = match &start.node_certificate {
         Some(der) => crate::pki::certified_key(&der.0).map_err(|_| Refusal::BadCite)?,
-        None => accused
-            .key_with(&id)
-            .cloned()
-            .ok_or(Refusal::BadCite)?,
+        None => accused.key_with(&id).cloned().ok_or(Refusal::BadCite)?,
     };
     if key.id() == id {
         Ok(key)

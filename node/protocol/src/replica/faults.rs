@@ -193,9 +193,7 @@ impl Replica {
         let proof = proof_of(known, &self.layers(history));
         for (peer, session) in &self.sessions {
             if session.established() {
-                let send = |message: &Message| {
-                    Action::Send(*peer, Channel::Live, message.clone())
-                };
+                let send = |message: &Message| Action::Send(*peer, Channel::Live, message.clone());
                 self.after.extend(proof.iter().map(send));
             }
         }
@@ -227,16 +225,24 @@ impl Replica {
         let stored = |id| rows.get_block(&id).filter(|_| id != header.id);
         let folded = rows.vertex_at(&h.log, h.epoch, h.seq).and_then(stored);
         let refused = || rows.invalid(&h.log, h.epoch).and_then(stored);
-        let waits = || self.pen.rival(header).map(|rival| rival.header.block.clone());
+        let waits = || {
+            self.pen
+                .rival(header)
+                .map(|rival| rival.header.block.clone())
+        };
         let half = || {
             let half = self.halves.get(&position)?;
             (half.id != header.id).then(|| half.block.clone())
         };
         // A refusal means that the two prove nothing, as when they were stored.
-        let convicted = folded.or_else(half).or_else(refused).or_else(waits).is_some_and(|rival| {
-            self.convict_blocks(&rival, &header.block, false, now, history)
-                .is_ok()
-        });
+        let convicted = folded
+            .or_else(half)
+            .or_else(refused)
+            .or_else(waits)
+            .is_some_and(|rival| {
+                self.convict_blocks(&rival, &header.block, false, now, history)
+                    .is_ok()
+            });
         if convicted {
             self.drop_halves(position);
         }

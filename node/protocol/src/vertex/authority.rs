@@ -203,7 +203,10 @@ impl Authority {
     /// The node key with this id, of whichever epoch.
     #[must_use]
     pub fn key_with(&self, id: &KeyId) -> Option<&PublicKey> {
-        self.epochs.iter().map(|epoch| &epoch.key).find(|key| key.id() == *id)
+        self.epochs
+            .iter()
+            .map(|epoch| &epoch.key)
+            .find(|key| key.id() == *id)
     }
 
     /// When an epoch was decided: what officers wrote before does not count in it any more.
