@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use city_protocol::ids::{AccountId, Digest, LogId};
-use city_protocol::journal::{AIKA, PAYABLE, Parties, Posting, Side, postings};
+use city_protocol::ids::{AccountId, LogId};
+use city_protocol::journal::{AIKA, PAYABLE, Place, Posting, Side, postings};
 use city_protocol::ledger::Rows as _;
 use city_protocol::vertex::{OwnCite, SignedHeader, decode_body};
 
@@ -32,12 +32,13 @@ impl World {
                     seq,
                     index: index as u64,
                 };
-                let sent = |transfer: &Digest| {
-                    let row = disk.transfer(log, transfer)?;
-                    let (sender, receiver) = (row.sender, row.receiver);
-                    Some(Parties { sender, receiver })
+                let place = Place {
+                    log: *log,
+                    time: header.time,
+                    vertex: id,
+                    at,
                 };
-                journal.extend(postings(entry, *log, header.time, id, at, sent).unwrap());
+                journal.extend(postings(entry, &place, disk).unwrap());
             }
         }
         journal

@@ -32,4 +32,5 @@ mod story;
 mod suites;
 mod verdicts;
 mod vertices;
+mod witness;
 mod world;

@@ -11,7 +11,7 @@ use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::Kind;
 use city_protocol::crypto::Algorithm;
 use city_protocol::ids::{BlockId, Digest};
-use city_protocol::journal::debit_for_transfer;
+use city_protocol::journal::Expense;
 use city_protocol::json;
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::place::{Binding, PlacePolicy, PlaceProof, Subject, Verdict};
@@ -84,7 +84,7 @@ impl Drafts {
             booked: Booked {
                 received_at: Some(now),
                 balance_after: Some(Amount::from_hundredths(GRANTED - sender.next)),
-                debit: Some(debit_for_transfer(None)),
+                debit: Some(Expense::decided(None, None).code()),
                 place: Some(proof.grade_at(now)),
                 ..Booked::default()
             },

@@ -1,9 +1,13 @@
 //! The stages of what a person submits: Draft → Signed → Verified. The types are the stages; each can
 //! only be made from the one before.
 
-use crate::body::{Accept, Enrol, PersonBody, Transfer, identity, read_person_body};
+use crate::body::{
+    Accept, Enrol, PersonBody, PrivateField, PrivateValues, Salted, Transfer, identity,
+    read_person_body,
+};
 use crate::crypto::{PublicKey, Signature, Signer};
 use crate::ids::Digest;
+use crate::journal::Expense;
 use crate::json;
 use crate::pki::ClientCertificate;
 use crate::refusal::Refusal;
@@ -108,6 +112,7 @@ impl<B: PersonBody> Signed<B> {
             signature: self.entry_signature,
             identity,
             hashes,
+            expense: None,
         })
     }
 }
@@ -145,6 +150,8 @@ pub struct Verified<B> {
     signature: EntrySignature,
     identity: Digest,
     hashes: EntryHashes,
+    /// What the private details of a transfer decided, if they came beside it.
+    expense: Option<Expense>,
 }
 
 impl<B> Verified<B> {
@@ -170,6 +177,26 @@ impl<B> Verified<B> {
     #[must_use]
     pub fn into_parts(self) -> (B, Vec<u8>, EntrySignature) {
         (self.body, self.bytes, self.signature)
+    }
+}
+
+impl Verified<Transfer> {
+    /// The same transfer, judged by the private values that came beside it: the details may decide its expense account.
+    ///
+    /// # Errors
+    /// [`Refusal::PrivateMismatch`] if they are not what was signed.
+    pub fn with_private(mut self, values: &PrivateValues) -> Result<Self, Refusal> {
+        values.check(&self.body)?;
+        let details = values.get(PrivateField::Details).map(Salted::expose_value);
+        self.expense = Some(Expense::decided(self.body.account_title, details));
+        Ok(self)
+    }
+
+    /// The expense account that its home books.
+    #[must_use]
+    pub fn expense(&self) -> Expense {
+        let without = || Expense::decided(self.body.account_title, None);
+        self.expense.unwrap_or_else(without)
     }
 }
 

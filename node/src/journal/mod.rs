@@ -1,21 +1,36 @@
 //! The journal as the node reads it: `shown` by way of the index, `rebuilt` from the segments alone. Both
 //! derive postings by the protocol's rules; `audit` compares them and checks every sum.
+//!
+//! `ask` what can be asked of it · `read` a page of it at a time · `pages` the answers · `logs` which logs there are ·
+//! `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
+//! `lang` both languages.
 
+mod account;
+mod ask;
 mod audit;
+pub mod export;
+pub mod lang;
+mod logs;
+pub mod pages;
+mod read;
+pub mod statement;
 
 use std::collections::{BTreeMap, HashMap};
 
 use city_protocol::Refusal;
-use city_protocol::amount::Timestamp;
 use city_protocol::body::{OwnEntry, PersonBody as _, Transfer, identity, read_person_body};
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
-use city_protocol::journal::{AIKA, PAYABLE, Parties, Posting, Side, postings};
+use city_protocol::journal::{AIKA, Booked, PAYABLE, Parties, Place, Posting, Side, postings};
 use city_protocol::ledger::{History, LogRow, Rows as _};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body};
 
 pub use city_protocol::replica::log_rows;
 
+pub use account::movements;
+pub use ask::Ask;
 pub use audit::{Audit, audit};
+pub use logs::{Names, books, logs};
+pub use read::{lines, sums};
 
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};
@@ -45,18 +60,13 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
             .ok_or(Refusal::BadVertex)?;
         let vertex = history.vertex(&id).ok_or(Refusal::BadVertex)?;
         let entries = decode_body(&history.block(&vertex.body).ok_or(Refusal::BadVertex)?)?;
-        let place = Place {
+        let first = Place {
             log,
             vertex: id,
             time: vertex.time,
-            epoch: vertex.epoch,
-            seq,
+            at: first_entry(vertex.epoch, seq),
         };
-        place.post(&entries, &mut lines, |transfer| {
-            let row = history.transfer(&log, transfer)?;
-            let (sender, receiver) = (row.sender, row.receiver);
-            Some(Parties { sender, receiver })
-        })?;
+        post(&entries, first, &mut lines, history)?;
     }
     Ok(lines)
 }
@@ -73,10 +83,10 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
         row.is_some_and(|row| header.header.seq <= row.seq)
     };
     // What was fetched again stands behind what follows from it, so all transfers are learned first.
-    let mut sent = Sent::new();
+    let mut sent = Sent::default();
     let (_, bad) = each_vertex(store, |header, body, _| {
         if counts(header) {
-            sent.extend(sent_in(header, &body.bytes));
+            sent.0.extend(sent_in(header, &body.bytes));
         }
     })?;
     let mut lines: HashMap<BlockId, (BlockId, Result<Vec<Posting>, Refusal>)> = HashMap::new();
@@ -114,35 +124,44 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
     Ok(journal)
 }
 
-/// Between whom the transfers of every log are.
-type Sent = HashMap<(LogId, Digest), Parties>;
+/// The transfers of every log: between whom they are, and which expense was booked.
+#[derive(Default)]
+struct Sent(HashMap<(LogId, Digest), (Parties, Option<u16>)>);
+
+impl Booked for Sent {
+    fn parties(&self, log: &LogId, transfer: &Digest) -> Option<Parties> {
+        self.0.get(&(*log, *transfer)).map(|(parties, _)| *parties)
+    }
+
+    fn debit(&self, log: &LogId, transfer: &Digest) -> Option<u16> {
+        self.0.get(&(*log, *transfer))?.1
+    }
+}
 
 /// A vertex's transfers; none if it cannot be read, which its lines tell.
-fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), Parties)> {
+fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), (Parties, Option<u16>))> {
     let entries = decode_body(body).unwrap_or_default();
     let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
     let parties = |entry: &Entry| {
         let transfer: Transfer = read_person_body(&entry.body).ok()?;
         let id = identity(Transfer::TAG, &entry.body);
         let (sender, receiver) = (transfer.sender, transfer.receiver);
-        Some(((header.header.log, id), Parties { sender, receiver }))
+        let parties = Parties { sender, receiver };
+        Some(((header.header.log, id), (parties, entry.booked.debit)))
     };
     transfers.filter_map(parties).collect()
 }
 
 fn lines_of(header: &SignedHeader, body: &[u8], sent: &Sent) -> Result<Vec<Posting>, Refusal> {
     let h = &header.header;
-    let place = Place {
+    let first = Place {
         log: h.log,
         vertex: header.id,
         time: h.time,
-        epoch: h.epoch,
-        seq: h.seq,
+        at: first_entry(h.epoch, h.seq),
     };
     let mut lines = Vec::new();
-    place.post(&decode_body(body)?, &mut lines, |transfer| {
-        sent.get(&(h.log, *transfer)).copied()
-    })?;
+    post(&decode_body(body)?, first, &mut lines, sent)?;
     Ok(lines)
 }
 
@@ -157,39 +176,26 @@ pub enum RebuiltError {
     Entry(#[from] Refusal),
 }
 
-/// Where a vertex stands.
-struct Place {
-    log: LogId,
-    vertex: BlockId,
-    time: Timestamp,
-    epoch: u64,
-    seq: u64,
+const fn first_entry(epoch: u64, seq: u64) -> OwnEntry {
+    OwnEntry {
+        epoch,
+        seq,
+        index: 0,
+    }
 }
 
-impl Place {
-    fn post(
-        &self,
-        entries: &[Entry],
-        lines: &mut Vec<Posting>,
-        sent: impl Fn(&Digest) -> Option<Parties>,
-    ) -> Result<(), Refusal> {
-        for (i, entry) in entries.iter().enumerate() {
-            let at = OwnEntry {
-                epoch: self.epoch,
-                seq: self.seq,
-                index: i as u64,
-            };
-            lines.extend(postings(
-                entry,
-                self.log,
-                self.time,
-                self.vertex,
-                at,
-                &sent,
-            )?);
-        }
-        Ok(())
+/// The postings of a vertex, whose first entry stands at `first`.
+fn post(
+    entries: &[Entry],
+    first: Place,
+    lines: &mut Vec<Posting>,
+    booked: &(impl Booked + ?Sized),
+) -> Result<(), Refusal> {
+    for (index, entry) in (0..).zip(entries) {
+        let at = OwnEntry { index, ..first.at };
+        lines.extend(postings(entry, &Place { at, ..first }, booked)?);
     }
+    Ok(())
 }
 
 /// Balances of a log's accounts from its postings.

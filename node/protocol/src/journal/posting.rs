@@ -1,14 +1,15 @@
 //! Posting rules (DESIGN §6, Journal): what each entry does to the accounts of its own log.
 
-use super::{AIKA, GRANTED, PAYABLE, RECEIVED};
+use super::{AIKA, BORROWED, GRANTED, PAYABLE, RECEIVED};
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
-    Accept, AccountTitle, Grant, Kind, OwnEntry, Settle, Transfer, read_officers_body,
-    read_person_body,
+    Adopt, Answer, Correct, Grant, Kind, OwnEntry, Refund, Settle, Transfer, Ungrant,
+    read_officers_body, read_person_body,
 };
 use crate::ids::{AccountId, BlockId, Digest, LogId};
+use crate::ledger::{History, Rows as _};
 use crate::refusal::Refusal;
-use crate::vertex::Entry;
+use crate::vertex::{Cite, Entry, EntryCite};
 
 /// Debit or credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,19 +41,6 @@ pub struct Posting {
     pub amount: Amount,
 }
 
-/// The expense account of a transfer: the sender's `account_title` decides; without one it is
-/// 愛の行動消費. (With `other` the private `details` may name 愛貨の再投資費用; homes do not receive
-/// private values yet, so it is 他者のサポートに伴う愛貨の消費.) The home books the result.
-#[must_use]
-pub const fn debit_for_transfer(title: Option<AccountTitle>) -> u16 {
-    match title {
-        None | Some(AccountTitle::Expense) => 501,
-        Some(AccountTitle::Sales) => 502,
-        Some(AccountTitle::Transfer) => 503,
-        Some(AccountTitle::Other) => 509,
-    }
-}
-
 /// Between whom a transfer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parties {
@@ -62,63 +50,124 @@ pub struct Parties {
     pub receiver: AccountId,
 }
 
-/// The postings of one entry at its place. `sent` gives the parties of a transfer of this log, which a `settle`
-/// closes or an `accept` takes. Entries without an effect on balances give none.
+/// The transfers that were booked before, for the entries that close, take or give back one of them.
+pub trait Booked {
+    /// Between whom the transfer with this identity in this log is.
+    fn parties(&self, log: &LogId, transfer: &Digest) -> Option<Parties>;
+    /// The expense account that its home booked for it. Asked only where a transfer comes back.
+    fn debit(&self, log: &LogId, transfer: &Digest) -> Option<u16>;
+}
+
+impl Booked for dyn History + '_ {
+    fn parties(&self, log: &LogId, transfer: &Digest) -> Option<Parties> {
+        let row = self.transfer(log, transfer)?;
+        let (sender, receiver) = (row.sender, row.receiver);
+        Some(Parties { sender, receiver })
+    }
+
+    fn debit(&self, log: &LogId, transfer: &Digest) -> Option<u16> {
+        let row = self.transfer(log, transfer)?;
+        self.entry(log, &row.at)?.booked.debit
+    }
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Log.
+    pub log: LogId,
+    /// Time of the vertex.
+    pub time: Timestamp,
+    /// The vertex.
+    pub vertex: BlockId,
+    /// Position.
+    pub at: OwnEntry,
+}
+
+impl Place {
+    fn line(&self, account: AccountId, code: u16, side: Side, amount: Amount) -> Posting {
+        Posting {
+            log: self.log,
+            account,
+            time: self.time,
+            vertex: self.vertex,
+            entry: self.at,
+            code,
+            side,
+            amount,
+        }
+    }
+
+    fn pair(&self, account: AccountId, debit: u16, credit: u16, amount: Amount) -> Vec<Posting> {
+        vec![
+            self.line(account, debit, Side::Debit, amount),
+            self.line(account, credit, Side::Credit, amount),
+        ]
+    }
+}
+
+/// The postings of one entry at its place. Entries without an effect on balances give none.
 ///
 /// # Errors
-/// The refusals of the body's form; an entry of a valid log gives none.
+/// The refusals of the body's form, and [`Refusal::UnknownTransfer`] where `booked` does not know a transfer that the
+/// entry is about; an entry of a valid log gives none.
 pub fn postings(
     entry: &Entry,
-    log: LogId,
-    time: Timestamp,
-    vertex: BlockId,
-    at: OwnEntry,
-    sent: impl FnOnce(&Digest) -> Option<Parties>,
+    place: &Place,
+    booked: &(impl Booked + ?Sized),
 ) -> Result<Vec<Posting>, Refusal> {
-    let pair = |account, debit, credit, amount| {
-        [(debit, Side::Debit), (credit, Side::Credit)]
-            .map(|(code, side)| Posting {
-                log,
-                account,
-                time,
-                vertex,
-                entry: at,
-                code,
-                side,
-                amount,
-            })
-            .to_vec()
+    let own = |transfer: &Digest| {
+        let parties = booked.parties(&place.log, transfer);
+        parties.ok_or(Refusal::UnknownTransfer)
+    };
+    let given_back = |sender, transfer: &Digest, amount| {
+        let debit = booked.debit(&place.log, transfer);
+        let debit = debit.ok_or(Refusal::UnknownTransfer)?;
+        Ok(place.pair(sender, PAYABLE, debit, amount))
     };
     match entry.kind {
         Kind::Grant => {
             let grant = read_officers_body::<Grant>(&entry.body)?;
-            Ok(pair(grant.account, AIKA, GRANTED, grant.amount))
+            Ok(place.pair(grant.account, AIKA, GRANTED, grant.amount))
+        }
+        Kind::Ungrant => {
+            let ungrant = read_officers_body::<Ungrant>(&entry.body)?;
+            Ok(place.pair(ungrant.account, GRANTED, AIKA, ungrant.amount))
         }
         Kind::Transfer => {
             let transfer: Transfer = read_person_body(&entry.body)?;
             let debit = entry.booked.debit.ok_or(Refusal::BadBooking)?;
-            Ok(pair(transfer.sender, debit, PAYABLE, transfer.amount))
+            Ok(place.pair(transfer.sender, debit, PAYABLE, transfer.amount))
         }
         Kind::Accept => {
-            let accept: Accept = read_person_body(&entry.body)?;
+            let answer = Answer::read(entry.kind, &entry.body)?;
             // Not from the signing key: after a `rotate` it does not give the account's id.
-            let receiver = cited_receiver(entry).or_else(|| Some(sent(&accept.transfer)?.receiver));
-            let account = receiver.ok_or(Refusal::UnknownTransfer)?;
-            Ok(pair(account, AIKA, RECEIVED, accept.amount))
+            let receiver = answer.receiver().or_else(|| cited_receiver(entry));
+            let receiver = match receiver {
+                Some(receiver) => receiver,
+                None => own(&answer.transfer)?.receiver,
+            };
+            Ok(place.pair(receiver, AIKA, RECEIVED, answer.amount))
         }
         Kind::Settle => {
             let settle = Settle::read(&entry.body)?;
-            let account = sent(&settle.transfer)
-                .ok_or(Refusal::UnknownTransfer)?
-                .sender;
-            Ok(pair(account, PAYABLE, AIKA, settle.amount))
+            let sender = own(&settle.transfer)?.sender;
+            Ok(place.pair(sender, PAYABLE, AIKA, settle.amount))
         }
-        // No rule takes these yet.
-        Kind::Ungrant
-        | Kind::Correct
-        | Kind::Reject
-        | Kind::Refund
-        | Kind::Adopt
+        Kind::Refund => {
+            let refund = Refund::read(&entry.body)?;
+            let sender = own(&refund.transfer)?.sender;
+            given_back(sender, &refund.transfer, refund.amount)
+        }
+        Kind::Correct => {
+            let correct = read_officers_body::<Correct>(&entry.body)?;
+            match correct.transfer {
+                Some(transfer) => given_back(correct.account, &transfer, correct.amount),
+                None => Ok(place.pair(correct.account, BORROWED, AIKA, correct.amount)),
+            }
+        }
+        Kind::Adopt => adopted(entry, place, booked),
+        Kind::Reject
         | Kind::Checkpoint
         | Kind::Trust
         | Kind::Order
@@ -134,12 +183,65 @@ pub fn postings(
     }
 }
 
-/// The receiver that a transfer of another log names.
-fn cited_receiver(entry: &Entry) -> Option<AccountId> {
-    entry.cites.iter().find_map(|cite| match cite {
-        crate::vertex::Cite::Entry(cite) => read_person_body::<Transfer>(&cite.body)
-            .ok()
-            .map(|transfer| transfer.receiver),
-        crate::vertex::Cite::Own(_) | crate::vertex::Cite::Vertex(_) => None,
+/// An entry that the log lost at a cut. Its transfer is closed already, where it was accepted: nothing is owed to
+/// others. What the sender did not have is borrowed from others, and `booked.shortfall` says how much that is.
+fn adopted(
+    entry: &Entry,
+    place: &Place,
+    booked: &(impl Booked + ?Sized),
+) -> Result<Vec<Posting>, Refusal> {
+    let adopt = Adopt::read(&entry.body)?;
+    let lost = cited(entry).next().ok_or(Refusal::BadCite)?;
+    match lost.kind {
+        Kind::Transfer => {
+            let transfer: Transfer = read_person_body(&lost.body)?;
+            let debit = lost.booked.debit.ok_or(Refusal::BadBooking)?;
+            let borrowed = entry.booked.shortfall.unwrap_or_default();
+            let taken = adopt.amount.minus(borrowed);
+            let taken = taken.map_err(|_| Refusal::BadBooking)?;
+            let credits = [(AIKA, taken), (BORROWED, borrowed)];
+            let credits = credits
+                .into_iter()
+                .filter(|(_, amount)| *amount > Amount::ZERO);
+            let mut lines = vec![place.line(transfer.sender, debit, Side::Debit, adopt.amount)];
+            lines.extend(
+                credits
+                    .map(|(code, amount)| place.line(transfer.sender, code, Side::Credit, amount)),
+            );
+            Ok(lines)
+        }
+        Kind::Accept => {
+            let answer = Answer::read(lost.kind, &lost.body)?;
+            // A signed acceptance names the transfer, and the sender's log names who receives it.
+            let receiver = answer.receiver().or_else(|| {
+                let parties = booked.parties(&answer.sender_home, &answer.transfer)?;
+                Some(parties.receiver)
+            });
+            let receiver = receiver.ok_or(Refusal::UnknownTransfer)?;
+            Ok(place.pair(receiver, AIKA, RECEIVED, adopt.amount))
+        }
+        // The answer stands again; nothing moves.
+        Kind::Reject => Ok(Vec::new()),
+        _ => Err(Refusal::BadCite),
+    }
+}
+
+/// The entries of other logs, or of what a cut took away, that an entry rests on.
+fn cited(entry: &Entry) -> impl Iterator<Item = &EntryCite> {
+    entry.cites.iter().filter_map(|cite| match cite {
+        Cite::Entry(cite) => Some(&**cite),
+        Cite::Own(_) | Cite::Vertex(_) => None,
     })
 }
+
+/// The receiver that a transfer of another log names.
+fn cited_receiver(entry: &Entry) -> Option<AccountId> {
+    cited(entry).find_map(|cite| {
+        let transfer = read_person_body::<Transfer>(&cite.body);
+        transfer.ok().map(|transfer| transfer.receiver)
+    })
+}
+
+#[cfg(test)]
+#[path = "posting_tests.rs"]
+mod tests;

@@ -47,6 +47,10 @@ pub enum Table {
     Clearing = b'c',
     /// `log ‖ log that rests on it` → [`WitnessRow`].
     Witness = b'y',
+    /// `log ‖ position of the vertex that carries it` → [`CheckpointRow`].
+    Checkpoint = b'q',
+    /// `log` → [`TreeRow`] as of the newest checkpoint; `log ‖ number` → the roots of its full subtrees.
+    Tree = b'm',
     /// Nothing → the arrival order that the next vertex gets.
     Order = b'n',
 }
@@ -273,6 +277,18 @@ pub struct AnswerRow {
     pub deadline: Timestamp,
 }
 
+impl AnswerRow {
+    /// Why the transfer cannot be answered once more.
+    #[must_use]
+    pub const fn refuses_another(&self) -> Refusal {
+        if self.rejected {
+            Refusal::AlreadyAnswered
+        } else {
+            Refusal::AlreadyAccepted
+        }
+    }
+}
+
 /// What passed between two homes, as one of them booked it, in hundredths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClearingRow {
@@ -284,6 +300,14 @@ pub struct ClearingRow {
     pub settled: u64,
 }
 
+impl ClearingRow {
+    /// What was accepted from the other's accounts beyond what was settled to them.
+    #[must_use]
+    pub const fn balance(&self) -> u64 {
+        self.accepted.saturating_sub(self.settled)
+    }
+}
+
 /// Up to where a log is an ancestor of another's vertices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WitnessRow {
@@ -293,6 +317,14 @@ pub struct WitnessRow {
     /// Position.
     #[serde(rename = "s")]
     pub seq: u64,
+}
+
+impl WitnessRow {
+    /// Epoch and position, by which two are compared: a later epoch's chain contains what counts of the earlier ones.
+    #[must_use]
+    pub const fn position(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
+    }
 }
 
 /// A transfer that waits to be accepted.
@@ -348,6 +380,40 @@ pub struct EpochRow {
     /// The vertex.
     #[serde(rename = "v")]
     pub id: BlockId,
+}
+
+/// A checkpoint that was found to be the state of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointRow {
+    /// Where its entry stands.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// The epoch whose state it is.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// The position whose state it is.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// The time of the vertex there.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+    /// The block that lists the snapshot's.
+    #[serde(rename = "b")]
+    pub snapshot: BlockId,
+}
+
+/// The tree over a log's vertices as of its newest checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeRow {
+    /// Vertices under it: the position whose state the checkpoint is.
+    #[serde(rename = "n")]
+    pub count: u64,
+    /// Where the checkpoint's entry stands.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// The time of the vertex at that position.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
 }
 
 /// Proof of an equivocation: the two headers stand in the store under these ids.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::rows::{AnswerRow, TransferState};
 use crate::refusal::Refusal;
 
 /// A transfer's state for people.
@@ -30,6 +31,18 @@ impl PeopleState {
         Self::Rejected,
         Self::Expired,
     ];
+
+    /// The state of a transfer by what its sender's log says, and the answer in its receiver's, if one is known here.
+    #[must_use]
+    pub const fn of(row: TransferState, answer: Option<&AnswerRow>) -> Self {
+        match (row, answer) {
+            (TransferState::Settled, _) => Self::Complete,
+            (_, Some(answer)) if answer.rejected => Self::Rejected,
+            (TransferState::Refunded, _) => Self::Expired,
+            (TransferState::Open, Some(_)) => Self::Received,
+            (TransferState::Open, None) => Self::Pending,
+        }
+    }
 
     /// The stable code, as programs read it.
     #[must_use]

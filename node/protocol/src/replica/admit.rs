@@ -12,7 +12,6 @@ use crate::body::{
 };
 use crate::crypto::{DomainTag, TAG_GRANT};
 use crate::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
-use crate::journal::debit_for_transfer;
 use crate::json::MAX_SIGNED_BODY;
 use crate::ledger::{History, Rows, Table, key};
 use crate::refusal::Refusal;
@@ -151,6 +150,7 @@ impl Replica {
         history: &dyn History,
     ) -> Result<(), Refusal> {
         let (identity, hashes) = (transfer.identity(), transfer.hashes());
+        let expense = transfer.expense();
         let (body, bytes, sig) = transfer.into_parts();
         let home = self.home.log();
         let rows = self.rows_now(history);
@@ -188,7 +188,7 @@ impl Replica {
         let grade = proof.grade_at(now.time);
         let mut entry = signed_entry(Kind::Transfer, bytes, vec![sig], now);
         entry.booked.balance_after = Some(balance);
-        entry.booked.debit = Some(debit_for_transfer(body.account_title));
+        entry.booked.debit = Some(expense.code());
         entry.booked.place = Some(grade);
         let entries = vec![(place, known_place), (entry, body.known(identity, hashes))];
         self.book(ticket, identity, entries, now, history)

@@ -249,6 +249,7 @@ impl Replica {
                 Verdict::Valid(mut valid) => {
                     valid.changes.blocks.clear();
                     self.batch.absorb(valid.changes);
+                    self.note_witness(&aside.header.header, &valid.entries, None, history);
                     self.order += 1;
                 }
                 Verdict::Waiting(missing) => return Err(Some(missing)),

@@ -1,13 +1,15 @@
 //! Faults: a log that puts two vertices at one position convicts itself. Its state is folded again up to
 //! the last common vertex, the proof is kept for ever and sent to everybody.
 
+use std::ops::RangeInclusive;
+
 use super::serve::proof_of;
 use super::{Action, Now, Replica};
 use crate::body::{Accept, Fault, Kind, read_person_body};
 use crate::ids::LogId;
 use crate::ledger::{
-    AnswerRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table, TransferRow,
-    beginnings, convicts, key, try_read_row,
+    AnswerRow, CheckpointRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table,
+    TransferRow, beginnings, convicts, key, try_read_row,
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
@@ -16,7 +18,7 @@ use crate::vertex::{KeySource, Known, SignedHeader, VerifiedVertex, decode_body}
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
 /// Tables whose keys begin with the log whose state they are.
-const STATE_TABLES: [Table; 9] = [
+pub(super) const STATE_TABLES: [Table; 11] = [
     Table::Account,
     Table::Key,
     Table::Transfer,
@@ -26,6 +28,8 @@ const STATE_TABLES: [Table; 9] = [
     Table::Clearing,
     Table::Submission,
     Table::FaultEntry,
+    Table::Checkpoint,
+    Table::Tree,
 ];
 
 /// Most headers without a body that wait for their rival while the store is replayed: the node writes them in
@@ -259,22 +263,35 @@ impl Replica {
             .retain(|(l, e, s), _| (*l, *e) != (log, epoch) || *s < seq);
     }
 
-    /// Whether every block of a log up to `cut` can be read.
+    /// Whether a log's state up to `cut` can be folded: every block can be read, from the beginning or from a checkpoint.
     pub(super) fn can_fold(&self, log: LogId, epoch: u64, cut: u64, history: &dyn History) -> bool {
+        self.checkpoint_for(log, epoch, cut, history).is_some()
+            || self.has_bodies(log, epoch, 1..=cut, history)
+    }
+
+    /// Whether every block of a log in these positions can be read.
+    pub(super) fn has_bodies(
+        &self,
+        log: LogId,
+        epoch: u64,
+        mut positions: RangeInclusive<u64>,
+        history: &dyn History,
+    ) -> bool {
         let rows = self.layers(history);
-        (1..=cut).all(|seq| {
+        positions.all(|seq| {
             rows.vertex_on_chain(&log, epoch, seq)
                 .and_then(|id| rows.get_block(&id).and(rows.vertex(&id)))
                 .is_some_and(|vertex| rows.get_block(&vertex.body).is_some())
         })
     }
 
-    /// Drops a log's state and folds its vertices up to `cut` again.
+    /// Drops a log's state and folds its vertices up to `cut` again, from the newest checkpoint before it.
     pub(super) fn fold_again(&mut self, log: LogId, cut: u64, history: &dyn History) {
         let Some(old) = self.layers(history).log(&log) else {
             return;
         };
-        self.drop_state(log, history);
+        let base = self.checkpoint_for(log, old.epoch, cut, history);
+        self.drop_state(log, base.as_ref(), history);
         // Of the newest epoch, but where its officers began it twice: their cuts lie in the one before.
         for seq in cut + 1..=old.seq {
             let epoch = self.layers(history).epoch_of(&log, old.epoch, seq);
@@ -284,8 +301,8 @@ impl Replica {
         let Some(authority) = self.authorities.authority(&log) else {
             return;
         };
-        let mut row: Option<LogRow> = None;
-        for seq in 1..=cut {
+        let mut row: Option<LogRow> = base.map(|base| self.put_back(log, &base, history));
+        for seq in base.map_or(1, |base| base.seq + 1)..=cut {
             let rows = self.layers(history);
             let stored = rows.vertex_on_chain(&log, old.epoch, seq).and_then(|id| {
                 let vertex = rows.vertex(&id)?;
@@ -327,11 +344,15 @@ impl Replica {
         self.batch.put(key(Table::Log, &[&log.0]), &row);
     }
 
-    /// Deletes every row of a log's state, and what waits for receivers because of it.
-    fn drop_state(&mut self, log: LogId, history: &dyn History) {
+    /// Deletes every row of a log's state, and what waits for receivers because of it; with a checkpoint only what it
+    /// puts back and what came after it.
+    fn drop_state(&mut self, log: LogId, base: Option<&CheckpointRow>, history: &dyn History) {
         for table in STATE_TABLES {
             let prefix = key(table, &[&log.0]);
             for (name, value) in self.all_rows(&prefix, history) {
+                if base.is_some_and(|base| self.stood(log, table, &value, base, history)) {
+                    continue;
+                }
                 if table == Table::Transfer
                     && let Ok(row) = serde_ipld_dagcbor::from_slice::<TransferRow>(&value)
                 {
@@ -369,7 +390,7 @@ impl Replica {
     }
 
     /// All rows under a prefix, durable or in the batch.
-    fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = std::collections::BTreeMap::new();
         let mut after: Option<Vec<u8>> = None;
         loop {

@@ -201,6 +201,7 @@ impl Replica {
                     self.authorities.0.insert(log, authority);
                 }
                 self.batch.absorb(valid.changes);
+                self.note_witness(&vertex.header.header, &valid.entries, Some(now), history);
                 self.order += 1;
                 self.moved.insert(log, from);
                 if log != self.home.log() {
@@ -323,6 +324,7 @@ impl Replica {
                 ..row
             },
         );
+        self.cut_witnesses(log, frozen, history);
         self.pen.drop_beyond(&log, frozen.cut());
         self.in_flight.remove(&log);
         self.moved.insert(log, None);

@@ -1,15 +1,17 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
 //! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `checkpoints` takes
+//! the own log's state and puts states back, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
-//! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
+//! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
 mod adoption;
 mod ask;
 mod asked;
+mod checkpoints;
 mod epochs;
 mod faults;
 mod follow;
@@ -21,6 +23,7 @@ mod receipts;
 mod seal;
 mod serve;
 mod settlements;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,6 +52,7 @@ use places::HeldPlaces;
 use receipts::VertexBody;
 pub use receipts::stored_receipt;
 use seal::OpenVertex;
+use witness::Witnessing;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
 pub const MAX_AHEAD_MS: u64 = 10 * 60 * 1000;
@@ -106,6 +110,8 @@ pub struct Replica {
     open: Option<OpenVertex>,
     /// Heads of other logs that are not among the own log's ancestors yet.
     unacknowledged: BTreeSet<LogId>,
+    /// What is owed to the logs that name this home as their witness.
+    witnessing: Witnessing,
     pen: Pen,
     /// Vertices that were asked for by id, and until when an answer is awaited.
     fetching: BTreeMap<BlockId, Timestamp>,
@@ -126,6 +132,8 @@ pub struct Replica {
     adoptions: Adoptions,
     /// Whether a known fault could not be entered yet, or not as far as it is known.
     owes_faults: bool,
+    /// How often the own log gets a checkpoint by itself.
+    checkpoint_every_ms: Option<u64>,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -173,6 +181,7 @@ impl Replica {
             moved: BTreeMap::new(),
             open: None,
             unacknowledged: BTreeSet::new(),
+            witnessing: Witnessing::default(),
             pen: Pen::default(),
             fetching: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -185,6 +194,7 @@ impl Replica {
             sweep: None,
             adoptions: Adoptions::default(),
             owes_faults: false,
+            checkpoint_every_ms: None,
             order: 0,
             appending: false,
         }
@@ -197,6 +207,7 @@ impl Replica {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
             Input::BeginEpoch(ticket, signed) => self.begin_epoch(ticket, signed, now, history),
+            Input::Checkpoint(ticket) => self.make_checkpoint(ticket, now, history),
             Input::Place(ticket, request) => {
                 self.hold_place(ticket, request, now, history, &mut out);
             }
@@ -296,6 +307,7 @@ impl Replica {
             }
             self.authorities.0.insert(log, authority);
         }
+        self.recall_owed(now, history);
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
         self.adoptions.begin();

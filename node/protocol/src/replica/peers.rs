@@ -238,7 +238,9 @@ impl Replica {
         self.fetch_missing(now, out);
         self.begin_own_log(now, history);
         self.sweep(now, history);
+        self.witness_owed(now, history);
         self.adopt_step(now, history, out);
+        self.enter_due_checkpoint(now, history);
         self.give_credit(out);
         self.request_all(now, history, out);
         let due = |session: &Session| session.established() && session.next_beacon <= now.time;

@@ -36,7 +36,29 @@ pub(super) struct SourceArgs {
 /// An opened source.
 pub(super) enum Source {
     Running(Runtime, AdminClient),
-    Stopped(Box<(StoreHistory, Identity)>),
+    Stopped(Box<Stopped>),
+}
+
+/// The store of a stopped node. It is closed when it was looked at: an index that was left open would be made again.
+pub(super) struct Stopped {
+    history: Option<StoreHistory>,
+    identity: Identity,
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let store = self
+            .history
+            .take()
+            .map(|history| Arc::clone(history.store()));
+        if let Some(store) = store.and_then(Arc::into_inner)
+            && let Err(error) = store.close()
+        {
+            eprintln!(
+                "city-node: the store could not be closed ({error}); the next start makes its index again"
+            );
+        }
+    }
 }
 
 /// What is asked for.
@@ -66,7 +88,8 @@ impl SourceArgs {
                 damage.at.segment, damage.at.offset
             );
         }
-        let Some(mark) = store.watermark()? else {
+        let Some(mark) = store.watermark() else {
+            store.close()?;
             return Err(anyhow::anyhow!(
                 "the index of this stopped node is not there; make it again: city-node store rebuild"
             )
@@ -77,8 +100,8 @@ impl SourceArgs {
                 "city-node: the index of this stopped node lacks the end of the log, which is not shown: run the node, or city-node store rebuild"
             );
         }
-        let history = StoreHistory::new(Arc::new(store));
-        Ok(Source::Stopped(Box::new((history, identity))))
+        let history = Some(StoreHistory::new(Arc::new(store)));
+        Ok(Source::Stopped(Box::new(Stopped { history, identity })))
     }
 }
 
@@ -95,7 +118,8 @@ impl Source {
                 Err(error) => Err(error.into()),
             },
             Self::Stopped(stopped) => {
-                let (history, identity) = &**stopped;
+                let Stopped { history, identity } = &**stopped;
+                let history = history.as_ref().context("it is open until it is dropped")?;
                 // Names stand in the outlines, which a stopped node has not read.
                 let names = BTreeMap::new();
                 let own = identity.authority.log;
@@ -188,16 +212,22 @@ impl Source {
         if let Ok(id) = word.parse::<BlockId>() {
             return Ok(Wanted::Vertex(id));
         }
-        let position = word.rsplit_once(':').and_then(|(log, seq)| {
-            let seq = seq.parse::<u64>().ok()?;
-            Some((log, seq))
-        });
-        let (log, seq) = position.with_context(|| {
-            format!(
-                "{word:?} is no vertex (bafyrei…), no position (LOG:SEQ), no identity (sha256:…)"
-            )
-        })?;
-        Ok(Wanted::Position(self.log(Some(log))?, seq))
+        let parts: Vec<&str> = word.split(':').collect();
+        let number = |text: &str| {
+            text.parse::<u64>().with_context(|| {
+                format!("{text:?} in {word:?} is no number: a position is LOG:SEQ, an entry LOG:SEQ:INDEX")
+            })
+        };
+        match parts.as_slice() {
+            [log, seq] => Ok(Wanted::Position(self.log(Some(log))?, number(seq)?, None)),
+            [log, seq, index] => {
+                let (seq, index) = (number(seq)?, number(index)?);
+                Ok(Wanted::Position(self.log(Some(log))?, seq, Some(index)))
+            }
+            _ => bail!(
+                "{word:?} is no vertex (bafyrei…), no position (LOG:SEQ), no entry (LOG:SEQ:INDEX, sha256:…)"
+            ),
+        }
     }
 }
 
