@@ -154,6 +154,9 @@ impl Fold {
         totals.settled_out = add(totals.settled_out, body.amount)?;
         totals.shortfall = add(totals.shortfall, short)?;
 
+        let mut clearing = rows.clearing(&self.log, &transfer.receiver_home);
+        clearing.settled = add(clearing.settled, body.amount)?;
+
         let at = self.next_position();
         let by_id = [
             &self.log.0[..],
@@ -182,6 +185,7 @@ impl Fold {
                 transfer_id: transfer.transfer_id,
             },
         );
+        self.put_clearing(&transfer.receiver_home, &clearing);
         self.row.totals = totals;
         Ok(())
     }
@@ -231,7 +235,10 @@ impl Fold {
             let mut totals = self.row.totals;
             totals.available = add(totals.available, body.amount)?;
             totals.accepted_in = add(totals.accepted_in, body.amount)?;
+            let mut clearing = rows.clearing(&self.log, &answer.sender_home);
+            clearing.accepted = add(clearing.accepted, body.amount)?;
             self.put_account(&account, &receiver);
+            self.put_clearing(&answer.sender_home, &clearing);
             self.row.totals = totals;
         }
         let answered = AnswerRow {
