@@ -8,6 +8,7 @@
     reason = "a test stops where something does not hold"
 )]
 
+mod adopt;
 mod aftermath;
 mod audit;
 mod ca;

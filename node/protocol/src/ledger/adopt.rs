@@ -77,7 +77,7 @@ impl Fold {
                 if !same {
                     return Err(Refusal::TransferMismatch.into());
                 }
-                self.adopt_transfer(ctx, entry, &body, (lost, &transfer))
+                self.adopt_transfer(ctx, entry, &body, lost, &transfer)
             }
             (Kind::Accept | Kind::Reject, Kind::Settle | Kind::Refund) => {
                 let answer = Answer::read(lost.kind, &lost.body)?;
@@ -133,7 +133,8 @@ impl Fold {
         ctx: &FoldContext<'_>,
         entry: &Entry,
         body: &Adopt,
-        (lost, transfer): (&EntryCite, &Transfer),
+        lost: &EntryCite,
+        transfer: &Transfer,
     ) -> Folded {
         let rows = self.rows(ctx);
         if rows.transfer(&self.log, &body.transfer).is_some() {
@@ -142,17 +143,19 @@ impl Fold {
         let sender = self.who_signed(ctx, lost, transfer)?;
         let has = sender.as_ref().map_or(Amount::ZERO, |row| row.available);
         let paid = has.min(body.amount);
-        let shortfall = body.amount.minus(paid)?;
-        // The journal borrows it; who reads one vertex cannot know what the sender had.
+        let short = body.amount.minus(paid)?;
         let booked = Booked {
-            shortfall: (shortfall > Amount::ZERO).then_some(shortfall),
+            shortfall: Some(short).filter(|short| *short > Amount::ZERO),
             ..Booked::default()
         };
         exactly(entry, booked, 2)?;
         let mut totals = self.row.totals;
         totals.available = subtract(totals.available, paid)?;
         totals.settled_out = add(totals.settled_out, body.amount)?;
-        totals.shortfall = add(totals.shortfall, shortfall)?;
+        totals.shortfall = add(totals.shortfall, short)?;
+
+        let mut clearing = rows.clearing(&self.log, &transfer.receiver_home);
+        clearing.settled = add(clearing.settled, body.amount)?;
 
         let at = self.next_position();
         let by_id = [
@@ -182,6 +185,7 @@ impl Fold {
                 transfer_id: transfer.transfer_id,
             },
         );
+        self.put_clearing(&transfer.receiver_home, &clearing);
         self.row.totals = totals;
         Ok(())
     }
@@ -231,7 +235,10 @@ impl Fold {
             let mut totals = self.row.totals;
             totals.available = add(totals.available, body.amount)?;
             totals.accepted_in = add(totals.accepted_in, body.amount)?;
+            let mut clearing = rows.clearing(&self.log, &answer.sender_home);
+            clearing.accepted = add(clearing.accepted, body.amount)?;
             self.put_account(&account, &receiver);
+            self.put_clearing(&answer.sender_home, &clearing);
             self.row.totals = totals;
         }
         let answered = AnswerRow {

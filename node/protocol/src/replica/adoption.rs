@@ -181,8 +181,8 @@ impl Replica {
             amount: foreign.amount,
         };
         let mut entry = Entry::home_authored(Kind::Adopt, codec::encode(&body));
-        entry.booked.shortfall = self.shortfall(foreign, history);
         entry.cites = vec![Cite::Entry(Box::new(foreign.lost.clone())), cite];
+        entry.booked.shortfall = self.shortfall(foreign, history);
         match self.push(vec![(entry, Known::default())], now, history) {
             Ok(()) => self
                 .open
@@ -197,19 +197,18 @@ impl Replica {
         }
     }
 
-    /// What the sender of a lost transfer has not; none where they have all of it, or an answer was lost.
+    /// What the sender of a lost transfer has not, as the rules reckon it.
     fn shortfall(&self, foreign: &Foreign<'_>, history: &dyn History) -> Option<Amount> {
         if foreign.lost.kind != Kind::Transfer {
             return None;
         }
         let transfer: Transfer = read_person_body(&foreign.lost.body).ok()?;
-        let sender = self
-            .rows_now(history)
-            .account(&self.home.log(), &transfer.sender)
-            .filter(|row| row.key == transfer.key);
+        let rows = self.rows_now(history);
+        let sender = rows.account(&self.home.log(), &transfer.sender);
+        let sender = sender.filter(|row| row.key == transfer.key);
         let has = sender.map_or(Amount::ZERO, |row| row.available);
-        let shortfall = foreign.amount.minus(has).ok()?;
-        (shortfall > Amount::ZERO).then_some(shortfall)
+        let short = foreign.amount.minus(has.min(foreign.amount)).ok()?;
+        Some(short).filter(|short| *short > Amount::ZERO)
     }
 
     /// A lost vertex is here again: what rests on it is answered for.
