@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_has_the_forms_of_dag_json() {
-        let id = crate::ids::BlockId::of(b"block");
+        let id = BlockId::of(b"block");
         let bytes = encode(&(
             7_u64,
             "愛",
