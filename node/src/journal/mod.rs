@@ -1,7 +1,19 @@
 //! The journal as the node reads it: `shown` by way of the index, `rebuilt` from the segments alone. Both
 //! derive postings by the protocol's rules; `audit` compares them and checks every sum.
+//!
+//! `ask` what can be asked of it · `read` a page of it at a time · `pages` the answers · `logs` which logs there are ·
+//! `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
+//! `lang` both languages.
 
+mod account;
+mod ask;
 mod audit;
+pub mod export;
+pub mod lang;
+mod logs;
+pub mod pages;
+mod read;
+pub mod statement;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +26,11 @@ use city_protocol::vertex::{Entry, SignedHeader, decode_body};
 
 pub use city_protocol::replica::log_rows;
 
+pub use account::movements;
+pub use ask::Ask;
 pub use audit::{Audit, audit};
+pub use logs::{Names, books, logs};
+pub use read::{lines, sums};
 
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};
