@@ -13,6 +13,7 @@ mod demo;
 mod doors;
 mod epochs;
 mod foreign;
+mod journal;
 mod keys;
 mod ledger;
 mod net;

@@ -1,10 +1,12 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG · `journal` pages of the
+//! journal. Operators may ask everything, others whom the file lets in the status only.
 
 mod accounts;
 mod gather;
+mod journal;
 mod ledger;
 pub mod pages;
 pub mod show;
@@ -111,6 +113,11 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/private/{identity}", get(transfers::private))
         .route("/v1/private/{identity}/erase", post(transfers::erase))
         .route("/v1/keys/rotate-master", post(rotate_master))
+        .route("/v1/journal/logs", get(journal::logs))
+        .route("/v1/journal/lines", get(journal::lines))
+        .route("/v1/journal/sums", get(journal::sums))
+        .route("/v1/journal/movements", get(journal::movements))
+        .route("/v1/journal/accounts/{account}", get(journal::books))
         .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));
     Router::new()

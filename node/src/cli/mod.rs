@@ -18,6 +18,7 @@ mod grant;
 mod home;
 mod init;
 mod input;
+mod journal;
 mod key;
 mod keylist;
 mod keylog;
@@ -118,6 +119,9 @@ pub enum Command {
     /// List, check or export the trust log and the access log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look at the double-entry journal: postings, balances, statements, exports.
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Look at the ledger: heads, vertices, logs, a drawing, the full check.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -172,6 +176,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Place(command) => place::run(&command),
         Command::Account(command) => account::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Journal(command) => journal::run(&command),
         Command::Ledger(command) => ledger::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Completions(args) => shell::completions(&args),

@@ -13,6 +13,8 @@ use crate::admin::pages::{
     AccountsPage, AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage,
 };
 use crate::api::wire::PrivatePage;
+use crate::journal::Ask;
+use crate::journal::pages::{self as journal, BooksPage, LogsPage, MovementsPage, SumsPage};
 use crate::keys::Exchanged;
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
 
@@ -170,6 +172,47 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn verify_records(&self) -> Result<AuditVerdict, ClientError> {
         self.0.get("/v1/records/verify").await
+    }
+
+    /// The logs whose journal can be asked for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_logs(&self) -> Result<LogsPage, ClientError> {
+        self.0.get("/v1/journal/logs").await
+    }
+
+    /// Postings, a page of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_lines(&self, ask: &Ask) -> Result<journal::LinesPage, ClientError> {
+        self.0.get(&format!("/v1/journal/lines?{ask}")).await
+    }
+
+    /// Sums of postings, a page of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_sums(&self, ask: &Ask) -> Result<SumsPage, ClientError> {
+        self.0.get(&format!("/v1/journal/sums?{ask}")).await
+    }
+
+    /// An account's movements, a page of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_movements(&self, ask: &Ask) -> Result<MovementsPage, ClientError> {
+        self.0.get(&format!("/v1/journal/movements?{ask}")).await
+    }
+
+    /// An account and its home, of one moment.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn journal_account(&self, account: &AccountId) -> Result<BooksPage, ClientError> {
+        let path = format!("/v1/journal/accounts/{account}");
+        self.0.get(&path).await
     }
 
     /// What place checking says, in full.

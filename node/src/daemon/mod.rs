@@ -37,7 +37,9 @@ use crate::private::VaultError;
 use crate::setup::{DataDir, Identity};
 use crate::store::{Store, StoreError};
 
-pub use open::{OpenError, Opened, open, open_for_reading, set_index_aside};
+pub use open::{
+    OpenError, Opened, open, open_for_reading, open_indexed, place_names, set_index_aside,
+};
 
 /// Frames and events of the network that wait: with 1.1 MB frames this bounds memory.
 const NET_EVENTS: usize = 16;

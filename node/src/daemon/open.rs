@@ -1,5 +1,6 @@
 //! Opening: the store, the genesis block, the whitelist, the replica and an index that is up to date.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use city_protocol::ids::BlockId;
 use city_protocol::place::BoundaryIndex;
 use city_protocol::replica::{Replica, ReplicaConfig};
 
-use super::{counter, rollback};
+use super::{counter, names_of, rollback};
 use crate::config::{Config, Private};
 use crate::engine::{
     Counter, Hold, RebuildError, RebuildReport, StoreHistory, SystemClock, bring_up_to_date, utc,
@@ -339,6 +340,36 @@ pub fn open_for_reading(
     // Nothing is appended; a full disk is no reason not to look.
     let (store, report) = open_kept(dir, identity, 0)?;
     Ok((store, report.ledger.damage))
+}
+
+/// Opens the store of a node that is not running, with an index that is up to date; what is missing in it is folded
+/// first, as at a start.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_indexed(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Store, OpenError> {
+    let ledger = dir.ledger();
+    if !ledger.exists() {
+        return Err(OpenError::NoLedger { path: ledger });
+    }
+    let (store, report) = open_kept(dir, identity, 0)?;
+    if matches!(report.index, OpenOutcome::Current(_)) {
+        return Ok(store);
+    }
+    store.close()?;
+    Ok(open(dir, config, identity, progress)?.store)
+}
+
+/// Names of municipalities by code, as far as the boundary index knows them.
+#[must_use]
+pub fn place_names(dir: &DataDir, config: &Config) -> BTreeMap<String, String> {
+    let index = read_boundary(dir, config).ok().flatten();
+    index.as_ref().map(names_of).unwrap_or_default()
 }
 
 /// Sets the index aside, so that the next opening makes it again. Refused while the node runs.

@@ -6,6 +6,7 @@ mod backup;
 mod enrol;
 mod list;
 mod policy;
+mod statement;
 
 use std::path::{Path, PathBuf};
 
@@ -144,6 +145,8 @@ Example:
   city-node officers sign recover.json --key officer-1.key --out 1.json      (each officer)
   city-node officers submit recover.json 1.json 2.json --certificate new.pem --node … --tls-root …")]
     Recover(RecoverArgs),
+    /// Show a person's statement: every change between two days, with opening and closing balance.
+    Statement(statement::StatementArgs),
 }
 
 pub(super) fn run(command: &AccountCommand) -> Outcome {
@@ -178,6 +181,7 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
         AccountCommand::Rotate(args) => renewal::rotate(args),
         AccountCommand::Revoke(args) => renewal::revoke(args),
         AccountCommand::Recover(args) => renewal::recover(args),
+        AccountCommand::Statement(args) => statement::run(args),
     }
 }
 
