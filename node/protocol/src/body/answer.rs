@@ -158,9 +158,7 @@ impl Answer {
     /// # Errors
     /// [`Refusal::BadEntry`] for another kind, and the refusals of the body's form.
     pub fn read(kind: Kind, bytes: &[u8]) -> Result<Self, Refusal> {
-        // JSON of a person begins with a brace, a CBOR map of a home never does.
-        let signed = bytes.first() == Some(&b'{');
-        match (kind, signed) {
+        match (kind, !is_home_authored(bytes)) {
             (Kind::Accept, true) => read_person_body::<Accept>(bytes).map(|body| (&body).into()),
             (Kind::Reject, true) => read_person_body::<Reject>(bytes).map(Into::into),
             (Kind::Accept, false) => StandingAccept::read(bytes).map(Into::into),
@@ -177,6 +175,12 @@ impl Answer {
             AnsweredBy::Order(account, _) | AnsweredBy::Home(account, _) => Some(*account),
         }
     }
+}
+
+/// Whether an answer's body is one that a home writes: JSON of a person begins with a brace, a CBOR map never does.
+#[must_use]
+pub fn is_home_authored(bytes: &[u8]) -> bool {
+    bytes.first() != Some(&b'{')
 }
 
 impl From<&Accept> for Answer {

@@ -15,7 +15,9 @@ mod order;
 mod person;
 mod private;
 
-pub use answer::{Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject};
+pub use answer::{
+    Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject, is_home_authored,
+};
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
 pub use home::{Adopt, Fault, OwnEntry, Refund, RefundReason, Settle, Start};

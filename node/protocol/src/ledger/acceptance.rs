@@ -1,36 +1,69 @@
-//! The rules of `accept` and `settle`: each rests on the other home's entry.
+//! The rules of `accept` and `settle`: each rests on the other home's entry. What `reject` and `refund` share with them
+//! stands here too.
 
 use std::borrow::Cow;
 
 use super::ACCEPT_DEADLINE_MS;
 use super::checks::{Folded, NEVER, add, exactly, incoming_key, received_at, subtract};
 use super::fold::{Fold, FoldContext, FoldError};
-use super::rows::{AnswerRow, Table, TransferRow, TransferState, key};
+use super::rows::{
+    AccountRow, AnswerRow, ClearingRow, Table, TransferRow, TransferState, key,
+};
 use super::view::Rows;
-use crate::amount::Timestamp;
-use crate::body::{Accept, PersonBody, Settle, Transfer, identity, read_person_body};
-use crate::ids::{AccountId, Digest};
+use crate::amount::{Amount, Timestamp};
+use crate::body::{
+    Accept, Answer, AnsweredBy, Kind, OwnEntry, PersonBody, Settle, Transfer, identity,
+    is_home_authored, read_person_body,
+};
+use crate::ids::{AccountId, Digest, LogId};
 use crate::refusal::Refusal;
 use crate::vertex::{Booked, Cite, Entry, Known};
 
+/// Until when an answer may be given.
+#[derive(Clone, Copy)]
+pub(super) struct Until {
+    /// The transfer's deadline.
+    pub(super) deadline: Timestamp,
+    /// The last time that the answer's own vertex may have.
+    pub(super) last: Timestamp,
+}
+
 impl Fold {
     pub(super) fn accept(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
+        if is_home_authored(&entry.body) {
+            return self.standing_accept(ctx, entry);
+        }
         let body: Cow<'_, Accept> = known.body(entry)?;
         self.addressed(ctx, &body.common())?;
         let account = self.rows(ctx).account_of_key(&self.log, &body.key);
         let mut receiver = self.signer(ctx, entry, known, &account, &body.common())?;
-        match self.rows(ctx).answer(&self.log, &body.transfer) {
-            None => {}
-            Some(AnswerRow { rejected: true, .. }) => return Err(Refusal::AlreadyAnswered.into()),
-            Some(_) => return Err(Refusal::AlreadyAccepted.into()),
-        }
-        let deadline = self.accepted_transfer(ctx, entry, &body, &account)?;
-
-        receiver.available = receiver.available.plus(body.amount)?;
         receiver.next_sequence += 1;
+        let answer = Answer::from(&*body);
+        let deadline = self.answered_transfer(ctx, entry, &answer, &account)?;
+        self.take_in(ctx, entry, &answer, (&account, receiver), deadline)
+    }
+
+    /// Books an acceptance, whoever wrote it: the amount, the answer, and what one home took from the other. The
+    /// vertex may not be later than `last`.
+    pub(super) fn take_in(
+        &mut self,
+        ctx: &FoldContext<'_>,
+        entry: &Entry,
+        answer: &Answer,
+        (account, mut receiver): (&AccountId, AccountRow),
+        Until { deadline, last }: Until,
+    ) -> Folded {
+        receiver.available = receiver.available.plus(answer.amount)?;
         let mut totals = self.row.totals;
-        totals.available = add(totals.available, body.amount)?;
-        totals.accepted_in = add(totals.accepted_in, body.amount)?;
+        totals.available = add(totals.available, answer.amount)?;
+        totals.accepted_in = add(totals.accepted_in, answer.amount)?;
+        let other = Some(answer.sender_home).filter(|log| *log != self.log);
+        let clearing = other.map(|log| {
+            let mut row = self.rows(ctx).clearing(&self.log, &log);
+            row.accepted = add(row.accepted, answer.amount)?;
+            Ok::<_, Refusal>((log, row))
+        });
+        let clearing = clearing.transpose()?;
         let received_at = received_at(entry)?;
         let booked = Booked {
             received_at: Some(received_at),
@@ -38,32 +71,66 @@ impl Fold {
             ..Booked::default()
         };
         exactly(entry, booked, 1)?;
-        self.datable(received_at, deadline, Refusal::DeadlinePassed)?;
+        self.datable(received_at, last, Refusal::DeadlinePassed)?;
 
-        let at = self.next_position();
-        self.put_account(&account, &receiver);
-        let answer = AnswerRow {
-            at,
-            rejected: false,
-            deadline,
-        };
-        self.changes.put(
-            key(Table::Answer, &[&self.log.0, &body.transfer.0]),
-            &answer,
-        );
-        self.changes
-            .delete(incoming_key(&self.log, &account, &body.transfer));
+        self.put_account(account, &receiver);
+        if let Some((log, row)) = clearing {
+            self.put_clearing(&log, &row);
+        }
+        self.put_answer(answer, account, deadline);
         self.row.totals = totals;
-        self.dated(received_at, deadline);
+        self.dated(received_at, last);
         Ok(())
     }
 
-    /// Checks that the transfer which an `accept` cites is the one it names; gives its deadline.
-    fn accepted_transfer(
+    /// The transfer has its one answer, and waits for nobody any more.
+    pub(super) fn put_answer(
+        &mut self,
+        answer: &Answer,
+        account: &AccountId,
+        deadline: Timestamp,
+    ) {
+        let row = AnswerRow {
+            at: self.next_position(),
+            rejected: !answer.accepts,
+            deadline,
+        };
+        let name = key(Table::Answer, &[&self.log.0, &answer.transfer.0]);
+        self.changes.put(name, &row);
+        self.changes
+            .delete(incoming_key(&self.log, account, &answer.transfer));
+    }
+
+    fn put_clearing(&mut self, other: &LogId, row: &ClearingRow) {
+        let name = key(Table::Clearing, &[&self.log.0, &other.0]);
+        self.changes.put(name, row);
+    }
+
+    /// Checks that a transfer is answered for the first time, and that what the answer cites is the transfer that it
+    /// names; gives its deadline.
+    pub(super) fn answered_transfer(
         &self,
         ctx: &FoldContext<'_>,
         entry: &Entry,
-        body: &Accept,
+        answer: &Answer,
+        account: &AccountId,
+    ) -> Result<Until, FoldError> {
+        if let Some(row) = self.rows(ctx).answer(&self.log, &answer.transfer) {
+            return Err(row.refuses_another().into());
+        }
+        let deadline = self.cited_transfer(ctx, entry, answer, account)?;
+        Ok(Until {
+            deadline,
+            last: deadline,
+        })
+    }
+
+    /// Checks that the transfer which an answer cites is the one it names; gives its deadline.
+    fn cited_transfer(
+        &self,
+        ctx: &FoldContext<'_>,
+        entry: &Entry,
+        body: &Answer,
         account: &AccountId,
     ) -> Result<Timestamp, FoldError> {
         match entry.cites.as_slice() {
@@ -101,78 +168,123 @@ impl Fold {
                 if !same {
                     return Err(Refusal::TransferMismatch.into());
                 }
-                // Taken in the very vertex that sent it, a transfer is never late.
-                let sent = (at.epoch, at.seq) != self.position;
-                let vertex = sent.then(|| self.rows(ctx).vertex_at(&self.log, at.epoch, at.seq));
-                let time = vertex
-                    .flatten()
-                    .and_then(|id| self.rows(ctx).vertex(&id))
-                    .map(|v| v.time);
-                Ok(time.map_or(NEVER, |time| time.plus_ms(ACCEPT_DEADLINE_MS)))
+                if transfer.state != TransferState::Open {
+                    return Err(Refusal::AlreadyAnswered.into());
+                }
+                // Answered in the very vertex that sent it, a transfer is never late.
+                Ok(self.own_deadline(ctx, at).unwrap_or(NEVER))
             }
             _ => Err(Refusal::BadCite.into()),
         }
     }
 
+    /// Until when a transfer of this log may be answered; nothing where this very vertex sends it.
+    pub(super) fn own_deadline(&self, ctx: &FoldContext<'_>, at: &OwnEntry) -> Option<Timestamp> {
+        if (at.epoch, at.seq) == self.position {
+            return None;
+        }
+        let rows = self.rows(ctx);
+        let vertex = rows.vertex(&rows.vertex_at(&self.log, at.epoch, at.seq)?)?;
+        Some(vertex.time.plus_ms(ACCEPT_DEADLINE_MS))
+    }
+
     pub(super) fn settle(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
         let body = Settle::read(&entry.body)?;
-        let rows = self.rows(ctx);
-        let mut transfer = rows
-            .transfer(&self.log, &body.transfer)
-            .ok_or(Refusal::UnknownTransfer)?;
-        let open = transfer.state == TransferState::Open
-            && transfer.at == body.own
-            && transfer.amount == body.amount;
-        if !open {
-            return Err(Refusal::TransferMismatch.into());
-        }
-        self.proves_acceptance(ctx, entry, &body.transfer, &transfer)?;
+        let transfer = self.open_transfer(ctx, &body.transfer, &body.own, body.amount)?;
+        self.proves_answer(ctx, entry, &body.transfer, &transfer, true)?;
         if !entry.sig.is_empty() {
             return Err(Refusal::BadEntry.into());
         }
         exactly(entry, Booked::default(), 1)?;
-        let mut sender = rows
-            .account(&self.log, &transfer.sender)
-            .ok_or(Refusal::UnknownAccount)?;
+        let mut sender = self.account_of(ctx, &transfer.sender)?;
         sender.open_out = sender.open_out.minus(body.amount)?;
         let mut totals = self.row.totals;
         totals.open_out = subtract(totals.open_out, body.amount)?;
         totals.settled_out = add(totals.settled_out, body.amount)?;
+        let other = transfer.receiver_home;
+        let clearing = if other == self.log {
+            None
+        } else {
+            let mut row = self.rows(ctx).clearing(&self.log, &other);
+            row.settled = add(row.settled, body.amount)?;
+            Some(row)
+        };
 
-        transfer.state = TransferState::Settled;
-        self.put_account(&transfer.sender, &sender);
-        self.changes.put(
-            key(Table::Transfer, &[&self.log.0, &body.transfer.0]),
-            &transfer,
-        );
-        self.changes
-            .delete(key(Table::Open, &[&self.log.0, &body.transfer.0]));
+        if let Some(row) = clearing {
+            self.put_clearing(&other, &row);
+        }
         self.row.totals = totals;
+        self.close(&body.transfer, transfer, TransferState::Settled, &sender);
         Ok(())
     }
 
-    /// Checks that a `settle` cites the receiver's acceptance of this very transfer.
-    fn proves_acceptance(
+    /// The open transfer of this log that an entry is about.
+    pub(super) fn open_transfer(
+        &self,
+        ctx: &FoldContext<'_>,
+        identity: &Digest,
+        own: &OwnEntry,
+        amount: Amount,
+    ) -> Result<TransferRow, Refusal> {
+        let transfer = self.rows(ctx).transfer(&self.log, identity);
+        let transfer = transfer.ok_or(Refusal::UnknownTransfer)?;
+        let named = transfer.at == *own && transfer.amount == amount;
+        if transfer.state == TransferState::Open && named {
+            Ok(transfer)
+        } else {
+            Err(Refusal::TransferMismatch)
+        }
+    }
+
+    /// An own transfer is settled or given back: nothing is open any more.
+    pub(super) fn close(
+        &mut self,
+        identity: &Digest,
+        mut transfer: TransferRow,
+        state: TransferState,
+        sender: &AccountRow,
+    ) {
+        transfer.state = state;
+        self.put_account(&transfer.sender, sender);
+        let name = |table| key(table, &[&self.log.0, &identity.0]);
+        let (row, open) = (name(Table::Transfer), name(Table::Open));
+        self.changes.put(row, &transfer);
+        self.changes.delete(open);
+    }
+
+    /// Checks that an entry cites the answer of the receiver's home to this very transfer.
+    pub(super) fn proves_answer(
         &self,
         ctx: &FoldContext<'_>,
         entry: &Entry,
         identity: &Digest,
         transfer: &TransferRow,
+        accepts: bool,
     ) -> Folded {
         let proven = match entry.cites.as_slice() {
             [Cite::Entry(cite)] => {
                 let vertex = self.proven_vertex(ctx, cite)?;
-                let accept: Accept = read_person_body(&cite.body)?;
-                cite.kind == Accept::KIND
-                    && vertex.log == transfer.receiver_home
-                    && accept.home == transfer.receiver_home
-                    && accept.sender_home == self.log
-                    && accept.transfer == *identity
-                    && accept.amount == transfer.amount
+                if !matches!(cite.kind, Kind::Accept | Kind::Reject) {
+                    return Err(Refusal::BadCite.into());
+                }
+                let answer = Answer::read(cite.kind, &cite.body)?;
+                let written_there = match &answer.by {
+                    AnsweredBy::Receiver(common) => common.home == transfer.receiver_home,
+                    AnsweredBy::Order(account, _) | AnsweredBy::Home(account, _) => {
+                        *account == transfer.receiver
+                    }
+                };
+                vertex.log == transfer.receiver_home
+                    && written_there
+                    && answer.accepts == accepts
+                    && answer.sender_home == self.log
+                    && answer.transfer == *identity
+                    && answer.amount == transfer.amount
             }
             [Cite::Own(at)] => {
-                transfer.receiver_home == self.log
-                    && self.rows(ctx).accepted(&self.log, identity) == Some(*at)
+                let answer = self.rows(ctx).answer(&self.log, identity);
+                let answer = answer.filter(|answer| answer.rejected != accepts);
+                transfer.receiver_home == self.log && answer.map(|answer| answer.at) == Some(*at)
             }
             _ => false,
         };

@@ -73,16 +73,18 @@ impl Fold {
         if let Some(known) = ctx.keys.public_key(&key) {
             return crate::vertex::verify_entry_signature(entry, key, &known);
         }
-        let in_this_vertex = (named.epoch, named.seq) == self.position;
-        let naming = if in_this_vertex {
-            usize::try_from(named.index)
-                .ok()
-                .and_then(|i| self.entries.get(i).cloned())
-        } else {
-            self.rows(ctx).entry(&self.log, named)
-        };
+        let naming = self.own_entry(ctx, named);
         let naming = naming.ok_or(Refusal::UnknownAccount)?;
         crate::vertex::verify_entry_signature(entry, key, &key_named_by(&naming)?)
+    }
+
+    /// An earlier entry of this log, also of this vertex.
+    pub(super) fn own_entry(&self, ctx: &FoldContext<'_>, at: &OwnEntry) -> Option<Entry> {
+        if (at.epoch, at.seq) == self.position {
+            let index = usize::try_from(at.index).ok()?;
+            return self.entries.get(index).cloned();
+        }
+        self.rows(ctx).entry(&self.log, at)
     }
 
     pub(super) fn put_account(&mut self, account: &AccountId, row: &AccountRow) {

@@ -195,17 +195,12 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
-            (
-                Kind::Order
-                | Kind::Ungrant
-                | Kind::Correct
-                | Kind::Reject
-                | Kind::Refund
-                | Kind::Adopt
-                | Kind::Checkpoint
-                | Kind::Trust,
-                ..,
-            ) => return Err(Refusal::UnknownVersion.into()),
+            (Kind::Order, ..) => self.order(ctx, &entry, known)?,
+            (Kind::Ungrant, ..) => self.ungrant(ctx, &entry, known)?,
+            (Kind::Correct, ..) => self.correct(ctx, &entry, known)?,
+            (Kind::Reject, ..) => self.reject(ctx, &entry, known)?,
+            (Kind::Refund, ..) => self.refund(ctx, &entry)?,
+            (Kind::Adopt | Kind::Checkpoint | Kind::Trust, ..) => return Err(Refusal::UnknownVersion.into()),
         }
         self.entries.push(entry);
         self.row.entries += 1;
@@ -329,14 +324,19 @@ impl Fold {
             &path,
             &vertex.entries_root.0,
         );
-        let beyond_cut = rows
-            .fault_cut(&self.log, &vertex.log, vertex.epoch)
-            .is_some_and(|cut| vertex.seq > cut);
-        if proven && !beyond_cut && vertex.log != self.log {
+        let counts = vertex.log != self.log && !self.beyond_cut(ctx, &vertex);
+        if proven && counts {
             Ok(vertex)
         } else {
             Err(Refusal::BadCite.into())
         }
+    }
+
+    /// Whether a vertex stands beyond the cut of a fault that this log entered.
+    pub(super) fn beyond_cut(&self, ctx: &FoldContext<'_>, vertex: &VertexRow) -> bool {
+        let rows = self.rows(ctx);
+        let cut = rows.fault_cut(&self.log, &vertex.log, vertex.epoch);
+        cut.is_some_and(|cut| vertex.seq > cut)
     }
 
     /// Sets where a submission stands.

@@ -68,6 +68,10 @@ fn try_judge(
         if row.log == h.log || h.time < row.time.minus_ms(MAX_PARENT_AHEAD_MS) {
             return Err(Refusal::BadVertex.into());
         }
+        let cut = ctx.layers.fault_cut(&h.log, &row.log, row.epoch);
+        if cut.is_some_and(|cut| row.seq > cut) {
+            return Err(Refusal::BadCite.into());
+        }
     }
     let again = ctx.layers.vertex(&vertex.id()).is_some();
     let head = ctx.layers.log(&h.log);

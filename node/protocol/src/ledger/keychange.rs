@@ -160,7 +160,7 @@ impl Fold {
         }
     }
 
-    fn account_of(
+    pub(super) fn account_of(
         &self,
         ctx: &FoldContext<'_>,
         account: &AccountId,
@@ -182,7 +182,7 @@ impl Fold {
     }
 
     /// Nothing is booked but when the home received it, and it rests on nothing.
-    fn booked_plainly(&self, entry: &Entry) -> Result<(), Refusal> {
+    pub(super) fn booked_plainly(&self, entry: &Entry) -> Result<(), Refusal> {
         let received_at = received_at(entry)?;
         let booked = Booked {
             received_at: Some(received_at),
@@ -209,7 +209,7 @@ impl Fold {
         self.put_account(account, &AccountRow { revoked, ..row });
     }
 
-    fn submitted(&mut self, tag: DomainTag, entry: &Entry) -> Folded {
+    pub(super) fn submitted(&mut self, tag: DomainTag, entry: &Entry) -> Folded {
         self.note_submission(&identity(tag, &entry.body));
         self.dated(received_at(entry)?, NEVER);
         Ok(())

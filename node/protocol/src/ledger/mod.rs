@@ -1,7 +1,8 @@
 //! The ledger: a log's state is the fold of that log alone, kept as rows.
 //!
 //! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
-//! entries by the `rules` (with `acceptance`, `keychange` and `checks`), `judge` gives a verdict on a whole vertex,
+//! entries by the `rules` (with `acceptance`, `rejection`, `refund`, `order`, `officers`,
+//! `keychange` and `checks`), `judge` gives a verdict on a whole vertex,
 //! `state` names how far a transfer has come. One
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
@@ -10,6 +11,10 @@ mod checks;
 mod fold;
 mod judge;
 mod keychange;
+mod officers;
+mod order;
+mod refund;
+mod rejection;
 mod rows;
 mod rules;
 mod state;
@@ -27,3 +32,6 @@ pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};
 
 /// How long a receiver may accept: 180 days after the transfer's vertex, in milliseconds.
 pub const ACCEPT_DEADLINE_MS: u64 = 180 * 24 * 60 * 60 * 1000;
+/// How long a receiver's home may stay silent after that deadline, in milliseconds: 365 days. Then officers of the
+/// sender's home may give the transfer back.
+pub const SILENCE_MS: u64 = 365 * 24 * 60 * 60 * 1000;

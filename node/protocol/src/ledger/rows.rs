@@ -273,6 +273,18 @@ pub struct AnswerRow {
     pub deadline: Timestamp,
 }
 
+impl AnswerRow {
+    /// Why the transfer cannot be answered once more.
+    #[must_use]
+    pub const fn refuses_another(&self) -> Refusal {
+        if self.rejected {
+            Refusal::AlreadyAnswered
+        } else {
+            Refusal::AlreadyAccepted
+        }
+    }
+}
+
 /// What passed between two homes, as one of them booked it, in hundredths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClearingRow {
@@ -282,6 +294,14 @@ pub struct ClearingRow {
     /// Settled to the other's accounts.
     #[serde(rename = "o")]
     pub settled: u64,
+}
+
+impl ClearingRow {
+    /// What was accepted from the other's accounts beyond what was settled to them.
+    #[must_use]
+    pub const fn balance(&self) -> u64 {
+        self.accepted.saturating_sub(self.settled)
+    }
 }
 
 /// Up to where a log is an ancestor of another's vertices.
