@@ -1,15 +1,18 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
-//! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! `admit` books what people submit, `answers` what they and the home itself say to transfers (`clearing` is its policy), `seal` signs
+//! the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what is overdue, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
+mod answers;
 mod ask;
 mod asked;
+mod clearing;
 mod epochs;
+mod expiry;
 mod faults;
 mod follow;
 mod home;
@@ -39,8 +42,11 @@ use crate::sync::{FrontierEntry, Session, frontier_hash};
 use crate::trust::PeerId;
 use crate::vertex::{Authority, KeySource, SignedHeader};
 
+pub use answers::deadline_of;
 use ask::InFlight;
 pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
+pub use clearing::{Clearing, MAX_CLEARING_LIMITS, REJECT_GRACE_MS};
+use expiry::Sweep;
 use home::Home;
 use pen::Pen;
 use places::HeldPlaces;
@@ -118,8 +124,10 @@ pub struct Replica {
     halves: BTreeMap<(LogId, u64, u64), SignedHeader>,
     /// The vertex that an acceptance cited last.
     cited: Option<VertexBody>,
-    /// Where the sweep for missed settlements stands; `None` when it is done.
-    sweep: Option<Vec<u8>>,
+    /// Where the sweep stands.
+    sweep: Sweep,
+    /// What is taken from other municipalities, and answered without asking.
+    clearing: Clearing,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -176,10 +184,17 @@ impl Replica {
             in_flight: BTreeMap::new(),
             halves: BTreeMap::new(),
             cited: None,
-            sweep: None,
+            sweep: Sweep::default(),
+            clearing: Clearing::default(),
             order: 0,
             appending: false,
         }
+    }
+
+    /// The same with another policy towards other municipalities than the default one.
+    #[must_use]
+    pub fn with_clearing(self, clearing: Clearing) -> Self {
+        Self { clearing, ..self }
     }
 
     /// Takes one input and says what is to be done.

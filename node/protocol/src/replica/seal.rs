@@ -92,7 +92,14 @@ impl Replica {
     /// Writes charter and start if the log does not exist yet.
     pub(super) fn begin_own_log(&mut self, now: Now, history: &dyn History) {
         let absent = self.layers(history).log(&self.home.log()).is_none();
-        if absent && self.open_vertex(now, history).is_ok() {
+        if absent {
+            self.begin_vertex(now, history);
+        }
+    }
+
+    /// Has a vertex written, empty if nothing else comes.
+    pub(super) fn begin_vertex(&mut self, now: Now, history: &dyn History) {
+        if self.open_vertex(now, history).is_ok() {
             self.open.as_mut().expect("just opened").worth = true;
         }
     }
