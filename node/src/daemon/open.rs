@@ -163,6 +163,7 @@ pub fn open(
             },
             may_sequence,
         })
+        .with_clearing(config.clearing.clone())
     };
     let store = Arc::new(store);
     let folded = fold(
