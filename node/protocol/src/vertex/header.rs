@@ -212,7 +212,10 @@ pub fn entry_of_body(bytes: &[u8], index: usize) -> Option<Entry> {
                     return Ok(None);
                 }
             }
-            list.next_element()
+            let entry = list.next_element()?;
+            // A list that is left in the middle counts as damaged.
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(entry)
         }
     }
     let mut list = serde_ipld_dagcbor::de::Deserializer::from_slice(bytes);
