@@ -58,7 +58,12 @@ fn peer() -> String {
 fn each_region_can_have_its_own_clearing_limit() {
     let section = "[clearing]\nlimit = \"5.00\"\nlimits = [\"Asia/JP/17=7.00\"]\ngrace_days = 2\n";
     let config = read(&format!("{REGION}\n{section}")).unwrap();
-    let limit = |region: &str| config.clearing.limit_of(&region.parse().unwrap()).to_string();
+    let limit = |region: &str| {
+        config
+            .clearing
+            .limit_of(&region.parse().unwrap())
+            .to_string()
+    };
     assert_eq!(limit("Asia/JP/17/17203"), "7.00");
     assert_eq!(limit("Asia/JP/13/13101"), "5.00");
     assert_eq!(config.clearing.grace_ms, 2 * 24 * 60 * 60 * 1000);
@@ -158,7 +163,11 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
     check("[clock]\ntrust_system = 0", &["clock.trust_system@4"]);
     check(
         "[clearing]\nlimit = \"1e9\"\nlimits = [\"Asia/JP\", \"Asia/JP=5\", \"Asia/JP/17=5.00\"]",
-        &["clearing.limit@4", "clearing.limits[0]@5", "clearing.limits[1]@5"],
+        &[
+            "clearing.limit@4",
+            "clearing.limits[0]@5",
+            "clearing.limits[1]@5",
+        ],
     );
     check(
         "[clearing]\ngrace_days = 181\nreject_over_limit = 1",

@@ -2,15 +2,14 @@
 
 use city_protocol::amount::Amount;
 use city_protocol::body::{
-    Answer, AnsweredBy, Kind, Order, Reject, RejectReason, StandingAccept, StandingReject,
-    Transfer,
+    Answer, AnsweredBy, Kind, Order, Reject, RejectReason, StandingAccept, StandingReject, Transfer,
 };
 use city_protocol::codec;
 use city_protocol::ledger::{Frozen, Rows as _, Table, TransferState, key};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Clearing};
 use city_protocol::stage::Submission;
-use city_protocol::vertex::{Cite, Entry, decode_body, merkle_paths};
+use city_protocol::vertex::{Cite, Entry, SignedHeader, decode_body, merkle_paths};
 
 use super::liar::{Liar, Vertex, give};
 use super::people::{Person, signed};
@@ -87,10 +86,7 @@ fn taro_turns_a_transfer_down_and_hanako_has_it_back() {
     world.run();
     for home in ALL {
         assert_eq!(world.homes[home].available(&hanako), 1000);
-        assert_eq!(
-            world.state(home, &sent, &hanako),
-            TransferState::Refunded
-        );
+        assert_eq!(world.state(home, &sent, &hanako), TransferState::Refunded);
         assert!(!world.waits(home, &sent, &taro));
         // The receiver's number was used up.
         assert_eq!(world.homes[home].account(&taro).next_sequence, 2);
@@ -283,6 +279,80 @@ fn what_is_taken_from_one_home_is_limited_until_it_settles() {
     world.audit();
 }
 
+#[test]
+fn an_answer_that_falls_away_with_a_fork_leaves_the_transfer_waiting_unless_it_went_back() {
+    for went_back in [false, true] {
+        let (mut world, hanako, taro) = hanako_and_taro();
+        let sent = world.transfer(&hanako, &taro, "4.00").unwrap();
+        world.run();
+        world.disconnect(KOMATSU, KANAZAWA);
+        world.disconnect(KOMATSU, HAKUSAN);
+        if !went_back {
+            world.disconnect(KANAZAWA, HAKUSAN);
+        }
+        let liar = Liar::new(&world, KOMATSU);
+        let said = world.reject(&taro, &sent).unwrap();
+        let honest = stored(&world, KOMATSU, &said);
+        give(&mut world, KOMATSU, HAKUSAN, &honest);
+        world.run();
+        let back = world.state(HAKUSAN, &sent, &hanako) == TransferState::Refunded;
+        assert_eq!(back, went_back);
+        assert!(!world.waits(HAKUSAN, &sent, &taro));
+        // 小松 tells 白山 that it wrote something else there.
+        let other = liar.sign(&world, &[super::liar::start("never rejected")]);
+        give(&mut world, KOMATSU, HAKUSAN, &other);
+        world.run();
+        let row = world.homes[HAKUSAN].row(&taro.home_log);
+        assert_eq!(row.frozen, Some(Frozen::Equivocation(liar.seq - 1)));
+        assert_eq!(world.answer_to(HAKUSAN, &sent, &taro), None);
+        assert_eq!(world.waits(HAKUSAN, &sent, &taro), !went_back);
+        // What 金沢 gave back rests on what it had seen.
+        let back = world.state(HAKUSAN, &sent, &hanako) == TransferState::Refunded;
+        assert_eq!(back, went_back);
+        assert!(world.homes[HAKUSAN].row(&hanako.home_log).frozen.is_none());
+        world.audit();
+    }
+}
+
+/// A booked vertex as its home has it.
+fn stored(world: &World, home: usize, booked: &BookedEntry) -> Vertex {
+    let blocks = &world.homes[home].disk.blocks;
+    let header = blocks[&booked.vertex].to_vec();
+    let body = SignedHeader::read(&header).unwrap().header.body;
+    Vertex {
+        id: booked.vertex,
+        header,
+        body: blocks[&body].to_vec(),
+    }
+}
+
+#[test]
+fn who_entered_a_fault_has_no_parents_beyond_its_cut() {
+    let (mut world, _, taro) = hanako_and_taro();
+    world.disconnect(KOMATSU, KANAZAWA);
+    world.disconnect(KOMATSU, HAKUSAN);
+    let liar = Liar::new(&world, KOMATSU);
+    let [one, two] = ["one", "two"].map(|it| liar.sign(&world, &[super::liar::start(it)]));
+    for vertex in [&one, &two] {
+        give(&mut world, KOMATSU, KANAZAWA, vertex);
+    }
+    world.run();
+    let kanazawa = world.homes[KANAZAWA].log();
+    let entered = world.homes[HAKUSAN].disk.read();
+    let cut = entered.fault_cut(&kanazawa, &taro.home_log, 1);
+    assert_eq!(cut, Some(liar.seq - 1));
+    world.disconnect(KANAZAWA, HAKUSAN);
+    let mut lies = Liar::new(&world, KANAZAWA);
+    lies.parents = vec![one.id];
+    let vertex = lies.sign(&world, &[]);
+    give(&mut world, KANAZAWA, HAKUSAN, &vertex);
+    give(&mut world, KOMATSU, HAKUSAN, &one);
+    let frozen = world.homes[HAKUSAN].row(&kanazawa).frozen;
+    assert_eq!(frozen, Some(Frozen::Invalid(lies.seq - 1)));
+    let why = world.homes[HAKUSAN].frozen.last().unwrap().2;
+    assert_eq!(why, Some(Refusal::BadCite));
+}
+
 /// 小松 lies about a transfer of 4.00 that 花子 sent to 太郎; nobody hears 小松 but by what it signs.
 struct Lies {
     world: World,
@@ -395,7 +465,11 @@ fn told(lies: &mut Lies, vertex: &Vertex, expected: Option<Refusal>) {
         match expected {
             Some(refusal) => {
                 let cut = Frozen::Invalid(lies.liar.seq - 1);
-                assert_eq!(frozen, &[(lies.liar.log, cut, Some(refusal))], "home {home}");
+                assert_eq!(
+                    frozen,
+                    &[(lies.liar.log, cut, Some(refusal))],
+                    "home {home}"
+                );
             }
             None => assert_eq!(frozen, &[], "home {home}"),
         }

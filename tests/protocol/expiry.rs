@@ -109,10 +109,7 @@ fn what_nobody_answers_goes_back_when_the_receivers_home_shows_that_it_is_late()
     assert_eq!(last_kinds(&world, KOMATSU), []);
     assert_eq!(last_kinds(&world, KANAZAWA), [Kind::Refund]);
     for home in ALL {
-        assert_eq!(
-            world.state(home, &sent, &hanako),
-            TransferState::Refunded
-        );
+        assert_eq!(world.state(home, &sent, &hanako), TransferState::Refunded);
         assert_eq!(world.homes[home].available(&hanako), 1000);
         assert!(!world.waits(home, &sent, &taro));
     }
@@ -230,7 +227,11 @@ impl Lies {
             match expected {
                 Some(refusal) => {
                     let cut = Frozen::Invalid(self.liar.seq - 1);
-                    assert_eq!(frozen, &[(self.liar.log, cut, Some(refusal))], "home {home}");
+                    assert_eq!(
+                        frozen,
+                        &[(self.liar.log, cut, Some(refusal))],
+                        "home {home}"
+                    );
                 }
                 None => {
                     assert_eq!(frozen, &[], "home {home}");
@@ -342,11 +343,21 @@ fn a_refund_for_lateness_rests_on_the_first_late_vertex() {
     check(|_, _| vec![], Some(Refusal::BadCite));
     check(|s, _| vec![Cite::Own(s.sent.at)], Some(Refusal::BadCite));
     check(
-        |s, _| vec![Cite::Vertex(s.world.homes[HAKUSAN].row(&s.world.homes[HAKUSAN].log()).head)],
+        |s, _| {
+            vec![Cite::Vertex(
+                s.world.homes[HAKUSAN]
+                    .row(&s.world.homes[HAKUSAN].log())
+                    .head,
+            )]
+        },
         Some(Refusal::BadCite),
     );
     check(
-        |s, _| vec![Cite::Vertex(s.world.homes[KANAZAWA].row(&s.hanako.home_log).head)],
+        |s, _| {
+            vec![Cite::Vertex(
+                s.world.homes[KANAZAWA].row(&s.hanako.home_log).head,
+            )]
+        },
         Some(Refusal::BadCite),
     );
 }

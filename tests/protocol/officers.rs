@@ -47,7 +47,10 @@ fn officers_take_back_what_is_there_and_no_more() {
     world.run();
     for home in ALL {
         let sums = world.homes[home].row(&hanako.home_log).totals;
-        assert_eq!((sums.granted, sums.ungranted, sums.available), (1000, 400, 600));
+        assert_eq!(
+            (sums.granted, sums.ungranted, sums.available),
+            (1000, 400, 600)
+        );
     }
     world.assert_in_step(&ALL);
     world.audit();

@@ -19,8 +19,8 @@ use city_protocol::replica::{deadline_of, stored_receipt};
 use super::extract::{Id, Page};
 use super::who::Asker;
 use super::wire::{
-    AccountPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficersPage, OrderPage, SCHEMA,
-    TransferPage,
+    AccountPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficersPage, OrderPage,
+    SCHEMA, TransferPage,
 };
 use super::{ApiState, Problem};
 use crate::engine::{StoreHistory, utc};
@@ -74,7 +74,10 @@ pub(super) async fn account(
     let row = row.ok_or(Refusal::UnknownAccount)?;
     let home = api.engine.log();
     let order = match row.order {
-        Some(at) => api.reading(move |history| read_order(history, &home, at)).await?,
+        Some(at) => {
+            api.reading(move |history| read_order(history, &home, at))
+                .await?
+        }
         None => None,
     };
     Ok(Json(AccountPage {

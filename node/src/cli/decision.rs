@@ -44,7 +44,10 @@ impl Told for Grant {
 impl Told for Ungrant {
     fn told(&self) -> String {
         let (amount, account) = (self.amount, self.account);
-        format!("take {amount} back from {account}: {}", self.reason.as_str())
+        format!(
+            "take {amount} back from {account}: {}",
+            self.reason.as_str()
+        )
     }
 }
 

@@ -126,7 +126,7 @@ const fn not_after(path: &'static str, about: &'static str) -> Key {
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 40] = [
+pub const KEYS: [Key; 44] = [
     key(
         "node.region",
         Text,

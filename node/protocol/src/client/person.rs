@@ -4,8 +4,8 @@
 use super::{Home, Order, Sender, Takes, Waiting};
 use crate::amount::Timestamp;
 use crate::body::{
-    Accept, CHALLENGE_LEN, Enrol, Kind, Label, Login, NewKeys, PersonBody, PrivateValues, Reject, Revoke,
-    Rotate, Transfer, read_person_body,
+    Accept, CHALLENGE_LEN, Enrol, Kind, Label, Login, NewKeys, PersonBody, PrivateValues, Reject,
+    Revoke, Rotate, Transfer, read_person_body,
 };
 use crate::crypto::{KemSecretKey, SecretKey, Signer as _, Suite};
 use crate::ids::{AccountId, LogId, NetworkId};

@@ -6,9 +6,7 @@ use std::borrow::Cow;
 use super::ACCEPT_DEADLINE_MS;
 use super::checks::{Folded, NEVER, add, exactly, incoming_key, received_at, subtract};
 use super::fold::{Fold, FoldContext, FoldError};
-use super::rows::{
-    AccountRow, AnswerRow, ClearingRow, Table, TransferRow, TransferState, key,
-};
+use super::rows::{AccountRow, AnswerRow, ClearingRow, Table, TransferRow, TransferState, key};
 use super::view::Rows;
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
@@ -84,12 +82,7 @@ impl Fold {
     }
 
     /// The transfer has its one answer, and waits for nobody any more.
-    pub(super) fn put_answer(
-        &mut self,
-        answer: &Answer,
-        account: &AccountId,
-        deadline: Timestamp,
-    ) {
+    pub(super) fn put_answer(&mut self, answer: &Answer, account: &AccountId, deadline: Timestamp) {
         let row = AnswerRow {
             at: self.next_position(),
             rejected: !answer.accepts,

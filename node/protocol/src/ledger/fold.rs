@@ -200,7 +200,9 @@ impl Fold {
             (Kind::Correct, ..) => self.correct(ctx, &entry, known)?,
             (Kind::Reject, ..) => self.reject(ctx, &entry, known)?,
             (Kind::Refund, ..) => self.refund(ctx, &entry)?,
-            (Kind::Adopt | Kind::Checkpoint | Kind::Trust, ..) => return Err(Refusal::UnknownVersion.into()),
+            (Kind::Adopt | Kind::Checkpoint | Kind::Trust, ..) => {
+                return Err(Refusal::UnknownVersion.into());
+            }
         }
         self.entries.push(entry);
         self.row.entries += 1;

@@ -101,13 +101,27 @@ impl Replica {
                 let body = read_officers_body::<Grant>(&signed.bytes)?;
                 let decided = (Kind::Grant, TAG_GRANT, body.decision());
                 let plus = |balance: Amount| balance.plus(body.amount);
-                self.admit_decision(ticket, decided, signed, (&body.account, &plus), now, history)
+                self.admit_decision(
+                    ticket,
+                    decided,
+                    signed,
+                    (&body.account, &plus),
+                    now,
+                    history,
+                )
             }
             Submission::Ungrant(signed) => {
                 let body = read_officers_body::<Ungrant>(&signed.bytes)?;
                 let decided = (Kind::Ungrant, Ungrant::TAG, body.decision());
                 let minus = |balance: Amount| balance.minus(body.amount);
-                self.admit_decision(ticket, decided, signed, (&body.account, &minus), now, history)
+                self.admit_decision(
+                    ticket,
+                    decided,
+                    signed,
+                    (&body.account, &minus),
+                    now,
+                    history,
+                )
             }
             Submission::Correct(signed) => self.admit_correct(ticket, signed, now, history),
             Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
@@ -184,17 +198,19 @@ impl Replica {
             true => balance.plus(body.amount),
             false => balance.minus(body.amount),
         };
-        self.admit_decision(ticket, decided, signed, (&body.account, &then), now, history)
+        self.admit_decision(
+            ticket,
+            decided,
+            signed,
+            (&body.account, &then),
+            now,
+            history,
+        )
     }
 
     /// Whether nobody answered an own transfer, as far as is known here, until a year behind its deadline: by the
     /// clock, or else the vertex would be dated ahead of it.
-    fn is_silent(
-        &self,
-        transfer: &Digest,
-        now: Now,
-        history: &dyn History,
-    ) -> Result<(), Refusal> {
+    fn is_silent(&self, transfer: &Digest, now: Now, history: &dyn History) -> Result<(), Refusal> {
         let (rows, home) = (self.rows_now(history), self.home.log());
         let row = rows.transfer(&home, transfer);
         let row = row.ok_or(Refusal::UnknownTransfer)?;

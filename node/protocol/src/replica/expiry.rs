@@ -87,13 +87,7 @@ impl Replica {
 
     /// Gives back an own transfer that nobody answered before its deadline, once the receiver's home shows that the
     /// deadline has passed there.
-    fn refund_expired(
-        &mut self,
-        transfer: &Digest,
-        home: &LogId,
-        now: Now,
-        history: &dyn History,
-    ) {
+    fn refund_expired(&mut self, transfer: &Digest, home: &LogId, now: Now, history: &dyn History) {
         if now.quality == ClockQuality::Floor {
             return;
         }
