@@ -11,7 +11,7 @@ use city_protocol::crypto::Suite;
 use tokio::runtime::Runtime;
 
 use common::https;
-use common::limits::{median, one_acknowledgement, p99, verifications_per_s};
+use common::limits::{median, one_acknowledgement, p99, processor_s, verifications_per_s};
 use common::options::Options;
 use common::pace::{arrivals, raw_answers};
 use common::table::{Bar, Table};
@@ -45,11 +45,15 @@ fn measure(runtime: &Runtime, options: Options, suite: Suite, table: &mut Table)
     let mut town = runtime.block_on(Town::open(site, senders));
     let named = |what: &str| format!("{}: {what}", suite.id());
 
-    let (mut rates, mut raws, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rates, mut raws) = (Vec::new(), Vec::new());
+    let (mut ratios, mut by_processor) = (Vec::new(), Vec::new());
     for _ in 0..options.size(RUNS, 1) {
         let work = runtime.block_on(town.prepare(EACH));
+        let begun = processor_s();
         let raw = verifications_per_s(&town.people.senders, &work);
+        let verified = processor_s();
         let accepted = runtime.block_on(town.accept(work));
+        by_processor.push((verified - begun) / (processor_s() - verified));
         rates.push(accepted);
         raws.push(raw);
         ratios.push(accepted / raw);
@@ -65,6 +69,8 @@ fn measure(runtime: &Runtime, options: Options, suite: Suite, table: &mut Table)
         Suite::Fips => Bar::None,
     };
     table.ratio(&ratio, &mut ratios, bar);
+    let ratio = named("the same by processor time");
+    table.ratio(&ratio, &mut by_processor, Bar::None);
 
     if suite == Suite::Dilithium5Ntru {
         let address = runtime.block_on(https::serve(&town));

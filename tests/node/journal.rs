@@ -66,7 +66,13 @@ fn postings(listed: &Value) -> Vec<(u64, String, String)> {
     let lines = listed["lines"].as_array().unwrap().iter();
     let side = |line: &Value, side: &str| line[side].as_str().unwrap_or_default().to_owned();
     lines
-        .map(|line| (line["code"].as_u64().unwrap(), side(line, "debit"), side(line, "credit")))
+        .map(|line| {
+            (
+                line["code"].as_u64().unwrap(),
+                side(line, "debit"),
+                side(line, "credit"),
+            )
+        })
         .collect()
 }
 
@@ -89,14 +95,23 @@ fn books(city: &City, haruko: &str, yosa: &str) -> Vec<Value> {
         ]);
     }
     assert_eq!(postings(&list), expected);
-    let of_yosa = json(city, &["journal", "list", "--account", yosa, "--code", "101"]);
-    assert_eq!(postings(&of_yosa), [line(101, "1.23", ""), line(101, "1.23", "")]);
+    let of_yosa = json(
+        city,
+        &["journal", "list", "--account", yosa, "--code", "101"],
+    );
+    assert_eq!(
+        postings(&of_yosa),
+        [line(101, "1.23", ""), line(101, "1.23", "")]
+    );
     for days in [["--from", "2100-01-01"], ["--to", "2020-01-01"]] {
         let none = json(city, &[&["journal", "list"], &days[..]].concat());
         assert_eq!(postings(&none), []);
     }
 
-    let balance = json(city, &["journal", "balance", "--by", "account", "--account", haruko]);
+    let balance = json(
+        city,
+        &["journal", "balance", "--by", "account", "--account", haruko],
+    );
     let of = |code: u64| {
         let rows = balance["balances"].as_array().unwrap();
         let row = rows.iter().find(|row| row["code"] == code);
@@ -114,11 +129,26 @@ fn books(city: &City, haruko: &str, yosa: &str) -> Vec<Value> {
     assert_eq!(whole["income_statement"]["revenue_total"], "2.46");
     assert_eq!(whole["income_statement"]["result"], "0.00");
     let told = text(city, &["journal", "statement", "--account", haruko]);
-    for part in ["貸借対照表", "損益計算書", "愛貨の再投資費用", "負債・純資産合計"] {
+    for part in [
+        "貸借対照表",
+        "損益計算書",
+        "愛貨の再投資費用",
+        "負債・純資産合計",
+    ] {
         assert!(told.contains(part), "{part} is missing in\n{told}");
     }
     // Everything of before the period is carried forward, and it still balances.
-    let later = json(city, &["journal", "statement", "--account", haruko, "--from", "2100-01-01"]);
+    let later = json(
+        city,
+        &[
+            "journal",
+            "statement",
+            "--account",
+            haruko,
+            "--from",
+            "2100-01-01",
+        ],
+    );
     let later = &later["statements"][0];
     assert_eq!(later["balances"], true);
     assert_eq!(later["balance_sheet"]["carried_forward"], "-2.46");
@@ -136,12 +166,24 @@ fn books(city: &City, haruko: &str, yosa: &str) -> Vec<Value> {
     assert_eq!(movements[1]["counterparty"]["name"], "金沢市");
     let received = json(city, &["account", "statement", yosa]);
     let hash = &received["movements"][0]["transaction_hash"];
-    assert_eq!(hash, &movements[1]["transaction_hash"], "both sides name the same transaction");
+    assert_eq!(
+        hash, &movements[1]["transaction_hash"],
+        "both sides name the same transaction"
+    );
     let csv = text(city, &["journal", "export", "--format", "csv"]);
     assert_eq!(csv.lines().count(), 15);
     let hledger = text(city, &["journal", "export", "--format", "hledger"]);
     assert_eq!(hledger.matches("\naccount ").count(), 7);
-    vec![list, of_yosa, balance, sheet, statement, received, csv.into(), hledger.into()]
+    vec![
+        list,
+        of_yosa,
+        balance,
+        sheet,
+        statement,
+        received,
+        csv.into(),
+        hledger.into(),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,7 +203,10 @@ async fn the_books_are_the_same_of_a_node_that_runs_and_of_one_that_does_not() {
     let names = [haruko.account().to_string(), yosa.account().to_string()];
 
     let running = books(&city, &names[0], &names[1]);
-    let stranger = city_node(&city, &["account", "statement", &names[0].replace('-', "-a")]);
+    let stranger = city_node(
+        &city,
+        &["account", "statement", &names[0].replace('-', "-a")],
+    );
     assert_eq!(stranger.status.code(), Some(2), "{stranger:?}");
     let elsewhere = city_node(&city, &["journal", "list", "--log", "17203"]);
     assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
@@ -200,7 +245,10 @@ fn printed(city: &City, root: &Path, account: &str) {
         .unwrap();
     let dom = String::from_utf8_lossy(&dom.stdout);
     assert_eq!(dom.matches("<tr>").count(), 4, "{dom}");
-    assert!(dom.contains("<td class=\"n\">-1.23</td><td class=\"n\">7.54</td>"), "{dom}");
+    assert!(
+        dom.contains("<td class=\"n\">-1.23</td><td class=\"n\">7.54</td>"),
+        "{dom}"
+    );
     let pdf = root.join("statement.pdf");
     let done = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu"])

@@ -34,4 +34,5 @@ mod story;
 mod suites;
 mod verdicts;
 mod vertices;
+mod witness;
 mod world;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::Kind;
+use city_protocol::body::{Kind, Trust};
 use city_protocol::codec;
 use city_protocol::crypto::SecretKey;
 use city_protocol::ids::{BlockId, Digest, LogId};
@@ -138,7 +138,7 @@ fn lies_about_money() {
         entries[1].booked.place = Some(city_protocol::place::Grade::Attested);
         entries
     });
-    lie(Refusal::BadBooking, |s| {
+    lie(Refusal::BadEntry, |s| {
         let mut entries = s.transfer("4.00", 600);
         entries[1].booked.received_at = None;
         entries
@@ -488,4 +488,36 @@ fn an_invalid_vertex_and_a_good_one_at_one_position_are_equivocation() {
         );
     }
     s.world.assert_in_step(&[KOMATSU, HAKUSAN]);
+}
+
+/// A municipality's lists of revoked certificates, as newer software writes them.
+fn trust(lists: &[&[u8]]) -> Entry {
+    let body = Trust {
+        v: 1,
+        lists: lists.iter().map(|list| (*list).to_vec().into()).collect(),
+        certificates: Vec::new(),
+    };
+    Entry::home_authored(Kind::Trust, codec::encode(&body))
+}
+
+#[test]
+fn lists_of_revoked_certificates_are_taken_whatever_they_say() {
+    let mut s = stage();
+    let vertex = s.liar.sign(&s.world, &[trust(&[b"no list at all"])]);
+    for home in [KOMATSU, HAKUSAN] {
+        give(&mut s.world, KANAZAWA, home, &vertex);
+        assert_eq!(head(&s.world, home, &s.liar.log), (s.liar.seq, vertex.id));
+    }
+    s.liar.follow(&vertex);
+    let vertex = s.liar.sign(&s.world, &[trust(&[b"one", b"one"])]);
+    check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadField);
+}
+
+#[test]
+fn lists_of_revoked_certificates_are_the_homes_own_word() {
+    let mut s = stage();
+    let mut entry = trust(&[b"a list"]);
+    entry.booked.received_at = Some(s.world.now);
+    let vertex = s.liar.sign(&s.world, &[entry]);
+    check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadEntry);
 }

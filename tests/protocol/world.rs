@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) transfers: u64,
     /// Where many homes verify the same vertices, once is enough.
     pub(crate) memo: Option<Memo>,
+    /// Whom the charters of homes that join from now on name as their witnesses.
+    pub(crate) witnesses: Vec<LogId>,
 }
 
 /// What a verifying pool has at hand.
@@ -100,6 +102,7 @@ impl World {
             next_ticket: 0,
             transfers: 0,
             memo: None,
+            witnesses: Vec::new(),
         }
     }
 
@@ -146,7 +149,7 @@ impl World {
                     })
                     .collect(),
             },
-            witnesses: Vec::new(),
+            witnesses: self.witnesses.clone(),
         };
         let authority = Authority::from_charter(&self.genesis, &json::canonical(&charter)).unwrap();
         let authority = Arc::new(authority);

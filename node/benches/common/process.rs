@@ -9,6 +9,8 @@ use city_node::admin::pages::Status;
 use city_node::client::AdminClient;
 use city_node::setup::DataDir;
 
+use super::limits::processor_s_of;
+
 /// Pause between two looks.
 const POLL: Duration = Duration::from_millis(10);
 /// Longer than anything here takes.
@@ -88,13 +90,7 @@ impl Node {
 
     /// Seconds of processor time that it used, over all cores.
     pub fn processor_s(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("a running process");
-        // Behind the name in brackets; utime and stime are the 14th and 15th field, in hundredths of a second.
-        let behind = stat.rsplit(") ").next().expect("a name");
-        let ticks = behind.split_whitespace().skip(11).take(2);
-        let ticks: f64 = ticks.map(|n| n.parse::<f64>().expect("a number")).sum();
-        ticks / 100.0
+        processor_s_of(&self.child.id().to_string())
     }
 
     /// `kill -9`.

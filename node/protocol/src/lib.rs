@@ -49,6 +49,7 @@
 
 pub mod amount;
 pub mod body;
+pub mod checkpoint;
 pub mod client;
 pub mod codec;
 pub mod crypto;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::ids::{AccountId, LogId};
-use city_protocol::ledger::{AccountRow, History, Rows as _, Table, key};
+use city_protocol::ledger::{AccountRow, History, Rows as _, Table, key, witnesses_of};
 use city_protocol::place::{Point, Verdict};
 use city_protocol::region::Region;
 use city_protocol::replica::{ClockQuality, ReplicaStatus};
@@ -109,6 +109,7 @@ impl AdminState {
 
     fn head(&self, entry: &FrontierEntry) -> Head {
         let region = self.region_of(&entry.log);
+        let history: &dyn History = self.engine.history();
         Head {
             log: entry.log,
             name: region.as_deref().and_then(|region| self.name_of(region)),
@@ -116,9 +117,8 @@ impl AdminState {
             epoch: entry.epoch,
             seq: entry.seq,
             head: HEXLOWER.encode(&entry.head),
-            vertex: (self.engine.history() as &dyn History)
-                .log(&entry.log)
-                .map(|row| row.head),
+            vertex: history.log(&entry.log).map(|row| row.head),
+            witnesses: witnesses_of(history, &entry.log, (entry.epoch, entry.seq)),
             forked: entry.forked,
         }
     }

@@ -1,8 +1,8 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG · `journal` pages of the
-//! journal. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `store` exports and figures · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG ·
+//! `journal` pages of the journal. Operators may ask everything, others whom the file lets in the status only.
 
 mod accounts;
 mod gather;
@@ -11,6 +11,7 @@ mod ledger;
 pub mod pages;
 pub mod show;
 mod socket;
+mod store;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +107,9 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/ledger/last/{count}", get(ledger::last))
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
+        .route("/v1/store/export", get(store::export))
+        .route("/v1/store/stats", get(store::stats))
+        .route("/v1/store/pin", get(store::pin))
         .route("/v1/place", get(place))
         .route("/v1/records/{log}/{after}", get(records))
         .route("/v1/records/verify", get(verify_records))

@@ -108,6 +108,9 @@ pub struct Head {
     /// The head itself; for a forked log the last vertex that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vertex: Option<BlockId>,
+    /// How many other municipalities witness the head: 0 is `sequenced`.
+    #[serde(default)]
+    pub witnesses: u64,
     /// Whether it is forked.
     pub forked: bool,
 }

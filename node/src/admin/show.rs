@@ -147,7 +147,11 @@ fn log(head: &Head) -> String {
         epoch => format!(", epoch {epoch}"),
     };
     let vertices = if head.seq == 1 { "vertex" } else { "vertices" };
-    format!("{who}  {} {vertices}{epoch}{forked}", head.seq)
+    let witnessed = match head.witnesses {
+        0 => String::new(),
+        n => format!(", witnessed by {n}"),
+    };
+    format!("{who}  {} {vertices}{epoch}{witnessed}{forked}", head.seq)
 }
 
 fn local(time: Timestamp, zone: &TimeZone) -> String {
@@ -209,6 +213,7 @@ mod tests {
                 seq: 7,
                 head: "00".into(),
                 vertex: None,
+                witnesses: 0,
                 forked: false,
             }],
             frontier_hash: Digest([0; 32]),

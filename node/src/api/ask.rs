@@ -10,8 +10,8 @@ use city_protocol::body::{Order, OwnEntry, Transfer, read_person_body};
 use city_protocol::crypto::NotAfter;
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{
-    ACCEPT_DEADLINE_MS, Changes, History, IncomingRow, Layers, PeopleState, Rows, Table,
-    TransferRow, TransferState, key,
+    ACCEPT_DEADLINE_MS, Changes, Finality, History, IncomingRow, Layers, PeopleState, Rows, Table,
+    TransferRow, key, witnesses_of,
 };
 use city_protocol::place::FRESH_MS;
 use city_protocol::replica::{deadline_of, stored_receipt};
@@ -245,13 +245,13 @@ pub(crate) fn transfer_page(
         PeopleState::Pending if late => PeopleState::Expired,
         state => state,
     };
-    let settled = row.state == TransferState::Settled;
-    let finality = if settled { "settled" } else { "sequenced" };
+    let finality = Finality::of_transfer(history, &sender_home, &row);
     TransferPage {
         schema: SCHEMA,
         transfer,
         state: state.into(),
-        finality: finality.into(),
+        finality: finality.code().into(),
+        witnesses: witnesses_of(history, &sender_home, (row.at.epoch, row.at.seq)),
         transfer_id: row.transfer_id,
         sender: row.sender,
         sender_home,

@@ -105,7 +105,7 @@ pub(super) async fn transfer(
     let checking = move || Ok::<_, Refusal>((verified.with_private(&values)?, values));
     let (verified, values) = api.on_pool(checking).await??;
     match keeper.book(api.engine.clone(), verified, values).await {
-        Ok(entry) => Ok(booked(entry)),
+        Ok(entry) => Ok(api.booked(entry)),
         Err(KeepError::Refused(refusal)) => Err(refusal.into()),
         Err(KeepError::Vault(error)) => Err(told(&error)),
     }
@@ -211,15 +211,16 @@ impl ApiState {
     }
 
     pub(super) async fn submit(&self, submission: Submission) -> Answer {
-        Ok(booked(self.engine.submit(submission).await?))
+        Ok(self.booked(self.engine.submit(submission).await?))
     }
-}
 
-fn booked(entry: BookedEntry) -> (StatusCode, Json<SubmittedPage>) {
-    let status = if entry.repeated {
-        StatusCode::OK
-    } else {
-        StatusCode::CREATED
-    };
-    (status, Json(entry.into()))
+    fn booked(&self, entry: BookedEntry) -> (StatusCode, Json<SubmittedPage>) {
+        let status = if entry.repeated {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
+        };
+        let page = SubmittedPage::of(entry, self.engine.history(), &self.engine.log());
+        (status, Json(page))
+    }
 }

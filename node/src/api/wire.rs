@@ -14,7 +14,7 @@ use city_protocol::crypto::Suite;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
-use city_protocol::ledger::PeopleState;
+use city_protocol::ledger::{Finality, History, PeopleState, Rows as _, witnesses_of};
 use city_protocol::place::Grade;
 use city_protocol::region::Region;
 use city_protocol::replica::BookedEntry;
@@ -357,14 +357,28 @@ pub struct SubmittedPage {
     pub receipt: Vec<u8>,
     /// Whether it had been booked before; this is the first receipt then.
     pub repeated: bool,
-    /// `sequenced`.
+    /// `sequenced`; of what had been booked before also `witnessed`, and of a transfer `settled`.
     pub finality: String,
+    /// How many other municipalities witness the vertex that it stands in.
+    #[serde(default)]
+    pub witnesses: u64,
     /// What the home decided.
     pub booked: Booked,
 }
 
-impl From<BookedEntry> for SubmittedPage {
-    fn from(entry: BookedEntry) -> Self {
+impl SubmittedPage {
+    /// The answer to a submission. What has just been written is sequenced and no more.
+    pub(super) fn of(entry: BookedEntry, history: &dyn History, log: &LogId) -> Self {
+        let position = (entry.at.epoch, entry.at.seq);
+        let (finality, witnesses) = if entry.repeated {
+            let finality = match history.transfer(log, &entry.identity) {
+                Some(row) => Finality::of_transfer(history, log, &row),
+                None => Finality::at(history, log, position),
+            };
+            (finality, witnesses_of(history, log, position))
+        } else {
+            (Finality::Sequenced, 0)
+        };
         Self {
             schema: SCHEMA,
             identity: entry.identity,
@@ -372,7 +386,8 @@ impl From<BookedEntry> for SubmittedPage {
             at: entry.at,
             receipt: entry.receipt.to_bytes(),
             repeated: entry.repeated,
-            finality: "sequenced".into(),
+            finality: finality.code().into(),
+            witnesses,
             booked: entry.receipt.entry.booked,
         }
     }
@@ -564,8 +579,11 @@ pub struct TransferPage {
     pub transfer: Digest,
     /// How far it has come.
     pub state: StatePage,
-    /// `sequenced` or `settled`.
+    /// `sequenced`, `witnessed` or `settled`.
     pub finality: String,
+    /// How many other municipalities witness the vertex that it stands in.
+    #[serde(default)]
+    pub witnesses: u64,
     /// Its own id.
     pub transfer_id: TransferId,
     /// Sender.

@@ -45,8 +45,11 @@ pub(super) fn run(args: &RunArgs, config: Config, located: Located, identity: Id
     });
     // Reading standard input blocks a thread that nothing can wake.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    ended?;
-    Ok(Exit::Ok)
+    match ended {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) if error.is_refused_data() => Err(Failure::new(Exit::Config, error)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) fn demo(args: &DemoArgs) -> Outcome {
@@ -90,6 +93,11 @@ pub(super) fn store(args: &StoreArgs) -> Outcome {
             passphrase,
             json,
         } => rebuild(place, passphrase, *json),
+        StoreVerb::Export(args) => super::store::export::run(args),
+        StoreVerb::Import(args) => super::store::import::run(args),
+        StoreVerb::Backup(args) => super::store::backup::run(args),
+        StoreVerb::Compact(args) => super::store::compact::run(args),
+        StoreVerb::Stats(args) => super::store::stats::run(args),
     }
 }
 
@@ -206,7 +214,7 @@ pub(super) fn read(
 }
 
 /// A counter on stderr; indicatif hides it when that is no terminal.
-fn counter(what: &'static str) -> ProgressBar {
+pub(super) fn counter(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {pos} {msg} ({elapsed})")
         .expect("a well-formed template");
     ProgressBar::no_length()

@@ -1,5 +1,6 @@
 //! Calls of the admin socket.
 
+use std::io;
 use std::path::Path;
 
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
@@ -13,10 +14,12 @@ use crate::admin::pages::{
     AccountsPage, AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage,
 };
 use crate::api::wire::PrivatePage;
+use crate::engine::{Pin, StoreStats};
 use crate::journal::Ask;
 use crate::journal::pages::{self as journal, BooksPage, LogsPage, MovementsPage, SumsPage};
 use crate::keys::Exchanged;
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
+use crate::store::ArchiveStream;
 
 /// A running node on this machine.
 pub struct AdminClient(Link);
@@ -213,6 +216,39 @@ impl AdminClient {
     pub async fn journal_account(&self, account: &AccountId) -> Result<BooksPage, ClientError> {
         let path = format!("/v1/journal/accounts/{account}");
         self.0.get(&path).await
+    }
+
+    /// Takes every block of an export, and checks each against its id. `query` is what stands behind `?`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was taken until then is not the whole.
+    pub async fn export(
+        &self,
+        query: &str,
+        take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let mut stream = ArchiveStream::default();
+        let path = format!("/v1/store/export?{query}");
+        self.0
+            .pull(&path, |piece| Ok(stream.push(piece, take)?))
+            .await?;
+        Ok(stream.finish()?)
+    }
+
+    /// What the store holds.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn store_stats(&self) -> Result<StoreStats, ClientError> {
+        self.0.get("/v1/store/stats").await
+    }
+
+    /// Where the ledger ends now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pin(&self) -> Result<Pin, ClientError> {
+        self.0.get("/v1/store/pin").await
     }
 
     /// What place checking says, in full.

@@ -7,6 +7,7 @@ use city_protocol::Refusal;
 
 use crate::api::problem::ProblemBody;
 use crate::pki::TlsError;
+use crate::store::ArchiveError;
 
 /// A call did not give an answer.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,9 @@ pub enum ClientError {
     /// The answer is longer than any of this node's.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+    /// What was answered could not be taken.
+    #[error("the answer could not be taken: {0}")]
+    Taken(#[from] ArchiveError),
     /// The answer is not what this version understands.
     #[error("status {status}: the answer is not what this version understands; compare versions")]
     BadReply {

@@ -129,6 +129,48 @@ impl Link {
         Ok(answer)
     }
 
+    /// Takes an answer in pieces, each within the time that an answer may take.
+    pub(super) async fn pull(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        // On a connection of its own: one that was cut within an answer is of no more use.
+        let mut sender = self.dial().await?;
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri(path)
+            .header(HOST, "localhost")
+            .body(Full::new(Bytes::new()))
+            .map_err(|_| ClientError::Address(path.into()))?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request));
+        let response = answer.await.map_err(|_| ClientError::Timeout)??;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut problem = Vec::new();
+        loop {
+            let piece = tokio::time::timeout(ANSWER_TIMEOUT, body.frame()).await;
+            let Some(piece) = piece.map_err(|_| ClientError::Timeout)? else {
+                break;
+            };
+            let Ok(piece) = piece?.into_data() else {
+                continue;
+            };
+            if status.is_success() {
+                take(&piece)?;
+            } else if problem.len() + piece.len() <= MAX_ANSWER {
+                problem.extend_from_slice(&piece);
+            }
+        }
+        if status.is_success() {
+            return Ok(());
+        }
+        let problem = serde_json::from_slice(&problem).map_err(|_| ClientError::BadReply {
+            status: status.as_u16(),
+        })?;
+        Err(ClientError::Problem(Box::new(problem)))
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,

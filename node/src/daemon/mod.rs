@@ -8,6 +8,7 @@ mod notify;
 mod open;
 mod private;
 mod rollback;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,11 +36,12 @@ use crate::pki::reload::DoorError;
 use crate::place::antenna::Antenna;
 use crate::private::VaultError;
 use crate::setup::{DataDir, Identity};
-use crate::store::{Store, StoreError};
+use crate::store::{SchemaError, Store, StoreError};
 
 pub use open::{
     OpenError, Opened, open, open_for_reading, open_indexed, place_names, set_index_aside,
 };
+pub use upkeep::{UpkeepError, compact, import};
 
 /// Frames and events of the network that wait: with 1.1 MB frames this bounds memory.
 const NET_EVENTS: usize = 16;
@@ -106,6 +108,19 @@ pub enum DaemonError {
     /// Closing failed.
     #[error(transparent)]
     Close(#[from] StoreError),
+}
+
+impl DaemonError {
+    /// Whether no further start can help before somebody does something: the data is of a newer version.
+    #[must_use]
+    pub const fn is_refused_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Open(OpenError::Store(StoreError::Schema(
+                SchemaError::Newer { .. } | SchemaError::Unreadable { .. }
+            )))
+        )
+    }
 }
 
 /// Runs the node until `stop` or a fault, then closes everything in order.

@@ -384,7 +384,7 @@ pub fn set_index_aside(dir: &DataDir, identity: &Identity) -> Result<(), OpenErr
     remove_index(dir)
 }
 
-fn remove_index(dir: &DataDir) -> Result<(), OpenError> {
+pub(super) fn remove_index(dir: &DataDir) -> Result<(), OpenError> {
     let index = dir.index();
     match std::fs::remove_dir_all(&index) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(OpenError::Aside {

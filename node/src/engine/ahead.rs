@@ -10,7 +10,7 @@ use city_protocol::vertex::{Entry, Known, SignedHeader, decode_body};
 use crate::store::{Block, Position, ReadError, Store};
 
 /// Vertices that are read ahead: each has a body of at most 1 MiB, and what was read of it takes some three times that.
-const AHEAD: usize = 16;
+const AHEAD: usize = 4;
 
 /// What stands next in the log.
 pub(super) enum Ahead {

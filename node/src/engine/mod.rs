@@ -1,7 +1,8 @@
 //! The engine: the replica with everything that waits around it.
 //!
 //! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `counter` that nobody can turn back · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
-//! the log again, `ahead` reading it for that · `verify` the full check · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
+//! the log again, `ahead` reading it for that · `verify` the full check · `graph` blocks by their links · `export`, `import` (judged in an
+//! `overlay`), `compact`, `stats` of the store · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
 //! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
 
@@ -9,15 +10,21 @@ mod ahead;
 mod bridge;
 mod clock;
 mod commit;
+mod compact;
 mod counter;
 mod directory;
+mod export;
+mod graph;
 mod guard;
 mod history;
 mod hold;
+mod import;
 mod lane;
+mod overlay;
 mod pool;
 mod pulse;
 mod rebuild;
+mod stats;
 mod verify;
 
 use std::sync::Arc;
@@ -37,13 +44,17 @@ use tokio::sync::{mpsc, oneshot};
 pub use bridge::{Bridge, TransportKey};
 pub use clock::{SystemClock, utc};
 pub use commit::{Engine, EngineConfig, EngineError, Outgoing};
+pub use compact::{Dead, compact};
 pub use counter::{Counter, CounterVerdict, compare};
 pub use directory::Directory;
+pub use export::{ExportError, Inventory, LogPart, Logs, Selection, export};
 pub use history::{StoreHistory, high_water_of, own_high_water};
 pub use hold::Hold;
+pub use import::{IMPORT_DIR, ImportError, ImportReport, ImportedLog, Importer};
 pub use pool::Pool;
 pub use pulse::Pulse;
 pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
+pub use stats::{LogStats, Pin, StatsError, StoreStats, stats};
 pub(crate) use verify::each_vertex;
 pub use verify::{VerifyReport, verify_store};
 

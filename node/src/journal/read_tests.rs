@@ -130,11 +130,16 @@ fn a_question_is_narrowed_by_time_account_and_code() {
         };
         let (found, _) = all(&memory, ask);
         let seqs: std::collections::BTreeSet<u64> = found.iter().map(|line| line.seq).collect();
-        seqs.first().zip(seqs.last()).map(|(first, last)| (*first, *last))
+        seqs.first()
+            .zip(seqs.last())
+            .map(|(first, last)| (*first, *last))
     };
     assert_eq!(seqs(None, None), Some((1, 12)));
     assert_eq!(seqs(Some(3 * MINUTE), Some(5 * MINUTE)), Some((3, 4)));
-    assert_eq!(seqs(Some(3 * MINUTE + 1), Some(5 * MINUTE + 1)), Some((4, 5)));
+    assert_eq!(
+        seqs(Some(3 * MINUTE + 1), Some(5 * MINUTE + 1)),
+        Some((4, 5))
+    );
     assert_eq!(seqs(Some(0), Some(MINUTE)), None);
     assert_eq!(seqs(Some(13 * MINUTE), None), None);
     assert_eq!(seqs(Some(12 * MINUTE), None), Some((12, 12)));
@@ -156,7 +161,11 @@ fn sums_are_those_of_the_lines() {
     let memory = memory();
     let page = sums(&memory, &Ask::all(LOG, 1, VERTICES)).unwrap();
     assert_eq!(page.next, None);
-    assert_eq!(page.sums.len(), 14, "seven people, two accounts of the chart");
+    assert_eq!(
+        page.sums.len(),
+        14,
+        "seven people, two accounts of the chart"
+    );
     assert_eq!(page.sums.iter().map(|sum| sum.hundredths).sum::<i64>(), 0);
     let of = |n: u64, code| {
         let sum = page
@@ -178,7 +187,10 @@ fn sums_are_those_of_the_lines() {
 fn what_is_not_there_is_no_empty_page() {
     let mut memory = memory();
     let beyond = lines(&memory, &Ask::all(LOG, 1, VERTICES + 1));
-    assert!(beyond.is_ok_and(|page| page.next.is_some()), "the first page is there");
+    assert!(
+        beyond.is_ok_and(|page| page.next.is_some()),
+        "the first page is there"
+    );
     let ask = Ask {
         after: VERTICES,
         ..Ask::all(LOG, 1, VERTICES + 1)

@@ -1,12 +1,13 @@
 //! The data directory: how it is laid out, how it is born, and how the node's identity is read from it.
 //! Index card:
 //!
-//! `backup` one sealed file of a node, and a node of it again · `directory` the layout, and building a directory aside · `init` the order of birth · `network`
+//! `backup` one sealed file of a node, and a node of it again · `copy` a directory of all its data but keys · `directory` the layout, and building a directory aside · `init` the order of birth · `network`
 //! the network that a node is born into · `identity` keys,
 //! certificates and charter, checked against each other · `epoch` the keys of the next epoch · `host` what the machine says about itself ·
 //! `package` where an installed node stands · `error` what can go wrong.
 
 mod backup;
+mod copy;
 mod directory;
 pub mod epoch;
 mod error;
@@ -17,6 +18,7 @@ mod network;
 pub mod package;
 
 pub use backup::{BackupOf, MAX_BACKUP, back_up, restore};
+pub use copy::{BACKUP_NOTE, CopiedFile, CopyError, DataBackup, SEALED_KEYS, Whose, copy_data};
 pub use directory::{CaDir, DataDir};
 pub use error::{BackupError, IdentityError, InitError};
 pub(crate) use identity::read_tls;

@@ -20,7 +20,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The beginning of every log.
+    /// The beginning of every log, but for compacted ones; a walk from here begins wherever the log does.
     pub const START: Self = Self {
         segment: 1,
         offset: HEADER_LEN,

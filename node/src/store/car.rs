@@ -23,7 +23,7 @@ const CID_PREFIX: [u8; 4] = [0x01, 0x71, 0x12, 0x20];
 /// The longest CID and block together.
 const MAX_SECTION: usize = CID_LEN + MAX_BLOCK;
 /// Bytes of the longest length that is believed: three hold up to 2 MiB, above [`MAX_SECTION`].
-const MAX_VARINT: usize = 3;
+pub(super) const MAX_VARINT: usize = 3;
 /// Bytes read at a time: a system call costs little against it, and it is all a reader keeps.
 const CHUNK: usize = 256 << 10;
 /// Bytes hashed in one search for a valid block behind a bad one: about two seconds of a small box. A
@@ -72,7 +72,7 @@ pub fn parse_section(section: &[u8]) -> Option<(BlockId, &[u8])> {
 }
 
 /// The bytes of the length and the length itself, if a section of ours can begin so.
-fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let bytes = &bytes[..bytes.len().min(MAX_VARINT)];
     let (length, rest) = unsigned_varint::decode::u32(bytes).ok()?;
     let length = usize::try_from(length).ok()?;

@@ -1,6 +1,7 @@
-//! A segment in the making: the copy that recovery writes before it touches the original.
+//! A file of blocks in the making: the copy that recovery or compaction writes before it touches the original, and
+//! what is exported.
 //!
-//! Owns the order content, fsync, name, fsync of the directory. What is copied is for `recover` to say.
+//! Owns the order content, fsync, name, fsync of the directory. What is copied is for the caller to say.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use super::segments::segment_name;
 /// Bytes gathered before a copy writes them.
 const COPY_BUFFER: usize = 1 << 20;
 
-/// A segment in the making, under a name that no start reads.
+/// A file of blocks in the making, under a name that no start reads.
 pub(super) struct Copy {
     files: Arc<dyn Files>,
     dir: PathBuf,
@@ -32,7 +33,16 @@ impl Copy {
         root: &BlockId,
         segment: u32,
     ) -> io::Result<Self> {
-        let name = segment_name(segment);
+        Self::named(files, dir, root, segment_name(segment))
+    }
+
+    /// The same under any name.
+    pub(super) fn named(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+        root: &BlockId,
+        name: String,
+    ) -> io::Result<Self> {
         let file = files.create(&dir.join(format!("{name}.tmp")))?;
         Ok(Self {
             files: Arc::clone(files),
@@ -45,7 +55,11 @@ impl Copy {
     }
 
     pub(super) fn push(&mut self, section: &Section) -> io::Result<()> {
-        car::push_section(&mut self.buffer, &section.id, &section.block);
+        self.push_block(&section.id, &section.block)
+    }
+
+    pub(super) fn push_block(&mut self, id: &BlockId, block: &[u8]) -> io::Result<()> {
+        car::push_section(&mut self.buffer, id, block);
         if self.buffer.len() >= COPY_BUFFER {
             self.write()?;
         }

@@ -67,21 +67,7 @@ impl SegmentLog {
     /// The bad places that [`Self::note_repaired`] kept; none if they cannot be read.
     #[must_use]
     pub fn repaired(&self) -> Vec<Position> {
-        let path = self.dir.join(REPAIRED);
-        let Ok(text) = files::take(&*self.files, &path, MAX_REPAIRED * 32) else {
-            return Vec::new();
-        };
-        let place = |line: &str| {
-            let (segment, offset) = line.split_once(' ')?;
-            Some(Position {
-                segment: segment.parse().ok()?,
-                offset: offset.parse().ok()?,
-            })
-        };
-        String::from_utf8_lossy(&text)
-            .lines()
-            .filter_map(place)
-            .collect()
+        repaired(&*self.files, &self.dir)
     }
 
     /// Takes the note away: the lost blocks were fetched, or an operator decided.
@@ -98,6 +84,22 @@ impl SegmentLog {
             source,
         })
     }
+}
+
+/// The bad places of a log that do not matter any more.
+pub(super) fn repaired(files: &dyn Files, dir: &Path) -> Vec<Position> {
+    let Ok(text) = files::take(files, &dir.join(REPAIRED), MAX_REPAIRED * 32) else {
+        return Vec::new();
+    };
+    let place = |line: &str| {
+        let (segment, offset) = line.split_once(' ')?;
+        Some(Position {
+            segment: segment.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    };
+    let text = String::from_utf8_lossy(&text);
+    text.lines().filter_map(place).collect()
 }
 
 /// `000042.car.damaged`

@@ -77,6 +77,14 @@ pub trait Files: Send + Sync {
     /// See above.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>>;
 
+    /// Opens an existing file for reading only: one that may be nobody's to write.
+    ///
+    /// # Errors
+    /// See above.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        self.open(path)
+    }
+
     /// Renames a file or directory; a file that stands at `to` is replaced at once.
     ///
     /// # Errors
@@ -161,6 +169,10 @@ impl Files for OsFiles {
         Ok(Arc::new(
             OpenOptions::new().read(true).write(true).open(path)?,
         ))
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        Ok(Arc::new(File::open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,20 +1,25 @@
 //! The store of one data directory: blocks that are never lost, and an index that can always be made again.
 //!
 //! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
-//! walking · `recover`, `copy`, `damage` opening after a crash · `index` rows in sled · `watermark`, `marks`
+//! walking · `recover`, `copy`, `damage` opening after a crash · `compact`, `manifest` the log without what is dead ·
+//! `archive` CAR files that go from hand to hand · `schema` the form of a data directory · `index` rows in sled · `watermark`, `marks`
 //! whether they are believed · `notes` how far the own log ever was · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
 //! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send; rows are
 //! written into sled behind it.
 
+mod archive;
 pub mod blocks;
 pub mod car;
+mod compact;
 mod copy;
 pub mod damage;
 pub mod files;
 pub mod index;
+mod manifest;
 pub mod marks;
 pub mod notes;
 pub mod recover;
+mod schema;
 pub mod segments;
 pub mod side;
 pub mod watermark;
@@ -26,12 +31,15 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 
+pub use archive::{ArchiveError, ArchiveReader, ArchiveStream, ArchiveWriter, SegmentReader};
 pub use blocks::{Block, Blocks, Location, Position, ReadError};
+pub use compact::{CompactError, Compacted};
 pub use damage::Damage;
 pub use files::{FileHandle, Files, OsFiles};
 pub use index::{IndexError, Rows};
-pub use notes::{HighWater, NEVER_BEGUN, Notes};
+pub use notes::{HighWater, NEVER_BEGUN, Notes, RESTORED, note_restored};
 pub use recover::{LogError, Recovery};
+pub use schema::{DATA_SCHEMA, SchemaError};
 pub use segments::{AppendError, Limits, SegmentLog};
 pub use side::{SideError, SideLog};
 pub use watermark::{OpenOutcome, RebuildReason, Watermark};
@@ -113,6 +121,9 @@ pub enum StoreError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The form of the data.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The ledger's log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -160,6 +171,7 @@ impl Store {
         };
         files.create_dir(dir).map_err(directory)?;
         let lock = lock(dir)?;
+        schema::migrate(&*files, dir)?;
         let found = FoundLog::find(Arc::clone(&files), &dir.join(LEDGER), genesis, limits)?;
         let reserve = limits.space_reserve;
         let (trust, trusted) =
@@ -295,6 +307,23 @@ impl Store {
     #[must_use]
     pub fn trust(&self) -> &SideLog {
         &self.trust
+    }
+
+    /// Writes the ledger again without the blocks that are not to be kept, and closes. The index then names places that
+    /// are no more: the next open makes it again.
+    ///
+    /// # Errors
+    /// [`CompactError`].
+    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
+        // The lock is held to the end.
+        let Self {
+            ledger,
+            trust: _trust,
+            index: _index,
+            notes: _notes,
+            _lock,
+        } = self;
+        ledger.compact(keep)
     }
 
     /// Waits until the rows of every commit so far are written, which else is done behind it.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use city_protocol::amount::Timestamp;
 use city_protocol::ids::BlockId;
 
 use super::files::{self, Files};
@@ -19,8 +20,12 @@ const HIGH_WATER: &str = "HIGHWATER";
 pub const NEVER_BEGUN: &str = "NEVER_BEGUN";
 /// The ledger was gone: it stands until a peer was seen to have nothing more of the own log.
 const GONE: &str = "GONE";
+const GONE_TEXT: &str =
+    "The ledger is gone, or old. This note goes when peers have nothing more of the own log.\n";
 /// What the TPM's counter showed when it was last moved, or is about to.
 const COUNTER: &str = "COUNTER";
+/// A copy of a data directory: says when and at which head it was made.
+pub const RESTORED: &str = "RESTORED";
 /// The own log's row of an index that knew more than the log.
 const KEPT_ROW: &str = "index.kept";
 /// Bytes of a note: two numbers and an id as text are some 100.
@@ -131,9 +136,7 @@ impl Notes {
     /// # Errors
     /// See above.
     pub fn note_gone(&self) -> io::Result<()> {
-        let text =
-            "The ledger is gone. This note goes when a peer has nothing more of the own log.\n";
-        files::put(&*self.files, &self.dir, GONE, text.as_bytes())
+        files::put(&*self.files, &self.dir, GONE, GONE_TEXT.as_bytes())
     }
 
     /// A peer was seen to have of the own log what is here.
@@ -163,6 +166,15 @@ impl Notes {
     pub fn note_counter(&self, value: u64) -> io::Result<()> {
         let text = format!("{value}\n");
         files::put(&*self.files, &self.dir, COUNTER, text.as_bytes())
+    }
+
+    /// What stands in `RESTORED`: the directory is a copy that was made as a backup.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn restored(&self) -> io::Result<Option<String>> {
+        let text = self.take(RESTORED)?;
+        Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// The row that was kept of an index which knew more than the log.
@@ -207,6 +219,26 @@ impl Notes {
         // Also if it was missing: an earlier removal may not be durable.
         self.files.sync_dir(&self.dir)
     }
+}
+
+/// Marks a copy of a data directory: whoever runs on it does not know what was signed after it was made.
+///
+/// `RESTORED` says when and at which position of the own log, and what follows from it is for the daemon; `GONE` has every
+/// version wait until its peers have nothing newer of the own log.
+///
+/// # Errors
+/// What the operating system says.
+pub fn note_restored(
+    files: &dyn Files,
+    dir: &Path,
+    made_at: Timestamp,
+    (epoch, seq): (u64, u64),
+    head: Option<BlockId>,
+) -> io::Result<()> {
+    let head = head.map_or_else(|| "none".to_owned(), |head| head.to_string());
+    let text = format!("made {} epoch {epoch} seq {seq} head {head}\n", made_at.0);
+    files::put(files, dir, RESTORED, text.as_bytes())?;
+    files::put(files, dir, GONE, GONE_TEXT.as_bytes())
 }
 
 /// Keeps a row of an index that is about to be set aside.

@@ -15,6 +15,7 @@ use super::car::{HEADER_LEN, Search, SectionReader, Step};
 use super::copy::Copy;
 use super::damage::{self, Damage, evidence};
 use super::files::{FileHandle, Files};
+use super::manifest::{self, Found, Manifest, NEW, number};
 use super::segments::{Limits, SegmentLog, segment_name};
 use super::watermark::Watermark;
 
@@ -62,6 +63,8 @@ pub(crate) struct FoundLog {
     dir: PathBuf,
     root: BlockId,
     limits: Limits,
+    /// The number of the first segment: 1 unless the log was compacted.
+    first: u32,
     segments: Vec<u32>,
     damage: Option<Damage>,
 }
@@ -79,6 +82,7 @@ impl FoundLog {
             dir: dir.to_owned(),
             root,
             limits,
+            first: 1,
             segments: Vec::new(),
             damage: None,
         };
@@ -139,7 +143,8 @@ impl FoundLog {
     ) -> Result<(SegmentLog, Recovery), LogError> {
         let (file, recovery) = self.mend(durable).map_err(|source| self.error(source))?;
         let place = (self.files, self.dir);
-        let log = SegmentLog::new(place, self.root, self.limits, (file, recovery.end));
+        let sizes = (self.limits, self.first);
+        let log = SegmentLog::new(place, self.root, sizes, (file, recovery.end));
         Ok((log, recovery))
     }
 
@@ -148,11 +153,14 @@ impl FoundLog {
             copied_blocks: 0,
             cut_bytes: 0,
             damage: self.damage,
-            end: Position::START,
+            end: Position {
+                segment: self.first,
+                offset: HEADER_LEN,
+            },
         };
         let last = self.last();
         if last == 0 {
-            let copy = self.copy_to(1)?;
+            let copy = self.copy_to(self.first)?;
             return Ok((copy.finish()?, recovery));
         }
         let old = self.open(last)?;
@@ -294,10 +302,9 @@ impl FoundLog {
             self.files.rename(&evidence(&name_path), &name_path)?;
             names.push(name);
         }
-        let mut segments: Vec<u32> = names.iter().filter_map(|name| segment_of(name)).collect();
+        let mut segments = self.settle(&mut names)?;
         segments.sort_unstable();
-        self.damage = damage::read(&*self.files, &self.dir, &names)?;
-        let gap = (1..)
+        let gap = (self.first..)
             .zip(&segments)
             .find(|(expected, found)| expected != *found);
         if let Some((segment, _)) = gap {
@@ -308,6 +315,41 @@ impl FoundLog {
         // A name that is seen may not be durable: the last process may have ended before it fsynced the
         // directory, and no later append to that segment would do it.
         self.files.sync_dir(&self.dir)
+    }
+
+    /// The numbers of the segments that count, once a compaction that was cut off is undone or done to its end.
+    fn settle(&mut self, names: &mut Vec<String>) -> io::Result<Vec<u32>> {
+        self.damage = damage::read(&*self.files, &self.dir, names)?;
+        let numbers = |names: &[String]| -> Vec<u32> {
+            names.iter().filter_map(|name| number(name, "")).collect()
+        };
+        match manifest::read(&*self.files, &self.dir, names)? {
+            Found::None => {
+                let unnamed = names.iter().filter(|name| number(name, NEW).is_some());
+                for name in unnamed {
+                    self.files.remove(&self.dir.join(name))?;
+                }
+            }
+            Found::Whole(manifest) => {
+                self.first = manifest.first;
+                manifest.settle(&*self.files, &self.dir)?;
+                *names = self.files.list(&self.dir)?;
+            }
+            Found::Garbled => {
+                // Where the log began is not known any more: what is there counts, and the own log is looked through.
+                self.first = numbers(names).into_iter().min().unwrap_or(1);
+                let at = Position {
+                    segment: self.first,
+                    offset: 0,
+                };
+                self.damage.get_or_insert(Damage { at });
+                damage::note(&*self.files, &self.dir, at)?;
+                let (first, last) = (self.first, self.first);
+                Manifest { first, last }.put(&*self.files, &self.dir)?;
+            }
+        }
+        let counts = |segment: &u32| *segment >= self.first;
+        Ok(numbers(names).into_iter().filter(counts).collect())
     }
 
     /// The newest segment's number, 0 if there is none.
@@ -364,10 +406,4 @@ struct Tail {
     blocks: u64,
     good_end: u64,
     damage: Option<u64>,
-}
-
-/// The number in a segment's name, in the one spelling that [`segment_name`] gives it.
-fn segment_of(name: &str) -> Option<u32> {
-    let segment = name.strip_suffix(".car")?.parse().ok()?;
-    (segment > 0 && segment_name(segment) == name).then_some(segment)
 }

@@ -82,6 +82,8 @@ pub struct SegmentLog {
     pub(super) dir: PathBuf,
     pub(super) root: BlockId,
     limits: Limits,
+    /// The number of the first segment.
+    first: u32,
     writer: Mutex<Writer>,
     /// The durable end: readers see nothing behind it.
     end: RwLock<Position>,
@@ -104,11 +106,11 @@ pub(super) fn segment_name(segment: u32) -> String {
 }
 
 impl SegmentLog {
-    /// A log whose last segment ends at `end`; everything before it is durable.
+    /// A log from its first segment to the last, which ends at `end`; everything before it is durable.
     pub(super) fn new(
         (files, dir): (Arc<dyn Files>, PathBuf),
         root: BlockId,
-        limits: Limits,
+        (limits, first): (Limits, u32),
         (file, end): (Arc<dyn FileHandle>, Position),
     ) -> Self {
         let writer = Writer {
@@ -122,6 +124,7 @@ impl SegmentLog {
             dir,
             root,
             limits,
+            first,
             writer: Mutex::new(writer),
             end: RwLock::new(end),
             open: Mutex::default(),
@@ -214,7 +217,38 @@ impl SegmentLog {
     /// Walks the blocks from a position to the end as it is now, one block in memory at a time.
     #[must_use]
     pub fn blocks_from(&self, from: Position) -> Blocks<'_> {
-        Blocks::new(self, from.max(Position::START))
+        Blocks::new(self, from.max(self.begin()))
+    }
+
+    /// Where the first block stands: after a compaction this is not [`Position::START`].
+    #[must_use]
+    pub const fn begin(&self) -> Position {
+        Position {
+            segment: self.first,
+            offset: HEADER_LEN,
+        }
+    }
+
+    /// Bytes of all segments, up to the durable end.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn bytes(&self) -> io::Result<u64> {
+        let end = self.end();
+        let mut bytes = end.offset;
+        for segment in self.first..end.segment {
+            bytes += match self.segment(segment) {
+                Ok(file) => file.len()?,
+                // Known damage, which reading tells.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(bytes)
+    }
+
+    pub(super) const fn segment_target(&self) -> u64 {
+        self.limits.segment_target
     }
 
     /// The durable end of the log.
@@ -251,6 +285,14 @@ impl SegmentLog {
     pub(super) fn has_room(&self) -> io::Result<bool> {
         let free = self.files.free_space(&self.dir)?;
         Ok(free > self.limits.space_reserve)
+    }
+
+    /// Bytes that may still be written to the file system.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn free_space(&self) -> io::Result<u64> {
+        self.files.free_space(&self.dir)
     }
 
     /// Whether damage was met since this log was opened; see [`Self::met_damage`].

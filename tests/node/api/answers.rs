@@ -32,7 +32,13 @@ async fn a_transfer_is_rejected_or_taken_by_an_order_and_officers_take_back() {
     assert_eq!(refusal(accepted), "already-answered");
     let state = |who, transfer| {
         let api = &town.api;
-        async move { api.transfer_state(&who, &transfer).await.unwrap().state.code }
+        async move {
+            api.transfer_state(&who, &transfer)
+                .await
+                .unwrap()
+                .state
+                .code
+        }
     };
     assert_eq!(state(sender.account(), first).await, "rejected");
     assert_eq!(state(receiver.account(), first).await, "rejected");

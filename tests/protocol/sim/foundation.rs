@@ -44,6 +44,9 @@ impl Foundation {
         let mut world = World::empty();
         world.memo = Some(Memo::default());
         for code in &CODES[..homes] {
+            // Everybody names the two who were there before.
+            let named = world.homes.iter().rev().take(2);
+            world.witnesses = named.map(|home| home.log()).collect();
             let home = world.add_home(code);
             world.homes[home].pool_knows_people = true;
         }

@@ -10,6 +10,8 @@ use crate::refusal::Refusal;
 
 /// Longest body that a home writes, in bytes: two signed headers and some.
 const MAX_HOME_BODY: usize = 32 * 1024;
+/// Longest `fault` in bytes: two beginnings of an epoch, each a body of 96 KiB with the signatures of nine officers.
+const MAX_FAULT: usize = 320 * 1024;
 /// Longest software name in a `start`.
 const MAX_SOFTWARE: usize = 64;
 
@@ -154,7 +156,33 @@ impl Start {
     }
 }
 
-/// The author saw another log put two vertices at one position.
+/// Why a log is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultReason {
+    /// It put two vertices at one position. Evidence: the two header blocks at `cut + 1`, in order of their ids.
+    Equivocation,
+    /// Its vertex behind the cut breaks a rule, as the author judged it. Evidence: that vertex's header block, at
+    /// `cut + 1`.
+    Invalid,
+    /// Its officers began this epoch twice. Evidence: the two `epoch-start` entries, the one with the lower identity
+    /// first; the cut is the lower of theirs.
+    EpochStarts,
+}
+
+impl FaultReason {
+    /// How many pieces of evidence it has.
+    const fn pieces(self) -> usize {
+        match self {
+            Self::Equivocation | Self::EpochStarts => 2,
+            Self::Invalid => 1,
+        }
+    }
+}
+
+/// The author saw another log break the rules: beyond the cut it does not rest on it any more. For an epoch after the
+/// first the entry cites the vertex that begins it, which names the key that signed the evidence; two beginnings prove
+/// themselves by their officers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -164,45 +192,77 @@ pub struct Fault {
     pub log: LogId,
     /// Its epoch.
     pub epoch: u64,
-    /// `equivocation`.
-    pub reason: String,
+    /// What it did.
+    pub reason: FaultReason,
     /// Position of the last common vertex: the log counts up to here.
     pub cut: u64,
-    /// The two header blocks at position `cut + 1`, in order of their ids.
+    /// What proves it, as the reason says.
     pub evidence: Vec<serde_bytes::ByteBuf>,
 }
 
 impl Fault {
-    /// The only reason so far.
-    pub const EQUIVOCATION: &'static str = "equivocation";
-
     /// The fault of these two header blocks, lower id first.
     #[must_use]
     pub fn equivocation(log: LogId, epoch: u64, cut: u64, a: Vec<u8>, b: Vec<u8>) -> Self {
-        let reason = Self::EQUIVOCATION.into();
+        Self::of(log, epoch, FaultReason::Equivocation, cut, vec![a, b])
+    }
+
+    /// The fault of a vertex that breaks a rule.
+    #[must_use]
+    pub fn invalid(log: LogId, epoch: u64, cut: u64, header: Vec<u8>) -> Self {
+        Self::of(log, epoch, FaultReason::Invalid, cut, vec![header])
+    }
+
+    /// The fault of two beginnings of one epoch: their entries in DAG-CBOR, lower identity first.
+    #[must_use]
+    pub fn epoch_starts(log: LogId, epoch: u64, cut: u64, a: Vec<u8>, b: Vec<u8>) -> Self {
+        Self::of(log, epoch, FaultReason::EpochStarts, cut, vec![a, b])
+    }
+
+    fn of(log: LogId, epoch: u64, reason: FaultReason, cut: u64, evidence: Vec<Vec<u8>>) -> Self {
         Self {
             v: 1,
             log,
             epoch,
             reason,
             cut,
-            evidence: vec![a.into(), b.into()],
+            evidence: evidence.into_iter().map(Into::into).collect(),
         }
     }
 
-    /// Reads the body. Whether the evidence convicts is checked where the log's key is known.
+    /// Whether its entry has to cite the vertex that begins the epoch.
+    #[must_use]
+    pub fn needs_first(&self) -> bool {
+        self.epoch > 1 && self.reason != FaultReason::EpochStarts
+    }
+
+    /// Reads the body. Whether the evidence convicts is checked where the log's authority is known.
     ///
     /// # Errors
     /// [`Refusal::BadCbor`], [`Refusal::UnknownVersion`] or [`Refusal::BadField`].
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
-        let body: Self = codec::decode_version(bytes, MAX_HOME_BODY, super::BODY_VERSION)?;
-        if body.reason != Self::EQUIVOCATION {
-            return Err(Refusal::UnknownVersion);
-        }
-        if body.evidence.len() == 2 {
+        let body = codec::decode_version(bytes, MAX_FAULT, super::BODY_VERSION);
+        let body: Self = match body {
+            // A reason of newer software is no lie: the log waits for the upgrade.
+            Err(Refusal::BadCbor) if has_another_reason(bytes) => Err(Refusal::UnknownVersion),
+            other => other,
+        }?;
+        if body.epoch >= 1 && body.evidence.len() == body.reason.pieces() {
             Ok(body)
         } else {
             Err(Refusal::BadField)
         }
     }
+}
+
+/// Whether this is a `fault` whose reason alone is not known here.
+fn has_another_reason(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct AnyFault {
+        reason: String,
+    }
+    serde_ipld_dagcbor::from_slice::<AnyFault>(bytes).is_ok_and(|fault| {
+        let known = ["equivocation", "invalid", "epoch-starts"];
+        !known.contains(&fault.reason.as_str())
+    })
 }

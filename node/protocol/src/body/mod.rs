@@ -14,13 +14,14 @@ mod officer;
 mod order;
 mod person;
 mod private;
+mod trust;
 
 pub use answer::{
     Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject, is_home_authored,
 };
 pub use charter::{Charter, Der, Officer, Officers};
 pub use epoch::{EpochStart, MAX_EPOCHS};
-pub use home::{Adopt, Fault, OwnEntry, Refund, RefundReason, Settle, Start};
+pub use home::{Adopt, Fault, FaultReason, OwnEntry, Refund, RefundReason, Settle, Start};
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
 pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};
@@ -33,6 +34,7 @@ pub use private::{
     MAX_PRIVATE_VALUE, MAX_PRIVATE_VALUES, PrivateBytes, PrivateField, PrivateValues, SALT_LEN,
     Salted,
 };
+pub use trust::{MAX_TRUST_BODY, MAX_TRUST_LISTS, Trust};
 
 use std::fmt;
 use std::str::FromStr;

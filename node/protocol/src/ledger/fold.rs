@@ -195,14 +195,14 @@ impl Fold {
             (Kind::Accept, ..) => self.accept(ctx, &entry, known)?,
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
+            (Kind::Trust, ..) => self.trust(&entry)?,
             (Kind::Order, ..) => self.order(ctx, &entry, known)?,
             (Kind::Ungrant, ..) => self.ungrant(ctx, &entry, known)?,
             (Kind::Correct, ..) => self.correct(ctx, &entry, known)?,
             (Kind::Reject, ..) => self.reject(ctx, &entry, known)?,
             (Kind::Refund, ..) => self.refund(ctx, &entry)?,
-            (Kind::Adopt | Kind::Checkpoint | Kind::Trust, ..) => {
-                return Err(Refusal::UnknownVersion.into());
-            }
+            (Kind::Adopt, ..) => self.adopt(ctx, &entry)?,
+            (Kind::Checkpoint, ..) => self.checkpoint(ctx, &entry)?,
         }
         self.entries.push(entry);
         self.row.entries += 1;

@@ -3,11 +3,9 @@
 use super::fold::{Finished, Fold, FoldContext, FoldError};
 use super::view::Rows;
 use crate::amount::Timestamp;
-use crate::body::{Fault, OwnEntry};
-use crate::crypto::PublicKey;
-use crate::ids::{BlockId, LogId, NetworkId};
+use crate::ids::{BlockId, LogId};
 use crate::refusal::Refusal;
-use crate::vertex::{MAX_PARENT_AHEAD_MS, SignedHeader, VerifiedVertex};
+use crate::vertex::{MAX_PARENT_AHEAD_MS, VerifiedVertex};
 
 /// What a vertex waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,40 +81,4 @@ fn try_judge(
         fold.push(ctx, entry.clone(), known)?;
     }
     Ok(fold.finish(&vertex.header, vertex.body_block.clone(), order)?)
-}
-
-/// Whether a fault's evidence convicts the log whose node key this is: two headers of one position,
-/// both with its signature.
-///
-/// # Errors
-/// [`Refusal::BadEntry`], or the refusal of a header's form or signature.
-pub fn convicts(fault: &Fault, node_key: &PublicKey, network: NetworkId) -> Result<(), Refusal> {
-    let [a, b] = fault.evidence.as_slice() else {
-        return Err(Refusal::BadEntry);
-    };
-    let (a, b) = (SignedHeader::read(a)?, SignedHeader::read(b)?);
-    let at = |header: &SignedHeader| {
-        let h = &header.header;
-        (
-            h.network,
-            h.log,
-            OwnEntry {
-                epoch: h.epoch,
-                seq: h.seq,
-                index: 0,
-            },
-        )
-    };
-    let seq = fault.cut.checked_add(1).ok_or(Refusal::BadEntry)?;
-    let position = OwnEntry {
-        epoch: fault.epoch,
-        seq,
-        index: 0,
-    };
-    let expected = (network, fault.log, position);
-    if a.id >= b.id || at(&a) != expected || at(&b) != expected {
-        return Err(Refusal::BadEntry);
-    }
-    a.verify(node_key)?;
-    b.verify(node_key)
 }

@@ -1,13 +1,17 @@
 //! The ledger: a log's state is the fold of that log alone, kept as rows.
 //!
 //! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
-//! entries by the `rules` (with `acceptance`, `rejection`, `refund`, `order`, `officers`,
-//! `keychange` and `checks`), `judge` gives a verdict on a whole vertex,
+//! entries by the `rules` (with `acceptance`, `rejection`, `refund`, `order`, `officers`, `keychange`, `adopt`,
+//! `trust`, `checkpoint` and `checks`), `judge` gives a verdict on a whole vertex, `convict` on a log,
 //! `state` names how far a transfer has come. One
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
+mod adopt;
+mod checkpoint;
 mod checks;
+mod convict;
+mod finality;
 mod fold;
 mod judge;
 mod keychange;
@@ -18,14 +22,18 @@ mod rejection;
 mod rows;
 mod rules;
 mod state;
+mod trust;
 mod view;
 
+pub use checkpoint::{MIN_CHECKPOINT_GAP_MS, tree_of};
+pub use convict::{beginnings, convicts, epoch_signer};
+pub use finality::{Finality, MAX_WITNESSES_COUNTED, witnesses_of};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
-pub use judge::{Missing, Verdict, convicts, judge};
+pub use judge::{Missing, Verdict, judge};
 pub use keychange::key_named_by;
 pub use rows::{
-    AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow, LogRow, Table,
-    Totals, TransferRow, TransferState, VertexRow, WitnessRow, key,
+    AccountRow, AnswerRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow,
+    LogRow, Table, Totals, TransferRow, TransferState, TreeRow, VertexRow, WitnessRow, key,
 };
 pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};

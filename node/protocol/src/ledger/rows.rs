@@ -47,6 +47,10 @@ pub enum Table {
     Clearing = b'c',
     /// `log ‖ log that rests on it` → [`WitnessRow`].
     Witness = b'y',
+    /// `log ‖ position of the vertex that carries it` → [`CheckpointRow`].
+    Checkpoint = b'q',
+    /// `log` → [`TreeRow`] as of the newest checkpoint; `log ‖ number` → the roots of its full subtrees.
+    Tree = b'm',
     /// Nothing → the arrival order that the next vertex gets.
     Order = b'n',
 }
@@ -315,6 +319,14 @@ pub struct WitnessRow {
     pub seq: u64,
 }
 
+impl WitnessRow {
+    /// Epoch and position, by which two are compared: a later epoch's chain contains what counts of the earlier ones.
+    #[must_use]
+    pub const fn position(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
+    }
+}
+
 /// A transfer that waits to be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncomingRow {
@@ -370,15 +382,52 @@ pub struct EpochRow {
     pub id: BlockId,
 }
 
+/// A checkpoint that was found to be the state of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointRow {
+    /// Where its entry stands.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// The epoch whose state it is.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// The position whose state it is.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// The time of the vertex there.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+    /// The block that lists the snapshot's.
+    #[serde(rename = "b")]
+    pub snapshot: BlockId,
+}
+
+/// The tree over a log's vertices as of its newest checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeRow {
+    /// Vertices under it: the position whose state the checkpoint is.
+    #[serde(rename = "n")]
+    pub count: u64,
+    /// Where the checkpoint's entry stands.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// The time of the vertex at that position.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+}
+
 /// Proof of an equivocation: the two headers stand in the store under these ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultRow {
     /// The last common position.
     #[serde(rename = "c")]
     pub cut: u64,
-    /// The two vertices at `cut + 1`, lower id first.
+    /// The two vertices at `cut + 1`, lower id first; or the two that begin the epoch.
     #[serde(rename = "v")]
     pub vertices: [BlockId; 2],
+    /// Whether they are two beginnings of the epoch, with their bodies, and not two headers of one position.
+    #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
+    pub beginnings: bool,
 }
 
 /// Reads a row value of this software's own writing.

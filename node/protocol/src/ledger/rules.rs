@@ -7,13 +7,12 @@ use super::checks::{
     Folded, NEVER, add, exactly, grade_that_counts, incoming_key, one_signature, plain,
     received_at, subtract,
 };
-use super::fold::{Fold, FoldContext, FoldError};
-use super::judge::{Missing, convicts};
+use super::fold::{Fold, FoldContext};
 use super::rows::{AccountRow, IncomingRow, Table, TransferRow, TransferState, key};
 use super::view::{Layers, Rows};
 use crate::amount::Amount;
 use crate::body::{
-    Enrol, Fault, Grant, OfficersBody, PersonBody, Start, Transfer, identity, read_officers_body,
+    Enrol, Grant, OfficersBody, PersonBody, Start, Transfer, identity, read_officers_body,
     read_person_body,
 };
 use crate::crypto::TAG_GRANT;
@@ -161,6 +160,10 @@ impl Fold {
 
         let at = self.next_position();
         let transfer = known.identity::<Transfer>(entry);
+        // What was adopted is booked; before the first cut there is nothing to adopt, and nothing is looked up.
+        if self.position.0 > 1 && self.rows(ctx).transfer(&self.log, &transfer).is_some() {
+            return Err(Refusal::SequenceUsed.into());
+        }
         self.put_account(&body.sender, &sender);
         self.changes.put(
             key(Table::Transfer, &[&self.log.0, &transfer.0]),
@@ -203,28 +206,6 @@ impl Fold {
         if away {
             self.to.insert(body.receiver_home);
         }
-        Ok(())
-    }
-
-    pub(super) fn fault(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
-        let body = Fault::read(&entry.body)?;
-        plain(entry)?;
-        // Which key signed a later epoch, these bytes do not prove: the form that does comes with newer software.
-        if body.epoch > 1 {
-            return Err(Refusal::UnknownVersion.into());
-        }
-        // A second one only where the fork turned out to be earlier.
-        let entered = self.rows(ctx).fault_cut(&self.log, &body.log, body.epoch);
-        if entered.is_some_and(|cut| body.cut >= cut) {
-            return Err(Refusal::BadEntry.into());
-        }
-        let Some(accused) = ctx.keys.authority(&body.log) else {
-            return Err(FoldError::Waiting(Missing::Log(body.log)));
-        };
-        let signer = accused.key_of(1).ok_or(Refusal::BadEntry)?;
-        convicts(&body, signer, ctx.network)?;
-        let parts = [&self.log.0[..], &body.log.0, &body.epoch.to_be_bytes()];
-        self.changes.put(key(Table::FaultEntry, &parts), &body.cut);
         Ok(())
     }
 }

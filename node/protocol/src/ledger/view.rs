@@ -14,6 +14,9 @@ use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
 use crate::vertex::{Entry, entry_of_body};
 
+/// Rows read at once where all of a table are looked at.
+const PAGE: usize = 1024;
+
 /// What the core may read: rows and blocks that are durable.
 pub trait History {
     /// The row under this key.
@@ -87,6 +90,45 @@ impl<'a> Layers<'a> {
 
     fn layers(&self) -> impl Iterator<Item = &'a Changes> {
         self.vertex.into_iter().chain(std::iter::once(self.batch))
+    }
+
+    /// Looks at every row under a prefix, in order, until one is refused.
+    ///
+    /// # Errors
+    /// What `look` says.
+    pub fn try_each_row<E>(
+        &self,
+        prefix: &[u8],
+        mut look: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pending: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        for changes in self.layers() {
+            let rows = changes.rows.range(prefix.to_vec()..);
+            for (name, value) in rows.take_while(|(name, _)| name.starts_with(prefix)) {
+                // The layer on top comes first.
+                pending.entry(name).or_insert(value.as_deref());
+            }
+        }
+        let mut pending = pending.into_iter().peekable();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.history.rows(prefix, after.as_deref(), PAGE);
+            for (name, value) in &page {
+                while let Some((new, change)) = pending.next_if(|(new, _)| *new < name.as_slice()) {
+                    change.map_or(Ok(()), |value| look(new, value))?;
+                }
+                match pending.next_if(|(new, _)| *new == name.as_slice()) {
+                    Some((_, None)) => {}
+                    Some((_, Some(value))) => look(name, value)?,
+                    None => look(name, value)?,
+                }
+            }
+            if page.len() < PAGE {
+                break;
+            }
+            after = page.into_iter().last().map(|(name, _)| name);
+        }
+        pending.try_for_each(|(new, change)| change.map_or(Ok(()), |value| look(new, value)))
     }
 }
 

@@ -22,5 +22,5 @@ pub use forms::{ClientRequest, Role};
 pub use refusal::CertificateRefusal;
 pub use verify::{
     Admitted, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS,
-    NodeCertificate, Root, fingerprint, verify_client, verify_node,
+    NodeCertificate, Root, certified_key, fingerprint, verify_client, verify_node,
 };

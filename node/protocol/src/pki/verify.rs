@@ -144,6 +144,18 @@ pub fn fingerprint(der: &[u8]) -> Digest {
     Digest::of(&[der])
 }
 
+/// The key that a certificate names. Nothing else of it is judged: for a certificate whose path was verified before.
+///
+/// # Errors
+/// A [`CertificateRefusal`] of its form.
+pub fn certified_key(der: &[u8]) -> Result<PublicKey, CertificateRefusal> {
+    read_key_info(
+        read::decode(der)?
+            .tbs_certificate()
+            .subject_public_key_info(),
+    )
+}
+
 /// Judges a node certificate at a moment; `intermediates` in any order, without the root.
 ///
 /// What `crls` list is refused; see [`RevocationPolicy::ADMISSION`] for lists that are stale or missing.

@@ -2,7 +2,7 @@
 //! one peer at a time.
 
 use super::peers::BEACON_MS;
-use super::serve::{send_invalid, send_proof};
+use super::serve::{send_beginning, send_invalid, send_proof};
 use super::{Action, Now, Replica};
 use crate::amount::Timestamp;
 use crate::ids::{BlockId, LogId};
@@ -76,6 +76,7 @@ impl Replica {
                         to: seq,
                     };
                     out.push(Action::Send(from, Channel::Live, Message::Want(want)));
+                    send_beginning(from, &entry.log, epoch, history, out);
                 } else if entry.forked && frozen.is_none() {
                     self.ask_for_proof(from, &entry.log, history, out);
                 }

@@ -83,6 +83,8 @@ pub enum Input {
     Submit(Ticket, Submission),
     /// The officers begin a new epoch of the own log.
     BeginEpoch(Ticket, SignedBySeveral),
+    /// Somebody wants the own log to have a checkpoint of what it is now.
+    Checkpoint(Ticket),
     /// Somebody wants a proof of place.
     Place(Ticket, PlaceRequest),
     /// A peer sent a vertex, of so many bytes, that was verified.

@@ -69,6 +69,7 @@ impl Replica {
         let row = self.layers(history).log(&log);
         if row.is_some_and(|row| row.epoch == new) {
             self.home.begins_epoch();
+            self.adoptions.begin();
             self.authorities.0.insert(log, self.home.authority());
         } else {
             // It could not be dated: whoever waited was told.
@@ -126,6 +127,9 @@ impl Replica {
         let rows = self.layers(history);
         let h = &vertex.header.header;
         let row = rows.log(&h.log);
+        if self.refused.contains(&vertex.id()) && self.pen.awaits(&vertex.id()) {
+            return Place::Aside;
+        }
         let Some(row) = row.filter(|_| !self.refused.contains(&vertex.id())) else {
             return Place::Beyond;
         };
@@ -245,6 +249,7 @@ impl Replica {
                 Verdict::Valid(mut valid) => {
                     valid.changes.blocks.clear();
                     self.batch.absorb(valid.changes);
+                    self.note_witness(&aside.header.header, &valid.entries, None, history);
                     self.order += 1;
                 }
                 Verdict::Waiting(missing) => return Err(Some(missing)),

@@ -34,6 +34,7 @@ impl Replica {
     pub(super) fn sweep_from_the_beginning(&mut self) {
         self.sweep.open = Some(Vec::new());
         self.sweep.incoming = Some(Vec::new());
+        self.owes_faults = true;
     }
 
     /// One step of the sweep: missed faults, then one page of own open transfers, and one of those that wait here.
@@ -41,6 +42,9 @@ impl Replica {
         if self.sweep.next <= now.time {
             self.sweep.next = now.time.plus_ms(SWEEP_EVERY_MS);
             self.sweep_from_the_beginning();
+        }
+        if std::mem::take(&mut self.owes_faults) {
+            self.enter_missed_faults(now, history);
         }
         self.sweep_open(now, history);
         self.sweep_incoming(now, history);
@@ -50,9 +54,6 @@ impl Replica {
         let Some(after) = self.sweep.open.take() else {
             return;
         };
-        if after.is_empty() {
-            self.enter_missed_faults(now, history);
-        }
         let (page, last) = self.open_transfers(&after, history);
         if page.len() == SWEEP {
             self.sweep.open = last;
@@ -214,7 +215,7 @@ impl Replica {
         let rows = self.rows_now(history);
         let silent = |row: crate::ledger::LogRow| row.time <= deadline;
         if rows.log(&self.home.log()).is_some_and(silent) {
-            self.begin_vertex(now, history);
+            self.write_anything(now, history);
         }
     }
 

@@ -1,23 +1,24 @@
 //! Faults: a log that puts two vertices at one position convicts itself. Its state is folded again up to
 //! the last common vertex, the proof is kept for ever and sent to everybody.
 
-use serde_bytes::ByteBuf;
+use std::ops::RangeInclusive;
 
+use super::serve::proof_of;
 use super::{Action, Now, Replica};
-use crate::body::{Answer, Fault};
+use crate::body::{Answer, Fault, Kind};
 use crate::ids::LogId;
 use crate::ledger::{
-    AnswerRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table, TransferRow,
-    TransferState, convicts, key, try_read_row,
+    AnswerRow, CheckpointRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table,
+    TransferRow, TransferState, beginnings, convicts, key, try_read_row,
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
-use crate::vertex::{KeySource, Known, SignedHeader, decode_body};
+use crate::vertex::{KeySource, Known, SignedHeader, VerifiedVertex, decode_body};
 
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
 /// Tables whose keys begin with the log whose state they are.
-const STATE_TABLES: [Table; 9] = [
+pub(super) const STATE_TABLES: [Table; 11] = [
     Table::Account,
     Table::Key,
     Table::Transfer,
@@ -27,6 +28,8 @@ const STATE_TABLES: [Table; 9] = [
     Table::Clearing,
     Table::Submission,
     Table::FaultEntry,
+    Table::Checkpoint,
+    Table::Tree,
 ];
 
 /// Most headers without a body that wait for their rival while the store is replayed: the node writes them in
@@ -74,7 +77,7 @@ impl Replica {
             // sends it.
             return Ok(());
         }
-        convicts(&fault, signer, self.network)?;
+        convicts(&fault, &accused, Some(signer), self.network)?;
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return Ok(());
         };
@@ -82,42 +85,131 @@ impl Replica {
             // The own store is damaged: the log counts as it is until its blocks are here again.
             return Ok(());
         }
-        self.batch.put(
-            key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]),
-            &FaultRow {
-                cut,
-                vertices: [a.id, b.id],
-            },
-        );
         for header in [&a, &b] {
             if self.layers(history).get_block(&header.id).is_none() {
                 self.batch.blocks.push((header.id, header.block.clone()));
             }
         }
+        let known = FaultRow {
+            cut,
+            vertices: [a.id, b.id],
+            beginnings: false,
+        };
+        self.convicted(&fault, &known, live, now, history);
+        Ok(())
+    }
+
+    /// A vertex that begins an epoch in another way than the one that is followed here, as officers decided it twice:
+    /// the log goes back to the lower of their cuts, and stands there.
+    pub(super) fn convict_beginning(
+        &mut self,
+        vertex: &VerifiedVertex,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let h = &vertex.header.header;
+        let (log, epoch) = (h.log, h.epoch);
+        let first = vertex.entries.iter().flatten().next();
+        let Some(other) = first.filter(|entry| entry.kind == Kind::EpochStart) else {
+            return;
+        };
+        let rows = self.layers(history);
+        let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
+            return;
+        };
+        let accused = self.authorities.authority(&log);
+        let Some((accused, followed)) = accused.zip(rows.epoch(&log, epoch)) else {
+            return;
+        };
+        let Some(start) = accused.start_of(epoch) else {
+            return;
+        };
+        let Ok((cut, a, b)) = beginnings(start, other) else {
+            return;
+        };
+        let fault = Fault::epoch_starts(log, epoch, cut, a, b);
+        let known = rows.fault(&log, epoch);
+        let news = known.is_none_or(|known| known.cut > cut)
+            && convicts(&fault, &accused, None, self.network).is_ok()
+            && (row.seq <= cut || self.can_fold(log, epoch, cut, history));
+        if !news {
+            return;
+        }
+        if self.layers(history).vertex(&vertex.id()).is_none() {
+            self.store_aside(vertex);
+        }
+        let known = FaultRow {
+            cut,
+            vertices: [followed.id, vertex.id()],
+            beginnings: true,
+        };
+        self.convicted(&fault, &known, live, now, history);
+    }
+
+    /// Somebody's `fault` entry proves two beginnings of an epoch of which at most one is here as a vertex.
+    pub(super) fn convict_beginnings(
+        &mut self,
+        fault: &Fault,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let rows = self.layers(history);
+        let row = rows.log(&fault.log).filter(|row| row.epoch == fault.epoch);
+        let followed = rows.epoch(&fault.log, fault.epoch);
+        let (Some(row), Some(followed)) = (row, followed) else {
+            return;
+        };
+        let known = rows.fault(&fault.log, fault.epoch);
+        let news = known.is_none_or(|known| known.cut > fault.cut)
+            && (row.seq <= fault.cut || self.can_fold(fault.log, fault.epoch, fault.cut, history));
+        if news {
+            let known = FaultRow {
+                cut: fault.cut,
+                vertices: [followed.id; 2],
+                beginnings: true,
+            };
+            self.convicted(fault, &known, live, now, history);
+        }
+    }
+
+    /// Goes back to the cut, keeps the proof, tells everybody, and enters it into the own log.
+    fn convicted(
+        &mut self,
+        fault: &Fault,
+        known: &FaultRow,
+        live: bool,
+        now: Now,
+        history: &dyn History,
+    ) {
+        let (log, epoch, cut) = (fault.log, fault.epoch, fault.cut);
+        self.batch
+            .put(key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]), known);
         if log == self.home.log() {
             self.abandon_open(Refusal::NotSequencing);
         }
-        if row.seq > cut {
+        let row = self.layers(history).log(&log);
+        if row.is_some_and(|row| row.seq > cut) {
             self.fold_again(log, cut, history);
         }
         self.freeze(log, Frozen::Equivocation(cut), None, history);
-        let proof = Message::Proof(ByteBuf::from(a.block), ByteBuf::from(b.block));
+        let proof = proof_of(known, &self.layers(history));
         for (peer, session) in &self.sessions {
             if session.established() {
-                self.after
-                    .push(Action::Send(*peer, Channel::Live, proof.clone()));
+                let send = |message: &Message| Action::Send(*peer, Channel::Live, message.clone());
+                self.after.extend(proof.iter().map(send));
             }
         }
         if live && log != self.home.log() {
             let rows = self.rows_now(history);
             if rows.fault_cut(&self.home.log(), &log, epoch).is_none() {
-                self.enter_fault(&fault, now, history);
+                self.enter_fault(fault, now, history);
             } else {
                 // A fork is walked back step by step: where it ends is entered with the next tick.
-                self.sweep_from_the_beginning();
+                self.owes_faults = true;
             }
         }
-        Ok(())
     }
 
     /// A stored header without its body: with another of the same position it convicts its log again, so that a
@@ -137,15 +229,24 @@ impl Replica {
         let stored = |id| rows.get_block(&id).filter(|_| id != header.id);
         let folded = rows.vertex_at(&h.log, h.epoch, h.seq).and_then(stored);
         let refused = || rows.invalid(&h.log, h.epoch).and_then(stored);
+        let waits = || {
+            self.pen
+                .rival(header)
+                .map(|rival| rival.header.block.clone())
+        };
         let half = || {
             let half = self.halves.get(&position)?;
             (half.id != header.id).then(|| half.block.clone())
         };
         // A refusal means that the two prove nothing, as when they were stored.
-        let convicted = folded.or_else(half).or_else(refused).is_some_and(|rival| {
-            self.convict_blocks(&rival, &header.block, false, now, history)
-                .is_ok()
-        });
+        let convicted = folded
+            .or_else(half)
+            .or_else(refused)
+            .or_else(waits)
+            .is_some_and(|rival| {
+                self.convict_blocks(&rival, &header.block, false, now, history)
+                    .is_ok()
+            });
         if convicted {
             self.drop_halves(position);
         }
@@ -158,32 +259,46 @@ impl Replica {
             .retain(|(l, e, s), _| (*l, *e) != (log, epoch) || *s < seq);
     }
 
-    /// Whether every block of a log up to `cut` can be read.
+    /// Whether a log's state up to `cut` can be folded: every block can be read, from the beginning or from a checkpoint.
     pub(super) fn can_fold(&self, log: LogId, epoch: u64, cut: u64, history: &dyn History) -> bool {
+        self.checkpoint_for(log, epoch, cut, history).is_some()
+            || self.has_bodies(log, epoch, 1..=cut, history)
+    }
+
+    /// Whether every block of a log in these positions can be read.
+    pub(super) fn has_bodies(
+        &self,
+        log: LogId,
+        epoch: u64,
+        mut positions: RangeInclusive<u64>,
+        history: &dyn History,
+    ) -> bool {
         let rows = self.layers(history);
-        (1..=cut).all(|seq| {
+        positions.all(|seq| {
             rows.vertex_on_chain(&log, epoch, seq)
                 .and_then(|id| rows.get_block(&id).and(rows.vertex(&id)))
                 .is_some_and(|vertex| rows.get_block(&vertex.body).is_some())
         })
     }
 
-    /// Drops a log's state and folds its vertices up to `cut` again.
+    /// Drops a log's state and folds its vertices up to `cut` again, from the newest checkpoint before it.
     pub(super) fn fold_again(&mut self, log: LogId, cut: u64, history: &dyn History) {
         let Some(old) = self.layers(history).log(&log) else {
             return;
         };
-        self.drop_state(log, history);
-        // All beyond the cut are of the newest epoch: a fault is of the epoch that is open.
+        let base = self.checkpoint_for(log, old.epoch, cut, history);
+        self.drop_state(log, base.as_ref(), history);
+        // Of the newest epoch, but where its officers began it twice: their cuts lie in the one before.
         for seq in cut + 1..=old.seq {
-            let position = [&log.0[..], &old.epoch.to_be_bytes(), &seq.to_be_bytes()];
+            let epoch = self.layers(history).epoch_of(&log, old.epoch, seq);
+            let position = [&log.0[..], &epoch.to_be_bytes(), &seq.to_be_bytes()];
             self.batch.delete(key(Table::Position, &position));
         }
         let Some(authority) = self.authorities.authority(&log) else {
             return;
         };
-        let mut row: Option<LogRow> = None;
-        for seq in 1..=cut {
+        let mut row: Option<LogRow> = base.map(|base| self.put_back(log, &base, history));
+        for seq in base.map_or(1, |base| base.seq + 1)..=cut {
             let rows = self.layers(history);
             let stored = rows.vertex_on_chain(&log, old.epoch, seq).and_then(|id| {
                 let vertex = rows.vertex(&id)?;
@@ -225,11 +340,15 @@ impl Replica {
         self.batch.put(key(Table::Log, &[&log.0]), &row);
     }
 
-    /// Deletes every row of a log's state, and what waits for receivers because of it.
-    fn drop_state(&mut self, log: LogId, history: &dyn History) {
+    /// Deletes every row of a log's state, and what waits for receivers because of it; with a checkpoint only what it
+    /// puts back and what came after it.
+    fn drop_state(&mut self, log: LogId, base: Option<&CheckpointRow>, history: &dyn History) {
         for table in STATE_TABLES {
             let prefix = key(table, &[&log.0]);
             for (name, value) in self.all_rows(&prefix, history) {
+                if base.is_some_and(|base| self.stood(log, table, &value, base, history)) {
+                    continue;
+                }
                 if table == Table::Transfer
                     && let Ok(row) = serde_ipld_dagcbor::from_slice::<TransferRow>(&value)
                 {
@@ -268,7 +387,7 @@ impl Replica {
     }
 
     /// All rows under a prefix, durable or in the batch.
-    fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(super) fn all_rows(&self, prefix: &[u8], history: &dyn History) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = std::collections::BTreeMap::new();
         let mut after: Option<Vec<u8>> = None;
         loop {

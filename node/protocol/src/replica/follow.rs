@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pen::Waiting;
 use super::settlements::answers_in;
 use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica};
-use crate::body::{Fault, Kind};
+use crate::body::{Fault, FaultReason, Kind};
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{
     Changes, Frozen, History, LogRow, Missing, Rows, Table, Verdict, VertexRow, judge, key,
@@ -72,6 +72,7 @@ impl Replica {
         history: &dyn History,
         out: &mut Vec<Action>,
     ) -> bool {
+        self.convict_beginning(&vertex, from.is_some(), now, history);
         match self.place_of(&vertex, from.is_some().then_some(now), history) {
             Place::Known => {
                 self.progress(&vertex, false, now, history);
@@ -83,6 +84,7 @@ impl Replica {
             }
             Place::Aside => {
                 self.store_aside(&vertex);
+                self.adopt_above(&vertex.id(), now, history);
                 true
             }
             Place::Rival(other) => {
@@ -128,7 +130,8 @@ impl Replica {
         }
         if h.epoch != epoch {
             // Of a closed epoch, beyond its cut or not: never a new fault, but others may rest on it.
-            let rests = h.epoch < epoch && (live.is_none() || self.pen.awaits(&vertex.id()));
+            let awaited = self.pen.awaits(&vertex.id()) || self.adoptions.awaits(&vertex.id());
+            let rests = h.epoch < epoch && (live.is_none() || awaited);
             return if rests { Place::Aside } else { Place::Beyond };
         }
         if h.seq <= seq {
@@ -152,7 +155,7 @@ impl Replica {
             // Up to the cut it is followed as before.
             Some(Frozen::Equivocation(_)) | None => {}
         }
-        if let Some(rival) = self.pen.rival(vertex) {
+        if let Some(rival) = self.pen.rival(&vertex.header) {
             return Place::Rival(rival.header.block.clone());
         }
         if let Some(now) = live
@@ -193,10 +196,12 @@ impl Replica {
                     let authority = Arc::new(vertex.authority.until(epoch));
                     if log == self.home.log() {
                         self.home.learn(authority.clone());
+                        self.adoptions.begin();
                     }
                     self.authorities.0.insert(log, authority);
                 }
                 self.batch.absorb(valid.changes);
+                self.note_witness(&vertex.header.header, &valid.entries, Some(now), history);
                 self.order += 1;
                 self.moved.insert(log, from);
                 if log != self.home.log() {
@@ -211,6 +216,8 @@ impl Replica {
                 if from.is_some() {
                     self.close_answered_in(&vertex, now, history);
                     self.answer_arrivals(&vertex, now, history);
+                    let entries = vertex.entries.as_deref().unwrap_or_default();
+                    self.adopt_below(vertex.id(), log, entries, now, history);
                 }
                 true
             }
@@ -225,6 +232,12 @@ impl Replica {
                     &vertex.id(),
                 );
                 self.freeze(log, Frozen::Invalid(cut), Some(refusal), history);
+                let admitted = self.layers(history).log(&log).is_some();
+                if from.is_some() && admitted && log != self.home.log() {
+                    let (epoch, header) = (vertex.header.header.epoch, vertex.header.block);
+                    let fault = Fault::invalid(log, epoch, cut, header);
+                    self.enter_fault(&fault, now, history);
+                }
                 false
             }
             Verdict::Unsupported => {
@@ -264,7 +277,7 @@ impl Replica {
 
     /// Stores a vertex of a log that stands at its cut, without folding it: those who took it before they
     /// knew of the fault rest on it.
-    fn store_aside(&mut self, vertex: &VerifiedVertex) {
+    pub(super) fn store_aside(&mut self, vertex: &VerifiedVertex) {
         let h = &vertex.header.header;
         let mut changes = Changes::default();
         changes.put(
@@ -312,6 +325,7 @@ impl Replica {
                 ..row
             },
         );
+        self.cut_witnesses(log, frozen, history);
         self.pen.drop_beyond(&log, frozen.cut());
         self.in_flight.remove(&log);
         self.moved.insert(log, None);
@@ -355,9 +369,16 @@ impl Replica {
             let Ok(fault) = Fault::read(&entry.body) else {
                 continue;
             };
-            if let [a, b] = fault.evidence.as_slice() {
+            match (fault.reason, fault.evidence.as_slice()) {
                 // The fold has checked it; a refusal means that it is known.
-                let _known = self.convict_blocks(a, b, live, now, history);
+                (FaultReason::Equivocation, [a, b]) => {
+                    let _known = self.convict_blocks(a, b, live, now, history);
+                }
+                (FaultReason::EpochStarts, _) => {
+                    self.convict_beginnings(&fault, live, now, history);
+                }
+                // Its author's own verdict: this node comes to the same when it sees the vertex.
+                _ => {}
             }
         }
     }

@@ -1,15 +1,19 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
-//! `admit` books what people submit, `answers` what they and the home itself say to transfers (`clearing` is its policy), `seal` signs
-//! the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what is overdue, `epochs` begins the own log's and follows others', `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! `admit` books what people submit, `answers` what they and the home itself say to transfers (`clearing` is its policy),
+//! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
+//! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `checkpoints` takes
+//! the own log's state and puts states back, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
-//! waits, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
+//! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
+mod adoption;
 mod answers;
 mod ask;
 mod asked;
+mod checkpoints;
 mod clearing;
 mod epochs;
 mod expiry;
@@ -23,6 +27,7 @@ mod receipts;
 mod seal;
 mod serve;
 mod settlements;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,6 +47,7 @@ use crate::sync::{FrontierEntry, Session, frontier_hash};
 use crate::trust::PeerId;
 use crate::vertex::{Authority, KeySource, SignedHeader};
 
+use adoption::Adoptions;
 pub use answers::deadline_of;
 use ask::InFlight;
 pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
@@ -53,6 +59,7 @@ use places::HeldPlaces;
 use receipts::VertexBody;
 pub use receipts::stored_receipt;
 use seal::OpenVertex;
+use witness::Witnessing;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
 pub const MAX_AHEAD_MS: u64 = 10 * 60 * 1000;
@@ -110,6 +117,8 @@ pub struct Replica {
     open: Option<OpenVertex>,
     /// Heads of other logs that are not among the own log's ancestors yet.
     unacknowledged: BTreeSet<LogId>,
+    /// What is owed to the logs that name this home as their witness.
+    witnessing: Witnessing,
     pen: Pen,
     /// Vertices that were asked for by id, and until when an answer is awaited.
     fetching: BTreeMap<BlockId, Timestamp>,
@@ -128,6 +137,12 @@ pub struct Replica {
     sweep: Sweep,
     /// What is taken from other municipalities, and answered without asking.
     clearing: Clearing,
+    /// What the own log lost at a cut and others rest on.
+    adoptions: Adoptions,
+    /// Whether a known fault could not be entered yet, or not as far as it is known.
+    owes_faults: bool,
+    /// How often the own log gets a checkpoint by itself.
+    checkpoint_every_ms: Option<u64>,
     /// Vertices stored so far: the next arrival order.
     order: u64,
     appending: bool,
@@ -175,6 +190,7 @@ impl Replica {
             moved: BTreeMap::new(),
             open: None,
             unacknowledged: BTreeSet::new(),
+            witnessing: Witnessing::default(),
             pen: Pen::default(),
             fetching: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -186,6 +202,9 @@ impl Replica {
             cited: None,
             sweep: Sweep::default(),
             clearing: Clearing::default(),
+            adoptions: Adoptions::default(),
+            owes_faults: false,
+            checkpoint_every_ms: None,
             order: 0,
             appending: false,
         }
@@ -204,6 +223,7 @@ impl Replica {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
             Input::BeginEpoch(ticket, signed) => self.begin_epoch(ticket, signed, now, history),
+            Input::Checkpoint(ticket) => self.make_checkpoint(ticket, now, history),
             Input::Place(ticket, request) => {
                 self.hold_place(ticket, request, now, history, &mut out);
             }
@@ -303,8 +323,10 @@ impl Replica {
             }
             self.authorities.0.insert(log, authority);
         }
+        self.recall_owed(now, history);
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
+        self.adoptions.begin();
         self.sweep(now, history);
     }
 
@@ -417,6 +439,7 @@ impl Replica {
             .filter(|log| *log != own)
             .collect();
         self.sweep_from_the_beginning();
+        self.adoptions.begin();
         for action in self.after.drain(..) {
             match action {
                 Action::Reply(ticket, Ok(_)) => out.push(Action::Reply(ticket, Err(refusal))),

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::serve::{send_proof, serve_single};
+use super::serve::{send_beginning, send_proof, serve_single};
 use super::{Action, Now, Replica, frontier, log_rows};
-use crate::ledger::{Frozen, History};
+use crate::ledger::{Frozen, History, Rows as _};
 use crate::pki;
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -224,6 +224,10 @@ impl Replica {
             .collect();
         for (log, peer) in late {
             self.in_flight.remove(&log);
+            if let Some(row) = history.log(&log) {
+                // What it sends may stand on another beginning, whose key is not known here.
+                send_beginning(peer, &log, row.epoch, history, out);
+            }
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.claims.remove(&log);
                 // Compared again soon: the claim may have been true all the same.
@@ -234,6 +238,9 @@ impl Replica {
         self.fetch_missing(now, out);
         self.begin_own_log(now, history);
         self.sweep(now, history);
+        self.witness_owed(now, history);
+        self.adopt_step(now, history, out);
+        self.enter_due_checkpoint(now, history);
         self.give_credit(out);
         self.request_all(now, history, out);
         let due = |session: &Session| session.established() && session.next_beacon <= now.time;

@@ -7,7 +7,7 @@ use crate::amount::Timestamp;
 use crate::ids::{BlockId, LogId};
 use crate::ledger::Missing;
 use crate::trust::PeerId;
-use crate::vertex::VerifiedVertex;
+use crate::vertex::{SignedHeader, VerifiedVertex};
 
 /// Most vertices that wait.
 const MAX_VERTICES: usize = 1024;
@@ -81,11 +81,11 @@ impl Pen {
     }
 
     /// Another vertex of the same position, if one waits.
-    pub(super) fn rival(&self, vertex: &VerifiedVertex) -> Option<&VerifiedVertex> {
-        let h = &vertex.header.header;
+    pub(super) fn rival(&self, header: &SignedHeader) -> Option<&VerifiedVertex> {
+        let h = &header.header;
         self.waiting.values().map(|w| &w.vertex).find(|other| {
             let o = &other.header.header;
-            (o.log, o.epoch, o.seq) == (h.log, h.epoch, h.seq) && other.id() != vertex.id()
+            (o.log, o.epoch, o.seq) == (h.log, h.epoch, h.seq) && other.id() != header.id
         })
     }
 

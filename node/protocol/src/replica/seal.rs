@@ -67,6 +67,17 @@ impl OpenVertex {
             .extend(vertex.filter(|id| !self.cited.contains(id)));
     }
 
+    /// Lets somebody wait for an entry that was put into this vertex for them.
+    pub(super) fn wait_for_first(&mut self, ticket: Ticket, identity: Digest, index: u64) {
+        let repeated = false;
+        self.waiters.push(Waiter {
+            ticket,
+            identity,
+            index,
+            repeated,
+        });
+    }
+
     /// Lets somebody wait for an entry that stands in this vertex already.
     pub(super) fn wait_for(&mut self, ticket: Ticket, identity: Digest, index: u64) {
         let repeated = true;
@@ -93,14 +104,7 @@ impl Replica {
     pub(super) fn begin_own_log(&mut self, now: Now, history: &dyn History) {
         let absent = self.layers(history).log(&self.home.log()).is_none();
         if absent {
-            self.begin_vertex(now, history);
-        }
-    }
-
-    /// Has a vertex written, empty if nothing else comes.
-    pub(super) fn begin_vertex(&mut self, now: Now, history: &dyn History) {
-        if self.open_vertex(now, history).is_ok() {
-            self.open.as_mut().expect("just opened").worth = true;
+            self.write_anything(now, history);
         }
     }
 
@@ -177,6 +181,15 @@ impl Replica {
             FoldError::Refused(refusal) => refusal,
             FoldError::Waiting(_) => Refusal::UnknownTransfer,
         })
+    }
+
+    /// Makes sure that a vertex is written, empty if need be; says whether one will be.
+    pub(super) fn write_anything(&mut self, now: Now, history: &dyn History) -> bool {
+        let opened = self.open_vertex(now, history).is_ok();
+        if opened {
+            self.open.as_mut().expect("just opened").worth = true;
+        }
+        opened
     }
 
     fn open_vertex(&mut self, now: Now, history: &dyn History) -> Result<(), Refusal> {
@@ -298,6 +311,7 @@ impl Replica {
         };
         self.acknowledge(&header.header.parents, history);
         self.batch.absorb(changes);
+        self.note_witness(&header.header, &entries, None, history);
         self.order += 1;
         self.moved.insert(self.home.log(), None);
         // An entry goes into the receipt of the last who waits for it, and is copied for others.
@@ -359,17 +373,17 @@ impl Replica {
         latest.unwrap_or(Timestamp(0))
     }
 
-    /// Parents of a vertex with this time: cited first, then heads that it does not know of yet.
+    /// Parents of a vertex with this time: cited first, then the heads to which a witness is owed, then others that it
+    /// does not know of yet.
     fn parents(&self, cited: &[BlockId], time: Timestamp, history: &dyn History) -> Vec<BlockId> {
         let rows = self.layers(history);
         let mut parents: Vec<BlockId> = cited.iter().take(MAX_PARENTS).copied().collect();
-        for log in &self.unacknowledged {
+        for log in self.witnessing.logs().chain(&self.unacknowledged) {
             if parents.len() == MAX_PARENTS {
                 break;
             }
             let Some(row) = rows.log(log) else { continue };
-            let soon_enough = row.time.minus_ms(MAX_PARENT_AHEAD_MS) <= time;
-            if row.frozen.is_none() && row.seq > 0 && soon_enough && !parents.contains(&row.head) {
+            if self.can_be_parent(log, time, history) && !parents.contains(&row.head) {
                 parents.push(row.head);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Action, Replica};
 use crate::ids::{BlockId, LogId};
-use crate::ledger::{History, Rows};
+use crate::ledger::{FaultRow, History, Rows};
 use crate::sync::{Channel, FrontierEntry, INITIAL_CREDIT, Message, Range, Session};
 use crate::trust::PeerId;
 use crate::vertex::SignedHeader;
@@ -151,6 +151,7 @@ pub(super) fn send_invalid(
     }
 }
 
+/// Tells a peer that does not stand at the cut why this node does.
 pub(super) fn send_proof(
     peer: PeerId,
     log: &LogId,
@@ -158,12 +159,41 @@ pub(super) fn send_proof(
     history: &dyn History,
     out: &mut Vec<Action>,
 ) {
-    let Some(fault) = history.fault(log, epoch) else {
-        return;
-    };
-    let [a, b] = fault.vertices.map(|id| history.block(&id));
-    if let (Some(a), Some(b)) = (a, b) {
-        let message = Message::Proof(a.into(), b.into());
-        out.push(Action::Send(peer, Channel::Live, message));
+    let known = history.fault(log, epoch);
+    let proof = known.map(|known| proof_of(&known, history));
+    let send = |message| Action::Send(peer, Channel::Live, message);
+    out.extend(proof.into_iter().flatten().map(send));
+}
+
+/// What convicts a log: two headers of one position, or the vertices that begin its epoch in two ways.
+pub(super) fn proof_of(known: &FaultRow, rows: &(impl Rows + ?Sized)) -> Vec<Message> {
+    if known.beginnings {
+        let whole = |id: BlockId| whole_vertex(&id, rows);
+        return known.vertices.into_iter().filter_map(whole).collect();
     }
+    let [a, b] = known.vertices.map(|id| rows.get_block(&id));
+    let both = a.zip(b);
+    both.into_iter()
+        .map(|(a, b)| Message::Proof(a.into(), b.into()))
+        .collect()
+}
+
+/// Shows a peer that follows another chain of an epoch where this one begins: if the officers began it twice, that
+/// proves it.
+pub(super) fn send_beginning(
+    peer: PeerId,
+    log: &LogId,
+    epoch: u64,
+    history: &dyn History,
+    out: &mut Vec<Action>,
+) {
+    let first = history.epoch(log, epoch);
+    let message = first.and_then(|first| whole_vertex(&first.id, history));
+    out.extend(message.map(|message| Action::Send(peer, Channel::Live, message)));
+}
+
+fn whole_vertex(id: &BlockId, rows: &(impl Rows + ?Sized)) -> Option<Message> {
+    let vertex = rows.vertex(id)?;
+    let (header, body) = (rows.get_block(id)?, rows.get_block(&vertex.body)?);
+    Some(Message::Vertex(header.into(), body.into()))
 }

@@ -4,9 +4,9 @@ use super::{Now, Replica, log_rows};
 use crate::body::{Answer, Fault, Kind, RefundReason, Settle};
 use crate::codec;
 use crate::ids::{BlockId, Digest, LogId};
-use crate::ledger::{Frozen, History, Rows, TransferState};
+use crate::ledger::{Frozen, History, Rows, TransferState, beginnings};
 use crate::refusal::Refusal;
-use crate::vertex::{Cite, Entry, Known};
+use crate::vertex::{Cite, Entry, Known, decode_body};
 
 impl Replica {
     /// Enters the settlement of an own transfer that its receiver accepted.
@@ -54,12 +54,8 @@ impl Replica {
         }
     }
 
-    /// Enters a fault into the own log, once per log and epoch; again where the fork turned out to be earlier.
+    /// Enters a fault into the own log, once per log and epoch; again where the fault turned out to be earlier.
     pub(super) fn enter_fault(&mut self, fault: &Fault, now: Now, history: &dyn History) {
-        // That of a later epoch is known, kept and told, and not entered: see the rule.
-        if fault.epoch > 1 {
-            return;
-        }
         let rows = self.rows_now(history);
         if rows
             .fault_cut(&self.home.log(), &fault.log, fault.epoch)
@@ -67,28 +63,60 @@ impl Replica {
         {
             return;
         }
-        let entry = Entry::home_authored(Kind::Fault, codec::encode(fault));
-        if self.push(vec![(entry, Known::default())], now, history) == Err(Refusal::ClockUnknown) {
-            self.sweep_from_the_beginning();
+        let mut entry = Entry::home_authored(Kind::Fault, codec::encode(fault));
+        let first = rows.epoch(&fault.log, fault.epoch).map(|first| first.id);
+        let first = first.filter(|_| fault.needs_first());
+        entry.cites.extend(first.map(Cite::Vertex));
+        match self.push(vec![(entry, Known::default())], now, history) {
+            Ok(()) => self
+                .open
+                .as_mut()
+                .expect("push leaves the vertex open")
+                .cites(first),
+            Err(Refusal::ClockUnknown) => self.owes_faults = true,
+            Err(_) => {}
         }
     }
 
     /// Enters the faults of which this node holds proof but could not write.
     pub(super) fn enter_missed_faults(&mut self, now: Now, history: &dyn History) {
         for (log, row) in log_rows(history) {
-            if !matches!(row.frozen, Some(Frozen::Equivocation(_))) || log == self.home.log() {
+            if log == self.home.log() {
                 continue;
             }
-            let Some(known) = history.fault(&log, row.epoch) else {
-                continue;
+            let fault = match row.frozen {
+                Some(Frozen::Equivocation(_)) => proven(log, row.epoch, history),
+                Some(Frozen::Invalid(cut)) => history
+                    .invalid(&log, row.epoch)
+                    .and_then(|id| history.block(&id))
+                    .map(|header| Fault::invalid(log, row.epoch, cut, header)),
+                Some(Frozen::Unsupported(_)) | None => None,
             };
-            let [Some(a), Some(b)] = known.vertices.map(|id| history.block(&id)) else {
-                continue;
-            };
-            let fault = Fault::equivocation(log, row.epoch, known.cut, a, b);
-            self.enter_fault(&fault, now, history);
+            if let Some(fault) = fault {
+                self.enter_fault(&fault, now, history);
+            }
         }
     }
+}
+
+/// The fault of which this node holds proof, as an entry says it.
+fn proven(log: LogId, epoch: u64, history: &dyn History) -> Option<Fault> {
+    let known = history.fault(&log, epoch)?;
+    if !known.beginnings {
+        let [Some(a), Some(b)] = known.vertices.map(|id| history.block(&id)) else {
+            return None;
+        };
+        return Some(Fault::equivocation(log, epoch, known.cut, a, b));
+    }
+    let first = |id: BlockId| {
+        let body = history.block(&history.vertex(&id)?.body)?;
+        decode_body(&body).ok()?.into_iter().next()
+    };
+    let [Some(one), Some(other)] = known.vertices.map(first) else {
+        return None;
+    };
+    let (cut, a, b) = beginnings(&one, &other).ok()?;
+    Some(Fault::epoch_starts(log, epoch, cut, a, b))
 }
 
 /// The answers in a vertex whose transfers come from this log, with their positions.

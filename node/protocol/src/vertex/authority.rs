@@ -9,7 +9,7 @@ use crate::amount::Timestamp;
 use crate::body::{Charter, Der, EpochStart, Kind, read_officers_body};
 use crate::crypto::{PublicKey, Suite, one_algorithm_each};
 use crate::genesis::Genesis;
-use crate::ids::{Digest, LogId, sha256};
+use crate::ids::{Digest, KeyId, LogId, sha256};
 use crate::pki::{self, Crls, NodeCertificate};
 use crate::refusal::Refusal;
 use crate::region::Region;
@@ -198,6 +198,15 @@ impl Authority {
     pub fn key_of(&self, epoch: u64) -> Option<&PublicKey> {
         let at = usize::try_from(epoch.checked_sub(1)?).ok()?;
         self.epochs.get(at).map(|epoch| &epoch.key)
+    }
+
+    /// The node key with this id, of whichever epoch.
+    #[must_use]
+    pub fn key_with(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.epochs
+            .iter()
+            .map(|epoch| &epoch.key)
+            .find(|key| key.id() == *id)
     }
 
     /// When an epoch was decided: what officers wrote before does not count in it any more.

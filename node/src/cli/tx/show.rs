@@ -228,6 +228,7 @@ impl Shown {
         put("transfer", json!(transfer.transfer));
         put("state", json!(transfer.state));
         put("finality", json!(transfer.finality));
+        put("witnesses", json!(transfer.witnesses));
         put("amount", json!(transfer.amount));
         put("sender", json!(transfer.sender));
         put("sender_home", json!(transfer.sender_home));
@@ -249,6 +250,11 @@ impl Shown {
     fn text(&self) -> String {
         let page = &self.page;
         let transfer = &page.transfer;
+        // The number of `city_protocol::ledger::Finality`, which a page carries beside its code.
+        let finality = match (&*transfer.finality, transfer.witnesses) {
+            ("witnessed", n) => format!("witnessed by {n}"),
+            (code, _) => code.into(),
+        };
         let region = |region: &Option<String>| region.clone().unwrap_or_else(|| "?".into());
         let mut text = format!(
             "transfer   {}\n\
@@ -261,7 +267,7 @@ impl Shown {
             transfer.transfer,
             transfer.state.en,
             transfer.state.ja,
-            transfer.finality,
+            finality,
             transfer.amount,
             transfer.sender,
             region(&page.sender_region),

@@ -5,10 +5,12 @@ mod books;
 mod faults;
 mod mutations;
 mod step;
+mod witnesses;
 
 pub(crate) use books::{acknowledged_entries_stand, books_balance, index_is_what_the_log_says};
 pub(crate) use faults::{nobody_forks_unnoticed, verdicts_agree};
 pub(crate) use step::{homes_are_in_step, what_was_sent_arrived};
+pub(crate) use witnesses::{the_named_witness, witnesses_rest_on_it};
 
 use super::stage::Sim;
 
@@ -19,7 +21,7 @@ pub(crate) type Finding = Result<(), String>;
 pub(crate) type Oracle = fn(&Sim) -> Finding;
 
 /// All of them.
-pub(crate) const ORACLES: [(&str, Oracle); 7] = [
+pub(crate) const ORACLES: [(&str, Oracle); 9] = [
     ("homes are in step", homes_are_in_step),
     ("books balance", books_balance),
     ("the index is what the log says", index_is_what_the_log_says),
@@ -27,6 +29,8 @@ pub(crate) const ORACLES: [(&str, Oracle); 7] = [
     ("nobody forks unnoticed", nobody_forks_unnoticed),
     ("verdicts agree", verdicts_agree),
     ("what was sent arrived", what_was_sent_arrived),
+    ("witnesses rest on it", witnesses_rest_on_it),
+    ("the named witness", the_named_witness),
 ];
 
 /// Everything that is wrong at the end.

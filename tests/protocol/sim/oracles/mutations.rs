@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use city_protocol::body::OwnEntry;
 use city_protocol::codec;
 use city_protocol::ledger::{
-    AccountRow, Frozen, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow, key,
-    read_row,
+    AccountRow, Frozen, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow,
+    WitnessRow, key, read_row,
 };
 use city_protocol::vertex::SignedHeader;
 
@@ -264,4 +264,26 @@ fn a_vertex_row_too_many_is_found() {
             .insert(key(Table::Vertex, &[&[9; 32]]), codec::encode(&row));
     };
     check(invent, &["the index is what the log says"]);
+}
+
+#[test]
+fn a_witness_that_never_was_is_found() {
+    let higher = |row: &mut WitnessRow| {
+        row.seq += 1;
+        true
+    };
+    check(
+        |sim| change(sim, Table::Witness, higher),
+        &["witnesses rest on it"],
+    );
+}
+
+#[test]
+fn a_witness_that_is_forgotten_is_found() {
+    let forget = |sim: &mut Sim| {
+        let home = audited(sim);
+        let disk = &mut sim.world.homes[home].disk;
+        disk.rows.retain(|key, _| key[0] != Table::Witness as u8);
+    };
+    check(forget, &["witnesses rest on it", "the named witness"]);
 }

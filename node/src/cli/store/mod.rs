@@ -1,4 +1,10 @@
-//! `store`: its arguments.
+//! `store`: its arguments. `export`, `import`, `backup`, `compact`, `stats` are rooms of their own.
+
+pub(super) mod backup;
+pub(super) mod compact;
+pub(super) mod export;
+pub(super) mod import;
+pub(super) mod stats;
 
 use clap::{Args, Subcommand};
 
@@ -13,7 +19,8 @@ pub struct StoreArgs {
     pub verb: StoreVerb,
 }
 
-/// What can be done with the store of a node that is not running.
+/// What can be done with the store: `verify`, `rebuild`, `import` and `compact` of a node that is not running, the others
+/// also of one that runs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum StoreVerb {
     /// Check every hash, signature and link of the ledger on disk. (Opening it recovers what a crash left.)
@@ -48,4 +55,14 @@ Example:
         #[arg(long)]
         json: bool,
     },
+    /// Write the ledger, or a range of one log, as a CAR file that other IPLD tools read.
+    Export(export::ExportArgs),
+    /// Take from a CAR file what is not here, after all of it was judged as if a peer had sent it.
+    Import(import::ImportArgs),
+    /// Copy everything that a node needs but its keys into a directory, also while it runs.
+    Backup(backup::StoreBackupArgs),
+    /// Write the ledger again without what is dead in it.
+    Compact(compact::CompactArgs),
+    /// Say what the store holds, how much of it is dead, and what it takes on the disk.
+    Stats(stats::StatsArgs),
 }
