@@ -114,7 +114,7 @@ fn what_nobody_answers_goes_back_when_the_receivers_home_shows_that_it_is_late()
         assert!(!world.waits(home, &sent, &taro));
     }
     let late = world.accept(&taro, &sent);
-    assert_eq!(late.unwrap_err(), Refusal::AlreadyAnswered);
+    assert_eq!(late.unwrap_err(), Refusal::DeadlinePassed);
     world.assert_in_step(&ALL);
     world.audit();
     // A home that is switched on after all this knows the same.

@@ -47,7 +47,7 @@ impl Replica {
         if body.sender_home != home {
             self.within_limit(&body.sender_home, body.amount, history)?;
         }
-        let (cite, cited) = self.cite_transfer(&body.sender_home, &body.transfer, history)?;
+        let (cite, cited) = self.cite_transfer(&body.sender_home, &body.transfer, now, history)?;
         // Within one home the settlement stands in the same vertex.
         self.make_room(2, MAX_SIGNED_BODY + SETTLE_ROOM, now, history);
         let mut entry = signed_entry(Kind::Accept, bytes, vec![sig], now);
@@ -79,7 +79,7 @@ impl Replica {
         let account = rows.account_of_key(&home, &body.key);
         self.in_turn(&rows, &account, &body.common())?;
         dated(body.created_at, now)?;
-        let (cite, cited) = self.cite_transfer(&body.sender_home, &body.transfer, history)?;
+        let (cite, cited) = self.cite_transfer(&body.sender_home, &body.transfer, now, history)?;
         self.make_room(2, MAX_SIGNED_BODY + SETTLE_ROOM, now, history);
         let mut entry = signed_entry(Kind::Reject, bytes, vec![sig], now);
         entry.cites = vec![cite];
@@ -152,6 +152,7 @@ impl Replica {
         &mut self,
         sender_home: &LogId,
         transfer: &Digest,
+        now: Now,
         history: &dyn History,
     ) -> Result<(Cite, Option<BlockId>), Refusal> {
         let rows = self.rows_now(history);
@@ -165,7 +166,10 @@ impl Replica {
         let transfer = rows
             .transfer(sender_home, transfer)
             .ok_or(Refusal::UnknownTransfer)?;
-        if transfer.state == TransferState::Refunded {
+        // It went back in time only by an answer, which a cut of this log took away. Behind the deadline the fold says so.
+        let deadline = deadline_of(&rows, sender_home, &transfer.at);
+        let in_time = deadline.is_none_or(|deadline| now.time <= deadline);
+        if transfer.state == TransferState::Refunded && in_time {
             return Err(Refusal::AlreadyAnswered);
         }
         if own {
@@ -281,7 +285,7 @@ impl Replica {
         if !order.takes(&row.sender, row.amount, now.time) {
             return Ok(());
         }
-        let (cite, cited) = self.cite_transfer(sender_home, transfer, history)?;
+        let (cite, cited) = self.cite_transfer(sender_home, transfer, now, history)?;
         self.make_room(2, STANDING_ROOM + SETTLE_ROOM, now, history);
         let body = StandingAccept {
             v: 1,
@@ -312,7 +316,7 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let (cite, cited) = self.cite_transfer(sender_home, transfer, history)?;
+        let (cite, cited) = self.cite_transfer(sender_home, transfer, now, history)?;
         self.make_room(2, STANDING_ROOM + SETTLE_ROOM, now, history);
         let body = StandingReject {
             v: 1,
