@@ -292,6 +292,31 @@ impl World {
         }
     }
 
+    /// The rejection of a transfer, in the receiver's turn.
+    pub(crate) fn reject_of(
+        &self,
+        receiver: &Person,
+        identity: Digest,
+        transfer: &Transfer,
+    ) -> Reject {
+        let accept = self.accept_of(receiver, identity, transfer);
+        Reject {
+            version: accept.version,
+            kind: Kind::Reject,
+            network: accept.network,
+            alg: accept.alg,
+            key: accept.key,
+            home: accept.home,
+            sequence: accept.sequence,
+            created_at: accept.created_at,
+            transfer: accept.transfer,
+            transfer_id: accept.transfer_id,
+            sender: accept.sender,
+            sender_home: accept.sender_home,
+            amount: accept.amount,
+        }
+    }
+
     /// The receiver takes a transfer.
     pub(crate) fn accept(
         &mut self,

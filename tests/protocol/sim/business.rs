@@ -1,7 +1,7 @@
 //! What people do: they send, take, are given something, and ask again.
 
 use city_protocol::amount::Amount;
-use city_protocol::body::{PersonBody as _, Transfer, identity};
+use city_protocol::body::{Order, PersonBody as _, Transfer, identity};
 use city_protocol::ids::Digest;
 use city_protocol::ledger::{History, IncomingRow, Rows as _, Table, key, read_row};
 use city_protocol::stage::Submission;
@@ -67,6 +67,66 @@ impl Sim {
         let accept = self.world.accept_of(person, transfer, body);
         let accept = signed(accept, person).unwrap();
         self.ask(person.home, Submission::Accept(accept), None);
+    }
+
+    /// Somebody does not take what waits.
+    pub(crate) fn somebody_rejects(&mut self) {
+        let home = self.dice.index(self.plan.homes);
+        let Some(boxed) = self.open_box(home) else {
+            return;
+        };
+        let person = self.somebody(home, boxed);
+        let waiting = waiting_for(self.world.homes[boxed].disk.read(), &person);
+        if let Some((transfer, body)) = waiting.last() {
+            let reject = self.world.reject_of(&person, *transfer, body);
+            let reject = signed(reject, &person).unwrap();
+            self.ask(boxed, Submission::Reject(reject), None);
+            self.count("rejections");
+            self.commit(boxed);
+        }
+    }
+
+    /// Somebody says what their home takes for them from now on, or that it takes nothing any more.
+    pub(crate) fn somebody_orders(&mut self) {
+        let home = self.dice.index(self.plan.homes);
+        let Some(boxed) = self.open_box(home) else {
+            return;
+        };
+        let person = self.somebody(home, boxed);
+        let accept = self.dice.percent(70);
+        let most = Amount::from_hundredths(self.dice.between(1, 900));
+        let until = self
+            .world
+            .now
+            .plus_ms(self.dice.between(1, 30) * 86_400_000);
+        let order = Order {
+            accept,
+            max_amount: (accept && self.dice.percent(50)).then_some(most),
+            until: (accept && self.dice.percent(50)).then_some(until),
+            ..self.world.order_body(&person, None)
+        };
+        let order = signed(order, &person).unwrap();
+        self.ask(boxed, Submission::Order(order), None);
+        self.count("standing orders");
+        self.commit(boxed);
+    }
+
+    /// Officers take something back, if it is there.
+    pub(crate) fn officers_take_back(&mut self) {
+        let home = self.dice.index(self.plan.homes);
+        let Some(boxed) = self.open_box(home) else {
+            return;
+        };
+        let person = self.somebody(home, boxed);
+        let body = self.world.ungrant_body(&person, "3.00");
+        let officers = self.world.homes[boxed].officers[..2].to_vec();
+        self.ask(
+            boxed,
+            Submission::Ungrant(decided_by(&body, &officers)),
+            None,
+        );
+        self.count("ungrants");
+        self.commit(boxed);
     }
 
     /// Officers give somebody something.

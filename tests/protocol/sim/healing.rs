@@ -8,6 +8,9 @@ const ROUND_MS: u64 = 61_000;
 /// Rounds that healing may take; they are minutes of simulated time.
 const ROUNDS: usize = 60;
 
+/// Three sweeps for what is overdue, in milliseconds.
+const SWEEPS_MS: u64 = 3 * 60 * 60 * 1000 + 60_000;
+
 impl Sim {
     /// Boxes run, clocks are right, everybody is connected; then everybody takes what waits.
     pub(crate) fn heal(&mut self) {
@@ -35,6 +38,10 @@ impl Sim {
         }
         for home in self.honest() {
             self.everybody_takes(home);
+        }
+        if self.plan.ages {
+            // What is overdue is looked for once an hour, by the receiver's home and then by the sender's.
+            self.pass(SWEEPS_MS, 600_000);
         }
         self.settle_down();
     }

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) skewed: bool,
     /// A data directory may be restored as a whole, with its high-water mark: no box can notice that by itself.
     pub(crate) whole_restores: bool,
+    /// Half a year passes once: what nobody answered comes back.
+    pub(crate) ages: bool,
 }
 
 impl Plan {
@@ -32,6 +34,8 @@ impl Plan {
             trouble: dice.percent(70),
             skewed: dice.percent(15),
             whole_restores: dice.percent(8),
+            // Nine homes compare frontiers for minutes of real time in half a year.
+            ages: dice.percent(15) && homes < 5,
         }
     }
 }

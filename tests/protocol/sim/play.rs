@@ -30,6 +30,9 @@ impl Sim {
             sim.act();
             let (gap, tick) = sim.pause();
             sim.pass(gap, tick);
+            if sim.plan.ages && sim.step == sim.plan.steps / 2 {
+                sim.half_a_year();
+            }
         }
         sim.heal();
         sim
@@ -38,8 +41,11 @@ impl Sim {
     fn act(&mut self) {
         match self.dice.below(100) {
             0..=37 => self.people_send(),
-            38..=59 => self.somebody_takes(),
-            60..=62 => self.officers_grant(),
+            38..=52 => self.somebody_takes(),
+            53..=57 => self.somebody_rejects(),
+            58..=59 => self.somebody_orders(),
+            60..=61 => self.officers_grant(),
+            62 => self.officers_take_back(),
             63..=68 => self.somebody_asks_again(),
             69..=77 => self.weather(),
             78..=86 if self.plan.trouble => self.trouble(),
@@ -55,6 +61,17 @@ impl Sim {
             88..=96 => (self.dice.between(1, 12) * 3_600_000, 7_200_000),
             _ => (self.dice.between(1, 5) * 86_400_000, 43_200_000),
         }
+    }
+}
+
+impl Sim {
+    /// More than the 180 days in which a transfer can be answered.
+    fn half_a_year(&mut self) {
+        self.say("half a year".into());
+        self.count("half years");
+        self.pass(190 * 86_400_000, 86_400_000);
+        self.everybody_connects();
+        self.pass(600_000, 20_000);
     }
 }
 

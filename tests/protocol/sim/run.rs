@@ -15,21 +15,25 @@ const SPEED_UP: u128 = 1_000;
 /// A run of so many seeds has seen everything that can happen.
 const MANY: u64 = 100;
 /// What can happen.
-const HAPPENINGS: [&str; 14] = [
+const HAPPENINGS: [&str; 18] = [
     "answers",
     "convictions",
+    "half years",
     "homes that book again",
     "indexes made again",
     "invalid vertices",
     "lies",
     "partitions",
     "refusals of the liar",
+    "rejections",
     "refused submissions",
     "repeated answers",
     "restored data directories",
     "restored ledgers",
+    "standing orders",
     "starts that book nothing",
     "torn groups",
+    "ungrants",
 ];
 /// Failed seeds after which a long run gives up.
 const MAX_FAILURES: usize = 20;

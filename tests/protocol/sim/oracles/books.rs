@@ -1,10 +1,13 @@
 //! The sums of DESIGN §6.1, added up again from the entries by somebody who knows nothing of the fold; the journal,
 //! the index and what was acknowledged against the same logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use city_protocol::amount::Amount;
-use city_protocol::body::{Accept, Grant, Kind, PersonBody as _, Settle, Transfer, identity};
+use city_protocol::body::{
+    Accept, Answer, AnsweredBy, Grant, Kind, OfficersBody as _, Order, PersonBody as _, Refund,
+    Reject, Settle, Transfer, Ungrant, identity,
+};
 use city_protocol::crypto::TAG_GRANT;
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{FaultRow, LogRow, Rows as _, Table, read_row};
@@ -27,7 +30,10 @@ struct Sums {
     open: BTreeMap<Digest, (AccountId, i128)>,
     sent_to: BTreeMap<Digest, (LogId, i128)>,
     accepted: BTreeMap<Digest, (LogId, i128)>,
+    /// Transfers with an answer, of either kind.
+    answered: BTreeSet<Digest>,
     granted: i128,
+    ungranted: i128,
     settled: i128,
 }
 
@@ -51,10 +57,18 @@ pub(crate) fn books_balance(sim: &Sim) -> Finding {
         let open: i128 = sums.open.values().map(|(_, amount)| amount).sum();
         let accepted: i128 = sums.accepted.values().map(|(_, amount)| amount).sum();
         let available: i128 = sums.available.values().sum();
-        let added = [sums.granted, available, open, sums.settled, accepted];
+        let added = [
+            sums.granted,
+            sums.ungranted,
+            available,
+            open,
+            sums.settled,
+            accepted,
+        ];
         let t = row.totals;
         let shown = [
             t.granted,
+            t.ungranted,
             t.available,
             t.open_out,
             t.settled_out,
@@ -136,15 +150,34 @@ impl Sums {
                 self.open.insert(transfer, (body.sender, amount));
                 self.sent_to.insert(transfer, (body.receiver_home, amount));
             }
-            Kind::Accept => {
-                let body: Accept = read(&entry.body)?;
-                self.move_by(AccountId::new(log, &body.key), hundredths(body.amount))?;
-                let twice = self
-                    .accepted
-                    .insert(body.transfer, (body.sender_home, hundredths(body.amount)));
-                ensure(twice.is_none(), || {
-                    format!("{} was taken twice", body.transfer)
-                })?;
+            Kind::Ungrant => {
+                let body: Ungrant = read(&entry.body)?;
+                self.move_by(body.account, -hundredths(body.amount))?;
+                self.ungranted += hundredths(body.amount);
+            }
+            Kind::Accept | Kind::Reject => {
+                let answer = Answer::read(entry.kind, &entry.body);
+                let answer = answer.map_err(|refusal| format!("{refusal:?}"))?;
+                let once = self.answered.insert(answer.transfer);
+                ensure(once, || format!("{} is answered twice", answer.transfer))?;
+                if answer.accepts {
+                    let amount = hundredths(answer.amount);
+                    let account = match &answer.by {
+                        AnsweredBy::Receiver(common) => AccountId::new(log, &common.key),
+                        AnsweredBy::Order(account, _) | AnsweredBy::Home(account, _) => *account,
+                    };
+                    self.move_by(account, amount)?;
+                    let from = (answer.sender_home, amount);
+                    self.accepted.insert(answer.transfer, from);
+                }
+            }
+            Kind::Refund => {
+                let body = Refund::read(&entry.body).map_err(|refusal| format!("{refusal:?}"))?;
+                let open = self.open.remove(&body.transfer);
+                let (sender, amount) =
+                    open.ok_or_else(|| format!("{} was not open", body.transfer))?;
+                self.move_by(sender, amount)?;
+                self.sent_to.remove(&body.transfer);
             }
             Kind::Settle => {
                 let body = Settle::read(&entry.body).map_err(|refusal| format!("{refusal:?}"))?;
@@ -224,6 +257,9 @@ fn stands(sim: &Sim, home: usize, acked: &Acked) -> bool {
         Kind::Grant => Some(TAG_GRANT),
         Kind::Transfer => Some(Transfer::TAG),
         Kind::Accept => Some(Accept::TAG),
+        Kind::Reject => Some(Reject::TAG),
+        Kind::Order => Some(Order::TAG),
+        Kind::Ungrant => Some(Ungrant::TAG),
         _ => None,
     });
     let same = entry

@@ -190,18 +190,19 @@ fn two_verdicts_on_one_vertex_are_found() {
 
 #[test]
 fn a_transfer_that_never_arrived_is_found() {
-    let home_of = |sim: &Sim| sim.honest()[0];
     let open = |sim: &mut Sim| {
-        let home = home_of(sim);
-        let own = sim.world.homes[home].log();
-        let rows = table(Table::Transfer, &sim.world.homes[home].disk);
-        let settled = rows.into_iter().find_map(|(name, row)| {
-            let mut row: TransferRow = read_row(row);
-            let mine = name[1..33] == own.0 && sim.is_clean(&row.receiver_home);
-            row.state = TransferState::Open;
-            mine.then(|| (name.to_vec(), codec::encode(&row)))
-        });
-        let (name, row) = settled.expect("somebody sent something");
+        let of = |home: usize| {
+            let own = sim.world.homes[home].log();
+            let rows = table(Table::Transfer, &sim.world.homes[home].disk);
+            rows.into_iter().find_map(|(name, row)| {
+                let mut row: TransferRow = read_row(row);
+                let mine = name[1..33] == own.0 && sim.is_clean(&row.receiver_home);
+                row.state = TransferState::Open;
+                mine.then(|| (home, name.to_vec(), codec::encode(&row)))
+            })
+        };
+        let sent = sim.honest().into_iter().find_map(of);
+        let (home, name, row) = sent.expect("somebody sent something");
         sim.world.homes[home].disk.rows.insert(name, row);
     };
     check(open, &["what was sent arrived", "homes are in step"]);
@@ -286,4 +287,31 @@ fn a_witness_that_is_forgotten_is_found() {
         disk.rows.retain(|key, _| key[0] != Table::Witness as u8);
     };
     check(forget, &["witnesses rest on it", "the named witness"]);
+}
+
+/// A transfer that was accepted has one end: whoever gives it back to its sender, too, takes it from the receiver.
+#[test]
+fn a_refund_of_what_was_accepted_is_found() {
+    let refunded = |row: &mut TransferRow| {
+        let settled = row.state == TransferState::Settled;
+        row.state = TransferState::Refunded;
+        settled
+    };
+    check(
+        |sim| change(sim, Table::Transfer, refunded),
+        &["homes are in step", "the index is what the log says"],
+    );
+}
+
+#[test]
+fn what_officers_took_back_and_is_shown_otherwise_is_found() {
+    let more = |row: &mut LogRow| {
+        row.totals.ungranted += 1;
+        row.totals.available -= 1;
+        true
+    };
+    check(
+        |sim| change(sim, Table::Log, more),
+        &["books balance", "the index is what the log says"],
+    );
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use city_protocol::ids::LogId;
-use city_protocol::ledger::{LogRow, Table, TransferRow, TransferState, read_row};
+use city_protocol::ids::{Digest, LogId};
+use city_protocol::ledger::{LogRow, Rows as _, Table, TransferRow, TransferState, read_row};
 
 use super::{Finding, ensure};
 use crate::disk::Disk;
@@ -105,7 +105,8 @@ pub(super) fn table(which: Table, disk: &Disk) -> BTreeMap<&[u8], &[u8]> {
         .collect()
 }
 
-/// What an honest home sent to an honest home was taken and settled: everybody took all there was to take.
+/// What an honest home sent to an honest home was answered, by a person or by time, and closed as the answer says:
+/// everybody took all there was to take. A transfer has one end: who was credited, nobody refunds.
 pub(crate) fn what_was_sent_arrived(sim: &Sim) -> Finding {
     for home in sim.honest() {
         let h = &sim.world.homes[home];
@@ -116,8 +117,19 @@ pub(crate) fn what_was_sent_arrived(sim: &Sim) -> Finding {
             let row: TransferRow = read_row(row);
             let own = key[1..33] == h.log().0;
             if own && sim.is_clean(&row.receiver_home) {
-                ensure(row.state == TransferState::Settled, || {
-                    format!("the transfer at {:?} of {home} is not settled", row.at)
+                let transfer = Digest(key[33..].try_into().unwrap());
+                let answer = h.disk.read().answer(&row.receiver_home, &transfer);
+                let told = match answer {
+                    Some(answer) if answer.rejected => row.state == TransferState::Refunded,
+                    Some(_) => row.state == TransferState::Settled,
+                    // Nobody answered in time.
+                    None => row.state == TransferState::Refunded && sim.plan.ages,
+                };
+                ensure(told, || {
+                    let (at, state) = (row.at, row.state);
+                    format!(
+                        "the transfer at {at:?} of {home} is {state:?}, and answered {answer:?}"
+                    )
                 })?;
             }
         }
