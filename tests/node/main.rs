@@ -5,6 +5,7 @@ mod admitted;
 mod api;
 mod audit;
 mod ca;
+mod checkpoint;
 mod cli;
 mod config;
 mod crypto;

@@ -7,10 +7,18 @@
     reason = "helpers of tests; small numbers"
 )]
 
+#[path = "store/backup.rs"]
+mod backup;
+#[path = "store/compact.rs"]
+mod compact;
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/export.rs"]
+mod export;
 #[path = "store/home.rs"]
 mod home;
+#[path = "store/import.rs"]
+mod import;
 #[path = "store/layer.rs"]
 mod layer;
 #[path = "store/log.rs"]
@@ -19,6 +27,8 @@ mod log;
 mod repair;
 #[path = "store/run.rs"]
 mod run;
+#[path = "store/schema.rs"]
+mod schema;
 #[path = "store/sealed.rs"]
 mod sealed;
 #[path = "store/whole.rs"]

@@ -19,7 +19,7 @@ use super::people::{Person, decided_by};
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// What the officers of a home would sign to begin the epoch after its head.
-fn epoch_body(world: &World, home: usize) -> EpochStart {
+pub(crate) fn epoch_body(world: &World, home: usize) -> EpochStart {
     let h = &world.homes[home];
     let row = h.row(&h.log());
     EpochStart {
@@ -39,7 +39,12 @@ fn epoch_body(world: &World, home: usize) -> EpochStart {
 }
 
 /// The same with a new node key, which is put beside the old one in the box.
-fn with_new_key(world: &mut World, home: usize, name: &str, body: EpochStart) -> EpochStart {
+pub(crate) fn with_new_key(
+    world: &mut World,
+    home: usize,
+    name: &str,
+    body: EpochStart,
+) -> EpochStart {
     let key: Arc<SecretKey> = signing_key(name);
     let h = &world.homes[home];
     let peer = h.transport.peer_id().to_string();
@@ -53,7 +58,7 @@ fn with_new_key(world: &mut World, home: usize, name: &str, body: EpochStart) ->
 }
 
 /// Stops and starts a node, and connects it again with those it was connected with.
-fn restart(world: &mut World, home: usize) {
+pub(crate) fn restart(world: &mut World, home: usize) {
     let others: Vec<_> = (0..world.homes.len())
         .filter(|other| *other != home && world.is_connected(home, *other))
         .collect();
@@ -65,7 +70,11 @@ fn restart(world: &mut World, home: usize) {
 }
 
 /// 2 of 3 officers sign, and the home begins the epoch.
-fn begin(world: &mut World, home: usize, body: &EpochStart) -> Result<BookedEntry, Refusal> {
+pub(crate) fn begin(
+    world: &mut World,
+    home: usize,
+    body: &EpochStart,
+) -> Result<BookedEntry, Refusal> {
     let officers = world.homes[home].officers[..2].to_vec();
     let ticket = world.new_ticket();
     world.tell(home, Input::BeginEpoch(ticket, decided_by(body, &officers)));

@@ -138,7 +138,7 @@ fn lies_about_money() {
         entries[1].booked.place = Some(city_protocol::place::Grade::Attested);
         entries
     });
-    lie(Refusal::BadEntry, |s| {
+    lie(Refusal::BadBooking, |s| {
         let mut entries = s.transfer("4.00", 600);
         entries[1].booked.received_at = None;
         entries

@@ -222,6 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_has_the_forms_of_dag_json() {
+        let id = BlockId::of(b"block");
+        let bytes = encode(&(
+            7_u64,
+            "愛",
+            id,
+            serde_bytes::ByteBuf::from(vec![0xfb, 0xff]),
+        ));
+        let expected = serde_json::json!([
+            7, "愛", { "/": id.to_string() }, { "/": { "bytes": "+/8" } },
+        ]);
+        assert_eq!(to_json(&bytes), Some(expected));
+        assert_eq!(to_json(&bytes[1..]), None);
+    }
+
+    #[test]
     fn decoding_takes_only_what_encoding_writes() {
         let sample = Sample {
             b: 1,

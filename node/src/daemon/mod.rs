@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks, and stops in order.
 
+pub mod checkpoint;
 mod counter;
 pub mod epoch;
 pub(crate) mod gate;
@@ -422,6 +423,14 @@ pub async fn stop_signal(stdin: bool) -> Result<&'static str, DaemonError> {
         _ = int.recv() => "SIGINT",
         () = closed => "end of standard input",
     })
+}
+
+/// Names of municipalities by code, for looking at a node that is not running; none where there are no outlines.
+#[must_use]
+pub fn names(dir: &DataDir, config: &Config) -> BTreeMap<String, String> {
+    let there = dir.resolve(&config.place.boundary).exists();
+    let index = there.then(|| open::read_boundary(dir, config).ok().flatten());
+    index.flatten().as_ref().map(names_of).unwrap_or_default()
 }
 
 /// Names of municipalities by code.

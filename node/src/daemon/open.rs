@@ -150,7 +150,7 @@ pub fn open(
         .quality;
     let trust = store.trust().head();
     let replica = |may_sequence| {
-        Replica::new(ReplicaConfig {
+        let mut replica = Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
             authority: Arc::clone(&identity.authority),
             signers: signers(identity),
@@ -163,7 +163,9 @@ pub fn open(
             },
             may_sequence,
         })
-        .with_clearing(config.clearing.clone())
+        .with_clearing(config.clearing.clone());
+        replica.checkpoint_every(Some(super::checkpoint::CHECKPOINT_EVERY_MS));
+        replica
     };
     let store = Arc::new(store);
     let folded = fold(
@@ -411,7 +413,10 @@ fn wanted_whitelist(config: &Config) -> trust::Whitelist {
         .collect()
 }
 
-fn read_boundary(dir: &DataDir, config: &Config) -> Result<Option<BoundaryIndex>, OpenError> {
+pub(super) fn read_boundary(
+    dir: &DataDir,
+    config: &Config,
+) -> Result<Option<BoundaryIndex>, OpenError> {
     let path = dir.resolve(&config.place.boundary);
     let failed = |why: String| OpenError::Boundary {
         path: path.display().to_string(),

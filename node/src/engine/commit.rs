@@ -48,6 +48,7 @@ pub(super) enum Request {
     Submit(Box<Submission>, Reply<BookedEntry>),
     /// Begin a new epoch of the own log.
     BeginEpoch(Box<SignedBySeveral>, Reply<BookedEntry>),
+    Checkpoint(Reply<BookedEntry>),
     /// Make a proof of place.
     Place(Box<PlaceRequest>, Reply<PlaceProof>),
     /// Something from the network, or a tick.
@@ -313,6 +314,10 @@ impl CommitThread {
             Request::BeginEpoch(signed, reply) => {
                 let ticket = self.ticket(Waiting::Booked(reply));
                 self.tell(Input::BeginEpoch(ticket, *signed));
+            }
+            Request::Checkpoint(reply) => {
+                let ticket = self.ticket(Waiting::Booked(reply));
+                self.tell(Input::Checkpoint(ticket));
             }
             Request::Place(request, reply) => {
                 let ticket = self.ticket(Waiting::Place(reply));

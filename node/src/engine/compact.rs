@@ -114,6 +114,8 @@ pub fn compact(
         blocks.any(|block| block.is_ok_and(|block| !keep(&block.id)))
     };
     if dead.places.is_empty() && !repaired && !pruned() {
+        // One that is not closed in order costs the index, which is made again.
+        let _closed = store.close();
         return Ok(None);
     }
     let mut lives = |block: &Block| !dead.places.contains(&block.at.start()) && keep(&block.id);

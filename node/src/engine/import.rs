@@ -21,8 +21,8 @@ use super::graph::Graph;
 use super::overlay::{Overlay, OverlayError};
 use super::{Directory, RebuildError, bring_up_to_date, utc};
 use crate::store::{
-    AppendError, ArchiveError, ArchiveReader, Location, OpenOutcome, Position, ReadError, Store,
-    StoreError, StoreOptions,
+    AppendError, ArchiveError, ArchiveReader, Location, OpenOutcome, Position, Store, StoreError,
+    StoreOptions,
 };
 
 /// The directory in the data directory where an import is judged.
@@ -193,19 +193,18 @@ impl Importer<'_> {
             drop(aside);
             taken
         });
-        // Also if it was refused; what stays is thrown away by the next import.
-        let cleared = self.clear();
-        let report = done?;
-        cleared?;
-        Ok(report)
+        // Also if it was refused.
+        if let Err(error) = self.clear() {
+            tracing::warn!(%error, "{IMPORT_DIR} could not be removed: the next import does");
+        }
+        done
     }
 
     fn clear(&self) -> io::Result<()> {
-        let names = self.options.files.list(&self.dir)?;
-        if names.iter().any(|name| name == IMPORT_DIR) {
-            self.options.files.remove_dir(&self.dir.join(IMPORT_DIR))?;
+        match self.options.files.remove_dir(&self.dir.join(IMPORT_DIR)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
         }
-        Ok(())
     }
 
     /// Folds everything over the store, and writes it into the one beside.
@@ -280,7 +279,7 @@ impl Importer<'_> {
             Ok(())
         };
         for block in aside.blocks_from(Position::START) {
-            let block = block.map_err(RebuildError::from)?;
+            let block = block.map_err(|error| ImportError::Aside(Box::new(error)))?;
             bytes += block.bytes.len();
             let ends = SignedHeader::read(&block.bytes).is_ok();
             group.push((block.id, block.bytes));
@@ -591,11 +590,5 @@ impl Judge<'_> {
             logs: logs.collect(),
             ..self.report
         }
-    }
-}
-
-impl From<ReadError> for ImportError {
-    fn from(error: ReadError) -> Self {
-        Self::Rebuild(error.into())
     }
 }

@@ -102,6 +102,15 @@ impl EngineHandle {
             .await
     }
 
+    /// Has the own log get a checkpoint of what it is now.
+    ///
+    /// # Errors
+    /// The replica's refusal: [`Refusal::Busy`] within an hour of the last; [`Refusal::NotSequencing`] when stopping.
+    pub async fn checkpoint(&self) -> Result<BookedEntry, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Checkpoint(reply), answer).await
+    }
+
     /// Has a proof of place made and held for five minutes.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::path::Path;
 use city_protocol::amount::Timestamp;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
+use city_protocol::vertex::SignedHeader;
 use serde::{Deserialize, Serialize};
 
 use super::compact::Dead;
@@ -210,5 +211,35 @@ impl Pin {
             seq: head.map_or(0, |head| head.seq),
             head: head.and_then(|head| head.head),
         }
+    }
+
+    /// The same of a store that nobody runs, by its blocks: its index may not be up to date, or gone.
+    ///
+    /// # Errors
+    /// [`ReadError`]; what is damaged is passed over.
+    pub fn read(store: &Store, own: &LogId) -> Result<Self, ReadError> {
+        let end = store.ledger().end();
+        let mut pin = Self {
+            schema: 1,
+            segment: end.segment,
+            bytes: end.offset,
+            epoch: 0,
+            seq: 0,
+            head: None,
+        };
+        for block in store.blocks_from(Position::START) {
+            let block = match block {
+                Err(ReadError::Damaged(_)) => continue,
+                block => block?,
+            };
+            let Ok(header) = SignedHeader::read(&block.bytes) else {
+                continue;
+            };
+            let h = &header.header;
+            if h.log == *own && (h.epoch, h.seq) > (pin.epoch, pin.seq) {
+                (pin.epoch, pin.seq, pin.head) = (h.epoch, h.seq, Some(header.id));
+            }
+        }
+        Ok(pin)
     }
 }

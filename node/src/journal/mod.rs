@@ -126,7 +126,10 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
 
 /// The transfers of every log: between whom they are, and which expense was booked.
 #[derive(Default)]
-struct Sent(HashMap<(LogId, Digest), (Parties, Option<u16>)>);
+struct Sent(HashMap<(LogId, Digest), Agreed>);
+
+/// Between whom a transfer is, and the expense that was booked.
+type Agreed = (Parties, Option<u16>);
 
 impl Booked for Sent {
     fn parties(&self, log: &LogId, transfer: &Digest) -> Option<Parties> {
@@ -139,7 +142,7 @@ impl Booked for Sent {
 }
 
 /// A vertex's transfers; none if it cannot be read, which its lines tell.
-fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), (Parties, Option<u16>))> {
+fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), Agreed)> {
     let entries = decode_body(body).unwrap_or_default();
     let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
     let parties = |entry: &Entry| {

@@ -93,7 +93,7 @@ fn all(history: &dyn History, mut ask: Ask) -> (Vec<Line>, usize) {
     let (mut found, mut pages) = (Vec::new(), 0);
     loop {
         let page = lines(history, &ask).unwrap();
-        assert!(page.lines.len() <= PAGE_LINES + 2 * IN_ONE as usize);
+        assert!(page.lines.len() as u64 <= PAGE_LINES as u64 + 2 * IN_ONE);
         pages += 1;
         found.extend(page.lines);
         match page.next {

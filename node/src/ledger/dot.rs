@@ -16,7 +16,7 @@ pub fn drawing(vertices: &[VertexLine]) -> String {
         logs.entry(&line.stands.of.log).or_default().push(line);
     }
     let mut out = String::from(
-        "digraph ledger {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n",
+        "digraph ledger {\n  rankdir=BT;\n  graph [fontname=\"sans-serif\"];\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n",
     );
     let mut put = |text: std::fmt::Arguments<'_>| {
         writeln!(out, "{text}").expect("a String takes all");

@@ -18,9 +18,8 @@ pub(super) fn words(entry: &Entry, body: &Value) -> String {
                 start.software, start.clock
             )
         }),
-        Kind::Settle => read(entry).map(|settle: Settle| {
-            format!("transfer {} is settled: {}", settle.transfer, settle.amount)
-        }),
+        Kind::Settle => read(entry)
+            .map(|settle: Settle| format!("{} of transfer {}", settle.amount, settle.transfer)),
         Kind::Fault => read(entry).map(|fault: Fault| {
             format!(
                 "log {} convicted itself in epoch {}: it counts up to position {}",
@@ -58,7 +57,7 @@ fn of_json(kind: Kind, body: &Value) -> Option<String> {
             let officers = body.get("officers")?;
             let k = officers.get("k").and_then(Value::as_u64)?;
             let n = officers.get("keys").and_then(Value::as_array)?.len();
-            format!("charter of {}: {k} of {n} officers decide", text("region")?)
+            format!("{}: {k} of {n} officers decide", text("region")?)
         }
         Kind::Enrol => format!(
             "the key {} opens an account ({})",

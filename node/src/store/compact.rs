@@ -49,10 +49,7 @@ impl SegmentLog {
     ///
     /// # Errors
     /// [`CompactError`].
-    pub(super) fn compact(
-        self,
-        keep: &mut dyn FnMut(&Block) -> bool,
-    ) -> Result<Compacted, CompactError> {
+    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
         let repaired = self.repaired();
         let first = self.end().segment + 1;
         let mut done = Compacted {

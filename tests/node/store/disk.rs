@@ -403,8 +403,15 @@ impl Files for Disk {
         Ok(())
     }
 
-    fn remove_dir(&self, _dir: &Path) -> io::Result<()> {
-        unreachable!("the segments remove no directory")
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.plain("remove_dir", Some(dir))?;
+        let inside = state.names.keys().filter(|path| path.starts_with(dir));
+        let inside: Vec<PathBuf> = inside.cloned().collect();
+        for path in inside {
+            state.change(Change::Remove(path));
+        }
+        Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use city_node::api::wire::NodePage;
 use city_node::client::officer;
 use city_node::client::person::Person;
-use city_node::engine::{Engine, EngineConfig, SystemClock, bring_up_to_date, utc};
+use city_node::engine::{
+    Engine, EngineConfig, IMPORT_DIR, ImportReport, Importer, Selection, SystemClock,
+    bring_up_to_date, export, utc,
+};
 use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{Identity, load_identity};
 use city_node::store::{
-    FileHandle, Files, OpenOutcome, OsFiles, Store, StoreError, StoreOptions, Watermark,
+    ArchiveReader, FileHandle, Files, OpenOutcome, OsFiles, Store, StoreError, StoreOptions,
+    Watermark, car,
 };
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::Start;
@@ -39,7 +43,13 @@ struct Home {
 
 impl Home {
     fn is_index(&self, path: &Path) -> bool {
-        path.parent() == Some(&self.dir) && path.is_dir()
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("index")) && path.is_dir()
+    }
+
+    /// Whether it is the store in which an import is judged.
+    fn is_aside(&self, dir: &Path) -> bool {
+        dir.ends_with(IMPORT_DIR)
     }
 
     /// The same on every start, wherever the index lies.
@@ -53,6 +63,10 @@ impl Home {
 
 impl Files for Home {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.is_aside(dir) {
+            // Its lock and its index are on the real disk.
+            OsFiles.create_dir(dir)?;
+        }
         self.disk.create_dir(&self.at(dir))
     }
 
@@ -77,13 +91,17 @@ impl Files for Home {
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.count("remove_dir")?;
+        if self.is_aside(dir) {
+            self.disk.remove_dir(&self.at(dir))?;
+        } else {
+            self.disk.count("remove_dir")?;
+        }
         OsFiles.remove_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = self.disk.list(&self.at(dir))?;
-        if *dir == self.dir {
+        if *dir == self.dir || self.is_aside(dir) {
             names.extend(OsFiles.list(dir)?);
         }
         Ok(names)
@@ -185,7 +203,11 @@ impl Town {
     }
 
     fn replica(&self) -> Replica {
-        Replica::new(ReplicaConfig {
+        Replica::new(self.config())
+    }
+
+    fn config(&self) -> ReplicaConfig {
+        ReplicaConfig {
             genesis: Arc::clone(&self.identity.genesis),
             authority: Arc::clone(&self.identity.authority),
             signers: vec![Box::new(Arc::clone(&self.identity.signer))],
@@ -197,7 +219,7 @@ impl Town {
                 trust: None,
             },
             may_sequence: true,
-        })
+        }
     }
 
     /// Opens as the daemon does; an error is a start that failed.
@@ -219,13 +241,7 @@ impl Town {
 
     /// The store with its index up to date.
     pub(super) fn open(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Arc<Store>, String> {
-        let mut options = StoreOptions::new();
-        options.files = Arc::new(Home {
-            disk: disk.clone(),
-            dir: dir.to_owned(),
-        });
-        options.limits.segment_target = 200_000;
-        options.boot_id = boot.to_owned();
+        let options = options(disk, dir, boot);
         let network = self.identity.network;
         let begun = Instant::now();
         let (store, report) = loop {
@@ -254,6 +270,65 @@ impl Town {
             .map_err(|error| error.to_string())?;
         Ok(store)
     }
+}
+
+impl Town {
+    /// Everything in a store as a CAR file.
+    pub(super) fn export(&self, store: &Store) -> Vec<u8> {
+        let mut bytes = car::header(&self.identity.network);
+        let everything = Selection::default();
+        export(
+            store,
+            &self.identity.genesis,
+            &everything,
+            &mut |id, block| {
+                car::push_section(&mut bytes, id, block);
+                Ok(())
+            },
+        )
+        .unwrap();
+        bytes
+    }
+
+    /// Imports a CAR file that is on the disk.
+    pub(super) fn import(
+        &self,
+        disk: &Disk,
+        dir: &Path,
+        file: &Path,
+    ) -> Result<ImportReport, String> {
+        let store = self.open(disk, dir, "boot")?;
+        let replica = || {
+            Replica::new(ReplicaConfig {
+                may_sequence: false,
+                ..self.config()
+            })
+        };
+        let importer = Importer {
+            store: &store,
+            dir: dir.to_owned(),
+            options: options(disk, dir, "boot"),
+            genesis: &self.identity.genesis,
+            own: self.identity.authority.log,
+            replica: &replica,
+            with_faults: false,
+        };
+        let file = ArchiveReader::open(disk, file).map_err(|error| error.to_string())?;
+        importer
+            .import(&file, |_| ())
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn options(disk: &Disk, dir: &Path, boot: &str) -> StoreOptions {
+    let mut options = StoreOptions::new();
+    options.files = Arc::new(Home {
+        disk: disk.clone(),
+        dir: dir.to_owned(),
+    });
+    options.limits.segment_target = 200_000;
+    options.boot_id = boot.to_owned();
+    options
 }
 
 impl Running {

@@ -14,7 +14,7 @@
 
 mod boxes;
 mod business;
-mod dice;
+pub(crate) mod dice;
 mod foundation;
 mod guard;
 mod healing;

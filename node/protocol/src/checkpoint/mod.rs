@@ -19,6 +19,7 @@ pub use leaf::{
 pub use proof::{Held, MAX_PROOF, Proof, StatePart, VerifiedProof};
 pub use snapshot::{
     MAX_SNAPSHOT_BLOCK, MAX_SNAPSHOT_BLOCKS, Snapshot, SnapshotWriter, read_block, read_list,
+    verify_snapshot,
 };
 pub(crate) use state::{Restored, restore};
 pub use state::{leaves_of, take};

@@ -6,6 +6,7 @@ use crate::ids::BlockId;
 use crate::refusal::Refusal;
 use crate::vertex::merkle_root;
 
+use super::body::Checkpoint;
 use super::leaf::Leaf;
 
 /// Longest block of leaves, in bytes.
@@ -116,6 +117,42 @@ pub fn read_list(bytes: &[u8]) -> Result<Vec<BlockId>, Refusal> {
 /// [`Refusal::TooLarge`] or [`Refusal::BadCbor`].
 pub fn read_block(bytes: &[u8]) -> Result<Vec<Leaf>, Refusal> {
     codec::decode(bytes, MAX_SNAPSHOT_BLOCK)
+}
+
+/// Makes a checkpoint's state again from its blocks and gives the leaves, in order, to `look`: what the blocks hold is
+/// what the checkpoint's root says, or nothing of it counts.
+///
+/// # Errors
+/// [`Refusal::BadCheckpoint`] where a block is missing or another, where leaves are out of order, or where they do not
+/// come to the root, the number or the position; [`Refusal::BadCbor`] or [`Refusal::TooLarge`] for a block's form.
+pub fn verify_snapshot(
+    checkpoint: &Checkpoint,
+    mut block_of: impl FnMut(&BlockId) -> Option<Vec<u8>>,
+    mut look: impl FnMut(&Leaf),
+) -> Result<(), Refusal> {
+    let mut fetch = |id: &BlockId| {
+        let block = block_of(id).filter(|block| BlockId::of(block) == *id);
+        block.ok_or(Refusal::BadCheckpoint)
+    };
+    let mut writer = SnapshotWriter::default();
+    let mut first = None;
+    for id in read_list(&fetch(&checkpoint.snapshot)?)? {
+        for leaf in read_block(&fetch(&id)?)? {
+            writer.push(&leaf)?;
+            look(&leaf);
+            first.get_or_insert(leaf);
+        }
+        // Only the hashes are kept: the state may be larger than what a small box has.
+        writer.blocks.clear();
+    }
+    let of_this = matches!(&first, Some(Leaf::Log(log)) if log.epoch == checkpoint.position.epoch && log.seq == checkpoint.position.seq);
+    let root = merkle_root(&writer.hashes);
+    let holds = root == checkpoint.state_root.0 && writer.hashes.len() as u64 == checkpoint.leaves;
+    if of_this && holds {
+        Ok(())
+    } else {
+        Err(Refusal::BadCheckpoint)
+    }
 }
 
 #[cfg(test)]

@@ -220,6 +220,8 @@ fn adopted(
             let receiver = receiver.ok_or(Refusal::UnknownTransfer)?;
             Ok(place.pair(receiver, AIKA, RECEIVED, adopt.amount))
         }
+        // The answer stands again; nothing moves.
+        Kind::Reject => Ok(Vec::new()),
         _ => Err(Refusal::BadCite),
     }
 }

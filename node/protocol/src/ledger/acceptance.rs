@@ -94,7 +94,7 @@ impl Fold {
             .delete(incoming_key(&self.log, account, &answer.transfer));
     }
 
-    fn put_clearing(&mut self, other: &LogId, row: &ClearingRow) {
+    pub(super) fn put_clearing(&mut self, other: &LogId, row: &ClearingRow) {
         let name = key(Table::Clearing, &[&self.log.0, &other.0]);
         self.changes.put(name, row);
     }

@@ -63,7 +63,6 @@ impl Fold {
         if foreign.cites_hash != Digest::of(&[&codec::encode(&[Cite::Entry(lost.clone())])]) {
             return Err(Refusal::BadCite.into());
         }
-        exactly(entry, Booked::default(), 2)?;
         match (lost.kind, foreign.kind) {
             (Kind::Transfer, Kind::Accept) => {
                 let transfer: Transfer = read_person_body(&lost.body)?;
@@ -78,7 +77,7 @@ impl Fold {
                 if !same {
                     return Err(Refusal::TransferMismatch.into());
                 }
-                self.adopt_transfer(ctx, &body, lost, &transfer)
+                self.adopt_transfer(ctx, entry, &body, lost, &transfer)
             }
             (Kind::Accept | Kind::Reject, Kind::Settle | Kind::Refund) => {
                 let answer = Answer::read(lost.kind, &lost.body)?;
@@ -102,6 +101,7 @@ impl Fold {
                 if !same {
                     return Err(Refusal::TransferMismatch.into());
                 }
+                exactly(entry, Booked::default(), 2)?;
                 self.adopt_answer(ctx, &body, &answer)
             }
             _ => Err(Refusal::BadCite.into()),
@@ -131,6 +131,7 @@ impl Fold {
     fn adopt_transfer(
         &mut self,
         ctx: &FoldContext<'_>,
+        entry: &Entry,
         body: &Adopt,
         lost: &EntryCite,
         transfer: &Transfer,
@@ -142,10 +143,19 @@ impl Fold {
         let sender = self.who_signed(ctx, lost, transfer)?;
         let has = sender.as_ref().map_or(Amount::ZERO, |row| row.available);
         let paid = has.min(body.amount);
+        let short = body.amount.minus(paid)?;
+        let booked = Booked {
+            shortfall: Some(short).filter(|short| *short > Amount::ZERO),
+            ..Booked::default()
+        };
+        exactly(entry, booked, 2)?;
         let mut totals = self.row.totals;
         totals.available = subtract(totals.available, paid)?;
         totals.settled_out = add(totals.settled_out, body.amount)?;
-        totals.shortfall = add(totals.shortfall, body.amount.minus(paid)?)?;
+        totals.shortfall = add(totals.shortfall, short)?;
+
+        let mut clearing = rows.clearing(&self.log, &transfer.receiver_home);
+        clearing.settled = add(clearing.settled, body.amount)?;
 
         let at = self.next_position();
         let by_id = [
@@ -175,6 +185,7 @@ impl Fold {
                 transfer_id: transfer.transfer_id,
             },
         );
+        self.put_clearing(&transfer.receiver_home, &clearing);
         self.row.totals = totals;
         Ok(())
     }
@@ -224,7 +235,10 @@ impl Fold {
             let mut totals = self.row.totals;
             totals.available = add(totals.available, body.amount)?;
             totals.accepted_in = add(totals.accepted_in, body.amount)?;
+            let mut clearing = rows.clearing(&self.log, &answer.sender_home);
+            clearing.accepted = add(clearing.accepted, body.amount)?;
             self.put_account(&account, &receiver);
+            self.put_clearing(&answer.sender_home, &clearing);
             self.row.totals = totals;
         }
         let answered = AnswerRow {

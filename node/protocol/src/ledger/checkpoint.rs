@@ -33,6 +33,7 @@ impl Fold {
         }
         let charter = ctx.authority.charter_hash;
         let tree = tree_of(&before, &self.log);
+        let peaks_before = tree.count().count_ones();
         let (state, snapshot, tree) = take(&before, ctx.network, charter, self.log, tree)?;
         if body != state {
             return Err(Refusal::BadCheckpoint.into());
@@ -48,12 +49,11 @@ impl Fold {
         let name = key(Table::Checkpoint, &[&self.log.0, &at.seq.to_be_bytes()]);
         self.changes.put(name, &checkpoint);
         let (count, time) = (row.seq, row.time);
-        put_tree(
-            &mut self.changes,
-            &self.log,
-            &tree,
-            TreeRow { count, at, time },
-        );
+        let newest = TreeRow { count, at, time };
+        for number in count.count_ones()..peaks_before {
+            self.changes.delete(peak_key(&self.log, number));
+        }
+        put_tree(&mut self.changes, &self.log, &tree, newest);
         // What did not change since an earlier snapshot is stored already.
         let new = |(id, _): &(_, _)| before.get_block(id).is_none();
         self.changes
@@ -84,7 +84,6 @@ pub fn tree_of(rows: &Layers<'_>, log: &LogId) -> Tree {
 
 fn put_tree(changes: &mut Changes, log: &LogId, tree: &Tree, row: TreeRow) {
     changes.put(key(Table::Tree, &[&log.0]), &row);
-    // What an earlier tree had more of is not looked at any more.
     for (number, root) in (0..).zip(tree.peaks()) {
         changes.put(peak_key(log, number), &Digest(root));
     }

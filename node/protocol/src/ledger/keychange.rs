@@ -98,7 +98,12 @@ impl Fold {
         let ended = (self.row.epoch, self.row.seq, self.row.head);
         // Of what earlier epochs closed nothing is taken back: the epoch that ends loses its beginning at most.
         let first = self.rows(ctx).first_of_epoch(&self.log, self.row.epoch);
-        let within = first.is_some_and(|first| body.cut_seq + 1 >= first);
+        let within = first.is_some_and(|first| body.cut_seq + 1 >= first)
+            // Begun twice, it goes back to the lower cut, whichever beginning is followed here.
+            || self
+                .rows(ctx)
+                .fault(&self.log, self.row.epoch)
+                .is_some_and(|fault| fault.beginnings && body.cut_seq >= fault.cut);
         if (body.old_epoch, body.cut_seq, body.cut) != ended || !within {
             return Err(Refusal::EpochMismatch.into());
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Now, Replica};
 use crate::amount::{Amount, Timestamp};
-use crate::body::{Adopt, Answer, Kind, Refund, RefundReason, Settle};
+use crate::body::{Adopt, Answer, Kind, Refund, RefundReason, Settle, Transfer, read_person_body};
 use crate::codec;
 use crate::ids::{BlockId, Digest, LogId};
 use crate::ledger::{History, Rows, Table, key, try_read_row};
@@ -182,6 +182,7 @@ impl Replica {
         };
         let mut entry = Entry::home_authored(Kind::Adopt, codec::encode(&body));
         entry.cites = vec![Cite::Entry(Box::new(foreign.lost.clone())), cite];
+        entry.booked.shortfall = self.shortfall(foreign, history);
         match self.push(vec![(entry, Known::default())], now, history) {
             Ok(()) => self
                 .open
@@ -194,6 +195,20 @@ impl Replica {
             }
             Err(_) => {}
         }
+    }
+
+    /// What the sender of a lost transfer has not, as the rules reckon it.
+    fn shortfall(&self, foreign: &Foreign<'_>, history: &dyn History) -> Option<Amount> {
+        if foreign.lost.kind != Kind::Transfer {
+            return None;
+        }
+        let transfer: Transfer = read_person_body(&foreign.lost.body).ok()?;
+        let rows = self.rows_now(history);
+        let sender = rows.account(&self.home.log(), &transfer.sender);
+        let sender = sender.filter(|row| row.key == transfer.key);
+        let has = sender.map_or(Amount::ZERO, |row| row.available);
+        let short = foreign.amount.minus(has.min(foreign.amount)).ok()?;
+        Some(short).filter(|short| *short > Amount::ZERO)
     }
 
     /// A lost vertex is here again: what rests on it is answered for.

@@ -41,7 +41,12 @@ impl Replica {
             let frozen = mine.as_ref().and_then(|row| row.frozen);
             let (epoch, seq) = mine.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
             if entry.epoch < epoch {
-                // Who stands in an epoch that was closed hears of the next by our own frontier.
+                // Who stands in an epoch that was closed hears of the next by our own frontier. But where it was begun
+                // twice, the next may begin lower than what is there, and only the proof says why.
+                let twice = history.fault(&entry.log, entry.epoch);
+                if twice.is_some_and(|fault| fault.beginnings) {
+                    send_proof(from, &entry.log, entry.epoch, history, out);
+                }
                 continue;
             }
             if entry.epoch > epoch {

@@ -180,6 +180,8 @@ impl Replica {
                 );
             }
         }
-        restored.row.expect("a state begins with its log")
+        let row = restored.row.expect("a state begins with its log");
+        self.batch.put(key(Table::Log, &[&log.0]), &row);
+        row
     }
 }

@@ -184,6 +184,10 @@ impl Replica {
         history: &dyn History,
     ) {
         let (log, epoch, cut) = (fault.log, fault.epoch, fault.cut);
+        if known.beginnings {
+            // What was refused as lower than this epoch's beginning is judged again.
+            self.refused.clear();
+        }
         self.batch
             .put(key(Table::Fault, &[&log.0, &epoch.to_be_bytes()]), known);
         if log == self.home.log() {

@@ -68,7 +68,11 @@ fn told(line: &VertexLine) -> String {
     match &line.entries {
         Some(entries) => {
             for (index, (kind, words)) in entries.iter().enumerate() {
-                let _ = writeln!(text, "    {index}  {kind}: {}", output::printable(words));
+                let _ = writeln!(
+                    text,
+                    "    {index}  {kind:<11}  {}",
+                    output::printable(words)
+                );
             }
         }
         None => text += "    the body is not at this node\n",

@@ -1,8 +1,11 @@
 //! `ledger`: looking at the DAG of a running node or a stopped one. `source` where the pages come from · `show` heads and
-//! single vertices · `log` line by line · `dot` as a drawing; here `verify`.
+//! single vertices · `log` line by line · `dot` as a drawing · `prove` proofs for who was not there ·
+//! `checkpoint` a log's state; here `verify`.
 
+mod checkpoint;
 mod dot;
 mod log;
+mod prove;
 mod show;
 mod source;
 
@@ -44,6 +47,25 @@ Example:
 
 Solid lines lead to the vertex before, dashed ones to what the author had seen of other municipalities.")]
     Dot(dot::DotArgs),
+    /// Prove that an entry stands in the ledger, or what an account had: a file that is checked offline.
+    #[command(after_help = "\
+Examples:
+  city-node ledger prove 17201:5:0 --out entry.proof --data-dir data
+  city-node ledger prove sha256:08d7… --checkpoint --out entry.proof --data-dir data
+  city-node ledger prove ubqxbxvmedbbxwge-… --out account.proof --data-dir data
+
+The node is stopped. With --checkpoint the proof also says that the vertex stands under the log's newest checkpoint.")]
+    Prove(prove::ProveArgs),
+    /// Check a proof with nothing but the genesis record.
+    #[command(after_help = "\
+Example:
+  city-node ledger verify-proof entry.proof --genesis data/network/genesis.cbor
+
+Exit codes: 0 it holds · 4 it does not.")]
+    VerifyProof(prove::VerifyArgs),
+    /// Take, show, hand on or check the state of a log.
+    #[command(subcommand)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Check every hash, signature and link, of a running node or a stopped one.
     #[command(after_help = "\
 Example:
@@ -70,6 +92,9 @@ pub(super) fn run(command: &LedgerCommand) -> Outcome {
         LedgerCommand::Show(args) => show::run(args),
         LedgerCommand::Log(args) => log::run(args),
         LedgerCommand::Dot(args) => dot::run(args),
+        LedgerCommand::Prove(args) => prove::run(args),
+        LedgerCommand::VerifyProof(args) => prove::verify(args),
+        LedgerCommand::Checkpoint(command) => checkpoint::run(command),
         LedgerCommand::Verify {
             place,
             passphrase,

@@ -106,6 +106,22 @@ impl SourceArgs {
 }
 
 impl Source {
+    /// A stopped node's history and identity: proofs are long, and made where the store is.
+    pub(super) fn stopped(&self) -> anyhow::Result<(&StoreHistory, &Identity)> {
+        match self {
+            Self::Stopped(stopped) => {
+                let history = stopped.history.as_ref();
+                Ok((
+                    history.expect("there until it is dropped"),
+                    &stopped.identity,
+                ))
+            }
+            Self::Running(..) => bail!(
+                "the node is running: stop it for this, or ask a copy of it (city-node store backup)"
+            ),
+        }
+    }
+
     fn look<T>(
         &self,
         ask: impl AsyncFnOnce(&AdminClient) -> Result<T, ClientError>,

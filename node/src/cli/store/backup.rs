@@ -12,7 +12,7 @@ use crate::cli::run::PlaceArgs;
 use crate::cli::{launch, output};
 use crate::client::{AdminClient, ClientError};
 use crate::daemon;
-use crate::engine::{Pin, StoreHistory, utc};
+use crate::engine::{Pin, utc};
 use crate::setup::{Whose, back_up, copy_data};
 use crate::store::{Files, OsFiles};
 
@@ -87,12 +87,10 @@ pub(in crate::cli) fn run(args: &StoreBackupArgs) -> Outcome {
         Err(ClientError::NotRunning { .. }) => {
             // Held open: nobody starts the node meanwhile.
             let (store, _) = daemon::open_for_reading(&data, &identity)?;
-            let store = Arc::new(store);
-            let made = copy(Pin::of(&StoreHistory::new(Arc::clone(&store)), &whose.log));
-            Arc::into_inner(store)
-                .expect("nobody else has it")
-                .close()?;
-            made?
+            let pin = Pin::read(&store, &whose.log);
+            let made = pin.map(copy);
+            store.close()?;
+            made??
         }
         Err(error) => return Err(error.into()),
     };

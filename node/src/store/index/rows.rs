@@ -60,7 +60,11 @@ impl DoubleEndedIterator for Rows {
             };
             let pending = self.pending.back().map(|(key, _)| key.as_slice());
             // From the back the greater key comes first.
-            match first(written, pending)?.reverse() {
+            let order = match (pending, written) {
+                (Some(pending), Some(written)) => written.cmp(pending),
+                (pending, written) => first(pending, written)?,
+            };
+            match order {
                 Ordering::Greater => return self.written.take_back(),
                 Ordering::Equal => drop(self.written.take_back()),
                 Ordering::Less => {}
