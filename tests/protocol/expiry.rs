@@ -330,7 +330,8 @@ fn a_refund_for_lateness_rests_on_the_first_late_vertex() {
         let seq = disk.log(&s.taro.home_log).unwrap().seq - from_head;
         Cite::Vertex(disk.vertex_at(&s.taro.home_log, 1, seq).unwrap())
     };
-    let check = |cites: fn(&Lies, &dyn Fn(&Lies, u64) -> Cite) -> Vec<Cite>, expected| {
+    type At<'a> = &'a dyn Fn(&Lies, u64) -> Cite;
+    let check = |cites: fn(&Lies, At<'_>) -> Vec<Cite>, expected| {
         let s = lies(|world, taro, _| writes(world, taro));
         let entry = s.refund(RefundReason::Expired, cites(&s, &at));
         s.tell(&[entry], expected)

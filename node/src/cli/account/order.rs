@@ -12,7 +12,6 @@ use super::super::launch::runtime;
 use super::super::output;
 use super::again;
 use crate::api::wire::{OrderPage, SubmittedPage};
-use crate::client::ClientError;
 use crate::config::rfc3339;
 use crate::engine::utc;
 
@@ -93,7 +92,7 @@ fn submit(args: &PlainArgs, takes: Option<Takes>) -> Outcome {
         api.login(&person).await?;
         let next = api.account(&person.account()).await?.next_sequence;
         let signed = person.standing_order(takes, next, utc())?;
-        Ok::<_, ClientError>(api.order(&signed).await?)
+        api.order(&signed).await
     });
     booked(args, accepts, &page.map_err(again)?)
 }
@@ -120,7 +119,7 @@ fn show(args: &PlainArgs) -> Outcome {
         let home = api.node().await?;
         let person = person(wallet, &home, args.wallet.account);
         api.login(&person).await?;
-        Ok::<_, ClientError>(api.account(&person.account()).await?)
+        api.account(&person.account()).await
     });
     let page = page.map_err(again)?;
     if args.json {
