@@ -26,6 +26,7 @@ mod liar;
 mod memo;
 mod model;
 mod people;
+mod proof_of_fault;
 mod refusals;
 mod refusals_others;
 mod sim;
