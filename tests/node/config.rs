@@ -55,6 +55,23 @@ fn peer() -> String {
 }
 
 #[test]
+fn each_region_can_have_its_own_clearing_limit() {
+    let section = "[clearing]\nlimit = \"5.00\"\nlimits = [\"Asia/JP/17=7.00\"]\ngrace_days = 2\n";
+    let config = read(&format!("{REGION}\n{section}")).unwrap();
+    let limit = |region: &str| {
+        config
+            .clearing
+            .limit_of(&region.parse().unwrap())
+            .to_string()
+    };
+    assert_eq!(limit("Asia/JP/17/17203"), "7.00");
+    assert_eq!(limit("Asia/JP/13/13101"), "5.00");
+    assert_eq!(config.clearing.grace_ms, 2 * 24 * 60 * 60 * 1000);
+    assert_eq!(read(&config.to_toml()).unwrap(), config);
+    assert_eq!(read(&config.to_plain_toml()).unwrap(), config);
+}
+
+#[test]
 fn a_region_is_enough_and_nothing_is_not() {
     let config = read(REGION).unwrap();
     assert_eq!(
@@ -144,6 +161,18 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
     );
     check("[crypto]\nnot_after = 1", &["crypto.not_after@4"]);
     check("[clock]\ntrust_system = 0", &["clock.trust_system@4"]);
+    check(
+        "[clearing]\nlimit = \"1e9\"\nlimits = [\"Asia/JP\", \"Asia/JP=5\", \"Asia/JP/17=5.00\"]",
+        &[
+            "clearing.limit@4",
+            "clearing.limits[0]@5",
+            "clearing.limits[1]@5",
+        ],
+    );
+    check(
+        "[clearing]\ngrace_days = 181\nreject_over_limit = 1",
+        &["clearing.grace_days@4", "clearing.reject_over_limit@5"],
+    );
     check("[store]\nreserve_mib = 0", &["store.reserve_mib@4"]);
     check("[store]\ncache_mib = 5000", &["store.cache_mib@4"]);
     check("[store]\ncache_mib = 1.5", &["store.cache_mib@4"]);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use city_protocol::amount::Amount;
 use city_protocol::body::{
-    Accept, Dimension, Enrol, GoodsOrMoney, Grant, Kind, Label, OfficersBody, PersonBody, Transfer,
-    officer_message,
+    Accept, Correct, Dimension, Enrol, GoodsOrMoney, Grant, Kind, Label, OfficersBody, Order,
+    PersonBody, Reject, Transfer, Ungrant, officer_message,
 };
 use city_protocol::crypto::{KemPublicKey, SecretKey, Signer as _};
 use city_protocol::ids::{AccountId, Digest, LogId, TransferId};
@@ -300,6 +300,107 @@ impl World {
     ) -> Result<BookedEntry, Refusal> {
         let body = self.accept_body(receiver, sent);
         self.submit(receiver.home, Submission::Accept(signed(body, receiver)?))
+    }
+}
+
+impl World {
+    /// The rejection of a transfer, in the receiver's turn.
+    pub(crate) fn reject_body(&self, receiver: &Person, sent: &BookedEntry) -> Reject {
+        let accept = self.accept_body(receiver, sent);
+        Reject {
+            version: 1,
+            kind: Kind::Reject,
+            network: accept.network,
+            alg: accept.alg,
+            key: accept.key,
+            home: accept.home,
+            sequence: accept.sequence,
+            created_at: accept.created_at,
+            transfer: accept.transfer,
+            transfer_id: accept.transfer_id,
+            sender: accept.sender,
+            sender_home: accept.sender_home,
+            amount: accept.amount,
+        }
+    }
+
+    /// The receiver does not take a transfer.
+    pub(crate) fn reject(
+        &mut self,
+        receiver: &Person,
+        sent: &BookedEntry,
+    ) -> Result<BookedEntry, Refusal> {
+        let body = self.reject_body(receiver, sent);
+        self.submit(receiver.home, Submission::Reject(signed(body, receiver)?))
+    }
+
+    /// An order to take everything up to this amount, in the person's turn; nothing ends the order before.
+    pub(crate) fn order_body(&self, person: &Person, max_amount: Option<&str>) -> Order {
+        let disk = self.homes[person.home].disk.read();
+        let account = disk.account(&person.home_log, &person.account);
+        Order {
+            version: 1,
+            kind: Kind::Order,
+            network: self.network(),
+            alg: person.key.public().algorithm(),
+            key: person.key.public().id(),
+            home: person.home_log,
+            sequence: account.map_or(1, |account| account.next_sequence),
+            created_at: self.now,
+            account: person.account,
+            accept: max_amount.is_some(),
+            senders: None,
+            max_amount: max_amount.map(|most| most.parse().unwrap()),
+            until: None,
+        }
+    }
+
+    /// A person says what their home takes for them.
+    pub(crate) fn order(&mut self, person: &Person, body: Order) -> Result<BookedEntry, Refusal> {
+        self.submit(person.home, Submission::Order(signed(body, person)?))
+    }
+
+    /// What officers take back, as their next decision.
+    pub(crate) fn ungrant_body(&self, person: &Person, amount: &str) -> Ungrant {
+        let grant = self.grant_body(person, amount);
+        Ungrant {
+            version: 1,
+            kind: Kind::Ungrant,
+            network: grant.network,
+            home: grant.home,
+            officers_sequence: grant.officers_sequence,
+            created_at: grant.created_at,
+            account: grant.account,
+            amount: grant.amount,
+            reason: grant.reason,
+        }
+    }
+
+    /// What officers put right, as their next decision.
+    pub(crate) fn correct_body(
+        &self,
+        person: &Person,
+        amount: &str,
+        transfer: Option<Digest>,
+    ) -> Correct {
+        let grant = self.grant_body(person, amount);
+        Correct {
+            version: 1,
+            kind: Kind::Correct,
+            network: grant.network,
+            home: grant.home,
+            officers_sequence: grant.officers_sequence,
+            created_at: grant.created_at,
+            account: grant.account,
+            amount: grant.amount,
+            transfer,
+            reason: grant.reason,
+        }
+    }
+
+    /// The first two officers of a person's home.
+    pub(crate) fn officers_of(&self, person: &Person) -> Vec<Arc<SecretKey>> {
+        self.homes[person.home].officers[..2].to_vec()
     }
 }
 

@@ -2,8 +2,8 @@
 //! only be made from the one before.
 
 use crate::body::{
-    Accept, Enrol, PersonBody, PrivateField, PrivateValues, Salted, Transfer, identity,
-    read_person_body,
+    Accept, Enrol, Order, PersonBody, PrivateField, PrivateValues, Reject, Salted, Transfer,
+    identity, read_person_body,
 };
 use crate::crypto::{PublicKey, Signature, Signer};
 use crate::ids::Digest;
@@ -217,10 +217,18 @@ pub enum Submission {
     Recover(SignedBySeveral),
     /// 愛貨 for an account, from officers.
     Grant(SignedBySeveral),
+    /// 愛貨 that officers take back.
+    Ungrant(SignedBySeveral),
+    /// What officers put right.
+    Correct(SignedBySeveral),
+    /// What a person's home takes without asking each time.
+    Order(Verified<Order>),
     /// A transfer.
     Transfer(Verified<Transfer>),
     /// An acceptance.
     Accept(Verified<Accept>),
+    /// A rejection.
+    Reject(Verified<Reject>),
 }
 
 /// A body and all signatures that were given for it; the fold checks who had to sign.

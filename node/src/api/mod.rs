@@ -137,6 +137,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/send/api/logout", post(login::logout))
         .route("/send/api/enrol", post(submit::enrol))
         .route("/send/api/grants", post(submit::grant))
+        .route("/send/api/ungrants", post(submit::ungrant))
+        .route("/send/api/corrections", post(submit::correct))
         .route("/send/api/rotations", post(keys::rotate))
         .route("/send/api/revocations", post(keys::revoke))
         .route("/send/api/recoveries", post(keys::recover))
@@ -148,6 +150,8 @@ pub fn router(state: ApiState) -> Router {
             get(private::private),
         )
         .route("/send/api/accepts", post(submit::accept))
+        .route("/send/api/rejects", post(submit::reject))
+        .route("/send/api/orders", post(submit::order))
         .route("/send/api/accounts/{account}", get(ask::account))
         .route("/send/api/accounts/{account}/incoming", get(ask::incoming))
         .route(

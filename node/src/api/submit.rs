@@ -1,4 +1,4 @@
-//! What is booked: enrolments, grants, transfers and acceptances. Read → verify on the pool → submit.
+//! What is booked: enrolments, officers' decisions about balances, transfers, the answers to them, standing orders. Read → verify on the pool → submit.
 //!
 //! Admission stands in the replica; here is only what needs neither order nor state: form, network, home,
 //! signature, certificate.
@@ -7,10 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use city_protocol::Refusal;
-use city_protocol::body::{Accept, Enrol, Grant, PersonBody, Transfer};
+use city_protocol::body::{
+    Accept, Correct, Enrol, Grant, OfficersBody, Order, PersonBody, Reject, Transfer, Ungrant,
+};
 use city_protocol::ids::{AccountId, LogId, NetworkId};
 use city_protocol::replica::{BookedEntry, ClockQuality};
-use city_protocol::stage::{Signed, Submission, Verified};
+use city_protocol::stage::{Signed, SignedBySeveral, Submission, Verified};
 
 use super::extract::JsonBody;
 use super::keys::read_all;
@@ -63,10 +65,26 @@ pub(super) async fn grant(
     State(api): State<ApiState>,
     JsonBody(form): JsonBody<TogetherForm>,
 ) -> Answer {
-    let signatures = read_all(form.signatures)?;
-    let checked = api.decided::<Grant>(form.body.into_bytes(), signatures)?;
-    let signed = api.on_pool(checked).await??;
+    let signed = api.together::<Grant>(form).await?;
     api.submit(Submission::Grant(signed)).await
+}
+
+/// `POST /send/api/ungrants`.
+pub(super) async fn ungrant(
+    State(api): State<ApiState>,
+    JsonBody(form): JsonBody<TogetherForm>,
+) -> Answer {
+    let signed = api.together::<Ungrant>(form).await?;
+    api.submit(Submission::Ungrant(signed)).await
+}
+
+/// `POST /send/api/corrections`.
+pub(super) async fn correct(
+    State(api): State<ApiState>,
+    JsonBody(form): JsonBody<TogetherForm>,
+) -> Answer {
+    let signed = api.together::<Correct>(form).await?;
+    api.submit(Submission::Correct(signed)).await
 }
 
 /// `POST /send/api/transfers`.
@@ -106,7 +124,41 @@ pub(super) async fn accept(
     api.submit(Submission::Accept(verified)).await
 }
 
+/// `POST /send/api/rejects`.
+pub(super) async fn reject(
+    State(api): State<ApiState>,
+    JsonBody(mut form): JsonBody<SignedForm>,
+) -> Answer {
+    let shown = form.shown()?;
+    let signed = api.read::<Reject>(form)?;
+    let receiver = api.engine.account_of_key(&signed.body().key);
+    let verified = api.verify(signed, receiver, shown).await?;
+    api.submit(Submission::Reject(verified)).await
+}
+
+/// `POST /send/api/orders`.
+pub(super) async fn order(
+    State(api): State<ApiState>,
+    JsonBody(mut form): JsonBody<SignedForm>,
+) -> Answer {
+    let shown = form.shown()?;
+    let signed = api.read::<Order>(form)?;
+    let account = signed.body().account;
+    let verified = api.verify(signed, account, shown).await?;
+    api.submit(Submission::Order(verified)).await
+}
+
 impl ApiState {
+    /// What officers signed together, with good signatures.
+    async fn together<B: OfficersBody>(
+        &self,
+        form: TogetherForm,
+    ) -> Result<SignedBySeveral, Problem> {
+        let signatures = read_all(form.signatures)?;
+        let checked = self.decided::<B>(form.body.into_bytes(), signatures)?;
+        Ok(self.on_pool(checked).await??)
+    }
+
     fn read<B: PersonBody>(&self, form: SignedForm) -> Result<Signed<B>, Refusal> {
         let signed = Signed::<B>::read(form.body.as_bytes(), form.signature.read()?)?;
         let common = signed.body().common();

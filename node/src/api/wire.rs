@@ -63,7 +63,7 @@ impl From<&EntrySignature> for SignatureForm {
     }
 }
 
-/// `POST /send/api/accepts`, and within [`TransferForm`].
+/// `POST /send/api/accepts`, `/rejects` and `/orders`, and within [`TransferForm`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedForm {
@@ -239,7 +239,7 @@ pub struct KeysForm {
     pub chain: Vec<Der>,
 }
 
-/// `POST /send/api/grants` and `/send/api/revocations`.
+/// `POST /send/api/grants`, `/ungrants`, `/corrections` and `/revocations`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TogetherForm {
@@ -479,8 +479,27 @@ pub struct AccountPage {
     pub available: Amount,
     /// Sent and not yet settled.
     pub open_out: Amount,
-    /// The number of its next transfer or acceptance.
+    /// The number of its next transfer, answer or order.
     pub next_sequence: u64,
+    /// The standing order in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderPage>,
+}
+
+/// What a home accepts for an account by itself; what is absent is not asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderPage {
+    /// Where the order stands in the home's log.
+    pub at: OwnEntry,
+    /// From whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub senders: Option<Vec<AccountId>>,
+    /// Up to which amount each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_amount: Option<Amount>,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// One transfer that waits for its receiver.
@@ -498,6 +517,8 @@ pub struct IncomingItem {
     pub amount: Amount,
     /// When the sender's home received it.
     pub received_at: Timestamp,
+    /// Until when it may be answered.
+    pub deadline: Timestamp,
     /// Digest of its immutable fields.
     pub transaction_hash: Digest,
 }

@@ -3,8 +3,8 @@
 
 use city_protocol::Refusal;
 use city_protocol::body::{
-    EpochStart, Grant, Kind, OfficersBody, OfficersRevoke, Recover, officer_message,
-    read_officers_body,
+    Correct, EpochStart, Grant, Kind, OfficersBody, OfficersRevoke, Recover, Ungrant,
+    officer_message, read_officers_body,
 };
 use city_protocol::crypto::{DomainTag, SecretKey, Signer as _};
 use city_protocol::vertex::EntrySignature;
@@ -20,8 +20,10 @@ pub(super) struct DecisionKind {
 }
 
 /// All that officers sign.
-static DECISIONS: [DecisionKind; 4] = [
+static DECISIONS: [DecisionKind; 6] = [
     DecisionKind::of::<Grant>(Some("/send/api/grants")),
+    DecisionKind::of::<Ungrant>(Some("/send/api/ungrants")),
+    DecisionKind::of::<Correct>(Some("/send/api/corrections")),
     DecisionKind::of::<OfficersRevoke>(Some("/send/api/revocations")),
     DecisionKind::of::<Recover>(None),
     DecisionKind::of::<EpochStart>(None),
@@ -36,6 +38,29 @@ impl Told for Grant {
     fn told(&self) -> String {
         let (amount, account) = (self.amount, self.account);
         format!("grant {amount} to {account}: {}", self.reason.as_str())
+    }
+}
+
+impl Told for Ungrant {
+    fn told(&self) -> String {
+        let (amount, account) = (self.amount, self.account);
+        format!(
+            "take {amount} back from {account}: {}",
+            self.reason.as_str()
+        )
+    }
+}
+
+impl Told for Correct {
+    fn told(&self) -> String {
+        let (amount, account) = (self.amount, self.account);
+        let what = match self.transfer {
+            Some(transfer) => {
+                format!("give {account} back {amount} of the transfer {transfer}, never answered")
+            }
+            None => format!("{account} makes good {amount} of the log's shortfall"),
+        };
+        format!("{what}: {}", self.reason.as_str())
     }
 }
 

@@ -254,7 +254,7 @@ pub(super) fn submit(args: &SubmitArgs) -> Outcome {
             told(Some(&page), "the officers' decision", args.json)
         }
         None => bail_text(
-            "not a grant, revocation or recovery of officers; an epoch begins with: city-node epoch begin",
+            "not a grant, ungrant, correction, revocation or recovery of officers; an epoch begins with: city-node epoch begin",
         )?,
     }
 }

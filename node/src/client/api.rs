@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use city_protocol::Refusal;
-use city_protocol::body::{Accept, Enrol, PersonBody, PrivateValues, Transfer};
+use city_protocol::body::{Accept, Enrol, Order, PersonBody, PrivateValues, Reject, Transfer};
 use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
 use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
@@ -316,6 +316,22 @@ impl ApiClient {
     /// [`ClientError`].
     pub async fn accept(&self, signed: &Signed<Accept>) -> Result<SubmittedPage, ClientError> {
         self.submit("/send/api/accepts", signed, None).await
+    }
+
+    /// Submits a rejection to the receiver's home.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reject(&self, signed: &Signed<Reject>) -> Result<SubmittedPage, ClientError> {
+        self.submit("/send/api/rejects", signed, None).await
+    }
+
+    /// Submits a standing order to the person's home.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn order(&self, signed: &Signed<Order>) -> Result<SubmittedPage, ClientError> {
+        self.submit("/send/api/orders", signed, None).await
     }
 
     /// An account, which must be logged in.

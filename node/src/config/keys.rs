@@ -60,7 +60,7 @@ impl Key {
 pub const VARIABLE_PREFIX: &str = "CITY_NODE_";
 
 /// The sections in the order of the file, each with what it is for.
-pub const SECTIONS: [(&str, &str); 11] = [
+pub const SECTIONS: [(&str, &str); 12] = [
     ("node", "Which municipality this node belongs to."),
     (
         "network",
@@ -78,6 +78,10 @@ pub const SECTIONS: [(&str, &str); 11] = [
     (
         "place.policy",
         "What this municipality asks of place evidence. What is commented out has its default; count `version` up with each change.",
+    ),
+    (
+        "clearing",
+        "What this home accepts from other municipalities, and what it answers by itself.",
     ),
     (
         "crypto.not_after",
@@ -122,7 +126,7 @@ const fn not_after(path: &'static str, about: &'static str) -> Key {
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 40] = [
+pub const KEYS: [Key; 44] = [
     key(
         "node.region",
         Text,
@@ -355,6 +359,34 @@ pub const KEYS: [Key; 40] = [
         "clock.trust_system",
         Switch,
         "Take the system's time although the machine has no clock that runs while it is off: true on virtual machines and\nin containers, whose host keeps the time.",
+        "write true or false",
+        "false",
+    ),
+    key(
+        "clearing.limit",
+        Text,
+        "How much is accepted from each other municipality beyond what was settled to it. It bounds what a home that mints without\nreason, or lies about its books, can cost this one. Ordinary trade goes both ways and does not notice it.",
+        "write an amount like \"10000000.00\"",
+        "10000000.00",
+    ),
+    key(
+        "clearing.limits",
+        List,
+        "Other limits by region: a path of one to four codes, = and an amount; the longest path counts.",
+        "write a list like [\"Asia/JP/17=20000000.00\", \"Asia/JP/13/13101=0.00\"], at most 256",
+        "Asia/JP/17=20000000.00",
+    ),
+    key(
+        "clearing.grace_days",
+        Whole,
+        "Days that a transfer waits for an account that is not enrolled, or closed, before this home rejects it: people enrol after\nthey were told that something waits, and officers meet to recover keys.",
+        "write days from 0 to 180",
+        "7",
+    ),
+    key(
+        "clearing.reject_over_limit",
+        Switch,
+        "Reject at once what is beyond the limit, instead of letting it wait until there is room.",
         "write true or false",
         "false",
     ),

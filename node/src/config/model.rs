@@ -10,6 +10,7 @@ use city_protocol::amount::Timestamp;
 use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
 use city_protocol::region::Region;
+use city_protocol::replica::Clearing;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub gnss: Gnss,
     /// `[place]`.
     pub place: Place,
+    /// `[clearing]`.
+    pub clearing: Clearing,
     /// `[crypto.not_after]`.
     pub not_after: NotAfter,
     /// `[keys]`.
@@ -235,6 +238,7 @@ impl Config {
                 boundary: "boundary.cbor".into(),
                 policy: PlacePolicy::default(),
             },
+            clearing: Clearing::default(),
             not_after: NotAfter::default(),
             keys: Keys {
                 backend: BackendKind::File,

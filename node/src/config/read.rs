@@ -8,6 +8,7 @@ use std::path::Path;
 
 use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
+use city_protocol::replica::{Clearing, MAX_CLEARING_LIMITS};
 use libp2p::{Multiaddr, PeerId};
 use serde::Deserialize as _;
 use toml::Spanned;
@@ -18,7 +19,7 @@ use super::keys::{self, KEYS, NOT_AFTER, PEER, PEER_KEYS};
 use super::mistake::{ConfigError, Mistake, Origin};
 use super::model::{Config, Keys, MAX_PEERS, Peer};
 use super::overrides::Overrides;
-use super::values::{self, Read};
+use super::values::{self, DAY_MS, Read};
 
 /// Largest file, bytes: [`MAX_PEERS`] peers with two addresses each.
 pub const MAX_CONFIG_BYTES: u64 = 4 << 20;
@@ -107,6 +108,7 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);
     reader.put("place.boundary", values::path, &mut config.place.boundary);
     config.place.policy = reader.policy();
+    reader.clearing(&mut config.clearing);
     config.not_after = reader.not_after();
     reader.keys(&mut config.keys);
     reader.put(
@@ -174,6 +176,27 @@ impl<'a> Reader<'a> {
             }
         }
         Some(list)
+    }
+
+    fn clearing(&mut self, clearing: &mut Clearing) {
+        self.put("clearing.limit", values::parsed, &mut clearing.limit);
+        let limits = "clearing.limits";
+        if let Some(list) = self.list(limits, values::clearing_limit) {
+            if list.len() > MAX_CLEARING_LIMITS {
+                let what = format!("has {} items, more than {MAX_CLEARING_LIMITS}", list.len());
+                self.refuse(limits, Origin::Absent, what);
+            }
+            clearing.limits = list;
+        }
+        let days = self.value("clearing.grace_days", |value| values::whole(value, 0..=180));
+        if let Some(days) = days {
+            clearing.grace_ms = days * DAY_MS;
+        }
+        self.put(
+            "clearing.reject_over_limit",
+            values::switch,
+            &mut clearing.reject_over_limit,
+        );
     }
 
     fn keys(&mut self, keys: &mut Keys) {

@@ -5,7 +5,7 @@ use toml::Value;
 
 use super::keys::{KEYS, Key, NOT_AFTER, PEER, PEER_KEYS, SECTIONS};
 use super::model::{Config, Peer};
-use super::values::rfc3339;
+use super::values::{DAY_MS, rfc3339};
 
 /// How the file begins.
 const HEADER: &str = "\
@@ -122,6 +122,14 @@ impl Config {
             "gnss.baud" => whole(self.gnss.baud.into()),
             "gnss.recorded" => Value::Boolean(self.gnss.recorded),
             "place.boundary" => text(&self.place.boundary.display()),
+            "clearing.limit" => text(&self.clearing.limit),
+            "clearing.limits" => {
+                let limits = self.clearing.limits.iter();
+                let limits = limits.map(|(prefix, limit)| format!("{prefix}={limit}"));
+                list(&limits.collect::<Vec<_>>())
+            }
+            "clearing.grace_days" => whole(self.clearing.grace_ms / DAY_MS),
+            "clearing.reject_over_limit" => Value::Boolean(self.clearing.reject_over_limit),
             "keys.backend" => text(&self.keys.backend),
             "keys.tpm" => text(&self.keys.tpm.address),
             "keys.tpm_pcrs" => list(&self.keys.tpm.pcrs),

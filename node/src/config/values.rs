@@ -6,13 +6,17 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use city_protocol::amount::Timestamp;
+use city_protocol::Refusal;
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::region::RegionPrefix;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use toml::de::DeValue;
 
 use super::model::LogLevel;
 
+/// A day in milliseconds.
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Longest name of a peer, in characters: one line of a list.
 const MAX_NAME: usize = 64;
 /// Rates that serial drivers know (Linux termios, the usual ones of receivers).
@@ -36,6 +40,17 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Read<T> {
     let text = text(value)?;
     text.parse()
         .map_err(|error| format!("{text:?} is refused: {error}"))
+}
+
+/// A region's own clearing limit: `Asia/JP/17=20000000.00`.
+pub(super) fn clearing_limit(value: &DeValue<'_>) -> Read<(RegionPrefix, Amount)> {
+    let text = text(value)?;
+    let refused = |error: Refusal| format!("{text:?} is refused: {error}");
+    let (region, limit) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not a region, = and an amount"))?;
+    let region = region.parse().map_err(refused)?;
+    Ok((region, limit.parse().map_err(refused)?))
 }
 
 pub(super) fn switch(value: &DeValue<'_>) -> Read<bool> {

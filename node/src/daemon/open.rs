@@ -162,7 +162,8 @@ pub fn open(
                 trust,
             },
             may_sequence,
-        });
+        })
+        .with_clearing(config.clearing.clone());
         replica.checkpoint_every(Some(super::checkpoint::CHECKPOINT_EVERY_MS));
         replica
     };

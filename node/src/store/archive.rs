@@ -70,7 +70,11 @@ impl ArchiveWriter {
     pub fn finish(mut self) -> io::Result<u64> {
         let copy = self.copy.take().expect("taken here only");
         let end = copy.end();
-        copy.finish().map(|_| end)
+        let done = copy.finish().map(|_| end);
+        if done.is_err() {
+            let _left = self.files.remove(&self.temporary);
+        }
+        done
     }
 }
 

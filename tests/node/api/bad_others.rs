@@ -227,6 +227,7 @@ async fn bad_enrolments_places_and_acceptances_are_refused() {
         sender_home: citizen.home(),
         amount: "1.00".parse().unwrap(),
         received_at: utc(),
+        deadline: utc(),
         transaction_hash: Digest([0; 32]),
     };
     let accept = form(&citizen.accept(&item, 1, utc()).unwrap());

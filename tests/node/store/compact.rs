@@ -101,9 +101,9 @@ fn the_nth_call_of_a_compaction_fails_and_one_of_the_logs_is_whole() {
             let is_new = check(&disk, &all, &living, &story);
             assert!(is_new || done.is_err(), "{story}: it said that it was done");
             if is_new {
-                new += 1
+                new += 1;
             } else {
-                old += 1
+                old += 1;
             }
             if done.is_ok() && calls < n {
                 break;

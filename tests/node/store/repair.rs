@@ -41,6 +41,7 @@ async fn take_first(town: &Town, run: &Run<'_>) {
         sender_home: transfer.home,
         amount: transfer.amount,
         received_at: Timestamp(0),
+        deadline: Timestamp(0),
         transaction_hash: Digest([0; 32]),
     };
     let signed = receiver

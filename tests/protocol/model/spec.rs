@@ -33,6 +33,11 @@ pub(super) const AHEAD: u64 = 5 * 60_000;
 /// How long a receiver may accept.
 const DEADLINE: u64 = 180 * 24 * 60 * 60_000;
 
+/// How long a transfer waits for an account that is not there.
+const GRACE: u64 = 7 * 24 * 60 * 60_000;
+/// How often a home looks for what is overdue.
+const ROUND: u64 = 60 * 60_000;
+
 /// Where a person's account is kept.
 pub(crate) const fn home_of(who: Who) -> usize {
     who / 2
@@ -74,7 +79,22 @@ pub(crate) struct Sent {
     /// Whether the receiver's home has heard of it.
     known: bool,
     accepted: bool,
+    /// The receiver's home said no.
+    rejected: bool,
     settled: bool,
+    /// The sender has it back, and whether the receiver's home has heard of that.
+    refunded: bool,
+    refund_known: bool,
+}
+
+impl Sent {
+    fn is_answered(&self) -> bool {
+        self.accepted || self.rejected
+    }
+
+    fn is_within_one_home(&self) -> bool {
+        home_of(self.from) == home_of(self.to)
+    }
 }
 
 /// A proof of place. Two of the same content are one.
@@ -98,6 +118,12 @@ pub(crate) struct Ledger {
     /// Transfers in the order in which they were accepted.
     accepted: Vec<usize>,
     pub(super) proofs: Vec<Proof>,
+    /// When each home looks for what is overdue the next time.
+    rounds: [u64; 2],
+    /// The time of each home's newest vertex.
+    heads: [u64; 2],
+    /// The time of the other home's newest vertex that each has heard of.
+    heard: [u64; 2],
     /// Transfer ids that clients have chosen so far: 1, 2, …
     pub(super) ids: u64,
     /// What was booked, and when it was made.
@@ -109,8 +135,11 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Nothing has happened yet.
     pub(crate) fn begin() -> Self {
+        let now = BEGIN.plus_ms(1000).0;
         Self {
-            now: BEGIN.plus_ms(1000).0,
+            now,
+            rounds: [now + ROUND; 2],
+            heads: [now; 2],
             ..Self::default()
         }
     }
@@ -144,6 +173,13 @@ impl Ledger {
             self.answer(&request).unwrap_or_else(Verdict::Refused)
         };
         if matches!(verdict, Verdict::Booked(_)) {
+            let home = match request {
+                Request::Enrol { at, .. } | Request::Grant { at, .. } => at,
+                Request::Transfer(ref draft) => draft.at,
+                Request::Accept { by, .. } => home_of(by),
+                _ => unreachable!("nothing else is booked"),
+            };
+            self.heads[home] = self.now;
             self.booked.push(identity);
         }
         self.last = Some((request, verdict));
@@ -285,7 +321,10 @@ impl Ledger {
             at: self.now,
             known: home_of(from) == home_of(to),
             accepted: false,
+            rejected: false,
             settled: false,
+            refunded: false,
+            refund_known: false,
         });
         Ok(self.balance(from, |account| {
             account.used = sequence;
@@ -334,6 +373,10 @@ impl Ledger {
                 sent.accepted && home_of(by) == home_of(sent.to),
                 AlreadyAccepted,
             ),
+            (
+                sent.rejected && home_of(by) == home_of(sent.to),
+                AlreadyAnswered,
+            ),
             (account.is_none(), UnknownAccount),
             (sequence < next, SequenceUsed),
             (sequence > next, SequenceGap),
@@ -368,15 +411,91 @@ impl Ledger {
         home.journal.push((from, PAYABLE, true, amount));
         home.journal.push((from, AIKA, false, amount));
         self.balance(from, |account| account.open_out -= amount);
+        self.heads[home_of(from)] = self.now;
     }
 
+    /// The sender's home gives a transfer back.
+    fn refund(&mut self, n: usize) {
+        let sent = &mut self.transfers[n];
+        sent.refunded = true;
+        sent.refund_known = sent.is_within_one_home();
+        let (from, amount) = (sent.from, sent.amount);
+        let home = &mut self.homes[home_of(from)];
+        home.open_out -= amount;
+        home.journal.push((from, PAYABLE, true, amount));
+        home.journal.push((from, EXPENSE, false, amount));
+        self.balance(from, |account| {
+            account.open_out -= amount;
+            account.available += amount;
+        });
+        self.heads[home_of(from)] = self.now;
+    }
+
+    /// The receiver's home rejects what waited too long for an account that is not there, and is not late.
+    fn reject_if_nobody_is_there(&mut self, n: usize) {
+        let sent = &self.transfers[n];
+        let waited = (GRACE..=DEADLINE).contains(&(self.now - sent.at));
+        let nobody = !self.accounts.contains_key(&sent.to);
+        if waited && nobody && !sent.is_answered() && !sent.refund_known {
+            let home = home_of(sent.to);
+            self.transfers[n].rejected = true;
+            self.heads[home] = self.now;
+            if self.transfers[n].is_within_one_home() {
+                self.refund(n);
+            }
+        }
+    }
+
+    /// A home looks for what is overdue: own transfers that nobody answered, and what waits for its accounts.
+    fn round(&mut self, home: usize) {
+        self.rounds[home] = self.now + ROUND;
+        for n in 0..self.transfers.len() {
+            let sent = &self.transfers[n];
+            let deadline = sent.at + DEADLINE;
+            let shown = sent.is_within_one_home() || self.heard[home] > deadline;
+            let open = !sent.is_answered() && !sent.refunded;
+            if home_of(sent.from) == home && open && shown && self.now > deadline {
+                self.refund(n);
+            }
+        }
+        let mut passed = 0;
+        for n in 0..self.transfers.len() {
+            let sent = &self.transfers[n];
+            if home_of(sent.to) != home || !sent.known || sent.is_answered() || sent.refund_known {
+                continue;
+            }
+            if self.now > sent.at + DEADLINE {
+                passed = passed.max(sent.at + DEADLINE);
+            } else {
+                self.reject_if_nobody_is_there(n);
+            }
+        }
+        // The other home has to see that the deadline has passed.
+        if self.heads[home] <= passed {
+            self.heads[home] = self.now;
+        }
+    }
+
+    /// Everybody hears everything, and what follows from it.
     fn carry(&mut self) -> Verdict {
+        for n in 0..self.transfers.len() {
+            if !self.transfers[n].known {
+                self.transfers[n].known = true;
+                self.reject_if_nobody_is_there(n);
+            }
+        }
         for n in self.accepted.clone() {
             if !self.transfers[n].settled {
                 self.settle(n);
             }
         }
-        self.transfers.iter_mut().for_each(|sent| sent.known = true);
+        for n in 0..self.transfers.len() {
+            if self.transfers[n].rejected && !self.transfers[n].refunded {
+                self.refund(n);
+            }
+            self.transfers[n].refund_known = self.transfers[n].refunded;
+        }
+        self.heard = [self.heads[1], self.heads[0]];
         Verdict::Done
     }
 
@@ -386,6 +505,11 @@ impl Ledger {
         let now = self.now;
         for proof in self.proofs.iter_mut().filter(|_| tick) {
             proof.held &= now - proof.at <= FRESH;
+        }
+        for home in [0, 1] {
+            if tick && self.rounds[home] <= now {
+                self.round(home);
+            }
         }
         Verdict::Done
     }
@@ -399,6 +523,7 @@ impl Ledger {
         {
             proof.held = false;
         }
+        self.round(home);
         Verdict::Done
     }
 }

@@ -16,6 +16,9 @@ use crate::ledger::{
 };
 use crate::refusal::Refusal;
 
+/// What makes a leaf of a row: of its name behind the log, and its value.
+type RowLeaf<'a> = dyn FnMut(&[u8], &[u8]) -> Option<Leaf> + 'a;
+
 /// The leaves of a log's state as the rows have it, in order. Rows are read once, nothing is held but what is given to
 /// `leaf`.
 ///
@@ -38,7 +41,7 @@ pub fn leaves_of(
             leaf(Leaf::Epoch(EpochLeaf { epoch, seq, first }))?;
         }
     }
-    let mut each = |table: Table, make: &mut dyn FnMut(&[u8], &[u8]) -> Option<Leaf>| {
+    let mut each = |table: Table, make: &mut RowLeaf<'_>| {
         let prefix = key(table, &[&log.0]);
         rows.try_each_row(&prefix, |name, value| {
             match make(&name[prefix.len()..], value) {

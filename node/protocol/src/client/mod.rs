@@ -8,7 +8,9 @@ pub mod officer;
 mod order;
 pub mod person;
 
-use crate::amount::Amount;
+use std::collections::BTreeSet;
+
+use crate::amount::{Amount, Timestamp};
 use crate::body::{Kind, PersonBody as _, Transfer, identity, read_person_body};
 use crate::crypto::Suite;
 use crate::ids::{AccountId, Digest, LogId, NetworkId, TransferId};
@@ -44,6 +46,17 @@ pub struct Waiting {
     pub sender_home: LogId,
     /// Amount.
     pub amount: Amount,
+}
+
+/// Which transfers a home takes by a standing order; what is absent is not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// From whom.
+    pub senders: Option<BTreeSet<AccountId>>,
+    /// Up to which amount each.
+    pub max_amount: Option<Amount>,
+    /// Until when.
+    pub until: Option<Timestamp>,
 }
 
 impl Waiting {

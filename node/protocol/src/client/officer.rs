@@ -2,11 +2,11 @@
 
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
-    Grant, Kind, Label, NewKeys, OfficersBody, OfficersRevoke, Recover, officer_message,
-    read_officers_body,
+    Correct, Grant, Kind, Label, NewKeys, OfficersBody, OfficersRevoke, Recover, Ungrant,
+    officer_message, read_officers_body,
 };
 use crate::crypto::Signer;
-use crate::ids::{AccountId, LogId, NetworkId};
+use crate::ids::{AccountId, Digest, LogId, NetworkId};
 use crate::json;
 use crate::refusal::Refusal;
 use crate::stage::SignedBySeveral;
@@ -44,6 +44,58 @@ pub fn grant(
         created_at: now,
         account,
         amount,
+        reason: Label::new(reason)?,
+    })
+}
+
+/// An amount that an account of this home gives back, as its next officers' decision.
+///
+/// # Errors
+/// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
+pub fn ungrant(
+    next: impl Into<NextDecision>,
+    account: AccountId,
+    amount: Amount,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Ungrant, Refusal> {
+    let next = next.into();
+    Ok(Ungrant {
+        version: 1,
+        kind: Kind::Ungrant,
+        network: next.network,
+        home: next.home,
+        officers_sequence: next.officers_sequence,
+        created_at: now,
+        account,
+        amount,
+        reason: Label::new(reason)?,
+    })
+}
+
+/// What no rule puts right by itself, as the next officers' decision of this home: with `transfer` its sender gets it
+/// back, without the account makes good a part of the log's shortfall.
+///
+/// # Errors
+/// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters.
+pub fn correct(
+    next: impl Into<NextDecision>,
+    (account, amount): (AccountId, Amount),
+    transfer: Option<Digest>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Correct, Refusal> {
+    let next = next.into();
+    Ok(Correct {
+        version: 1,
+        kind: Kind::Correct,
+        network: next.network,
+        home: next.home,
+        officers_sequence: next.officers_sequence,
+        created_at: now,
+        account,
+        amount,
+        transfer,
         reason: Label::new(reason)?,
     })
 }

@@ -1,11 +1,11 @@
 //! What a person's own device does: holds both keys, writes drafts, signs them. Keys and the values behind
 //! private fields never leave it but by the person's will.
 
-use super::{Home, Order, Sender, Waiting};
+use super::{Home, Order, Sender, Takes, Waiting};
 use crate::amount::Timestamp;
 use crate::body::{
-    Accept, CHALLENGE_LEN, Enrol, Kind, Label, Login, NewKeys, PersonBody, PrivateValues, Revoke,
-    Rotate, Transfer, read_person_body,
+    Accept, CHALLENGE_LEN, Enrol, Kind, Label, Login, NewKeys, PersonBody, PrivateValues, Reject,
+    Revoke, Rotate, Transfer, read_person_body,
 };
 use crate::crypto::{KemSecretKey, SecretKey, Signer as _, Suite};
 use crate::ids::{AccountId, LogId, NetworkId};
@@ -240,6 +240,73 @@ impl Person {
     pub fn transfer(&self, order: &Order) -> Result<(SignedTransfer, PrivateValues), Refusal> {
         let (draft, private) = self.draft(order)?;
         Ok((draft.sign(&self.signing)?, private))
+    }
+
+    /// The signed rejection of a transfer that waits, as this account's entry number `sequence`.
+    ///
+    /// # Errors
+    /// What the body itself refuses.
+    pub fn reject(
+        &self,
+        waiting: impl Into<Waiting>,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<Signed<Reject>, Refusal> {
+        let waiting = waiting.into();
+        let key = self.signing.public();
+        let body = Reject {
+            version: 1,
+            kind: Kind::Reject,
+            network: self.network,
+            alg: key.algorithm(),
+            key: key.id(),
+            home: self.home,
+            sequence,
+            created_at: now,
+            transfer: waiting.transfer,
+            transfer_id: waiting.transfer_id,
+            sender: waiting.sender,
+            sender_home: waiting.sender_home,
+            amount: waiting.amount,
+        };
+        Draft(body).sign(&self.signing)
+    }
+
+    /// The signed standing order, as this account's entry number `sequence`: what the home takes by itself from here
+    /// on, or nothing more.
+    ///
+    /// # Errors
+    /// What the body itself refuses.
+    pub fn standing_order(
+        &self,
+        takes: Option<Takes>,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<Signed<crate::body::Order>, Refusal> {
+        let key = self.signing.public();
+        let accept = takes.is_some();
+        let Takes {
+            senders,
+            max_amount,
+            until,
+        } = takes.unwrap_or_default();
+        let senders = senders.map(|senders| senders.into_iter().collect());
+        let body = crate::body::Order {
+            version: 1,
+            kind: Kind::Order,
+            network: self.network,
+            alg: key.algorithm(),
+            key: key.id(),
+            home: self.home,
+            sequence,
+            created_at: now,
+            account: self.account,
+            accept,
+            senders,
+            max_amount,
+            until,
+        };
+        Draft(body).sign(&self.signing)
     }
 
     /// The signed acceptance of a transfer that waits, as this account's entry number `sequence`.

@@ -161,9 +161,6 @@ impl Fold {
                 if !same {
                     return Err(Refusal::TransferMismatch.into());
                 }
-                if transfer.state != TransferState::Open {
-                    return Err(Refusal::AlreadyAnswered.into());
-                }
                 // Answered in the very vertex that sent it, a transfer is never late.
                 Ok(self.own_deadline(ctx, at).unwrap_or(NEVER))
             }

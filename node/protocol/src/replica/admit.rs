@@ -1,22 +1,21 @@
 //! Admission: what people and officers submit is checked against the clock, the account's turn and the
 //! municipality's policy, gets its bookings, and goes into the open vertex.
 
-use super::receipts::VertexBody;
-use super::seal::SETTLE_ROOM;
+use super::answers::deadline_of;
 use super::{Action, Now, Outcome, Replica, Ticket, stored_receipt};
 use crate::amount::{Amount, Timestamp};
 use crate::body::OfficersBody as _;
 use crate::body::{
-    Accept, Common, Grant, Kind, MAX_FUTURE_MS, OfficersRevoke, OwnEntry, PersonBody, Recover,
-    Revoke, Rotate, Transfer, identity, is_officers_revoke, read_officers_body, read_person_body,
+    Common, Correct, Decision, Grant, Kind, MAX_FUTURE_MS, OfficersRevoke, Order, OwnEntry,
+    PersonBody, Recover, Revoke, Rotate, Transfer, Ungrant, identity, is_officers_revoke,
+    read_officers_body, read_person_body,
 };
 use crate::crypto::{DomainTag, TAG_GRANT};
-use crate::ids::{AccountId, BlockId, Digest, LogId, NetworkId};
-use crate::json::MAX_SIGNED_BODY;
-use crate::ledger::{History, Rows, Table, key};
+use crate::ids::{AccountId, Digest, LogId, NetworkId};
+use crate::ledger::{History, Rows, SILENCE_MS, Table, key};
 use crate::refusal::Refusal;
 use crate::stage::{SignedBySeveral, Submission, Verified};
-use crate::vertex::{Booked, Checked, Cite, Entry, EntrySignature, Known, KnownBody as _};
+use crate::vertex::{Booked, Checked, Entry, EntrySignature, Known, KnownBody as _};
 
 impl Replica {
     pub(super) fn submit(
@@ -79,6 +78,14 @@ impl Replica {
                     history,
                 )
             }
+            Submission::Order(signed) => {
+                let made = signed.body().created_at;
+                let (_, bytes, sig) = signed.into_parts();
+                let signatures = vec![sig];
+                let signed = SignedBySeveral { bytes, signatures };
+                let kind = (Kind::Order, Order::TAG);
+                self.admit_keys(ticket, kind, signed, made, now, history)
+            }
             Submission::Recover(signed) => {
                 let made = read_officers_body::<Recover>(&signed.bytes)?.created_at;
                 self.admit_keys(
@@ -90,9 +97,36 @@ impl Replica {
                     history,
                 )
             }
-            Submission::Grant(grant) => self.admit_grant(ticket, grant, now, history),
+            Submission::Grant(signed) => {
+                let body = read_officers_body::<Grant>(&signed.bytes)?;
+                let decided = (Kind::Grant, TAG_GRANT, body.decision());
+                let plus = |balance: Amount| balance.plus(body.amount);
+                self.admit_decision(
+                    ticket,
+                    decided,
+                    signed,
+                    (&body.account, &plus),
+                    now,
+                    history,
+                )
+            }
+            Submission::Ungrant(signed) => {
+                let body = read_officers_body::<Ungrant>(&signed.bytes)?;
+                let decided = (Kind::Ungrant, Ungrant::TAG, body.decision());
+                let minus = |balance: Amount| balance.minus(body.amount);
+                self.admit_decision(
+                    ticket,
+                    decided,
+                    signed,
+                    (&body.account, &minus),
+                    now,
+                    history,
+                )
+            }
+            Submission::Correct(signed) => self.admit_correct(ticket, signed, now, history),
             Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
             Submission::Accept(accept) => self.admit_accept(ticket, accept, now, history),
+            Submission::Reject(reject) => self.admit_reject(ticket, reject, now, history),
         }
     }
 
@@ -117,29 +151,79 @@ impl Replica {
         self.book(ticket, identity, vec![(entry, known)], now, history)
     }
 
-    fn admit_grant(
+    /// What officers decide about an account's balance, which becomes what `then` says.
+    fn admit_decision(
         &mut self,
         ticket: Ticket,
-        grant: SignedBySeveral,
+        (kind, tag, decision): (Kind, DomainTag, Decision),
+        signed: SignedBySeveral,
+        (account, then): (&AccountId, &dyn Fn(Amount) -> Result<Amount, Refusal>),
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
-        let body: Grant = read_officers_body(&grant.bytes)?;
-        let identity = identity(TAG_GRANT, &grant.bytes);
+        let identity = identity(tag, &signed.bytes);
         let rows = self.rows_now(history);
         if let Some(at) = rows.submission(&self.home.log(), &identity) {
             return self.repeat(ticket, identity, at, history);
         }
-        self.addressed(&body.network, &body.home)?;
-        dated(body.created_at, now)?;
+        self.addressed(&decision.network, &decision.home)?;
+        dated(decision.created_at, now)?;
         let account = rows
-            .account(&self.home.log(), &body.account)
+            .account(&self.home.log(), account)
             .ok_or(Refusal::UnknownAccount)?;
-        let balance = account.available.plus(body.amount)?;
-        let (signatures, known) = in_order(grant.signatures);
-        let mut entry = signed_entry(Kind::Grant, grant.bytes, signatures, now);
+        let balance = then(account.available)?;
+        let (signatures, known) = in_order(signed.signatures);
+        let mut entry = signed_entry(kind, signed.bytes, signatures, now);
         entry.booked.balance_after = Some(balance);
         self.book(ticket, identity, vec![(entry, known)], now, history)
+    }
+
+    fn admit_correct(
+        &mut self,
+        ticket: Ticket,
+        signed: SignedBySeveral,
+        now: Now,
+        history: &dyn History,
+    ) -> Result<(), Refusal> {
+        let body = read_officers_body::<Correct>(&signed.bytes)?;
+        let decided = (Kind::Correct, Correct::TAG, body.decision());
+        let repeated = self
+            .rows_now(history)
+            .submission(&self.home.log(), &identity(Correct::TAG, &signed.bytes));
+        if let (Some(transfer), None) = (&body.transfer, repeated) {
+            self.is_silent(transfer, now, history)?;
+        }
+        let back = body.transfer.is_some();
+        let then = |balance: Amount| match back {
+            true => balance.plus(body.amount),
+            false => balance.minus(body.amount),
+        };
+        self.admit_decision(
+            ticket,
+            decided,
+            signed,
+            (&body.account, &then),
+            now,
+            history,
+        )
+    }
+
+    /// Whether nobody answered an own transfer, as far as is known here, until a year behind its deadline: by the
+    /// clock, or else the vertex would be dated ahead of it.
+    fn is_silent(&self, transfer: &Digest, now: Now, history: &dyn History) -> Result<(), Refusal> {
+        let (rows, home) = (self.rows_now(history), self.home.log());
+        let row = rows.transfer(&home, transfer);
+        let row = row.ok_or(Refusal::UnknownTransfer)?;
+        if rows.answer(&row.receiver_home, transfer).is_some() {
+            return Err(Refusal::AlreadyAnswered);
+        }
+        let deadline = deadline_of(&rows, &home, &row.at);
+        let silent = deadline.map(|deadline| deadline.plus_ms(SILENCE_MS));
+        if silent.is_some_and(|silent| silent < now.time) {
+            Ok(())
+        } else {
+            Err(Refusal::NotExpired)
+        }
     }
 
     fn admit_transfer(
@@ -190,89 +274,17 @@ impl Replica {
         entry.booked.balance_after = Some(balance);
         entry.booked.debit = Some(expense.code());
         entry.booked.place = Some(grade);
+        let within = body.receiver_home == home;
         let entries = vec![(place, known_place), (entry, body.known(identity, hashes))];
-        self.book(ticket, identity, entries, now, history)
-    }
-
-    fn admit_accept(
-        &mut self,
-        ticket: Ticket,
-        accept: Verified<Accept>,
-        now: Now,
-        history: &dyn History,
-    ) -> Result<(), Refusal> {
-        let (submitted, hashes) = (accept.identity(), accept.hashes());
-        let (body, bytes, sig) = accept.into_parts();
-        let home = self.home.log();
-        let rows = self.rows_now(history);
-        if let Some(at) = rows.accepted(&home, &body.transfer) {
-            let same = self
-                .entry_now(&at, history)
-                .is_some_and(|entry| identity(Accept::TAG, &entry.body) == submitted);
-            return if same {
-                self.repeat(ticket, submitted, at, history)
-            } else {
-                Err(Refusal::AlreadyAccepted)
-            };
-        }
-        let account = rows.account_of_key(&home, &body.key);
-        let balance = self
-            .in_turn(&rows, &account, &body.common())?
-            .plus(body.amount)?;
-        dated(body.created_at, now)?;
-        let (cite, cited) = self.cite_transfer(&body, history)?;
-        // Within one home the settlement stands in the same vertex.
-        self.make_room(2, MAX_SIGNED_BODY + SETTLE_ROOM, now, history);
-        let mut entry = signed_entry(Kind::Accept, bytes, vec![sig], now);
-        entry.booked.balance_after = Some(balance);
-        entry.cites = vec![cite];
-        let (transfer, within) = (body.transfer, body.sender_home == home);
-        let entries = vec![(entry, body.known(submitted, hashes))];
-        self.book(ticket, submitted, entries, now, history)?;
-        let open = self.open.as_mut().expect("book leaves the vertex open");
-        open.cites(cited);
+        self.book(ticket, identity, entries, now, history)?;
         if within {
-            let cite = Cite::Own(open.last_position());
-            self.settle(&transfer, cite, None, now, history);
+            self.answer_by_itself(&home, &identity, now, history);
         }
         Ok(())
     }
 
-    /// The cite of the transfer that an `accept` names, from the sender's log or the own.
-    fn cite_transfer(
-        &mut self,
-        body: &Accept,
-        history: &dyn History,
-    ) -> Result<(Cite, Option<BlockId>), Refusal> {
-        let rows = self.rows_now(history);
-        let own = body.sender_home == self.home.log();
-        let frozen = rows
-            .log(&body.sender_home)
-            .is_some_and(|row| row.frozen.is_some());
-        if frozen && !own {
-            return Err(Refusal::LogFrozen);
-        }
-        let transfer = rows
-            .transfer(&body.sender_home, &body.transfer)
-            .ok_or(Refusal::UnknownTransfer)?;
-        if own {
-            return Ok((Cite::Own(transfer.at), None));
-        }
-        let vertex = rows
-            .vertex_at(&body.sender_home, transfer.at.epoch, transfer.at.seq)
-            .ok_or(Refusal::UnknownTransfer)?;
-        // Who sends to many sends to them in one vertex: it is read once for all their acceptances.
-        if self.cited.as_ref().is_none_or(|cited| cited.id != vertex) {
-            let read = VertexBody::read(&rows, vertex);
-            self.cited = read;
-        }
-        let cited = self.cited.as_ref();
-        let cite = cited.and_then(|cited| cited.cite(transfer.at.index));
-        Ok((cite.ok_or(Refusal::UnknownTransfer)?, Some(vertex)))
-    }
-
     /// The account's balance, if the key is its own and it is this number's turn.
-    fn in_turn(
+    pub(super) fn in_turn(
         &self,
         rows: &impl Rows,
         account: &AccountId,
@@ -342,7 +354,7 @@ fn in_order(mut signatures: Vec<EntrySignature>) -> (Vec<EntrySignature>, Known)
 }
 
 /// An entry that somebody submitted, received now.
-fn signed_entry(kind: Kind, body: Vec<u8>, sig: Vec<EntrySignature>, now: Now) -> Entry {
+pub(super) fn signed_entry(kind: Kind, body: Vec<u8>, sig: Vec<EntrySignature>, now: Now) -> Entry {
     let booked = Booked {
         received_at: Some(now.time),
         ..Booked::default()

@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 
 use super::serve::proof_of;
 use super::{Action, Now, Replica};
-use crate::body::{Accept, Fault, Kind, read_person_body};
+use crate::body::{Answer, Fault, Kind};
 use crate::ids::LogId;
 use crate::ledger::{
     AnswerRow, CheckpointRow, FaultRow, Fold, Frozen, History, IncomingRow, LogRow, Rows, Table,
-    TransferRow, beginnings, convicts, key, try_read_row,
+    TransferRow, TransferState, beginnings, convicts, key, try_read_row,
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
@@ -369,19 +369,20 @@ impl Replica {
         }
     }
 
-    /// A transfer whose acceptance does not count any more waits for its receiver again.
+    /// A transfer whose answer does not count any more waits for its receiver again, unless the sender has it back.
     fn wait_again(&mut self, home: LogId, transfer: &[u8], at: &[u8], history: &dyn History) {
         let rows = self.layers(history);
-        let accept = try_read_row::<AnswerRow>(at)
+        let answer = try_read_row::<AnswerRow>(at)
             .and_then(|answer| rows.entry(&home, &answer.at))
-            .and_then(|entry| read_person_body::<Accept>(&entry.body).ok());
-        let Some(accept) = accept else { return };
-        let Some(sent) = rows.transfer(&accept.sender_home, &accept.transfer) else {
+            .and_then(|entry| Answer::read(entry.kind, &entry.body).ok());
+        let Some(answer) = answer else { return };
+        let sent = rows.transfer(&answer.sender_home, &answer.transfer);
+        let Some(sent) = sent.filter(|sent| sent.state != TransferState::Refunded) else {
             return;
         };
         let receiver = sent.receiver.as_str().as_bytes();
         let waiting = IncomingRow {
-            log: accept.sender_home,
+            log: answer.sender_home,
             at: sent.at,
             received_at: sent.received_at,
         };

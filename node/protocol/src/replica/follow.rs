@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::pen::Waiting;
-use super::settlements::acceptances_of;
+use super::settlements::answers_in;
 use super::{Action, MAX_AHEAD_MS, MAX_LOGS, Now, Replica};
 use crate::body::{Fault, FaultReason, Kind};
 use crate::ids::{BlockId, LogId};
@@ -214,7 +214,8 @@ impl Replica {
                 }
                 self.convict_entered(&vertex, from.is_some(), now, history);
                 if from.is_some() {
-                    self.settle_accepted_in(&vertex, now, history);
+                    self.close_answered_in(&vertex, now, history);
+                    self.answer_arrivals(&vertex, now, history);
                     let entries = vertex.entries.as_deref().unwrap_or_default();
                     self.adopt_below(vertex.id(), log, entries, now, history);
                 }
@@ -331,22 +332,23 @@ impl Replica {
         self.after.push(Action::Frozen(log, frozen, refusal));
     }
 
-    /// Enters the settlements of own transfers that this vertex accepts.
-    fn settle_accepted_in(&mut self, vertex: &VerifiedVertex, now: Now, history: &dyn History) {
+    /// Closes the own transfers that this vertex answers.
+    fn close_answered_in(&mut self, vertex: &VerifiedVertex, now: Now, history: &dyn History) {
         let own = self.home.log();
         if vertex.header.header.log == own {
             return;
         }
         let Ok(entries) = &vertex.entries else { return };
-        let accepted = acceptances_of(entries, &own);
-        if accepted.is_empty() {
+        let answers = answers_in(entries, &own);
+        if answers.is_empty() {
             return;
         }
         let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
         let (_, paths) = merkle_paths(&leaves);
-        for (i, accept) in accepted {
+        for (i, answer) in answers {
             let cite = entries[i].to_cite(vertex.id(), i as u64, &paths[i]);
-            self.settle(&accept.transfer, cite, Some(vertex.id()), now, history);
+            let (id, transfer) = (Some(vertex.id()), &answer.transfer);
+            self.close(transfer, answer.accepts, cite, id, now, history);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The heart: asked and answers. `Replica::handle(input, now, history) → actions`.
 //!
-//! `admit` books what people submit, `seal` signs the own log's vertices, `settlements` enters what follows
-//! from others' vertices, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `checkpoints` takes
+//! `admit` books what people submit, `answers` what they and the home itself say to transfers (`clearing` is its policy),
+//! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
+//! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `checkpoints` takes
 //! the own log's state and puts states back, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
 //! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
@@ -9,10 +10,13 @@
 
 mod admit;
 mod adoption;
+mod answers;
 mod ask;
 mod asked;
 mod checkpoints;
+mod clearing;
 mod epochs;
+mod expiry;
 mod faults;
 mod follow;
 mod home;
@@ -44,8 +48,11 @@ use crate::trust::PeerId;
 use crate::vertex::{Authority, KeySource, SignedHeader};
 
 use adoption::Adoptions;
+pub use answers::deadline_of;
 use ask::InFlight;
 pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
+pub use clearing::{Clearing, MAX_CLEARING_LIMITS, REJECT_GRACE_MS};
+use expiry::Sweep;
 use home::Home;
 use pen::Pen;
 use places::HeldPlaces;
@@ -126,8 +133,10 @@ pub struct Replica {
     halves: BTreeMap<(LogId, u64, u64), SignedHeader>,
     /// The vertex that an acceptance cited last.
     cited: Option<VertexBody>,
-    /// Where the sweep for missed settlements stands; `None` when it is done.
-    sweep: Option<Vec<u8>>,
+    /// Where the sweep stands.
+    sweep: Sweep,
+    /// What is taken from other municipalities, and answered without asking.
+    clearing: Clearing,
     /// What the own log lost at a cut and others rest on.
     adoptions: Adoptions,
     /// Whether a known fault could not be entered yet, or not as far as it is known.
@@ -191,13 +200,20 @@ impl Replica {
             in_flight: BTreeMap::new(),
             halves: BTreeMap::new(),
             cited: None,
-            sweep: None,
+            sweep: Sweep::default(),
+            clearing: Clearing::default(),
             adoptions: Adoptions::default(),
             owes_faults: false,
             checkpoint_every_ms: None,
             order: 0,
             appending: false,
         }
+    }
+
+    /// The same with another policy towards other municipalities than the default one.
+    #[must_use]
+    pub fn with_clearing(self, clearing: Clearing) -> Self {
+        Self { clearing, ..self }
     }
 
     /// Takes one input and says what is to be done.

@@ -1,20 +1,16 @@
-//! What the home enters by itself: settlements of own transfers that were accepted, and faults.
+//! What the home enters by itself: how own transfers that were answered are closed, and faults.
 
-use super::receipts::VertexBody;
 use super::{Now, Replica, log_rows};
-use crate::body::{Accept, Fault, Kind, Settle, read_person_body};
+use crate::body::{Answer, Fault, Kind, RefundReason, Settle};
 use crate::codec;
 use crate::ids::{BlockId, Digest, LogId};
-use crate::ledger::{Frozen, History, Rows, Table, TransferState, beginnings, key};
+use crate::ledger::{Frozen, History, Rows, TransferState, beginnings};
 use crate::refusal::Refusal;
 use crate::vertex::{Cite, Entry, Known, decode_body};
 
-/// Own transfers looked at in one step of the sweep, and for `status`.
-const SWEEP: usize = 1024;
-
 impl Replica {
     /// Enters the settlement of an own transfer that its receiver accepted.
-    pub(super) fn settle(
+    fn settle(
         &mut self,
         transfer: &Digest,
         cite: Cite,
@@ -37,76 +33,25 @@ impl Replica {
         };
         let mut entry = Entry::home_authored(Kind::Settle, codec::encode(&body));
         entry.cites = vec![cite];
-        match self.push(vec![(entry, Known::default())], now, history) {
-            Ok(()) => self
-                .open
-                .as_mut()
-                .expect("push leaves the vertex open")
-                .cites(cited),
-            // The clock will be better known later; the sweep finds it then.
-            Err(Refusal::ClockUnknown) => self.sweep_from_the_beginning(),
-            Err(_) => {}
-        }
+        self.push_closing(entry, cited, now, history);
     }
 
-    /// What was accepted elsewhere while nothing could be entered is looked for again: after a start, a
-    /// full disk or without a clock.
-    pub(super) fn sweep_from_the_beginning(&mut self) {
-        self.sweep = Some(Vec::new());
-        self.owes_faults = true;
-    }
-
-    /// Missed faults, then one step of the sweep: one page of own open transfers.
-    pub(super) fn sweep(&mut self, now: Now, history: &dyn History) {
-        if std::mem::take(&mut self.owes_faults) {
-            self.enter_missed_faults(now, history);
-        }
-        let Some(after) = self.sweep.take() else {
-            return;
-        };
-        let (page, last) = self.open_transfers(&after, history);
-        if page.len() == SWEEP {
-            self.sweep = last;
-        }
-        for (identity, home) in page {
-            let rows = self.rows_now(history);
-            let Some(at) = rows.accepted(&home, &identity) else {
-                continue;
-            };
-            if home == self.home.log() {
-                self.settle(&identity, Cite::Own(at), None, now, history);
-            } else if let Some(vertex) = rows.vertex_at(&home, at.epoch, at.seq)
-                && let Some(body) = VertexBody::read(&rows, vertex)
-                && let Some(cite) = body.cite(at.index)
-            {
-                self.settle(&identity, cite, Some(vertex), now, history);
-            }
-        }
-    }
-
-    /// How many own transfers were accepted elsewhere but not settled, of the first page.
-    pub(super) fn unsettled(&self, history: &dyn History) -> usize {
-        let (page, _) = self.open_transfers(&[], history);
-        page.iter()
-            .filter(|(identity, home)| history.accepted(home, identity).is_some())
-            .count()
-    }
-
-    /// A page of own open transfers with their receivers' homes, and the key of its last row.
-    fn open_transfers(
-        &self,
-        after: &[u8],
+    /// Closes an own transfer by the answer that is cited.
+    pub(super) fn close(
+        &mut self,
+        transfer: &Digest,
+        accepts: bool,
+        cite: Cite,
+        cited: Option<BlockId>,
+        now: Now,
         history: &dyn History,
-    ) -> (Vec<(Digest, LogId)>, Option<Vec<u8>>) {
-        let prefix = key(Table::Open, &[&self.home.log().0]);
-        let after = Some(after).filter(|after| !after.is_empty());
-        let page = history.rows(&prefix, after, SWEEP);
-        let last = page.last().map(|(key, _)| key.clone());
-        let open = |(key, _): (Vec<u8>, Vec<u8>)| {
-            let identity = Digest(key.get(prefix.len()..)?.try_into().ok()?);
-            Some((identity, history.typed(&key)?))
-        };
-        (page.into_iter().filter_map(open).collect(), last)
+    ) {
+        if accepts {
+            self.settle(transfer, cite, cited, now, history);
+        } else {
+            let reason = RefundReason::Rejected;
+            self.refund(transfer, reason, Some(cite), cited, now, history);
+        }
     }
 
     /// Enters a fault into the own log, once per log and epoch; again where the fault turned out to be earlier.
@@ -134,7 +79,7 @@ impl Replica {
     }
 
     /// Enters the faults of which this node holds proof but could not write.
-    fn enter_missed_faults(&mut self, now: Now, history: &dyn History) {
+    pub(super) fn enter_missed_faults(&mut self, now: Now, history: &dyn History) {
         for (log, row) in log_rows(history) {
             if log == self.home.log() {
                 continue;
@@ -174,13 +119,13 @@ fn proven(log: LogId, epoch: u64, history: &dyn History) -> Option<Fault> {
     Some(Fault::epoch_starts(log, epoch, cut, a, b))
 }
 
-/// The acceptances in a vertex whose transfers come from this log, with their positions.
-pub(super) fn acceptances_of(entries: &[Entry], log: &LogId) -> Vec<(usize, Accept)> {
+/// The answers in a vertex whose transfers come from this log, with their positions.
+pub(super) fn answers_in(entries: &[Entry], log: &LogId) -> Vec<(usize, Answer)> {
     entries
         .iter()
         .enumerate()
-        .filter(|(_, entry)| entry.kind == Kind::Accept)
-        .filter_map(|(i, entry)| Some((i, read_person_body::<Accept>(&entry.body).ok()?)))
-        .filter(|(_, accept)| accept.sender_home == *log)
+        .filter(|(_, entry)| matches!(entry.kind, Kind::Accept | Kind::Reject))
+        .filter_map(|(i, entry)| Some((i, Answer::read(entry.kind, &entry.body).ok()?)))
+        .filter(|(_, answer)| answer.sender_home == *log)
         .collect()
 }

@@ -1,10 +1,12 @@
 //! `account`: a person's keys in a file that a passphrase seals (here), `backup` its copy on paper, and the account at a
-//! home: `enrol` opens it, `list` is the operator's, `policy` says what a home asks. What changes an account's keys stands in
+//! home: `enrol` opens it, `order` what is taken
+//! without asking, `list` is the operator's, `policy` says what a home asks. What changes an account's keys stands in
 //! `renewal`.
 
 mod backup;
 mod enrol;
 mod list;
+mod order;
 mod policy;
 mod statement;
 
@@ -123,6 +125,9 @@ Doing it again after a time-out is harmless: the home says that it was booked al
     List(list::ListArgs),
     /// Show what a home asks of a transfer, of keys and of officers.
     Policy(policy::PolicyArgs),
+    /// Say which transfers the home takes for you without asking each time; show or end that.
+    #[command(subcommand)]
+    Order(order::OrderCommand),
     /// Give the account the keys of another wallet, also of another suite; both sign.
     #[command(after_help = "\
 Example:
@@ -178,6 +183,7 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
         AccountCommand::Enrol(args) => enrol::run(args),
         AccountCommand::List(args) => list::run(args),
         AccountCommand::Policy(args) => policy::run(args),
+        AccountCommand::Order(command) => order::run(command),
         AccountCommand::Rotate(args) => renewal::rotate(args),
         AccountCommand::Revoke(args) => renewal::revoke(args),
         AccountCommand::Recover(args) => renewal::recover(args),

@@ -36,7 +36,7 @@ pub(super) struct SourceArgs {
 
 /// An opened source.
 pub(super) enum Source {
-    Running(Runtime, AdminClient),
+    Running(Box<(Runtime, AdminClient)>),
     Stopped(Box<Stopped>),
 }
 
@@ -44,6 +44,7 @@ pub(super) enum Source {
 pub(super) struct Stopped {
     history: Option<StoreHistory>,
     identity: Identity,
+    names: BTreeMap<String, String>,
 }
 
 impl Drop for Stopped {
@@ -77,11 +78,11 @@ impl SourceArgs {
         let socket = self.place.locate().data.admin_socket();
         let runtime = launch::runtime()?;
         match runtime.block_on(AdminClient::connect(&socket)) {
-            Ok(admin) => return Ok(Source::Running(runtime, admin)),
+            Ok(admin) => return Ok(Source::Running(Box::new((runtime, admin)))),
             Err(ClientError::NotRunning { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let (data, _, identity) = launch::read(&self.place, &self.passphrase)?;
+        let (data, config, identity) = launch::read(&self.place, &self.passphrase)?;
         let (store, damage) = daemon::open_for_reading(&data, &identity)?;
         if let Some(damage) = damage {
             eprintln!(
@@ -102,7 +103,11 @@ impl SourceArgs {
             );
         }
         let history = Some(StoreHistory::new(Arc::new(store)));
-        Ok(Source::Stopped(Box::new(Stopped { history, identity })))
+        Ok(Source::Stopped(Box::new(Stopped {
+            history,
+            identity,
+            names: daemon::names(&data, &config),
+        })))
     }
 }
 
@@ -129,18 +134,20 @@ impl Source {
         read: impl FnOnce(&Reader<'_>) -> Option<T>,
     ) -> anyhow::Result<Option<T>> {
         match self {
-            Self::Running(runtime, admin) => match runtime.block_on(ask(admin)) {
+            Self::Running(running) => match running.0.block_on(ask(&running.1)) {
                 Ok(page) => Ok(Some(page)),
                 Err(error) if error.status() == Some(404) => Ok(None),
                 Err(error) => Err(error.into()),
             },
             Self::Stopped(stopped) => {
-                let Stopped { history, identity } = &**stopped;
+                let Stopped {
+                    history,
+                    identity,
+                    names,
+                } = &**stopped;
                 let history = history.as_ref().context("it is open until it is dropped")?;
-                // Names stand in the outlines, which a stopped node has not read.
-                let names = BTreeMap::new();
                 let own = identity.authority.log;
-                Ok(read(&Reader::new(history, &identity.genesis, own, &names)))
+                Ok(read(&Reader::new(history, &identity.genesis, own, names)))
             }
         }
     }

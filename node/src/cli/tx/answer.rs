@@ -1,4 +1,4 @@
-//! What a receiver says to a transfer that waits: here `tx accept`. Every answer goes the same way: the transfer is found
+//! What a receiver says to a transfer that waits: `tx accept` and `tx reject`. Every answer goes the same way: the transfer is found
 //! among those that wait, signed as the account's next entry, submitted; `Answer` says what differs.
 
 use std::path::PathBuf;
@@ -43,6 +43,8 @@ pub struct AnswerArgs {
 pub(super) enum Answer {
     /// It is taken.
     Accept,
+    /// It is not.
+    Reject,
 }
 
 impl Answer {
@@ -50,6 +52,7 @@ impl Answer {
     const fn told(self) -> &'static str {
         match self {
             Self::Accept => "accepted",
+            Self::Reject => "rejected",
         }
     }
 
@@ -62,6 +65,7 @@ impl Answer {
     ) -> Result<SubmittedPage, ClientError> {
         match self {
             Self::Accept => api.accept(&person.accept(item, next, utc())?).await,
+            Self::Reject => api.reject(&person.reject(item, next, utc())?).await,
         }
     }
 }

@@ -50,6 +50,14 @@ Example:
 Doing it again is harmless: the home says what became of it.
 Exit codes: 0 accepted, or answered before · 1 refused or not reached.")]
     Accept(answer::AnswerArgs),
+    /// Turn down a transfer that waits: the sender gets it back.
+    #[command(after_help = "\
+Example:
+  city-node tx reject sha256:08d7… --wallet yosa.wallet --node https://node.example:8443 --tls-root tls-root.pem
+
+It cannot be taken afterwards. Doing it again is harmless: the home says what became of it.
+Exit codes: 0 rejected, or answered before · 1 refused or not reached.")]
+    Reject(answer::AnswerArgs),
     /// Fetch the receipt of a transfer, or of the answer to it, and keep it.
     Receipt(receipt::ReceiptArgs),
     /// Verify a receipt offline: every hash, path and signature up to the network's roots.
@@ -86,6 +94,7 @@ pub(super) fn run(command: &TxCommand) -> Outcome {
         TxCommand::Send(args) => send::run(args),
         TxCommand::List(args) => list::run(args),
         TxCommand::Accept(args) => answer::run(args, answer::Answer::Accept),
+        TxCommand::Reject(args) => answer::run(args, answer::Answer::Reject),
         TxCommand::Receipt(args) => receipt::run(args),
         TxCommand::VerifyReceipt {
             file,
