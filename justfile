@@ -30,7 +30,7 @@ fuzz TARGET *ARGS:
 
 # Every fuzz target for so many seconds, on top of the seeds.
 fuzz-all SECONDS: fuzz-seeds
-    for target in car_segment certificate crl envelope gnss_framing hello keystore_file receipt sealed_box sync_frame transfer_json vertex; do \
+    for target in car_segment certificate crl envelope equivocation gnss_framing hello keystore_file receipt sealed_box sync_frame transfer_json vertex; do \
         just fuzz $target -max_total_time={{SECONDS}} || exit 1; \
     done
 

@@ -7,12 +7,14 @@ use city_protocol::body::{Accept, Enrol, PersonBody, Transfer, officer_message};
 use city_protocol::codec;
 use city_protocol::crypto::{DomainTag, TAG_CHARTER, TAG_GRANT, TAG_VERTEX};
 use city_protocol::ids::{Digest, sha256};
+use city_protocol::ledger::FaultProof;
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
 use city_protocol::sync::{FrontierEntry, Message, Want, frontier_hash};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, encode_body};
 use data_encoding::HEXLOWER;
 
+use super::liar::{Liar, start};
 use super::world::{KANAZAWA, KOMATSU, World};
 
 const FILE: &str = include_str!("../../docs/formats.md");
@@ -248,6 +250,18 @@ fn examples() -> String {
         "SignedData of an announcement",
         &codec::encode(&world.homes[KANAZAWA].announcement(world.now)),
     );
+    page.0.push('\n');
+
+    page.title("Proof that 金沢市 signed a position twice");
+    let liar = Liar::new(&world, KANAZAWA);
+    let [one, two] = ["one", "two"].map(|software| liar.sign(&world, &[start(software)]));
+    let authority = world.homes[KANAZAWA].authority.entries(1);
+    let proof = FaultProof::of_vertices(authority, &one.header, &two.header).unwrap();
+    proof.verify(&world.genesis).unwrap();
+    page.blob("proof", &proof.to_bytes());
+    for header in &proof.evidence {
+        page.line("vertex", SignedHeader::read(header).unwrap().id);
+    }
 
     assert_eq!(world.homes[KOMATSU].available(&hanako), 87_655);
     assert!(world.homes.iter().all(|home| home.frozen.is_empty()));

@@ -29,6 +29,7 @@ mod memo;
 mod model;
 mod officers;
 mod people;
+mod proof_of_fault;
 mod refusals;
 mod refusals_others;
 mod sim;

@@ -1,9 +1,10 @@
 //! Deterministic DAG-CBOR: what is not exactly what the encoder would have written is refused.
 
-use cid::Cid;
+use ipld_core::codec::Links as _;
 use ipld_core::ipld::Ipld;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_ipld_dagcbor::codec::DagCborCodec;
 
 use crate::ids::BlockId;
 use crate::refusal::Refusal;
@@ -106,7 +107,7 @@ fn shown(value: Ipld) -> Option<serde_json::Value> {
     })
 }
 
-/// The ids to which a block links (tag 42 with a CID behind a zero byte), in the order in which they stand in it.
+/// The ids to which a block links (tag 42), in the order in which they stand in it.
 ///
 /// Every block of DAG-CBOR can be asked, also of forms that are not known here. No length in it is believed beyond
 /// the block's own length.
@@ -115,61 +116,8 @@ fn shown(value: Ipld) -> Option<serde_json::Value> {
 /// [`Refusal::BadCbor`] for bytes that end within an item or are no DAG-CBOR, [`Refusal::BadId`] for a link to
 /// anything but a block of ours.
 pub fn links(block: &[u8]) -> Result<Vec<BlockId>, Refusal> {
-    let mut found = Vec::new();
-    let mut rest = block;
-    while !rest.is_empty() {
-        let (major, value) = item(&mut rest)?;
-        match major {
-            BYTES | TEXT => drop(content(&mut rest, value)?),
-            TAG if value == LINK => {
-                let (BYTES, len) = item(&mut rest)? else {
-                    return Err(Refusal::BadCbor);
-                };
-                let cid = content(&mut rest, len)?.strip_prefix(&[0]);
-                let cid = cid.and_then(|bytes| Cid::try_from(bytes).ok());
-                found.push(BlockId::from_cid(&cid.ok_or(Refusal::BadId)?)?);
-            }
-            // DAG-CBOR knows no other tag.
-            TAG => return Err(Refusal::BadCbor),
-            // Numbers are whole with their head; what lists and maps hold comes next.
-            _ => {}
-        }
-    }
-    Ok(found)
-}
-
-/// Major types of CBOR (RFC 8949 section 3.1).
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const TAG: u8 = 6;
-/// The tag of a CID (DAG-CBOR).
-const LINK: u64 = 42;
-
-/// The head of the next item: its major type and its value, length or count.
-fn item(rest: &mut &[u8]) -> Result<(u8, u64), Refusal> {
-    let (first, behind) = rest.split_first().ok_or(Refusal::BadCbor)?;
-    let wide = match first & 0x1f {
-        short @ 0..=23 => {
-            *rest = behind;
-            return Ok((first >> 5, u64::from(short)));
-        }
-        size @ 24..=27 => 1_usize << (size - 24),
-        // Indefinite lengths are none of DAG-CBOR's.
-        _ => return Err(Refusal::BadCbor),
-    };
-    let (bytes, behind) = behind.split_at_checked(wide).ok_or(Refusal::BadCbor)?;
-    *rest = behind;
-    let value = bytes
-        .iter()
-        .fold(0, |value, byte| value << 8 | u64::from(*byte));
-    Ok((first >> 5, value))
-}
-
-fn content<'a>(rest: &mut &'a [u8], len: u64) -> Result<&'a [u8], Refusal> {
-    let len = usize::try_from(len).map_err(|_| Refusal::BadCbor)?;
-    let (content, behind) = rest.split_at_checked(len).ok_or(Refusal::BadCbor)?;
-    *rest = behind;
-    Ok(content)
+    let found = DagCborCodec::links(block).map_err(|_| Refusal::BadCbor)?;
+    found.map(|cid| BlockId::from_cid(&cid)).collect()
 }
 
 #[cfg(test)]

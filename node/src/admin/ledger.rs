@@ -13,6 +13,7 @@ use city_protocol::ids::{BlockId, Digest, LogId};
 use super::AdminState;
 use crate::api::Problem;
 use crate::api::extract::{Id, Page};
+use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage, VertexShown};
 use crate::ledger::read::{MAX_LAST, MAX_PAGE, Reader};
 
@@ -109,4 +110,24 @@ pub(super) async fn last(
     let count = usize::try_from(count).unwrap_or(MAX_LAST);
     let look = move |reader: &Reader<'_>| reader.last(count);
     admin.looking(look).await.map(Json)
+}
+
+/// `GET /v1/ledger/equivocations`.
+pub(super) async fn equivocations(
+    State(admin): State<AdminState>,
+) -> Result<Json<EquivocationsPage>, Problem> {
+    let look = |reader: &Reader<'_>| reader.equivocations();
+    admin.looking(look).await.map(Json)
+}
+
+/// `GET /v1/ledger/equivocations/{log}/{epoch}`.
+pub(super) async fn equivocation(
+    State(admin): State<AdminState>,
+    path: Result<Path<(String, u64)>, PathRejection>,
+) -> Result<Json<EquivocationPage>, Problem> {
+    let Path((log, epoch)) = path.map_err(|_| Refusal::BadId)?;
+    let log: LogId = log.parse()?;
+    let look = move |reader: &Reader<'_>| reader.equivocation_of(&log, epoch);
+    let found = admin.looking(look).await?;
+    found.map(Json).ok_or_else(Problem::not_found)
 }

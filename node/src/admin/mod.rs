@@ -105,6 +105,11 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/ledger/entries/{identity}", get(ledger::entry))
         .route("/v1/ledger/logs/{log}", get(ledger::lines))
         .route("/v1/ledger/last/{count}", get(ledger::last))
+        .route("/v1/ledger/equivocations", get(ledger::equivocations))
+        .route(
+            "/v1/ledger/equivocations/{log}/{epoch}",
+            get(ledger::equivocation),
+        )
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/store/export", get(store::export))

@@ -18,6 +18,7 @@ use crate::engine::{Pin, StoreStats};
 use crate::journal::Ask;
 use crate::journal::pages::{self as journal, BooksPage, LogsPage, MovementsPage, SumsPage};
 use crate::keys::Exchanged;
+use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
 use crate::store::ArchiveStream;
 
@@ -109,6 +110,27 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn ledger_last(&self, count: usize) -> Result<VertexLines, ClientError> {
         self.0.get(&format!("/v1/ledger/last/{count}")).await
+    }
+
+    /// What any log signed twice.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn equivocations(&self) -> Result<EquivocationsPage, ClientError> {
+        self.0.get("/v1/ledger/equivocations").await
+    }
+
+    /// What a log signed twice in an epoch, with its proof.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn equivocation(
+        &self,
+        log: &LogId,
+        epoch: u64,
+    ) -> Result<EquivocationPage, ClientError> {
+        let path = format!("/v1/ledger/equivocations/{log}/{epoch}");
+        self.0.get(&path).await
     }
 
     /// Sums, and the journal both ways.

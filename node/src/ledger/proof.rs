@@ -149,7 +149,7 @@ impl<'a> Prover<'a> {
     }
 
     fn receipt(&self, log: &LogId, row: &LogRow, at: OwnEntry) -> Option<Receipt> {
-        let authority = self.authority(log, row)?;
+        let authority = authority_of(self.history, self.genesis, log, row.epoch)?;
         let nothing = Changes::default();
         let rows = Layers {
             history: self.history,
@@ -159,18 +159,24 @@ impl<'a> Prover<'a> {
         let identity = Digest([0; 32]);
         stored_receipt(&rows, &authority, identity, at).map(|booked| booked.receipt)
     }
+}
 
-    /// Who signs a log, as the log itself says.
-    fn authority(&self, log: &LogId, row: &LogRow) -> Option<Authority> {
-        let first = |id: &BlockId| -> Option<Entry> {
-            let vertex = self.history.vertex(id)?;
-            let entries = decode_body(&self.history.block(&vertex.body)?).ok()?;
-            entries.into_iter().next()
-        };
-        let begin = Authority::from_charter(self.genesis, &first(&row.first)?.body).ok()?;
-        (2..=row.epoch).try_fold(begin, |authority, epoch| {
-            let start = first(&self.history.epoch(log, epoch)?.id)?;
-            authority.begin_epoch(self.genesis, &start).ok()
-        })
-    }
+/// Who signs a log up to an epoch, as the log itself says.
+pub(super) fn authority_of(
+    history: &dyn History,
+    genesis: &Genesis,
+    log: &LogId,
+    epoch: u64,
+) -> Option<Authority> {
+    let first = |id: &BlockId| -> Option<Entry> {
+        let vertex = history.vertex(id)?;
+        let entries = decode_body(&history.block(&vertex.body)?).ok()?;
+        entries.into_iter().next()
+    };
+    let row = history.log(log)?;
+    let begin = Authority::from_charter(genesis, &first(&row.first)?.body).ok()?;
+    (2..=epoch).try_fold(begin, |authority, epoch| {
+        let start = first(&history.epoch(log, epoch)?.id)?;
+        authority.begin_epoch(genesis, &start).ok()
+    })
 }

@@ -34,9 +34,9 @@ pub const MAX_LAST: usize = 1_000;
 
 /// A reader of what one node has.
 pub struct Reader<'a> {
-    history: &'a dyn History,
-    genesis: &'a Genesis,
-    own: LogId,
+    pub(super) history: &'a dyn History,
+    pub(super) genesis: &'a Genesis,
+    pub(super) own: LogId,
     names: &'a BTreeMap<String, String>,
     regions: RefCell<BTreeMap<LogId, Option<Region>>>,
 }
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whose a log is.
-    fn name(&self, log: LogId) -> LogName {
+    pub(super) fn name(&self, log: LogId) -> LogName {
         let mut regions = self.regions.borrow_mut();
         let region = regions
             .entry(log)

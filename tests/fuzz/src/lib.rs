@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod crl;
 pub mod edits;
 pub mod envelope;
+pub mod equivocation;
 mod follower;
 pub mod gnss_framing;
 pub mod hello;
@@ -39,6 +40,9 @@ mod home;
 #[path = "../../protocol/keys.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod keys;
+#[path = "../../protocol/liar.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod liar;
 #[path = "../../protocol/memo.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod memo;
@@ -57,6 +61,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("certificate", certificate::seeds()),
         ("crl", crl::seeds()),
         ("envelope", envelope::seeds()),
+        ("equivocation", equivocation::seeds()),
         ("gnss_framing", gnss_framing::seeds()),
         ("hello", hello::seeds()),
         ("keystore_file", keystore_file::seeds()),

@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 use crate::vertex::{Authority, Entry, SignedHeader, decode_body};
 
 /// Longest entry that begins an epoch, in bytes: its body and the signatures of nine officers.
-const MAX_BEGINNING: usize = json::MAX_CHARTER_BODY + 64 * 1024;
+pub(super) const MAX_BEGINNING: usize = json::MAX_CHARTER_BODY + 64 * 1024;
 
 /// Whether a fault's evidence convicts the log of this authority. `signer` is the node key of the epoch, for all
 /// evidence that a node signed; two beginnings of an epoch are the officers', and need none.

@@ -2,8 +2,8 @@
 //!
 //! `rows` names what is remembered, `view` layers what is not yet durable over what is, `fold` takes
 //! entries by the `rules` (with `acceptance`, `rejection`, `refund`, `order`, `officers`, `keychange`, `adopt`,
-//! `trust`, `checkpoint` and `checks`), `judge` gives a verdict on a whole vertex, `convict` on a log,
-//! `state` names how far a transfer has come. One
+//! `trust`, `checkpoint` and `checks`), `judge` gives a verdict on a whole vertex, `convict` on a log
+//! (`proof_of_fault` for whoever has the genesis record alone), `state` names how far a transfer has come. One
 //! code path: a home folds what it is about to sign with the same rules by which others judge it.
 
 mod acceptance;
@@ -17,6 +17,7 @@ mod judge;
 mod keychange;
 mod officers;
 mod order;
+mod proof_of_fault;
 mod refund;
 mod rejection;
 mod rows;
@@ -31,6 +32,7 @@ pub use finality::{Finality, MAX_WITNESSES_COUNTED, witnesses_of};
 pub use fold::{Finished, Fold, FoldContext, FoldError};
 pub use judge::{Missing, Verdict, judge};
 pub use keychange::key_named_by;
+pub use proof_of_fault::{FaultProof, MAX_FAULT_PROOF, SignedTwice, VerifiedFault};
 pub use rows::{
     AccountRow, AnswerRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen, IncomingRow,
     LogRow, Table, Totals, TransferRow, TransferState, TreeRow, VertexRow, WitnessRow, key,

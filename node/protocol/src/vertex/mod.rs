@@ -15,6 +15,7 @@ pub(crate) use header::body_of;
 pub use header::{Header, SignedHeader, decode_body, encode_body, entry_of_body};
 pub use known::{Checked, Known, KnownBody};
 pub use merkle::{inner_hash, merkle_path, merkle_paths, merkle_root, verify_path};
+pub(crate) use receipt::MAX_AUTHORITY;
 pub use receipt::{MAX_RECEIPT, Receipt, VerifiedReceipt};
 pub use verified::{KeySource, VerifiedVertex, authority_of, verify_entry_signature};
 

@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 
 /// Longest list of charter and epochs' beginnings in bytes: each beginning of some 30 KB, with its officers'
 /// signatures, as often as a log may have one.
-const MAX_AUTHORITY: usize = 2 << 20;
+pub(crate) const MAX_AUTHORITY: usize = 2 << 20;
 /// Longest receipt in bytes.
 pub const MAX_RECEIPT: usize = MAX_AUTHORITY + MAX_HEADER + MAX_BODY;
 

@@ -1,9 +1,10 @@
 //! `ledger`: looking at the DAG of a running node or a stopped one. `source` where the pages come from · `show` heads and
 //! single vertices · `log` line by line · `dot` as a drawing · `prove` proofs for who was not there ·
-//! `checkpoint` a log's state; here `verify`.
+//! `checkpoint` a log's state · `equivocation` what a log signed twice; here `verify`.
 
 mod checkpoint;
 mod dot;
+mod equivocation;
 mod log;
 mod prove;
 mod show;
@@ -66,6 +67,9 @@ Exit codes: 0 it holds · 4 it does not.")]
     /// Take, show, hand on or check the state of a log.
     #[command(subcommand)]
     Checkpoint(checkpoint::CheckpointCommand),
+    /// Show, hand on or check what a log signed twice: one position, or the beginning of an epoch.
+    #[command(subcommand)]
+    Equivocation(equivocation::EquivocationCommand),
     /// Check every hash, signature and link, of a running node or a stopped one.
     #[command(after_help = "\
 Example:
@@ -95,6 +99,7 @@ pub(super) fn run(command: &LedgerCommand) -> Outcome {
         LedgerCommand::Prove(args) => prove::run(args),
         LedgerCommand::VerifyProof(args) => prove::verify(args),
         LedgerCommand::Checkpoint(command) => checkpoint::run(command),
+        LedgerCommand::Equivocation(command) => equivocation::run(command),
         LedgerCommand::Verify {
             place,
             passphrase,

@@ -15,7 +15,8 @@ use super::super::run::PlaceArgs;
 use crate::client::{AdminClient, ClientError};
 use crate::daemon;
 use crate::engine::StoreHistory;
-use crate::ledger::pages::{HeadShown, HeadsPage, LinesPage, VertexShown};
+use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
+use crate::ledger::pages::{HeadsPage, LinesPage, LogName, VertexShown};
 use crate::ledger::read::{MAX_PAGE, Reader};
 use crate::setup::Identity;
 
@@ -197,20 +198,30 @@ impl Source {
         page.context("a node always has its last vertices")
     }
 
+    pub(super) fn equivocations(&self) -> anyhow::Result<EquivocationsPage> {
+        let page = self.look(
+            async |admin| admin.equivocations().await,
+            |reader| Some(reader.equivocations()),
+        )?;
+        page.context("a node always has its list")
+    }
+
+    pub(super) fn equivocation(
+        &self,
+        log: LogId,
+        epoch: u64,
+    ) -> anyhow::Result<Option<EquivocationPage>> {
+        self.look(
+            async |admin| admin.equivocation(&log, epoch).await,
+            |reader| reader.equivocation_of(&log, epoch),
+        )
+    }
+
     /// The log of a name: an id or its beginning, a region or its code; nothing means this home's.
     pub(super) fn log(&self, name: Option<&str>) -> anyhow::Result<LogId> {
         let heads = self.heads()?.heads;
-        let means = |head: &HeadShown, name: &str| {
-            let region = head.of.region.as_deref();
-            let code = region.and_then(|region| region.rsplit('/').next());
-            let begins = name.len() >= MIN_PREFIX && head.of.log.to_string().starts_with(name);
-            begins
-                || region == Some(name)
-                || code == Some(name)
-                || head.of.name.as_deref() == Some(name)
-        };
         let found = heads.iter().filter(|head| match name {
-            Some(name) => means(head, name),
+            Some(name) => means(&head.of, name),
             None => head.own,
         });
         let found: Vec<LogId> = found.map(|head| head.of.log).collect();
@@ -252,6 +263,14 @@ impl Source {
             ),
         }
     }
+}
+
+/// Whether a log goes by this name: its id or the beginning of it, its region or the region's code or name.
+pub(super) fn means(of: &LogName, name: &str) -> bool {
+    let region = of.region.as_deref();
+    let code = region.and_then(|region| region.rsplit('/').next());
+    let begins = name.len() >= MIN_PREFIX && of.log.to_string().starts_with(name);
+    begins || region == Some(name) || code == Some(name) || of.name.as_deref() == Some(name)
 }
 
 /// The vertex with one of its entries alone.
