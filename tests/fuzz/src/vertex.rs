@@ -343,6 +343,8 @@ impl EntryLie {
                     match cite {
                         Cite::Entry(cite) => cite.index = index.into(),
                         Cite::Own(own) => own.index = index.into(),
+                        // It names no index.
+                        Cite::Vertex(_) => {}
                     }
                 }
             }
