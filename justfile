@@ -12,6 +12,7 @@ demo *ARGS:
 
 # Measures against the bars in docs/benchmarks.md. `just bench --quick` only shows that the benches run.
 bench *ARGS:
+    cargo bench -p city-drivers -- {{ARGS}}
     cargo bench -p city-node -- {{ARGS}}
 
 # The Debian package, in target/debian/. Needs cargo-deb (cargo install cargo-deb --locked).
@@ -30,7 +31,7 @@ fuzz TARGET *ARGS:
 
 # Every fuzz target for so many seconds, on top of the seeds.
 fuzz-all SECONDS: fuzz-seeds
-    for target in car_segment certificate crl envelope equivocation gnss_framing hello keystore_file receipt sealed_box sync_frame transfer_json vertex; do \
+    for target in answer car_segment certificate checkpoint crl envelope equivocation geojson gnss_framing hello keystore_file nmea officers_body receipt sealed_box sync_frame transfer_json ubx vertex; do \
         just fuzz $target -max_total_time={{SECONDS}} || exit 1; \
     done
 

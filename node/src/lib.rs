@@ -20,4 +20,5 @@ pub mod place;
 pub mod private;
 pub mod setup;
 pub mod store;
+pub mod terminal;
 pub mod trust;

@@ -1,6 +1,6 @@
 //! When an epoch is complete, what is joined in it, and what is never carried over.
 
-use city_drivers::gnss::{Decoder, Fix, FixMode, Quality};
+use city_drivers::gnss::{Constellation, Decoder, Fix, FixMode, Quality, Spoofing};
 
 /// Pushes sentence bodies (checksums are added) and gives the fixes each one completed.
 fn completed(decoder: &mut Decoder, bodies: &[&str]) -> Vec<Fix> {
@@ -177,4 +177,114 @@ fn accuracy_comes_from_gst() {
     let fixes = all(&[&rmc("120000.00"), "GPGST,120000.00,1.2,,,,3.0,4.0,5.0"]);
     assert_eq!(fixes[0].accuracy_mm, Some(5000));
     assert_eq!(fixes[0].mode, FixMode::TwoD, "RMC alone knows no altitude");
+}
+
+#[test]
+fn sentences_that_disagree_about_the_position_are_seen() {
+    let apart = |bodies: &[&str]| all(bodies)[0].sentences_apart_e7;
+    assert_eq!(apart(&[&rmc("120000.00")]), None, "one position");
+    assert_eq!(apart(&[&rmc("120000.00"), &gga("120000.00")]), Some(0));
+    // 0.06' north are 1e-3 degrees; west of the RMC and east of the GGA stands the GLL.
+    let moved = gga("120000.00").replace("3633.66", "3633.72");
+    let gll = "GPGLL,3633.66,N,13639.32,E,120000.00,A,A";
+    assert_eq!(apart(&[&rmc("120000.00"), &moved]), Some(10_000));
+    assert_eq!(
+        apart(&[
+            &rmc("120000.00"),
+            &gga("120000.00").replace("13639.38", "13639.44"),
+            gll
+        ]),
+        Some(20_000)
+    );
+    // Over the antimeridian the short way counts.
+    assert_eq!(
+        apart(&[
+            &rmc("120000.00").replace("13639.38,E", "17959.97,E"),
+            &gga("120000.00").replace("13639.38,E", "17959.97,W"),
+        ]),
+        Some(10_000)
+    );
+    let denied = gga("120000.00").replace("E,1,", "E,0,");
+    assert_eq!(apart(&[&rmc("120000.00"), &denied]), None, "no fix");
+}
+
+#[test]
+fn signals_of_one_satellite_are_told_apart() {
+    let fixes = all(&[
+        &rmc("120000.00"),
+        GSA,
+        "GPGSV,1,1,02,05,61,164,47,31,10,020,,1",
+        "GPGSV,1,1,01,05,61,164,41,8",
+    ]);
+    let signals: Vec<_> = fixes[0]
+        .signals
+        .iter()
+        .map(|s| (s.constellation, s.satellite, s.signal, s.cn0_dbhz))
+        .collect();
+    assert_eq!(
+        signals,
+        [
+            (Constellation::Gps, 5, 1, 47),
+            (Constellation::Gps, 5, 8, 41)
+        ]
+    );
+    assert_eq!(fixes[0].used_of(Constellation::Gps), (8, vec![47]));
+    assert_eq!(fixes[0].used_of(Constellation::Galileo), (0, vec![]));
+}
+
+fn ubx(class: u8, id: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap().to_le_bytes();
+    let body = [&[class, id], &len[..], payload].concat();
+    let (a, b) = body.iter().fold((0_u8, 0_u8), |(a, b), byte| {
+        let a = a.wrapping_add(*byte);
+        (a, b.wrapping_add(a))
+    });
+    [&[0xB5, 0x62], &body[..], &[a, b]].concat()
+}
+
+/// NAV-PVT of this second: a 3D fix at 金沢市.
+fn pvt(itow: u32) -> Vec<u8> {
+    let mut payload = vec![0; 92];
+    let mut put = |at: usize, bytes: &[u8]| payload[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &itow.to_le_bytes());
+    put(4, &2026_u16.to_le_bytes());
+    let second = u8::try_from(itow / 1000 % 60).unwrap();
+    put(6, &[11, 21, 0, 0, second, 0x07]);
+    put(20, &[3, 0x01, 0, 11]);
+    put(24, &1_366_564_000_i32.to_le_bytes());
+    put(28, &365_610_000_i32.to_le_bytes());
+    ubx(0x01, 0x07, &payload)
+}
+
+/// NAV-STATUS of this second with this spoofDetState.
+fn nav_status(itow: u32, state: u8) -> Vec<u8> {
+    let mut payload = vec![0; 16];
+    payload[..4].copy_from_slice(&itow.to_le_bytes());
+    payload[4..8].copy_from_slice(&[3, 0x0D, 0, state << 3]);
+    ubx(0x01, 0x03, &payload)
+}
+
+/// spoofDetState says so at the transition only: it must not go with an epoch whose solution was lost on the line.
+#[test]
+fn what_is_said_of_spoofing_outlives_an_epoch_without_a_solution() {
+    let mut damaged = pvt(2000);
+    damaged[40] ^= 1;
+    let stream = [
+        nav_status(1000, 1),
+        pvt(1000),
+        nav_status(2000, 2),
+        damaged,
+        nav_status(3000, 1),
+        pvt(3000),
+        nav_status(4000, 1),
+        pvt(4000),
+    ]
+    .concat();
+    let mut decoder = Decoder::new();
+    let mut fixes = Vec::new();
+    decoder.push(&stream, |fix| fixes.push(fix));
+    decoder.finish(|fix| fixes.push(fix));
+    let said: Vec<_> = fixes.iter().map(|fix| fix.spoofing).collect();
+    let (none, indicated) = (Some(Spoofing::NoneIndicated), Some(Spoofing::Indicated));
+    assert_eq!(said, [none, indicated, none]);
 }

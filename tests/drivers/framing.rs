@@ -1,6 +1,8 @@
 //! Framing: what is a sentence, what is a UBX frame, what is noise, at every way to cut the stream.
 
-use city_drivers::gnss::{Framer, MAX_NMEA_SENTENCE};
+use crate::data;
+use city_drivers::gnss::{Counters, Decoder, Fix, Framer, MAX_NMEA_SENTENCE};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 const GLL: &str = "$GPGLL,3552.37449,N,13823.38721,E,055911.00,A,D*6D";
 
@@ -133,4 +135,63 @@ fn an_impossible_length_holds_nothing_back() {
         [nmea(GLL)],
         "without waiting for the end of the stream"
     );
+}
+
+fn decoded<'a>(reads: impl Iterator<Item = &'a [u8]>) -> (Vec<Fix>, Counters) {
+    let mut decoder = Decoder::new();
+    let mut fixes = Vec::new();
+    for read in reads {
+        decoder.push(read, |fix| fixes.push(fix));
+    }
+    decoder.finish(|fix| fixes.push(fix));
+    (fixes, decoder.counters())
+}
+
+/// Captures that hold sentences and UBX frames, or frames cut by a bad line, and the epochs in them.
+const MIXED: [(&str, usize); 5] = [
+    ("gpsd/ublox8-uniqid-monhw.log", 8),
+    ("gpsd/ublox-neo-m8l.log", 19),
+    ("pyubx2/pygpsdata-MIXED.log", 39),
+    ("pyubx2/pygpsdata-MIXED3BADCK.log", 2),
+    ("rtklib/ubx_20080526.ubx", 242),
+];
+
+/// Any split of the byte stream gives the same epochs, in content and in order.
+#[test]
+fn any_split_of_a_mixed_capture_gives_the_same_epochs() {
+    for (path, epochs) in MIXED {
+        let Some(bytes) = data::capture(path) else {
+            return;
+        };
+        let whole = decoded(std::iter::once(&bytes[..]));
+        assert_eq!(whole.0.len(), epochs, "{path}");
+        let config = Config {
+            cases: 24,
+            rng_seed: RngSeed::Fixed(data::seed()),
+            failure_persistence: None,
+            ..Config::default()
+        };
+        // A read of 0 bytes is one, too.
+        let longest = proptest::sample::select(vec![1_usize, 2, 7, 100, 5000, 40_000]);
+        let reads = (
+            longest,
+            proptest::collection::vec(proptest::num::usize::ANY, 64),
+        );
+        TestRunner::new(config)
+            .run(&reads, |(longest, lengths)| {
+                let mut rest = &bytes[..];
+                let mut lengths = lengths.iter().cycle();
+                let split = std::iter::from_fn(|| {
+                    let len = lengths.next()? % (longest + 1);
+                    let (read, after) = rest.split_at(len.min(rest.len()));
+                    let more = !rest.is_empty();
+                    rest = after;
+                    more.then_some(read)
+                });
+                let found = decoded(split);
+                proptest::prop_assert!(found == whole, "{path} in reads of up to {longest}");
+                Ok(())
+            })
+            .unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
 }

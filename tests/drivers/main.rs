@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod captures; // gpsd's captures: agreement with gpsd, and what the libraries refuse
+mod agreement; // gpsd's captures: every epoch beside gpsd's
+mod captures; // what captures hold, and what the libraries refuse
 mod data; // where the recordings are
 mod epochs; // when an epoch is complete and what it holds
 mod framing; // sentences, frames and noise in one stream
 mod hostile; // noise, cuts, flipped bits
+mod lines; // silence, speed, u-blox set-up, gpsd
 mod receiver; // simulator → pty → serial driver → events; unplug and re-plug
 mod replay; // the u-blox capture of 北杜市
+mod scenarios; // what may happen to a receiver, as scripts
 mod simulator; // what the simulator promises to a reader
 #[cfg(feature = "tpm")]
 mod swtpm; // an emulated TPM

@@ -26,10 +26,7 @@ fn komatsu() -> Simulator {
 
 fn listen(device: &Path) -> (Receiver<Event>, tokio::task::JoinHandle<()>) {
     let (events, received) = mpsc::channel(64);
-    let config = ReceiverConfig {
-        device: device.to_owned(),
-        baud: 9600,
-    };
+    let config = ReceiverConfig::serial(device, 9600);
     (received, tokio::spawn(run(config, events)))
 }
 
@@ -225,7 +222,8 @@ async fn garbage_is_reported_and_the_fix_survives_it() {
         }
     }
     let (mut fixes, mut bytes, mut bad) = (Vec::new(), 0, 0);
-    while fixes.len() < 3 || bytes == 0 {
+    // The first report may come after a few bytes, the next a second later; the patience of `next` ends it.
+    while fixes.len() < 3 || bytes <= 2000 || bad == 0 {
         match next(&mut events).await {
             Event::Fix(fix) => fixes.push(fix),
             Event::Noise {
@@ -235,16 +233,12 @@ async fn garbage_is_reported_and_the_fix_survives_it() {
                 bytes += b;
                 bad += bad_checksums;
             }
-            Event::Connected => {}
             lost @ Event::Disconnected { .. } => panic!("{lost:?}"),
+            _ => {}
         }
     }
     assert_eq!(fixes[1].time_ms, Some(START_MS + 1000));
     assert!(fixes.iter().all(|fix| fix.satellites_used == 10));
-    assert!(
-        bytes > 2000 && bad > 0,
-        "{bytes} bytes, {bad} bad checksums"
-    );
 }
 
 #[tokio::test]
@@ -286,7 +280,6 @@ async fn a_reader_that_was_killed_does_not_lock_the_next_one_out() {
     let folder = tempfile::tempdir().unwrap();
     let device = folder.path().join("gnss0");
     std::os::unix::fs::symlink(pty.path(), &device).unwrap();
-    let config = ReceiverConfig { device, baud: 9600 };
-    let _killed = Port::open(&config).unwrap();
-    Port::open(&config).unwrap();
+    let _killed = Port::open(&device, 9600).unwrap();
+    Port::open(&device, 9600).unwrap();
 }

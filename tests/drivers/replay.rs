@@ -60,10 +60,7 @@ async fn the_same_through_a_pseudo_terminal() {
     };
     let expected: Vec<_> = replay::fixes(&bytes[..]).map(|fix| fix.unwrap()).collect();
     let pty = Pty::open().unwrap();
-    let config = ReceiverConfig {
-        device: pty.path().to_owned(),
-        baud: 115_200,
-    };
+    let config = ReceiverConfig::serial(pty.path(), 115_200);
     let (events, mut received) = mpsc::channel(16);
     tokio::spawn(receiver::run(config, events));
     let player = tokio::spawn(async move {

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod bad_others;
 mod edges;
+mod kiosk;
 mod login;
 mod operator;
 mod private;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::daemon::city::found;
+use super::daemon::city::{alone, directory, found};
 
 /// Runs it and expects this exit code; gives all that it said.
 #[track_caller]
@@ -113,4 +113,59 @@ fn a_checkpoint_is_made_proven_under_handed_on_and_checked_offline() {
     ];
     let told = check(&[&prove[..], &node[..]].concat(), 1);
     assert!(told.contains("no checkpoint covers it yet"), "{told}");
+}
+
+/// What was asked of a stopped node can be asked of one that runs, with the same answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_node_makes_checkpoints_and_proofs_too() {
+    let root = directory();
+    let city = alone(root.path(), root.path().join("d"));
+    let data = ["--data-dir", text(city.data.path())];
+    let json = |arguments: &[&str]| -> Value {
+        let told = check(&[arguments, &data[..], &["--json"]].concat(), 0);
+        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"))
+    };
+    let node = city.ready().await;
+    let told = check(&[&["ledger", "checkpoint", "show"], &data[..]].concat(), 1);
+    assert!(told.contains("no checkpoint covers it yet"), "{told}");
+    let made = json(&["ledger", "checkpoint", "make"]);
+    assert_eq!(made["repeated"], false);
+    assert_eq!(json(&["ledger", "checkpoint", "make"])["repeated"], true);
+    city.citizen(&city.api(&node)).await;
+    let told = check(&[&["ledger", "checkpoint", "make"], &data[..]].concat(), 1);
+    assert!(told.contains("less than an hour old"), "{told}");
+
+    let log = made["log"].as_str().unwrap().to_owned();
+    let entry = format!("{log}:1:0");
+    let (running, stopped) = (root.path().join("a"), root.path().join("b"));
+    let prove = |out: &Path, what: &str, code: i32| {
+        let prove = ["ledger", "prove", what, "--checkpoint", "--out", text(out)];
+        check(&[&prove[..], &data[..]].concat(), code)
+    };
+    prove(&running, &entry, 0);
+    let told = prove(&root.path().join("c"), &format!("{log}:900:0"), 1);
+    assert!(told.contains("nothing is stored there"), "{told}");
+    let shown = json(&["ledger", "checkpoint", "show"]);
+    assert_eq!(shown["state_root"], made["state_root"]);
+    let listed = json(&["ledger", "checkpoint", "list"]);
+    assert_eq!(listed["checkpoints"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["checkpoints"][0]["seq"], made["seq"]);
+    let told = check(&[&["ledger", "checkpoint", "list"], &data[..]].concat(), 0);
+    assert!(told.contains("state of epoch 1"), "{told}");
+    node.stop().await;
+
+    prove(&stopped, &entry, 0);
+    assert_eq!(fs::read(&running).unwrap(), fs::read(&stopped).unwrap());
+    let listed_again = json(&["ledger", "checkpoint", "list"]);
+    assert_eq!(listed_again, listed);
+    assert_eq!(json(&["ledger", "checkpoint", "show"]), shown);
+    let genesis = text(&city.data.genesis()).to_owned();
+    let verify = [
+        "ledger",
+        "verify-proof",
+        text(&running),
+        "--genesis",
+        &genesis,
+    ];
+    check(&verify, 0);
 }

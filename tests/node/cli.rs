@@ -101,19 +101,18 @@ fn help_names_what_there_is_and_only_that() {
         "grant",
         "place",
         "tx",
+        "whitelist",
+        "peer",
+        "note",
+        "netcheck",
+        "console",
         "completions",
         "man",
         "Exit codes",
     ] {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
-    for word in [
-        "  peer",
-        "  whitelist",
-        "  doctor",
-        "  update",
-        "  provision",
-    ] {
+    for word in ["  doctor", "  update", "  provision"] {
         assert!(!help.contains(word), "{word} is announced and not there");
     }
     let help = expect(place.path(), 0, &["demo", "--help"]);
@@ -130,6 +129,10 @@ fn help_names_what_there_is_and_only_that() {
         &["config", "check"][..],
         &["key", "generate"],
         &["place", "locate"],
+        &["place", "replay"],
+        &["place", "survey"],
+        &["place", "status"],
+        &["place", "clear-spoofing"],
         &["run"],
         &["init"],
         &["tx", "draft"],
@@ -166,7 +169,16 @@ fn usage_is_2_and_told_on_standard_error() {
         &["fly"][..],
         &["run", "--config"],
         &["init", "--region", "Asia/JP"],
-        &["place", "locate", "36", "136"],
+        &[
+            "place",
+            "locate",
+            "36",
+            "136",
+            "--data-dir",
+            "a",
+            "--boundaries",
+            "b",
+        ],
         &["demo", "--assume-recorded"],
         &["demo", "--replay", "x"],
         &["completions", "tcl"],

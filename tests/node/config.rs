@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use city_drivers::gnss::Baud;
 use city_node::config::{Config, ConfigError, Mistake, Origin, Overrides, Peer, keys};
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::NotAfter;
@@ -72,6 +73,38 @@ fn each_region_can_have_its_own_clearing_limit() {
 }
 
 #[test]
+fn spans_are_written_as_people_say_them() {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    let check = |every: &str, bodies: &str, expected: (Option<u64>, Option<u64>)| {
+        let sections =
+            format!("[checkpoint]\nevery = \"{every}\"\n[retention]\nbodies = \"{bodies}\"\n");
+        let config = read(&format!("{REGION}{sections}")).unwrap();
+        let found = (config.checkpoint.every_ms, config.retention.bodies_ms);
+        assert_eq!(found, expected, "{every}, {bodies}");
+        assert_eq!(read(&config.to_toml()).unwrap(), config);
+        assert_eq!(read(&config.to_plain_toml()).unwrap(), config);
+    };
+    check("1 day", "183 days", (Some(DAY), Some(183 * DAY)));
+    check("36 hours", "30 days", (Some(DAY * 3 / 2), Some(30 * DAY)));
+    check("1 hour", "off", (Some(DAY / 24), None));
+    check("off", "36525 days", (None, Some(36_525 * DAY)));
+    assert_eq!(read(REGION).unwrap().retention.bodies_ms, Some(183 * DAY));
+}
+
+#[test]
+fn what_a_home_does_until_it_is_confirmed_can_be_set() {
+    let section = "[home]\nconfirm_wait_s = 0\nunconfirmed_limit = \"0.00\"\n";
+    let config = read(&format!("{REGION}\n{section}")).unwrap();
+    assert_eq!(config.home.confirm_wait_s, 0);
+    assert_eq!(config.home.unconfirmed_limit.to_string(), "0.00");
+    assert_eq!(read(&config.to_toml()).unwrap(), config);
+    assert_eq!(read(&config.to_plain_toml()).unwrap(), config);
+    let config = read(REGION).unwrap();
+    assert_eq!(config.home.confirm_wait_s, 10);
+    assert_eq!(config.home.unconfirmed_limit.to_string(), "1000.00");
+}
+
+#[test]
 fn a_region_is_enough_and_nothing_is_not() {
     let config = read(REGION).unwrap();
     assert_eq!(
@@ -86,7 +119,7 @@ fn a_region_is_enough_and_nothing_is_not() {
     assert_eq!((config.store.reserve_mib, config.store.cache_mib), (64, 32));
     assert_eq!(
         (config.gnss.device, config.gnss.baud, config.gnss.recorded),
-        (None, 9600, false)
+        (None, Baud::Fixed(9600), false)
     );
     assert_eq!(mistakes(read("")), ["node.region@-"]);
 }
@@ -125,10 +158,30 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
         "[api]\noperators = [\"hanako\", \"花子\", \"\"]",
         &["api.operators[1]@4", "api.operators[2]@4"],
     );
+    check(
+        "[terminal]\nhome = \"http://node.example\"",
+        &["terminal.home@4"],
+    );
+    check(
+        "[terminal]\nhome = \"https://node.example/send/\"",
+        &["terminal.home@4"],
+    );
+    check(
+        "[terminal]\ntls_root = \"network/tls-root.pem\"",
+        &["terminal.tls_root@4"],
+    );
+    check(
+        "[terminal]\nhome = \"https://node.example:8443\"",
+        &["terminal.home@-"],
+    );
+    check("[terminal]\nhoem = \"https://a:1\"", &["terminal.hoem@4"]);
     check("[gnss]\ndevice = \"ttyACM0\"", &["gnss.device@4"]);
     check("[gnss]\ndevice = \"\"", &["gnss.device@4"]);
     check("[gnss]\nbaud = 9601", &["gnss.baud@4"]);
     check("[gnss]\nbaud = \"9600\"", &["gnss.baud@4"]);
+    check("[gnss]\nbaud = \"fast\"", &["gnss.baud@4"]);
+    check("[gnss]\ndevice = \"automatic\"", &["gnss.device@4"]);
+    check("[gnss]\nconfigure = \"yes\"", &["gnss.configure@4"]);
     check("[gnss]\nrecorded = 1", &["gnss.recorded@4"]);
     check("[place]\nboundary = 3", &["place.boundary@4"]);
     check(
@@ -172,6 +225,25 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
     check(
         "[clearing]\ngrace_days = 181\nreject_over_limit = 1",
         &["clearing.grace_days@4", "clearing.reject_over_limit@5"],
+    );
+    check("[retention]\nbodies = \"29 days\"", &["retention.bodies@4"]);
+    check("[retention]\nbodies = 183", &["retention.bodies@4"]);
+    check(
+        "[retention]\nbodies = \"6 months\"",
+        &["retention.bodies@4"],
+    );
+    check(
+        "[retention]\nbodies = \"-40 days\"",
+        &["retention.bodies@4"],
+    );
+    check("[checkpoint]\nevery = \"0 hours\"", &["checkpoint.every@4"]);
+    check(
+        "[checkpoint]\nevery = \"99999999999999999999 days\"",
+        &["checkpoint.every@4"],
+    );
+    check(
+        "[home]\nconfirm_wait_s = 601\nunconfirmed_limit = 5",
+        &["home.confirm_wait_s@4", "home.unconfirmed_limit@5"],
     );
     check("[store]\nreserve_mib = 0", &["store.reserve_mib@4"]);
     check("[store]\ncache_mib = 5000", &["store.cache_mib@4"]);
@@ -223,10 +295,6 @@ fn peers_are_checked_one_by_one() {
     };
     assert_eq!(peer.expires_at, Some(Timestamp(1_806_505_200_000)));
     assert_eq!(peer.addresses[1].to_string(), "/ip6/2001:db8::1/tcp/7420");
-    assert_eq!(
-        config.whitelist().collect::<Vec<_>>(),
-        [(peer.peer_id, Some(1_806_505_200_000))]
-    );
     let bootstrap: Vec<String> = config
         .bootstrap()
         .map(|address| address.to_string())
@@ -281,6 +349,17 @@ fn peers_are_checked_one_by_one() {
 }
 
 #[test]
+fn a_receiver_may_be_found_by_itself_or_be_gpsds() {
+    let gnss = |keys: &str| read(&format!("{REGION}[gnss]\n{keys}\n")).unwrap().gnss;
+    let own = gnss("device = \"auto\"\nbaud = \"auto\"\nconfigure = false");
+    assert_eq!(own.device.as_deref(), Some(Path::new("auto")));
+    assert_eq!((own.baud, own.configure), (Baud::Auto, false));
+    let gpsd = gnss("device = \"gpsd://127.0.0.1:2947\"");
+    assert_eq!(gpsd.device, Some("gpsd://127.0.0.1:2947".into()));
+    assert_eq!((gpsd.baud, gpsd.configure), (Baud::Fixed(9600), true));
+}
+
+#[test]
 fn the_environment_overrides_and_is_blamed_by_name() {
     let vars = [
         ("CITY_NODE_API_LISTEN", "[::1]:9443"),
@@ -302,7 +381,7 @@ fn the_environment_overrides_and_is_blamed_by_name() {
     assert_eq!(config.api.listen.to_string(), "[::1]:9443");
     assert_eq!(config.network.listen.len(), 2);
     assert!(config.network.mdns);
-    assert_eq!(config.gnss.baud, 38400);
+    assert_eq!(config.gnss.baud, Baud::Fixed(38400));
     let last = config.not_after.of("dilithium5-ntru");
     assert_eq!(last, Some(Timestamp(1_893_456_000_000)));
     assert_eq!(config.place.policy.required, Grade::Attested);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub(crate) mod city;
+mod console;
 mod disk;
 mod fault;
 mod kill;

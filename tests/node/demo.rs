@@ -2,26 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::recorded::data;
+
 fn city_node() -> Command {
     Command::new(env!("CARGO_BIN_EXE_city-node"))
-}
-
-/// The recorded data, or `None` with a word about it.
-fn data() -> Option<PathBuf> {
-    let given = std::env::var_os("CITY_NODE_TEST_DATA").map(PathBuf::from);
-    let dir =
-        given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    println!("skipped: no ../shared/data");
-    None
 }
 
 fn demo(args: &[&str]) -> Value {

@@ -220,3 +220,86 @@ async fn an_exchange_of_keys_that_was_cut_off_goes_on_at_the_next_start() {
     assert!(node.status().await.sequencing);
     node.stop().await;
 }
+
+fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir(to).unwrap();
+    let rights = std::fs::metadata(from).unwrap().permissions().mode();
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(rights)).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The officers decide twice about the same cut: once at the box, once at a copy that is put back. The peer who saw both
+/// hands on what proves it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_was_begun_twice_is_handed_on_by_who_saw_it() {
+    let root = directory();
+    let at = |name: &str| root.path().join(name);
+    let cities = found(root.path(), 2);
+    let (city, log) = (&cities[0], cities[0].report.log);
+    let peer = cities[1].ready().await;
+    let node = city.ready().await;
+    city.rich(&city.api(&node), 10_000).await;
+    let seq = head(&node.status().await, log).1;
+    peer.until("the log", |status| head(status, log) == (1, seq))
+        .await;
+    node.stop().await;
+    let before = at("before");
+    copy(city.data.path(), &before);
+
+    let data = text(city.data.path());
+    let key = at("officer.key");
+    keys::save_signing(&key, &city.officers[0]).unwrap();
+    let begin = |reason: &str| {
+        let (body, signature) = (
+            at(&format!("{reason}.json")),
+            at(&format!("{reason}.sig.json")),
+        );
+        let propose = ["epoch", "propose", "--data-dir", data, "--reason", reason];
+        check(&[&propose[..], &["--out", text(&body)]].concat(), 0);
+        let sign = ["officers", "sign", text(&body), "--key", text(&key)];
+        check(&[&sign[..], &["--out", text(&signature)]].concat(), 0);
+        let begin = ["epoch", "begin", "--data-dir", data];
+        check(&[&begin[..], &[text(&body), text(&signature)]].concat(), 0)
+    };
+    begin("once");
+    let node = city.ready().await;
+    peer.until("the epoch", |status| head(status, log).0 == 2)
+        .await;
+    node.stop().await;
+    std::fs::remove_dir_all(city.data.path()).unwrap();
+    std::fs::rename(&before, city.data.path()).unwrap();
+    begin("again");
+    let node = city.ready().await;
+    let seen = peer
+        .until("the fault", |status| !status.faults.is_empty())
+        .await;
+    assert_eq!((seen.faults[0].log, seen.faults[0].cut), (log, seq));
+    node.stop().await;
+    peer.stop().await;
+
+    let (proof, genesis) = (at("twice.fault"), city.data.genesis());
+    let export = ["ledger", "equivocation", "export", "17201"];
+    let from = [
+        "--data-dir",
+        text(cities[1].data.path()),
+        "--out",
+        text(&proof),
+    ];
+    check(&[&export[..], &from].concat(), 0);
+    let verify = ["ledger", "equivocation", "verify", text(&proof)];
+    let told = check(&[&verify[..], &["--genesis", text(&genesis)]].concat(), 0);
+    assert!(told.contains("its officers"), "{told}");
+    for reason in ["once", "again"] {
+        assert!(told.contains(reason), "{told}");
+    }
+}

@@ -3,25 +3,19 @@
 //! reason.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use city_node::pki::case::{Case, CrlOptions, answer, read_time};
 use city_protocol::amount::Timestamp;
 use serde_json::Value;
 
+use crate::recorded::part;
+
 /// 2026-04-01T00:00:00Z, for cases without a time of their own.
 const NOW: Timestamp = Timestamp(1_775_001_600_000);
 
 fn data(what: &str) -> Option<PathBuf> {
-    let given = std::env::var_os("CITY_NODE_TEST_DATA").map(PathBuf::from);
-    let root =
-        given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
-    let path = root.join("crypto").join(what);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no ../shared/data");
-    None
+    part(&format!("crypto/{what}"))
 }
 
 /// Cases of x509-limbo that are out of scope.

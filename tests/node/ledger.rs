@@ -78,7 +78,7 @@ async fn the_ledger_is_looked_at_while_the_node_runs_and_when_it_is_stopped() {
 
     let lines = look(&["ledger", "log"]);
     for word in [
-        "Asia/JP/17/17201: 1 of 2 officers decide",
+        "charter 1 of Asia/JP/17/17201: 1 of 2 officers decide",
         "opens an account",
         "地域の応援",
         &words,

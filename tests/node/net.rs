@@ -3,36 +3,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use crate::intruder::{Intruder, line, negotiate};
+
+mod strangers;
+
 use city_node::net::{
-    Channel, DialFailure, Limits, MAX_FRAME, NetCommand, NetConfig, NetError, NetEvent, NetHandle,
-    SendError, Whitelist, start,
+    Channel, DialFailure, Enrolment, Limits, MAX_FRAME, NetCommand, NetConfig, NetError, NetEvent,
+    NetHandle, SendError, Whitelist, start,
 };
 use libp2p::{
-    Multiaddr, PeerId, Transport as _,
-    core::{
-        Endpoint,
-        muxing::{StreamMuxerBox, StreamMuxerExt as _, SubstreamBox},
-        transport::{DialOpts, PortUse},
-        upgrade::Version,
-    },
-    futures::{AsyncReadExt as _, AsyncWriteExt as _},
-    identity::Keypair,
-    multiaddr::Protocol,
-    tcp, tls, yamux,
+    Multiaddr, PeerId, futures::AsyncWriteExt as _, identity::Keypair, multiaddr::Protocol,
 };
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::mpsc,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, mpsc},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -60,6 +53,7 @@ struct Plan {
     friends: Vec<PeerId>,
     bootstrap: Vec<Multiaddr>,
     limits: Limits,
+    requests: Option<mpsc::Sender<Enrolment>>,
 }
 
 impl Plan {
@@ -74,6 +68,7 @@ impl Plan {
                 backoff_max: Duration::from_millis(400),
                 ..Limits::default()
             },
+            requests: None,
         }
     }
 
@@ -88,6 +83,7 @@ impl Plan {
             listen: vec![self.listen],
             bootstrap: self.bootstrap,
             limits: self.limits,
+            requests: self.requests,
             clock: Arc::new(move || ticking.load(Ordering::SeqCst)),
             jitter_seed: Some(7),
             ..NetConfig::default()
@@ -392,7 +388,8 @@ async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
     let (kanazawa, _komatsu) = kanazawa_and_komatsu(|_| {}).await;
     let stranger = Keypair::generate_ed25519();
     // On a busy machine the denial may already break the call off.
-    let Some(mut intruder) = Intruder::try_call(&stranger, &kanazawa).await else {
+    let Some(mut intruder) = Intruder::try_call(&stranger, &kanazawa.address, kanazawa.peer).await
+    else {
         return;
     };
     let mut answered = false;
@@ -473,13 +470,99 @@ async fn a_peer_can_be_sent_away_and_may_come_back() {
     kanazawa.settle(&mut komatsu).await;
 }
 
+/// A line to a port of this machine; a signal makes what is connected carry nothing more, without closing it.
+async fn line_to(port: u16, dead: Arc<Notify>) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let mut called = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let dead = Arc::clone(&dead);
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut caller, &mut called) => {}
+                    () = dead.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    own
+}
+
+/// Nobody says goodbye: both sides notice, and the one that knows an address calls again. Its session used to wait for ever,
+/// because yamux wakes no reader of a connection that this side closes, and a peer with a session is not called.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_dies_without_a_word_is_noticed_and_called_again() {
+    let impatient = |limits: &mut Limits| {
+        limits.ping = Duration::from_millis(300);
+        limits.silence = Duration::from_millis(1_500);
+    };
+    let mut plan = Plan::new(&[], &[]);
+    impatient(&mut plan.limits);
+    let mut kanazawa = plan.open("金沢市").await;
+    let dead = Arc::new(Notify::new());
+    let port = line_to(kanazawa.port(), Arc::clone(&dead)).await;
+    let mut plan = Plan::new(&[kanazawa.peer], &[]);
+    impatient(&mut plan.limits);
+    let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    plan.bootstrap = vec![address.with(Protocol::P2p(kanazawa.peer))];
+    let me = plan.keypair.public().to_peer_id();
+    kanazawa.net.whitelist().insert(me, None).unwrap();
+    let mut komatsu = plan.open("小松市").await;
+    kanazawa.settle(&mut komatsu).await;
+    // It lives as long as pings are answered.
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(komatsu.net.stats().peers.len(), 1);
+    dead.notify_waiters();
+    komatsu.disconnected(kanazawa.peer).await;
+    kanazawa.disconnected(komatsu.peer).await;
+    kanazawa.settle(&mut komatsu).await;
+    kanazawa.send(&komatsu, Channel::Live, b"again").await;
+    assert_eq!(komatsu.frame(kanazawa.peer).await.1, b"again");
+}
+
+/// Who breaks the rules is not spoken to for a while, however often it calls, and then it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_ends_the_connection_lasts_and_ends() {
+    let (mut kanazawa, mut komatsu) =
+        kanazawa_and_komatsu(|limits| limits.ban = Duration::from_secs(2)).await;
+    let (peer, reason) = (komatsu.peer, "bad-signature".to_owned());
+    kanazawa
+        .net
+        .command(NetCommand::Ban { peer, reason })
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    kanazawa.disconnected(komatsu.peer).await;
+    komatsu.disconnected(kanazawa.peer).await;
+    // It keeps calling, whatever its own consumer does.
+    let mut theirs = komatsu.events;
+    tokio::spawn(async move { while theirs.recv().await.is_some() {} });
+    let known = kanazawa.net.look().await.remove(&peer).unwrap();
+    assert!(
+        known
+            .banned
+            .is_some_and(|left| left <= Duration::from_secs(2))
+    );
+    assert_eq!(known.sent_away.as_deref(), Some("bad-signature"));
+    until("its calls", || kanazawa.net.stats().banned_calls >= 2).await;
+    assert!(kanazawa.net.stats().peers.is_empty());
+    kanazawa.connected(peer).await;
+    assert!(
+        begin.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(kanazawa.net.stats().bans, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_beyond_the_limit_ends_the_connection_without_memory() {
     for announced in [u32::MAX, 1 << 30, u32::try_from(MAX_FRAME).unwrap() + 1] {
         let keypair = Keypair::generate_ed25519();
         let liar = keypair.public().to_peer_id();
         let mut kanazawa = Plan::new(&[liar], &[]).open("金沢市").await;
-        let mut intruder = Intruder::call(&keypair, &kanazawa).await;
+        let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
         let (mut sync, _live) = intruder.both_streams().await;
         kanazawa.connected(liar).await;
         sync.write_all(&[0, 0, 0, 2, 7, 7]).await.unwrap();
@@ -522,7 +605,7 @@ async fn a_peer_that_opens_no_streams_is_let_go() {
     let mut plan = Plan::new(&[idle], &[]);
     plan.limits.setup = Duration::from_millis(500);
     let mut kanazawa = plan.open("金沢市").await;
-    let mut intruder = Intruder::call(&keypair, &kanazawa).await;
+    let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
     // One stream of the two, and a second of the same kind, which does not help.
     for _ in 0..2 {
         let mut stream = intruder.stream().await.unwrap();
@@ -544,7 +627,7 @@ async fn a_peer_that_does_not_drain_is_cut_off() {
     let mut plan = Plan::new(&[deaf], &[]);
     plan.limits.stall = Duration::from_millis(800);
     let mut kanazawa = plan.open("金沢市").await;
-    let mut intruder = Intruder::call(&keypair, &kanazawa).await;
+    let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
     let _streams = intruder.both_streams().await;
     kanazawa.connected(deaf).await;
     // From here on it does not even read its socket.
@@ -852,111 +935,4 @@ async fn a_start_that_cannot_work_says_why() {
         },
         "queue_bytes",
     );
-}
-
-/// A caller that speaks TLS and yamux but keeps none of our rules.
-struct Intruder {
-    muxer: Arc<Mutex<StreamMuxerBox>>,
-    driver: JoinHandle<()>,
-}
-
-impl Intruder {
-    async fn call(keypair: &Keypair, town: &Town) -> Self {
-        Self::try_call(keypair, town)
-            .await
-            .expect("the call is taken")
-    }
-
-    async fn try_call(keypair: &Keypair, town: &Town) -> Option<Self> {
-        let mut transport = tcp::tokio::Transport::new(tcp::Config::default())
-            .upgrade(Version::V1Lazy)
-            .authenticate(tls::Config::new(keypair).unwrap())
-            .multiplex(yamux::Config::default())
-            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-            .boxed();
-        let options = DialOpts {
-            role: Endpoint::Dialer,
-            port_use: PortUse::New,
-        };
-        let call = transport.dial(town.address.clone(), options).unwrap();
-        let (peer, muxer) = within("call", call).await.ok()?;
-        assert_eq!(peer, town.peer);
-        let muxer = Arc::new(Mutex::new(muxer));
-        let driven = Arc::clone(&muxer);
-        let driver = tokio::spawn(async move {
-            // Identify and ping of the town call here and wait; refused, the town would hang up.
-            let mut unanswered = Vec::new();
-            // Polled by the clock, so that no waker of the muxer's can be missed.
-            while poll_fn(|cx| {
-                let mut muxer = driven.lock().unwrap();
-                let broken = muxer.poll_unpin(cx).is_ready();
-                let closed = match muxer.poll_inbound_unpin(cx) {
-                    Poll::Ready(Ok(stream)) => {
-                        unanswered.push(stream);
-                        false
-                    }
-                    Poll::Ready(Err(_)) => true,
-                    Poll::Pending => false,
-                };
-                Poll::Ready(!broken && !closed)
-            })
-            .await
-            {
-                sleep(Duration::from_millis(1)).await;
-            }
-        });
-        Some(Self { muxer, driver })
-    }
-
-    async fn stream(&mut self) -> Option<SubstreamBox> {
-        let muxer = &self.muxer;
-        within(
-            "stream",
-            poll_fn(|cx| muxer.lock().unwrap().poll_outbound_unpin(cx)),
-        )
-        .await
-        .ok()
-    }
-
-    async fn both_streams(&mut self) -> (SubstreamBox, SubstreamBox) {
-        let mut sync = self.stream().await.unwrap();
-        assert!(negotiate(&mut sync, "/city-node/sync/1").await);
-        let mut live = self.stream().await.unwrap();
-        assert!(negotiate(&mut live, "/city-node/live/1").await);
-        (sync, live)
-    }
-
-    /// Stops reading and writing; the socket stays open.
-    fn hold_still(&self) {
-        self.driver.abort();
-    }
-
-    /// Waits until the other side has closed the connection.
-    async fn closed(&mut self) {
-        let soon = Duration::from_secs(5);
-        timeout(soon, &mut self.driver)
-            .await
-            .expect("closed soon")
-            .unwrap();
-    }
-}
-
-/// Asks for a protocol (multistream-select 1.0); says whether the other side speaks it.
-async fn negotiate(stream: &mut SubstreamBox, protocol: &str) -> bool {
-    let expected = [line("/multistream/1.0.0"), line(protocol)].concat();
-    let mut answer = vec![0; expected.len()];
-    let talk = async {
-        stream.write_all(&expected).await?;
-        stream.flush().await?;
-        stream.read_exact(&mut answer).await
-    };
-    within("negotiation", talk).await.is_ok() && answer == expected
-}
-
-/// A multistream-select message: length, text, newline.
-fn line(text: &str) -> Vec<u8> {
-    let mut message = vec![u8::try_from(text.len() + 1).unwrap()];
-    message.extend(text.as_bytes());
-    message.push(b'\n');
-    message
 }

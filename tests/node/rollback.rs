@@ -15,7 +15,7 @@ use city_node::pki::{Authority, Validity};
 use city_node::store::{Location, Position, Store, StoreOptions};
 use city_protocol::vertex::SignedHeader;
 
-use super::daemon::city::{City, Node, alone, directory, found};
+use super::daemon::city::{City, Node, alone, directory, found, send};
 
 /// The largest reserve, 1 TiB: more than is free where tests run.
 const FULL_MIB: u64 = 1 << 20;
@@ -59,6 +59,11 @@ async fn check_held(city: &City, code: &str) {
 }
 
 async fn refuses(city: &City, node: &Node) {
+    refuses_for(city, node, &["not-sequencing"]).await;
+}
+
+/// It refuses to book, with one of these codes.
+async fn refuses_for(city: &City, node: &Node, codes: &[&str]) {
     let api = city.api(node);
     let person = Person::generate(&api.node().await.unwrap());
     let authority = Authority::open(&city.ca, None).unwrap();
@@ -67,7 +72,8 @@ async fn refuses(city: &City, node: &Node) {
         person.request_certificate(|request| authority.issue_client(request, validity).unwrap());
     let signed = person.enrol(&certificate, utc()).unwrap();
     let refused = api.enrol(&signed, &certificate, &[]).await.unwrap_err();
-    assert_eq!(refused.code(), Some("not-sequencing"), "{refused:?}");
+    let code = refused.code().unwrap_or_default();
+    assert!(codes.contains(&code), "{refused:?}");
 }
 
 /// It starts, sequences and books one more.
@@ -397,5 +403,154 @@ async fn a_ledger_that_is_gone_for_good_begins_again_by_the_remedy_that_is_told(
     fs::write(city.data.path().join("NEVER_BEGUN"), "").unwrap();
     let node = city.ready().await;
     assert_eq!(why(&node.status().await), None, "{}", node.log());
+    node.stop().await;
+}
+
+/// A data directory as it was is put back beside running peers, with everything that it notes of itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_of_everything_is_noticed_by_a_peer_before_it_signs() {
+    let root = directory();
+    let cities = found(root.path(), 2);
+    let [a, b] = &cities[..] else { unreachable!() };
+    let peer = b.ready().await;
+    let node = a.ready().await;
+    assert_eq!(node.status().await.standing, "confirmed");
+    a.citizen(&a.api(&node)).await;
+    node.stop().await;
+    let old = root.path().join("old");
+    copy(a.data.path(), &old);
+
+    let node = a.ready().await;
+    let status = node.status().await;
+    assert_eq!(status.standing, "confirmed", "{}", node.log());
+    let before = own_seq(a, &status);
+    for _ in 0..3 {
+        a.citizen(&a.api(&node)).await;
+    }
+    let seq = own_seq(a, &node.status().await);
+    peer.until("its log", |status| own_seq(a, status) == seq)
+        .await;
+    node.stop().await;
+
+    fs::remove_dir_all(a.data.path()).unwrap();
+    copy(&old, a.data.path());
+    // Not `ready`: nothing may be signed at any moment.
+    let mut node = a.start();
+    node.comes_up().await.unwrap();
+    let first = node.status().await;
+    assert!(!first.sequencing, "{first:#?}");
+    refuses_for(a, &node, &["unconfirmed", "not-sequencing"]).await;
+    let status = node
+        .until("its own log", |status| own_seq(a, status) == seq)
+        .await;
+    assert!(before < seq);
+    assert_eq!(why(&status), Some("rolled-back"), "{}", node.log());
+    assert_eq!(status.standing, "rolled-back");
+    assert!(node.log().contains("an old copy of the data directory"));
+    refuses(a, &node).await;
+    // The only peer has nothing newer.
+    let note = a.data.path().join("GONE");
+    node.until("the end of the note", |_| !note.exists()).await;
+    refuses(a, &node).await;
+    node.stop().await;
+
+    check_books(a, seq).await;
+    let status = peer
+        .until("what it booked", |status| own_seq(a, status) > seq)
+        .await;
+    assert!(status.faults.is_empty(), "{status:#?}");
+    assert!(status.frontier.iter().all(|head| !head.forked));
+    peer.check().await;
+    peer.stop().await;
+}
+
+/// The note outlives the run: also who was cut off right after that signs nothing, and needs no frontier to go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_stays_one_until_its_peers_were_heard() {
+    let root = directory();
+    let cities = found(root.path(), 2);
+    let [a, b] = &cities[..] else { unreachable!() };
+    let peer = b.ready().await;
+    let node = a.ready().await;
+    node.stop().await;
+    let old = root.path().join("old");
+    copy(a.data.path(), &old);
+    let node = a.ready().await;
+    a.citizen(&a.api(&node)).await;
+    let seq = own_seq(a, &node.status().await);
+    peer.until("its log", |status| own_seq(a, status) == seq)
+        .await;
+    node.stop().await;
+    fs::remove_dir_all(a.data.path()).unwrap();
+    copy(&old, a.data.path());
+    let note = a.data.path().join("GONE");
+    let node = a.ready().await;
+    node.until("its own log", |status| own_seq(a, status) == seq)
+        .await;
+    node.stop().await;
+    // As if it had been cut off before its peer was heard to have nothing more.
+    fs::write(&note, "").unwrap();
+    peer.stop().await;
+    check_held(a, "gone").await;
+    // Both have the same of every log, so that they tell each other hashes only.
+    let peer = b.ready().await;
+    let node = a.ready().await;
+    node.until("the end of the note", |_| !note.exists()).await;
+    node.stop().await;
+    check_books(a, seq).await;
+    peer.stop().await;
+}
+
+/// Without peers and counter nobody can tell: it books, says so, and takes little.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_home_alone_is_unconfirmed_after_its_first_run() {
+    let root = directory();
+    let mut city = alone(root.path(), root.path().join("d"));
+    city.config.home.unconfirmed_limit = "2.00".parse().unwrap();
+    let _line = city.plug_in(Vec::new);
+    let node = city.ready().await;
+    let api = city.api(&node);
+    let person = city.rich(&api, 100_000).await;
+    let status = node
+        .until("a place", |status| status.place.satisfies_policy)
+        .await;
+    assert_eq!(
+        (&*status.standing, status.unconfirmed_limit),
+        ("confirmed", None)
+    );
+    send(&api, &person, 10_000).await.unwrap();
+    node.stop().await;
+
+    let node = city.ready().await;
+    let api = city.api(&node);
+    api.login(&person).await.unwrap();
+    let status = node
+        .until("a place", |status| status.place.satisfies_policy)
+        .await;
+    assert!(status.sequencing);
+    assert_eq!(status.standing, "unconfirmed");
+    assert_eq!(status.unconfirmed_limit, Some("2.00".parse().unwrap()));
+    let refused = send(&api, &person, 201).await.unwrap_err();
+    assert_eq!(refused.code(), Some("unconfirmed"), "{refused:?}");
+    assert_eq!(refused.status(), Some(503));
+    let sent = send(&api, &person, 150).await.unwrap();
+    let refused = send(&api, &person, 51).await.unwrap_err();
+    assert_eq!(refused.code(), Some("unconfirmed"), "{refused:?}");
+    let receipt = root.path().join("receipt.cbor");
+    let page = api.transfer_state(&person.account(), &sent).await.unwrap();
+    fs::write(&receipt, page.receipt.unwrap().0).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
+    command
+        .args(["tx", "verify-receipt"])
+        .arg(&receipt)
+        .arg("--genesis")
+        .arg(city.data.genesis());
+    let told = command.output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("unconfirmed (未確認)"), "{told}");
+    let told = command.arg("--json").output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["unconfirmed"], true, "{told}");
+    node.check().await;
     node.stop().await;
 }

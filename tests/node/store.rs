@@ -31,6 +31,8 @@ mod run;
 mod schema;
 #[path = "store/sealed.rs"]
 mod sealed;
+#[path = "store/shelves.rs"]
+mod shelves;
 #[path = "store/whole.rs"]
 mod whole;
 

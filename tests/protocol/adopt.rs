@@ -5,11 +5,13 @@ use city_protocol::codec;
 use city_protocol::ids::{Digest, LogId};
 use city_protocol::ledger::{Frozen, LogRow, Rows as _, TransferState};
 use city_protocol::refusal::Refusal;
+use city_protocol::stage::Submission;
 use city_protocol::vertex::{Cite, Entry, SignedHeader, decode_body};
 
 use super::epochs::{begin, epoch_body, restart, with_new_key};
 use super::faults::{cut_off_kanazawa, fault_entries};
 use super::liar::{Liar, Vertex, give, start};
+use super::officers::decide;
 use super::people::Person;
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
@@ -106,6 +108,25 @@ fn what_the_sender_has_not_any_more_is_the_municipalitys_shortfall() {
     assert_eq!(world.homes[HAKUSAN].available(&taro), 90_000);
     let entry = &adopts(&world, HAKUSAN, &hanako.home_log)[0];
     assert_eq!(entry.booked.shortfall.unwrap().hundredths(), 40_000);
+
+    // 次郎 makes good what he has, as the officers put it; not more than is missing.
+    let log = hanako.home_log;
+    let jiro = world.rich_citizen("jiro", KANAZAWA, "500.00");
+    let mut make_good = |amount: &str| {
+        let body = world.correct_body(&jiro, amount, None);
+        decide(&mut world, &jiro, &body, Submission::Correct)
+    };
+    assert_eq!(make_good("500.01").unwrap_err(), Refusal::Overdraft);
+    assert_eq!(make_good("400.01").unwrap_err(), Refusal::OutOfRange);
+    let booked = make_good("300.00").unwrap().receipt.entry.booked;
+    assert_eq!(booked.balance_after.unwrap().to_string(), "200.00");
+    assert_eq!(make_good("100.01").unwrap_err(), Refusal::OutOfRange);
+    let row = settled(&mut world, &log);
+    assert_eq!(row.totals.shortfall, 10_000);
+    for home in ALL {
+        assert_eq!(world.homes[home].available(&jiro), 20_000, "{home}");
+    }
+    world.audit();
 }
 
 #[test]
@@ -195,11 +216,11 @@ fn restart_without_trace(world: &mut World) {
 /// The vertex after 金沢's head, of this epoch, signed with its key.
 fn of_epoch(world: &World, epoch: u64, entries: &[Entry]) -> Vertex {
     let liar = Liar::new(world, KANAZAWA);
-    let vertex = liar.sign(world, entries);
+    let vertex = liar.sign(entries);
     let mut header = SignedHeader::read(&vertex.header).unwrap().header;
     header.epoch = epoch;
     header.time = world.homes[HAKUSAN].row(&liar.log).time.max(world.now);
-    liar.sign_header(world, header, vertex.body)
+    liar.sign_header(header, vertex.body)
 }
 
 #[test]
@@ -242,7 +263,7 @@ fn a_fork_in_a_later_epoch_is_entered_with_its_proof() {
         codec::encode(&fault_entries(&world, KOMATSU)[0]),
     );
     let mut liar = Liar::new(&world, HAKUSAN);
-    let none = liar.sign(&world, std::slice::from_ref(&entry));
+    let none = liar.sign(std::slice::from_ref(&entry));
     entry.cites = vec![Cite::Vertex(world.homes[KOMATSU].row(&komatsu).head)];
     liar.seq += 1;
     give(&mut world, HAKUSAN, KOMATSU, &none);
@@ -313,7 +334,7 @@ fn a_vertex_that_breaks_a_rule_is_entered_as_a_fault_once() {
     };
     let entry = Entry::home_authored(Kind::Settle, codec::encode(&body));
     cut_off_kanazawa(&mut world);
-    let vertex = Liar::new(&world, KANAZAWA).sign(&world, &[entry]);
+    let vertex = Liar::new(&world, KANAZAWA).sign(&[entry]);
     give(&mut world, KANAZAWA, KOMATSU, &vertex);
     give(&mut world, KANAZAWA, HAKUSAN, &vertex);
     world.run();

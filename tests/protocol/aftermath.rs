@@ -24,7 +24,7 @@ fn what_was_taken_beyond_the_cut_waits_again() {
     world.accept(&taro, &sent).unwrap();
     world.run();
     cut_off_kanazawa(&mut world);
-    let other = liar.sign(&world, &[start("never happened")]);
+    let other = liar.sign(&[start("never happened")]);
     give(&mut world, KANAZAWA, HAKUSAN, &other);
     world.connect(KOMATSU, HAKUSAN);
     world.run();
@@ -49,7 +49,7 @@ fn a_fork_that_turns_out_to_be_earlier_is_entered_too_and_an_index_made_again_kn
     for (home, face) in [(KOMATSU, "east"), (HAKUSAN, "west")] {
         let mut liar = Liar::new(&world, KANAZAWA);
         for n in 0..3 {
-            let vertex = liar.sign(&world, &[start(&format!("{face} {n}"))]);
+            let vertex = liar.sign(&[start(&format!("{face} {n}"))]);
             liar.follow(&vertex);
             give(&mut world, KANAZAWA, home, &vertex);
         }

@@ -299,7 +299,7 @@ fn an_answer_that_falls_away_with_a_fork_leaves_the_transfer_waiting_unless_it_w
         assert_eq!(back, went_back);
         assert!(!world.waits(HAKUSAN, &sent, &taro));
         // 小松 tells 白山 that it wrote something else there.
-        let other = liar.sign(&world, &[super::liar::start("never rejected")]);
+        let other = liar.sign(&[super::liar::start("never rejected")]);
         give(&mut world, KOMATSU, HAKUSAN, &other);
         world.run();
         let row = world.homes[HAKUSAN].row(&taro.home_log);
@@ -332,7 +332,7 @@ fn who_entered_a_fault_has_no_parents_beyond_its_cut() {
     world.disconnect(KOMATSU, KANAZAWA);
     world.disconnect(KOMATSU, HAKUSAN);
     let liar = Liar::new(&world, KOMATSU);
-    let [one, two] = ["one", "two"].map(|it| liar.sign(&world, &[super::liar::start(it)]));
+    let [one, two] = ["one", "two"].map(|it| liar.sign(&[super::liar::start(it)]));
     for vertex in [&one, &two] {
         give(&mut world, KOMATSU, KANAZAWA, vertex);
     }
@@ -344,7 +344,7 @@ fn who_entered_a_fault_has_no_parents_beyond_its_cut() {
     world.disconnect(KANAZAWA, HAKUSAN);
     let mut lies = Liar::new(&world, KANAZAWA);
     lies.parents = vec![one.id];
-    let vertex = lies.sign(&world, &[]);
+    let vertex = lies.sign(&[]);
     give(&mut world, KANAZAWA, HAKUSAN, &vertex);
     give(&mut world, KOMATSU, HAKUSAN, &one);
     let frozen = world.homes[HAKUSAN].row(&kanazawa).frozen;
@@ -482,7 +482,7 @@ fn told(lies: &mut Lies, vertex: &Vertex, expected: Option<Refusal>) {
 fn lie(expected: Refusal, tell: impl FnOnce(&mut Lies) -> Vec<Entry>) {
     let mut lies = lies();
     let entries = tell(&mut lies);
-    let vertex = lies.liar.sign(&lies.world, &entries);
+    let vertex = lies.liar.sign(&entries);
     told(&mut lies, &vertex, Some(expected));
 }
 
@@ -490,13 +490,13 @@ fn lie(expected: Refusal, tell: impl FnOnce(&mut Lies) -> Vec<Entry>) {
 fn the_truth_of_a_receivers_home_is_taken() {
     for kind in [Kind::Accept, Kind::Reject] {
         let mut lies = lies();
-        let vertex = lies.liar.sign(&lies.world, &[lies.signed_entry(kind)]);
+        let vertex = lies.liar.sign(&[lies.signed_entry(kind)]);
         told(&mut lies, &vertex, None);
     }
     let mut lies = lies();
     let limit = codec::encode(&lies.turned_down(RejectReason::Limit));
     let entry = lies.entry(Kind::Reject, limit, None);
-    let vertex = lies.liar.sign(&lies.world, &[entry]);
+    let vertex = lies.liar.sign(&[entry]);
     told(&mut lies, &vertex, None);
 }
 
@@ -559,6 +559,33 @@ fn lies_about_answers() {
     }
 }
 
+/// 小松 takes late what it dates before the deadline: of what lies in between, its own parents tell.
+#[test]
+fn a_late_acceptance_is_not_dated_back_behind_its_parents() {
+    let deadline = 180 * DAY;
+    for (dated_back, expected) in [
+        (9 * 60_000, None),
+        (11 * 60_000, Some(Refusal::BadVertex)),
+        (DAY, Some(Refusal::BadVertex)),
+    ] {
+        let mut s = lies();
+        let sent = s.world.homes[KANAZAWA].disk.read().vertex(&s.sent.vertex);
+        let last = sent.unwrap().time.plus_ms(deadline);
+        // 金沢 and 白山 go on; 小松 has seen that it is a minute too late.
+        s.world.now = last.plus_ms(60_000);
+        let other = s.world.citizen("yoko", HAKUSAN);
+        s.world.run();
+        let seen = s.world.homes[HAKUSAN].row(&other.home_log).head;
+        s.liar.parents = vec![seen, s.sent.vertex];
+        s.liar.parents.sort();
+        s.liar.time = s.world.now.minus_ms(dated_back);
+        let mut entry = s.accepted();
+        entry.booked.received_at = Some(s.liar.time);
+        let vertex = s.liar.sign(&[entry]);
+        told(&mut s, &vertex, expected);
+    }
+}
+
 #[test]
 fn lies_about_standing_orders() {
     let accept = |s: &Lies, body: StandingAccept| {
@@ -602,7 +629,7 @@ fn lies_about_standing_orders() {
     body.order.index = 0;
     let mut entries = vec![ordered(&lies)];
     entries.extend(accept(&lies, body));
-    let vertex = lies.liar.sign(&lies.world, &entries);
+    let vertex = lies.liar.sign(&entries);
     told(&mut lies, &vertex, None);
     assert_eq!(lies.world.homes[HAKUSAN].available(&lies.taro), 400);
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use city_protocol::ids::{AccountId, LogId};
-use city_protocol::journal::{AIKA, PAYABLE, Place, Posting, Side, postings};
+use city_protocol::journal::{AIKA, PAYABLE, Place, Posting, Side, postings, stub_postings};
 use city_protocol::ledger::Rows as _;
-use city_protocol::vertex::{OwnCite, SignedHeader, decode_body};
+use city_protocol::vertex::{OwnCite, SignedHeader};
 
 use super::world::World;
 
@@ -25,8 +25,8 @@ impl World {
             let header = SignedHeader::read(&disk.block(&id).unwrap())
                 .unwrap()
                 .header;
-            let entries = decode_body(&disk.block(&header.body).unwrap()).unwrap();
-            for (index, entry) in entries.iter().enumerate() {
+            let entries = disk.stored_entries(&header.body).unwrap();
+            for (index, (entry, known)) in entries.iter().enumerate() {
                 let at = OwnCite {
                     epoch: header.epoch,
                     seq,
@@ -38,7 +38,11 @@ impl World {
                     vertex: id,
                     at,
                 };
-                journal.extend(postings(entry, &place, disk).unwrap());
+                let posted = match known.stub() {
+                    Some(stub) => stub_postings(stub, &place, disk),
+                    None => postings(entry, &place, disk),
+                };
+                journal.extend(posted.unwrap());
             }
         }
         journal

@@ -18,13 +18,14 @@ use spki::{
 };
 use x509_cert::builder::profile::BuilderProfile;
 use x509_cert::builder::{Builder, CertificateBuilder};
-use x509_cert::certificate::TbsCertificate;
-use x509_cert::der::asn1::{BitString, OctetString};
+use x509_cert::certificate::{Rfc5280, TbsCertificate, Version};
+use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
+use x509_cert::der::asn1::{BitString, OctetString, Uint};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use x509_cert::der::{self, DateTime, Document, Encode};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, ExtendedKeyUsage, KeyUsage, KeyUsages,
     SubjectKeyIdentifier,
 };
 use x509_cert::ext::{Extension, ToExtension};
@@ -72,9 +73,54 @@ impl Ca {
     }
 
     pub(crate) fn node(&self, region: &Region, key: &PublicKey, peer_id: &str) -> Vec<u8> {
+        self.node_as(Role::Home, region, key, peer_id)
+    }
+
+    pub(crate) fn node_as(
+        &self,
+        role: Role,
+        region: &Region,
+        key: &PublicKey,
+        peer_id: &str,
+    ) -> Vec<u8> {
         let mut extensions = self.leaf(key, &[ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH]);
-        extensions.push(extension(&node_names(peer_id, Role::Home).unwrap(), false));
+        extensions.push(extension(&node_names(peer_id, role).unwrap(), false));
         self.sign(region.as_str(), extensions, key)
+    }
+
+    /// The list of this number, which says so many milliseconds after the root's beginning that these serial numbers do
+    /// not count any more.
+    pub(crate) fn list(&self, number: u8, at_ms: u64, revoked: &[u8]) -> Vec<u8> {
+        let time = |ms| {
+            let at = Duration::from_secs(self.begin.plus_ms(ms).0 / 1000);
+            Time::from(DateTime::from_unix_duration(at).unwrap())
+        };
+        let revoked: Vec<_> = revoked
+            .iter()
+            .map(|serial| RevokedCert {
+                serial_number: SerialNumber::new(&[*serial]).unwrap(),
+                revocation_date: time(at_ms),
+                crl_entry_extensions: None,
+            })
+            .collect();
+        let number = CrlNumber(Uint::new(&[number]).unwrap());
+        let [_, authority] = identifiers(self.key.public(), self.key.public());
+        let tbs = TbsCertList::<Rfc5280> {
+            version: Version::V2,
+            signature: identifier(self.key.public().algorithm()),
+            issuer: self.name.clone(),
+            this_update: time(at_ms),
+            next_update: Some(time(at_ms + 30 * 24 * 60 * 60 * 1000)),
+            revoked_certificates: (!revoked.is_empty()).then_some(revoked),
+            crl_extensions: Some(vec![authority, extension(&number, false)]),
+        };
+        let signature = self.key.sign_raw(&tbs.to_der().unwrap());
+        let list = CertificateList {
+            signature_algorithm: tbs.signature.clone(),
+            tbs_cert_list: tbs,
+            signature: BitString::from_bytes(signature.as_bytes()).unwrap(),
+        };
+        list.to_der().unwrap()
     }
 
     pub(crate) fn client(

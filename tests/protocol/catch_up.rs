@@ -3,7 +3,7 @@
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{Input, MAX_AHEAD_MS};
 use city_protocol::stage::Submission;
-use city_protocol::sync::{Channel, INITIAL_CREDIT, Message};
+use city_protocol::sync::{Channel, FrontierEntry, INITIAL_CREDIT, Message};
 use city_protocol::vertex::SignedHeader;
 
 use super::people::{Person, signed};
@@ -218,7 +218,7 @@ fn a_vertex_from_the_future_waits_until_its_time_has_come() {
     let mut world = World::connected();
     let hanako = world.rich_citizen("hanako", KANAZAWA, "100.00");
     world.run();
-    world.homes[KANAZAWA].clock_ahead_ms = MAX_AHEAD_MS + 60_000;
+    world.homes[KANAZAWA].clock_ahead_ms = MAX_AHEAD_MS.cast_signed() + 60_000;
     world.citizen("jiro", KANAZAWA);
     world.run();
     let seq = |world: &World, home: usize| world.homes[home].row(&hanako.home_log).seq;
@@ -251,4 +251,30 @@ fn what_overtakes_the_hello_on_the_other_stream_is_no_fault() {
         world.homes[KOMATSU].disconnected,
         [(peer, Refusal::BadCertificate)]
     );
+}
+
+/// 白山 claims more of 金沢's log than there is, again and again, and brings nothing: 小松 hears from 金沢 all the same.
+#[test]
+fn who_claims_what_it_does_not_have_holds_up_a_log_for_seconds_only() {
+    let mut world = World::connected();
+    let hanako = world.citizen("hanako", KANAZAWA);
+    world.run();
+    world.disconnect(KANAZAWA, HAKUSAN);
+    let liar = world.homes[HAKUSAN].peer();
+    let lie = FrontierEntry {
+        log: hanako.home_log,
+        epoch: 1,
+        seq: u64::MAX,
+        head: vec![6; 16].into(),
+        forked: false,
+    };
+    let seq = |world: &World, home: usize| world.homes[home].row(&hanako.home_log).seq;
+    for name in ["jiro", "saburo", "shiro"] {
+        let lie = Message::Announce(vec![lie.clone()]);
+        world.tell(KOMATSU, Input::Message(liar, Channel::Live, lie));
+        world.citizen(name, KANAZAWA);
+        world.run();
+        world.pass(4_000);
+        assert_eq!(seq(&world, KOMATSU), seq(&world, KANAZAWA), "{name}");
+    }
 }

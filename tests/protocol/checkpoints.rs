@@ -27,7 +27,7 @@ const HOUR: u64 = 60 * 60 * 1000;
 const DAY: u64 = 24 * HOUR;
 
 /// 金沢 and 小松 with three people who paid each other; some of it is still open.
-fn town() -> (World, Person, Person) {
+pub(crate) fn town() -> (World, Person, Person) {
     let mut world = World::connected();
     let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
     let jiro = world.citizen("jiro", KANAZAWA);
@@ -45,7 +45,7 @@ fn town() -> (World, Person, Person) {
 }
 
 /// Somebody asks a home for a checkpoint.
-fn make(world: &mut World, home: usize) -> Result<BookedEntry, Refusal> {
+pub(crate) fn make(world: &mut World, home: usize) -> Result<BookedEntry, Refusal> {
     let ticket = world.new_ticket();
     world.tell(home, Input::Checkpoint(ticket));
     world.commit(home);
@@ -61,7 +61,7 @@ fn rows_of<'a>(world: &'a World, home: usize, nothing: &'a Changes) -> Layers<'a
 }
 
 /// The leaves of a log's state, as a home has it.
-fn state(world: &World, home: usize, log: LogId) -> Vec<Leaf> {
+pub(crate) fn state(world: &World, home: usize, log: LogId) -> Vec<Leaf> {
     let (nothing, charter) = (Changes::default(), charter_of(world, home, &log));
     let rows = rows_of(world, home, &nothing);
     let mut leaves = Vec::new();
@@ -90,7 +90,7 @@ fn checkpoint_rows(world: &World, home: usize, log: &LogId) -> Vec<CheckpointRow
 }
 
 /// Every row of a log's state, of whatever table.
-fn all_rows(world: &World, home: usize, log: &LogId) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn all_rows(world: &World, home: usize, log: &LogId) -> Vec<(Vec<u8>, Vec<u8>)> {
     let disk = &world.homes[home].disk;
     let of_log = |name: &[u8]| name.get(1..33) == Some(&log.0[..]);
     let judged = |name: &[u8]| name[0] != Table::Log as u8;
@@ -176,7 +176,7 @@ fn a_checkpoint_that_lies_convicts_its_home() {
     let log = hanako.home_log;
     let truth = honest(&world, KANAZAWA);
     let liar = Liar::new(&world, KANAZAWA);
-    let check = |body: Checkpoint| verdict(&world, &liar.sign(&world, &[entry_of(&body)]));
+    let check = |body: Checkpoint| verdict(&world, &liar.sign(&[entry_of(&body)]));
     assert_eq!(check(truth.clone()), Ok(()), "the truth is taken");
     let bad = Err(Refusal::BadCheckpoint);
 
@@ -262,16 +262,13 @@ fn a_checkpoint_that_lies_convicts_its_home() {
     );
     // Twice.
     let twice = [entry_of(&truth), entry_of(&truth)];
-    assert_eq!(verdict(&world, &liar.sign(&world, &twice)), bad);
+    assert_eq!(verdict(&world, &liar.sign(&twice)), bad);
 
     // And the log of one that lied stands still.
-    let lie = liar.sign(
-        &world,
-        &[entry_of(&Checkpoint {
-            leaves,
-            ..truth.clone()
-        })],
-    );
+    let lie = liar.sign(&[entry_of(&Checkpoint {
+        leaves,
+        ..truth.clone()
+    })]);
     give(&mut world, KANAZAWA, KOMATSU, &lie);
     let frozen = world.homes[KOMATSU].row(&log).frozen;
     assert_eq!(frozen, Some(Frozen::Invalid(truth.position.seq)));
@@ -286,16 +283,16 @@ fn checkpoints_come_an_hour_apart_at_least() {
     let log = world.homes[KANAZAWA].log();
     let mut liar = Liar::new(&world, KANAZAWA);
     let next = entry_of(&honest_of(&world, KOMATSU, log));
-    let too_soon = liar.sign(&world, &[next]);
+    let too_soon = liar.sign(&[next]);
     assert_eq!(verdict(&world, &too_soon), Err(Refusal::BadCheckpoint));
     // An hour after the state before it is soon enough.
     world.pass(HOUR);
     liar.time = world.now;
-    let later = liar.sign(&world, &[start("later")]);
+    let later = liar.sign(&[start("later")]);
     give(&mut world, KANAZAWA, KOMATSU, &later);
     liar.follow(&later);
     let next = entry_of(&honest_of(&world, KOMATSU, log));
-    assert_eq!(verdict(&world, &liar.sign(&world, &[next])), Ok(()));
+    assert_eq!(verdict(&world, &liar.sign(&[next])), Ok(()));
 }
 
 /// What an honest home would write of this log now, by another's view of it.
@@ -446,7 +443,7 @@ fn blocks_that_are_not_the_snapshot_are_found_out() {
 }
 
 /// A history that chance writes; every few hours 金沢 writes a checkpoint.
-fn random_history(seed: u64) -> (World, LogId) {
+pub(crate) fn random_history(seed: u64) -> (World, LogId) {
     let mut dice = Dice::new(seed);
     let mut world = World::connected();
     let mut people = Vec::new();
@@ -514,10 +511,7 @@ fn a_fold_from_a_checkpoint_comes_to_what_a_fold_from_the_beginning_comes_to() {
             }
         }
         let liar = Liar::new(&world, KANAZAWA);
-        let (one, two) = (
-            liar.sign(&world, &[start("one")]),
-            liar.sign(&world, &[start("two")]),
-        );
+        let (one, two) = (liar.sign(&[start("one")]), liar.sign(&[start("two")]));
         for home in [KOMATSU, HAKUSAN] {
             give(&mut world, KANAZAWA, home, &one);
             assert_eq!(world.homes[home].row(&log).seq, liar.seq);

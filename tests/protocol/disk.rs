@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History};
+use city_protocol::vertex::Stub;
 
 /// Rows that a group sets or deletes.
 type RowChanges = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -23,6 +24,8 @@ pub(crate) struct Disk {
     pub(crate) rows: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) blocks: HashMap<BlockId, Arc<Vec<u8>>>,
     groups: Vec<Group>,
+    /// What is left of bodies that were pruned, by their ids.
+    pub(crate) stubs: HashMap<BlockId, Arc<Stub>>,
 }
 
 impl Disk {
@@ -60,10 +63,13 @@ impl Disk {
 
     /// The disk as it was when only so many groups were written.
     pub(crate) fn as_of(&self, groups: usize) -> Self {
-        let mut old = Self::default();
+        let mut old = Self {
+            stubs: self.stubs.clone(),
+            ..Self::default()
+        };
         for group in &self.groups[..groups] {
-            let stored = |id: &BlockId| (*id, self.blocks[id].clone());
-            old.blocks.extend(group.blocks.iter().map(stored));
+            let stored = |id: &BlockId| Some((*id, self.blocks.get(id)?.clone()));
+            old.blocks.extend(group.blocks.iter().filter_map(stored));
             old.index(group.blocks.clone(), (*group.rows).clone());
         }
         old
@@ -126,5 +132,9 @@ impl History for Disk {
 
     fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
         self.blocks.get(id).map(|bytes| bytes.to_vec())
+    }
+
+    fn stub(&self, body: &BlockId) -> Option<Stub> {
+        self.stubs.get(body).map(|stub| Stub::clone(stub))
     }
 }

@@ -10,7 +10,7 @@ use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Input, Outcome};
 use city_protocol::stage::Submission;
 use city_protocol::trust::TransportSigner as _;
-use city_protocol::vertex::Receipt;
+use city_protocol::vertex::{Entry, Receipt};
 
 use super::faults::cut_off_kanazawa;
 use super::keys::signing_key;
@@ -180,7 +180,7 @@ fn the_old_key_signs_nothing_that_counts_any_more() {
     begin(&mut world, KANAZAWA, &body).unwrap();
     all_agree(&mut world, &log);
     // A vertex of the closed epoch, at the position of the cut's successor: never a new fault.
-    let late = stolen.sign(&world, &[start("a thief")]);
+    let late = stolen.sign(&[start("a thief")]);
     give(&mut world, KANAZAWA, HAKUSAN, &late);
     all_agree(&mut world, &log);
     assert!(world.homes[HAKUSAN].frozen.is_empty());
@@ -191,10 +191,7 @@ fn after_a_fork_the_officers_begin_again_at_the_last_common_vertex() {
     let (mut world, hanako, taro) = story();
     let log = hanako.home_log;
     let liar = Liar::new(&world, KANAZAWA);
-    let (one, two) = (
-        liar.sign(&world, &[start("one")]),
-        liar.sign(&world, &[start("two")]),
-    );
+    let (one, two) = (liar.sign(&[start("one")]), liar.sign(&[start("two")]));
     give(&mut world, KANAZAWA, KOMATSU, &one);
     give(&mut world, KANAZAWA, HAKUSAN, &two);
     world.run();
@@ -224,7 +221,7 @@ fn who_stood_at_a_fork_takes_the_branch_that_the_officers_chose() {
     world.transfer(&hanako, &taro, "2.00").unwrap();
     world.run();
     cut_off_kanazawa(&mut world);
-    let other = liar.sign(&world, &[start("never happened")]);
+    let other = liar.sign(&[start("never happened")]);
     give(&mut world, KANAZAWA, HAKUSAN, &other);
     world.connect(KOMATSU, HAKUSAN);
     world.run();
@@ -437,4 +434,34 @@ fn an_epoch_that_does_not_fit_is_refused() {
     world.tell(KANAZAWA, Input::BeginEpoch(ticket, one));
     let answer = world.homes[KANAZAWA].answers.remove(&ticket);
     assert_eq!(answer.unwrap().unwrap_err(), Refusal::OfficersShort);
+}
+
+/// 金沢's node begins an epoch by itself, or with one officer: nobody follows, and nobody stops its log for it.
+#[test]
+fn an_epoch_that_too_few_officers_begin_is_its_senders_fault() {
+    for officers in [0, 1] {
+        let (mut world, hanako, taro) = story();
+        let log = hanako.home_log;
+        let body = epoch_body(&world, KANAZAWA);
+        let signed = decided_by(&body, &world.homes[KANAZAWA].officers[..officers]);
+        let mut entry = Entry::home_authored(Kind::EpochStart, signed.bytes);
+        entry.sig = signed.signatures;
+        entry.booked.received_at = Some(world.now);
+        let mut liar = Liar::new(&world, KANAZAWA);
+        liar.epoch = 2;
+        let vertex = liar.sign(&[entry]);
+        let before = head(&world, KOMATSU, &log);
+        give(&mut world, KANAZAWA, KOMATSU, &vertex);
+        let peer = world.homes[KANAZAWA].peer();
+        assert_eq!(
+            world.homes[KOMATSU].disconnected,
+            [(peer, Refusal::OfficersShort)]
+        );
+        assert_eq!(head(&world, KOMATSU, &log), before);
+        assert_eq!(world.homes[KOMATSU].frozen, []);
+        world.disconnect(KANAZAWA, KOMATSU);
+        world.connect(KANAZAWA, KOMATSU);
+        world.transfer(&hanako, &taro, "1.00").unwrap();
+        all_agree(&mut world, &log);
+    }
 }

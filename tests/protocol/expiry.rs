@@ -1,8 +1,9 @@
 //! What nobody answered in time, and what was answered behind a partition: deadlines as both homes see them.
 
 use city_protocol::amount::Amount;
-use city_protocol::body::{Kind, Refund, RefundReason, Settle};
+use city_protocol::body::{Kind, Refund, RefundReason, Settle, StandingAccept};
 use city_protocol::codec;
+use city_protocol::ids::TransferId;
 use city_protocol::ledger::{Frozen, Rows as _, TransferState};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
@@ -220,7 +221,7 @@ impl Lies {
     #[track_caller]
     fn tell(mut self, entries: &[Entry], expected: Option<Refusal>) -> World {
         self.liar.time = self.world.now;
-        let vertex = self.liar.sign(&self.world, entries);
+        let vertex = self.liar.sign(entries);
         for home in [KOMATSU, HAKUSAN] {
             give(&mut self.world, KANAZAWA, home, &vertex);
             let frozen = &self.world.homes[home].frozen;
@@ -313,6 +314,38 @@ fn what_was_rejected_is_not_settled_and_what_was_accepted_not_refunded() {
         s.refund(RefundReason::Rejected, vec![cite]),
     ];
     s.tell(&entries, Some(Refusal::TransferMismatch));
+}
+
+/// An acceptance that nobody wrote: it is said to stand in a vertex of 小松 that is really there.
+#[test]
+fn a_settlement_rests_on_an_acceptance_that_its_vertex_holds() {
+    let forged = |world: &World, s: &Lies, at: u64| {
+        let log = s.taro.home_log;
+        let head = world.homes[KOMATSU].row(&log).head;
+        let never = StandingAccept {
+            v: 1,
+            transfer: s.sent.identity,
+            transfer_id: TransferId([0xaa; 16]),
+            sender: s.hanako.account,
+            sender_home: s.hanako.home_log,
+            receiver: s.taro.account,
+            amount: Amount::from_hundredths(400),
+            order: s.sent.at,
+        };
+        let never = Entry::home_authored(Kind::Accept, codec::encode(&never));
+        never.to_cite(head, at, &[])
+    };
+    for at in [0, 1] {
+        let s = lies(|_, _, _| ());
+        let entry = s.settle(forged(&s.world, &s, at));
+        let world = s.tell(&[entry], Some(Refusal::BadCite));
+        world.audit();
+    }
+    // And none at all.
+    let s = lies(|_, _, _| ());
+    let mut entry = s.settle(Cite::Own(s.sent.at));
+    entry.cites.clear();
+    s.tell(&[entry], Some(Refusal::BadCite));
 }
 
 #[test]

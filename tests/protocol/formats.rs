@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use city_protocol::body::{Accept, Enrol, PersonBody, Transfer, officer_message};
 use city_protocol::codec;
-use city_protocol::crypto::{DomainTag, TAG_CHARTER, TAG_GRANT, TAG_VERTEX};
+use city_protocol::crypto::{DomainTag, TAG_AMENDMENT, TAG_CHARTER, TAG_GRANT, TAG_VERTEX};
 use city_protocol::ids::{Digest, sha256};
 use city_protocol::ledger::FaultProof;
 use city_protocol::refusal::Refusal;
@@ -14,6 +14,7 @@ use city_protocol::sync::{FrontierEntry, Message, Want, frontier_hash};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, encode_body};
 use data_encoding::HEXLOWER;
 
+use super::charters::elect;
 use super::liar::{Liar, start};
 use super::world::{KANAZAWA, KOMATSU, World};
 
@@ -254,14 +255,30 @@ fn examples() -> String {
 
     page.title("Proof that 金沢市 signed a position twice");
     let liar = Liar::new(&world, KANAZAWA);
-    let [one, two] = ["one", "two"].map(|software| liar.sign(&world, &[start(software)]));
-    let authority = world.homes[KANAZAWA].authority.entries(1);
+    let [one, two] = ["one", "two"].map(|software| liar.sign(&[start(software)]));
+    let authority = world.homes[KANAZAWA].authority.entries(1, None);
     let proof = FaultProof::of_vertices(authority, &one.header, &two.header).unwrap();
     proof.verify(&world.genesis).unwrap();
     page.blob("proof", &proof.to_bytes());
     for header in &proof.evidence {
         page.line("vertex", SignedHeader::read(header).unwrap().id);
     }
+    page.0.push('\n');
+
+    page.title("A later charter of 金沢市, by two of the three officers before");
+    let elected = elect(&mut world, 2026);
+    world.run();
+    let entry = &elected.receipt.entry;
+    let messages: Vec<_> = entry
+        .sig
+        .iter()
+        .map(|sig| officer_message(sig.alg, &sig.key, &entry.body))
+        .collect();
+    page.signed(TAG_AMENDMENT, entry, &messages);
+    let header = SignedHeader::read(&elected.receipt.header).unwrap();
+    page.line("charter hash, H(body)", header.header.charter);
+    page.line("vertex id", header.id);
+    page.blob("receipt", &elected.receipt.to_bytes());
 
     assert_eq!(world.homes[KOMATSU].available(&hanako), 87_655);
     assert!(world.homes.iter().all(|home| home.frozen.is_empty()));

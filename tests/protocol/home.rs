@@ -11,7 +11,7 @@ use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
 use city_protocol::replica::{ClockQuality, Outcome, Replica, Ticket};
 use city_protocol::trust::{PeerId, SignedData, TransportSigner as _};
-use city_protocol::vertex::Authority;
+use city_protocol::vertex::{Authority, KeySource as _};
 
 use super::disk::Disk;
 use super::keys::Transport;
@@ -41,11 +41,14 @@ pub(crate) struct Home {
     /// It is switched off: nothing reaches it.
     pub(crate) down: bool,
     pub(crate) quality: ClockQuality,
-    pub(crate) clock_ahead_ms: u64,
+    /// How far its clock is ahead; below zero, behind.
+    pub(crate) clock_ahead_ms: i64,
     /// Whether the verifying pool has people's keys at hand.
     pub(crate) pool_knows_people: bool,
     pub(crate) frozen: Vec<(LogId, Frozen, Option<Refusal>)>,
     pub(crate) disconnected: Vec<(PeerId, Refusal)>,
+    /// It was shown a later vertex of its own log than it has: where it was, and where that stands.
+    pub(crate) rolled_back: Option<[(u64, u64); 2]>,
     pub(crate) answers: BTreeMap<Ticket, Result<Outcome, Refusal>>,
     /// Vertices sent by this home so far.
     pub(crate) vertices_sent: usize,
@@ -68,6 +71,25 @@ impl Home {
 
     pub(crate) fn peer(&self) -> PeerId {
         self.transport.peer_id()
+    }
+
+    /// The key at hand that signs an epoch of its log.
+    pub(crate) fn key_of(&self, epoch: u64) -> Arc<SecretKey> {
+        let authority = self.replica.authorities().authority(&self.log());
+        let named = authority.and_then(|it| it.key_of(epoch).map(|key| key.id()));
+        let mut keys = std::iter::once(&self.key).chain(&self.next_key);
+        let key = keys.find(|key| Some(key.public().id()) == named);
+        key.unwrap_or(&self.key).clone()
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
+        let ms = self.clock_ahead_ms.unsigned_abs();
+        if self.clock_ahead_ms < 0 {
+            now.minus_ms(ms)
+        } else {
+            now.plus_ms(ms)
+        }
     }
 
     /// What its hello carries.

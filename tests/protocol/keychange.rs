@@ -8,6 +8,7 @@ use city_protocol::body::{
 use city_protocol::crypto::{SecretKey, Signer as _};
 use city_protocol::ids::Digest;
 use city_protocol::json;
+use city_protocol::ledger::Rows as _;
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
 use city_protocol::stage::{SignedBySeveral, Submission};
@@ -25,7 +26,7 @@ fn town() -> (World, Person, Person) {
 }
 
 /// The same person with another key.
-fn with_key(person: &Person, name: &str) -> Person {
+pub(crate) fn with_key(person: &Person, name: &str) -> Person {
     Person {
         key: signing_key(name),
         kem: kem_key(name),
@@ -45,7 +46,14 @@ fn new_keys(world: &World, person: &Person) -> NewKeys {
     }
 }
 
-fn rotate_body(world: &World, old: &Person, new: &Person) -> Rotate {
+/// Whose turn it is: of somebody without an account the first.
+fn next_sequence(world: &World, person: &Person) -> u64 {
+    let rows = world.homes[person.home].disk.read();
+    let account = rows.account(&person.home_log, &person.account);
+    account.map_or(1, |account| account.next_sequence)
+}
+
+pub(crate) fn rotate_body(world: &World, old: &Person, new: &Person) -> Rotate {
     Rotate {
         version: 1,
         kind: Kind::Rotate,
@@ -53,14 +61,14 @@ fn rotate_body(world: &World, old: &Person, new: &Person) -> Rotate {
         alg: old.key.public().algorithm(),
         key: old.key.public().id(),
         home: old.home_log,
-        sequence: world.homes[old.home].account(old).next_sequence,
+        sequence: next_sequence(world, old),
         created_at: world.now,
         account: old.account,
         new: new_keys(world, new),
     }
 }
 
-fn signed_by(body: &Rotate, keys: &[&Arc<SecretKey>]) -> SignedBySeveral {
+pub(crate) fn signed_by(body: &Rotate, keys: &[&Arc<SecretKey>]) -> SignedBySeveral {
     let bytes = json::canonical(body);
     let sign = |key: &&Arc<SecretKey>| {
         EntrySignature::new(key.public().id(), &key.sign(Rotate::TAG, &bytes))
@@ -75,7 +83,7 @@ fn rotate(world: &mut World, old: &Person, new: &Person) -> Result<BookedEntry, 
     world.submit(old.home, Submission::Rotate(signed))
 }
 
-fn revoke_body(world: &World, person: &Person) -> Revoke {
+pub(crate) fn revoke_body(world: &World, person: &Person) -> Revoke {
     Revoke {
         version: 1,
         kind: Kind::Revoke,
@@ -83,14 +91,14 @@ fn revoke_body(world: &World, person: &Person) -> Revoke {
         alg: person.key.public().algorithm(),
         key: person.key.public().id(),
         home: person.home_log,
-        sequence: world.homes[person.home].account(person).next_sequence,
+        sequence: next_sequence(world, person),
         created_at: world.now,
         account: person.account,
         reason: Label::new("紛失").unwrap(),
     }
 }
 
-fn revoke(world: &mut World, person: &Person) -> Result<BookedEntry, Refusal> {
+pub(crate) fn revoke(world: &mut World, person: &Person) -> Result<BookedEntry, Refusal> {
     let body = revoke_body(world, person);
     let (_, bytes, signature) = signed(body, person)?.into_parts();
     let signatures = vec![signature];
@@ -103,7 +111,7 @@ fn officers_sequence(world: &World, person: &Person) -> u64 {
     home.row(&home.log()).officers_sequence + 1
 }
 
-fn recover_body(world: &World, person: &Person, new: &Person) -> Recover {
+pub(crate) fn recover_body(world: &World, person: &Person, new: &Person) -> Recover {
     Recover {
         version: 1,
         kind: Kind::Recover,
@@ -118,7 +126,11 @@ fn recover_body(world: &World, person: &Person, new: &Person) -> Recover {
 }
 
 /// 2 of 3 officers give somebody new keys.
-fn recover(world: &mut World, person: &Person, new: &Person) -> Result<BookedEntry, Refusal> {
+pub(crate) fn recover(
+    world: &mut World,
+    person: &Person,
+    new: &Person,
+) -> Result<BookedEntry, Refusal> {
     let body = recover_body(world, person, new);
     let officers = world.homes[person.home].officers[..2].to_vec();
     let signed = decided_by(&body, &officers);

@@ -1,7 +1,10 @@
 //! A home that lies: it signs vertices that no honest software would write.
 
+use std::sync::Arc;
+
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Kind;
+use city_protocol::crypto::SecretKey;
 use city_protocol::ids::{BlockId, Digest, LogId, NetworkId};
 use city_protocol::ledger::Rows as _;
 use city_protocol::replica::Input;
@@ -19,10 +22,12 @@ pub(crate) struct Vertex {
 
 /// Writes vertices with a home's key, behind the back of its replica.
 pub(crate) struct Liar {
-    home: usize,
     network: NetworkId,
     pub(crate) log: LogId,
     charter: Digest,
+    /// The epoch that the head is of, and its key.
+    pub(crate) epoch: u64,
+    key: Arc<SecretKey>,
     /// What the next vertex stands on.
     pub(crate) prev: BlockId,
     pub(crate) seq: u64,
@@ -36,11 +41,13 @@ impl Liar {
     pub(crate) fn new(world: &World, home: usize) -> Self {
         let h = &world.homes[home];
         let row = h.row(&h.log());
+        let key = h.key_of(row.epoch);
         Self {
-            home,
             network: world.network(),
             log: h.log(),
             charter: h.authority.charter_hash,
+            epoch: row.epoch,
+            key,
             prev: row.head,
             seq: row.seq + 1,
             time: world.now,
@@ -50,19 +57,18 @@ impl Liar {
     }
 
     /// Signs a vertex of these entries at the present position.
-    pub(crate) fn sign(&self, world: &World, entries: &[Entry]) -> Vertex {
-        self.sign_body(world, entries, encode_body(entries))
+    pub(crate) fn sign(&self, entries: &[Entry]) -> Vertex {
+        self.sign_body(entries, encode_body(entries))
     }
 
     /// The same with whatever bytes as the body.
-    pub(crate) fn sign_body(&self, world: &World, entries: &[Entry], body: Vec<u8>) -> Vertex {
+    pub(crate) fn sign_body(&self, entries: &[Entry], body: Vec<u8>) -> Vertex {
         let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
-        let key = &world.homes[self.home].key;
         let header = Header {
             v: 1,
             network: self.network,
             log: self.log,
-            epoch: 1,
+            epoch: self.epoch,
             seq: self.seq,
             prev: self.prev,
             parents: self.parents.clone(),
@@ -71,16 +77,16 @@ impl Liar {
             count: entries.len() as u64,
             entries_root: Digest(merkle_root(&leaves)),
             body: BlockId::of(&body),
-            alg: key.public().algorithm(),
-            key: key.public().id(),
+            alg: self.key.public().algorithm(),
+            key: self.key.public().id(),
             charter: self.charter,
         };
-        self.sign_header(world, header, body)
+        self.sign_header(header, body)
     }
 
     /// The same with whatever header.
-    pub(crate) fn sign_header(&self, world: &World, header: Header, body: Vec<u8>) -> Vertex {
-        let signed = SignedHeader::sign(header, &*world.homes[self.home].key);
+    pub(crate) fn sign_header(&self, header: Header, body: Vec<u8>) -> Vertex {
+        let signed = SignedHeader::sign(header, &*self.key);
         Vertex {
             id: signed.id,
             header: signed.block,

@@ -1,7 +1,7 @@
-//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the life of a transfer (`answers`, `expiry`, `officers`), stories that chance
+//! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the life of a transfer (`answers`, `expiry`, `officers`), old copies of a home (`rollback`), stories that chance
 //! writes (`sim`), random stories against a specification (`model`), the table of bad input (`refusals`,
 //! `refusals_others`, `garbage`, `vertices`), which algorithm may stand where (`suites`), checkpoints and what they
-//! prove (`checkpoints`), signatures at the edge (`verdicts`), and the worked examples of docs/formats.md (`formats`).
+//! prove (`checkpoints`), bodies that are not kept (`pruned`), what was signed as it is read (`signed_text`), kiosks (`terminal`), what CAs revoke (`trust`), the board (`notes`), signatures at the edge (`verdicts`), and the worked examples of docs/formats.md (`formats`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -14,10 +14,13 @@ mod answers;
 mod audit;
 mod ca;
 mod catch_up;
+mod charters;
 mod checkpoints;
+mod closed_keys;
 mod disk;
 mod epochs;
 mod expiry;
+mod false_refund;
 mod faults;
 mod formats;
 mod garbage;
@@ -27,14 +30,20 @@ mod keys;
 mod liar;
 mod memo;
 mod model;
+mod notes;
 mod officers;
 mod people;
 mod proof_of_fault;
+mod pruned;
 mod refusals;
 mod refusals_others;
+mod rollback;
+mod signed_text;
 mod sim;
 mod story;
 mod suites;
+mod terminal;
+mod trust;
 mod verdicts;
 mod vertices;
 mod witness;

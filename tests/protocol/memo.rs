@@ -18,16 +18,16 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
-    /// Gives what is remembered, or else verifies. `known` says whether the verifier has the log's authority and
-    /// people's keys.
+    /// Gives what is remembered, or else verifies. `known` says what the verifier knows of the log's authority, and
+    /// whether it has people's keys.
     pub(crate) fn verify(
         &self,
-        known: [bool; 2],
+        known: &[u8],
         header: &[u8],
         body: Vec<u8>,
         verify: impl FnOnce(Vec<u8>) -> Result<VerifiedVertex, Refusal>,
     ) -> Result<VerifiedVertex, Refusal> {
-        let known = known.map(u8::from);
+        let known = sha256(&[known]);
         let len = (header.len() as u64).to_be_bytes();
         let key = sha256(&[&known, &len, header, &body]);
         self.asked.set(self.asked.get() + 1);
@@ -65,6 +65,6 @@ fn a_wrong_answer_that_is_remembered_is_found() {
         } else {
             Refusal::BadSignature
         };
-        let _remembered = memo.verify([true; 2], b"header", b"body".to_vec(), |_| Err(found));
+        let _remembered = memo.verify(&[1], b"header", b"body".to_vec(), |_| Err(found));
     }
 }

@@ -4,8 +4,13 @@
 //!
 //! `PROPTEST_CASES` says how many stories; the seed is printed, and `CITY_NODE_SEED` gives it back.
 
+mod answers;
+mod draws;
+mod keys;
+mod officers;
 mod spec;
 mod steps;
+mod submissions;
 mod town;
 mod words;
 
@@ -36,7 +41,7 @@ impl ReferenceStateMachine for Ledger {
     }
 
     fn transitions(state: &Self) -> BoxedStrategy<Step> {
-        steps::next(state)
+        draws::next(state)
     }
 
     fn apply(mut state: Self, step: &Step) -> Self {
@@ -45,7 +50,7 @@ impl ReferenceStateMachine for Ledger {
     }
 
     fn preconditions(state: &Self, step: &Step) -> bool {
-        steps::possible(state, step)
+        draws::possible(state, step)
     }
 }
 

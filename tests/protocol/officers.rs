@@ -12,7 +12,7 @@ use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const ALL: [usize; 3] = [KANAZAWA, KOMATSU, HAKUSAN];
 
-fn decide<B: OfficersBody>(
+pub(crate) fn decide<B: OfficersBody>(
     world: &mut World,
     person: &Person,
     body: &B,

@@ -15,12 +15,12 @@ use super::world::{KANAZAWA, KOMATSU, World};
 /// Two vertices of 金沢 at the position after its head.
 fn two_faced(world: &World) -> (Liar, Vertex, Vertex) {
     let liar = Liar::new(world, KANAZAWA);
-    let [one, two] = ["one", "two"].map(|software| liar.sign(world, &[start(software)]));
+    let [one, two] = ["one", "two"].map(|software| liar.sign(&[start(software)]));
     (liar, one, two)
 }
 
 fn authority(world: &World, home: usize) -> Vec<Entry> {
-    world.homes[home].authority.entries(1)
+    world.homes[home].authority.entries(1, None)
 }
 
 fn of(authority: Vec<Entry>, a: &Vertex, b: &Vertex) -> FaultProof {
@@ -72,7 +72,7 @@ fn what_a_node_did_not_sign_twice_convicts_nobody() {
     swapped.evidence.reverse();
     refused(&world, &swapped, Refusal::BadEntry);
     liar.seq += 1;
-    let elsewhere = liar.sign(&world, &[start("three")]);
+    let elsewhere = liar.sign(&[start("three")]);
     refused(&world, &with(&one, &elsewhere), Refusal::BadEntry);
     let mut unsigned = two.clone();
     *unsigned.header.last_mut().unwrap() ^= 1;
@@ -181,10 +181,10 @@ fn in_a_later_epoch_the_beginning_that_names_the_key_is_part_of_the_proof() {
     let began = begin(&mut world, KANAZAWA, &body).unwrap();
     let liar = Liar::new(&world, KANAZAWA);
     let lie = |software: &str| {
-        let first = liar.sign(&world, &[start(software)]);
+        let first = liar.sign(&[start(software)]);
         let mut header = SignedHeader::read(&first.header).unwrap().header;
         header.epoch = 2;
-        liar.sign_header(&world, header, first.body)
+        liar.sign_header(header, first.body)
     };
     let (one, two) = (lie("one"), lie("two"));
     let both = began.receipt.authority.to_vec();
@@ -194,6 +194,8 @@ fn in_a_later_epoch_the_beginning_that_names_the_key_is_part_of_the_proof() {
     let first = authority(&world, KANAZAWA);
     refused(&world, &of(first, &one, &two), Refusal::BadEntry);
     // The epoch that did nothing wrong is not accused with the keys of a later one.
-    let (_, one, two) = two_faced(&world);
+    let mut earlier = Liar::new(&world, KANAZAWA);
+    earlier.epoch = 1;
+    let [one, two] = ["one", "two"].map(|software| earlier.sign(&[start(software)]));
     refused(&world, &of(both, &one, &two), Refusal::BadEntry);
 }

@@ -135,12 +135,10 @@ fn one_raw_key_stands_under_one_algorithm() {
     assert_eq!(check(&[officer.clone(), node_twin.clone()]), refused);
 
     let authority = chartered(&both, &ca, node.public(), Suite::Fips, &[officer]).unwrap();
-    assert_eq!(authority.admits(&twin, 1), refused);
-    assert_eq!(authority.admits(&node_twin, 1), refused);
-    assert_eq!(
-        authority.admits(signing_key("somebody").public(), 1),
-        Ok(())
-    );
+    let admits = |key| authority.admits(key, 1, &authority.charter_hash);
+    assert_eq!(admits(&twin), refused);
+    assert_eq!(admits(&node_twin), refused);
+    assert_eq!(admits(signing_key("somebody").public()), Ok(()));
 }
 
 #[test]

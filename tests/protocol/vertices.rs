@@ -100,7 +100,7 @@ fn check_invalid(world: &mut World, liar: &Liar, vertex: &Vertex, expected: Refu
 fn lie(expected: Refusal, tell: impl FnOnce(&mut Stage) -> Vec<Entry>) {
     let mut stage = stage();
     let entries = tell(&mut stage);
-    let vertex = stage.liar.sign(&stage.world, &entries);
+    let vertex = stage.liar.sign(&entries);
     check_invalid(&mut stage.world, &stage.liar, &vertex, expected);
     // Nobody's signature is believed because its vertex is stored: an index made again says the same.
     for home in [KOMATSU, HAKUSAN] {
@@ -116,7 +116,7 @@ fn the_truth_is_taken() {
     let mut entries = s.transfer("4.00", 600);
     entries.push(s.grant(&s.world.homes[KANAZAWA].officers[..2]));
     entries[2].booked.balance_after = Some(Amount::from_hundredths(700));
-    let vertex = s.liar.sign(&s.world, &entries);
+    let vertex = s.liar.sign(&entries);
     for home in [KOMATSU, HAKUSAN] {
         give(&mut s.world, KANAZAWA, home, &vertex);
         assert_eq!(head(&s.world, home, &s.liar.log), (s.liar.seq, vertex.id));
@@ -207,7 +207,7 @@ fn lies_about_order_and_rest() {
         let (one, two) = (s.transfer("4.00", 600), s.transfer("4.00", 600));
         vec![one[0].clone(), two[1].clone()]
     });
-    lie(Refusal::BadEntry, |s| {
+    lie(Refusal::BadField, |s| {
         let body = s.world.homes[KANAZAWA].authority.charter_body.clone();
         vec![Entry::home_authored(Kind::Charter, body)]
     });
@@ -243,7 +243,7 @@ fn lies_about_order_and_rest() {
 fn a_settlement_without_an_acceptance_is_a_lie() {
     let mut s = stage();
     let entries = s.transfer("4.00", 600);
-    let first = s.liar.sign(&s.world, &entries);
+    let first = s.liar.sign(&entries);
     for home in [KOMATSU, HAKUSAN] {
         give(&mut s.world, KANAZAWA, home, &first);
     }
@@ -265,7 +265,7 @@ fn a_settlement_without_an_acceptance_is_a_lie() {
     };
     let mut entry = Entry::home_authored(Kind::Settle, codec::encode(&settle));
     entry.cites = vec![Cite::Own(own)];
-    let vertex = s.liar.sign(&s.world, &[entry]);
+    let vertex = s.liar.sign(&[entry]);
     check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadCite);
 }
 
@@ -274,10 +274,10 @@ fn a_settlement_without_an_acceptance_is_a_lie() {
 fn bad_header(expected: Refusal, change: impl FnOnce(&mut Header)) {
     let mut s = stage();
     let entries = [start("one")];
-    let good = s.liar.sign(&s.world, &entries);
+    let good = s.liar.sign(&entries);
     let mut header = SignedHeader::read(&good.header).unwrap().header;
     change(&mut header);
-    let vertex = s.liar.sign_header(&s.world, header, good.body);
+    let vertex = s.liar.sign_header(header, good.body);
     check_invalid(&mut s.world, &s.liar, &vertex, expected);
 }
 
@@ -311,7 +311,7 @@ fn a_body_that_is_none_is_a_lie_too() {
         b"\x81\xa0",
         &[0x81; 4000],
     ] {
-        let vertex = s.liar.sign_body(&s.world, &[], body.to_vec());
+        let vertex = s.liar.sign_body(&[], body.to_vec());
         let verified = s
             .world
             .verify(KOMATSU, &vertex.header, vertex.body.clone())
@@ -319,14 +319,39 @@ fn a_body_that_is_none_is_a_lie_too() {
         assert_eq!(verified.entries.unwrap_err(), Refusal::BadCbor);
     }
     let many = vec![start("x"); 257];
-    let vertex = s.liar.sign(&s.world, &many);
+    let vertex = s.liar.sign(&many);
     check_invalid(&mut s.world, &s.liar, &vertex, Refusal::TooLarge);
+}
+
+/// A header whose body is withheld is nothing that anybody could judge; whoever has the body gives it.
+#[test]
+fn a_header_without_its_body_stops_nothing() {
+    let mut s = stage();
+    let vertex = s.liar.sign(&[start("one")]);
+    let bare = Vertex {
+        body: Vec::new(),
+        ..vertex.clone()
+    };
+    give(&mut s.world, KANAZAWA, KOMATSU, &bare);
+    let peer = s.world.homes[KANAZAWA].peer();
+    assert_eq!(
+        s.world.homes[KOMATSU].disconnected,
+        [(peer, Refusal::BadVertex)]
+    );
+    assert_eq!(s.world.homes[KOMATSU].frozen, []);
+    give(&mut s.world, KANAZAWA, HAKUSAN, &vertex);
+    s.world.run();
+    assert_eq!(
+        head(&s.world, KOMATSU, &s.liar.log),
+        (s.liar.seq, vertex.id)
+    );
+    s.world.assert_in_step(&[KOMATSU, HAKUSAN]);
 }
 
 #[test]
 fn bytes_that_prove_nothing_are_the_senders_fault() {
     let s = stage();
-    let good = s.liar.sign(&s.world, &[start("one")]);
+    let good = s.liar.sign(&[start("one")]);
     let check = |header: &[u8], body: &[u8], expected: Refusal| {
         let verified = s.world.verify(KOMATSU, header, body.to_vec());
         assert_eq!(verified.unwrap_err(), expected);
@@ -349,22 +374,16 @@ fn bytes_that_prove_nothing_are_the_senders_fault() {
     );
     let mut stranger = SignedHeader::read(&good.header).unwrap().header;
     stranger.log = LogId([9; 32]);
-    let unknown = s
-        .liar
-        .sign_header(&s.world, stranger.clone(), good.body.clone());
+    let unknown = s.liar.sign_header(stranger.clone(), good.body.clone());
     check(&unknown.header, &good.body, Refusal::UnknownLog);
     stranger.log = s.world.homes[KOMATSU].log();
-    let foreign = s
-        .liar
-        .sign_header(&s.world, stranger.clone(), good.body.clone());
+    let foreign = s.liar.sign_header(stranger.clone(), good.body.clone());
     check(&foreign.header, &good.body, Refusal::WrongKey);
     stranger.v = 0;
-    let formless = s
-        .liar
-        .sign_header(&s.world, stranger.clone(), good.body.clone());
+    let formless = s.liar.sign_header(stranger.clone(), good.body.clone());
     check(&formless.header, &good.body, Refusal::BadVertex);
     stranger.v = 2;
-    let later = s.liar.sign_header(&s.world, stranger, good.body.clone());
+    let later = s.liar.sign_header(stranger, good.body.clone());
     check(&later.header, &good.body, Refusal::UnknownVersion);
     // A vertex of this log that was changed in transit, in any field.
     for (i, _) in good.header.iter().enumerate().step_by(11) {
@@ -398,7 +417,7 @@ fn a_first_vertex_is_judged_by_its_own_charter_up_to_a_root() {
     other.body = BlockId::of(&forged);
     other.log = city_protocol::body::Charter::log_id(&entries[0].body);
     let liar = Liar::new(&world, KANAZAWA);
-    let vertex = liar.sign_header(&world, other, forged.clone());
+    let vertex = liar.sign_header(other, forged.clone());
     let refused = world.verify(KOMATSU, &vertex.header, forged);
     assert_eq!(
         refused.unwrap_err(),
@@ -452,7 +471,7 @@ fn what_newer_software_writes_stops_the_log_until_the_upgrade_and_is_no_fault() 
     for body in bodies {
         let mut s = stage();
         let entries = decode_body(&body).unwrap_or_default();
-        let vertex = s.liar.sign_body(&s.world, &entries, body);
+        let vertex = s.liar.sign_body(&entries, body);
         let frozen = Frozen::Unsupported(s.liar.seq - 1);
         for home in [KOMATSU, HAKUSAN] {
             give(&mut s.world, KANAZAWA, home, &vertex);
@@ -472,8 +491,8 @@ fn an_invalid_vertex_and_a_good_one_at_one_position_are_equivocation() {
     let mut s = stage();
     s.world.disconnect(KOMATSU, HAKUSAN);
     let bad = s.transfer("10.01", 0);
-    let bad = s.liar.sign(&s.world, &bad);
-    let good = s.liar.sign(&s.world, &[start("good")]);
+    let bad = s.liar.sign(&bad);
+    let good = s.liar.sign(&[start("good")]);
     // 小松 sees only the bad one, 白山 only the good one.
     give(&mut s.world, KANAZAWA, KOMATSU, &bad);
     give(&mut s.world, KANAZAWA, HAKUSAN, &good);
@@ -503,13 +522,13 @@ fn trust(lists: &[&[u8]]) -> Entry {
 #[test]
 fn lists_of_revoked_certificates_are_taken_whatever_they_say() {
     let mut s = stage();
-    let vertex = s.liar.sign(&s.world, &[trust(&[b"no list at all"])]);
+    let vertex = s.liar.sign(&[trust(&[b"no list at all"])]);
     for home in [KOMATSU, HAKUSAN] {
         give(&mut s.world, KANAZAWA, home, &vertex);
         assert_eq!(head(&s.world, home, &s.liar.log), (s.liar.seq, vertex.id));
     }
     s.liar.follow(&vertex);
-    let vertex = s.liar.sign(&s.world, &[trust(&[b"one", b"one"])]);
+    let vertex = s.liar.sign(&[trust(&[b"one", b"one"])]);
     check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadField);
 }
 
@@ -518,6 +537,6 @@ fn lists_of_revoked_certificates_are_the_homes_own_word() {
     let mut s = stage();
     let mut entry = trust(&[b"a list"]);
     entry.booked.received_at = Some(s.world.now);
-    let vertex = s.liar.sign(&s.world, &[entry]);
+    let vertex = s.liar.sign(&[entry]);
     check_invalid(&mut s.world, &s.liar, &vertex, Refusal::BadEntry);
 }

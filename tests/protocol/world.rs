@@ -10,12 +10,13 @@ use city_protocol::crypto::{PublicKey, Suite};
 use city_protocol::genesis::{Genesis, Purpose};
 use city_protocol::ids::{KeyId, LogId, NetworkId};
 use city_protocol::json;
+use city_protocol::pki::Role;
 use city_protocol::place::PlacePolicy;
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
 use city_protocol::replica::{
-    Action, Authorities, BookedEntry, ClockQuality, Input, Now, Outcome, Replica, ReplicaConfig,
-    Ticket,
+    Action, Authorities, BookedEntry, Clearing, ClockQuality, Confirmation, Input, Now, Outcome,
+    Replica, ReplicaConfig, Ticket,
 };
 use city_protocol::stage::Submission;
 use city_protocol::sync::{Channel, Message};
@@ -55,6 +56,10 @@ pub(crate) struct World {
     pub(crate) memo: Option<Memo>,
     /// Whom the charters of homes that join from now on name as their witnesses.
     pub(crate) witnesses: Vec<LogId>,
+    /// What a home takes from others, from its next start on.
+    pub(crate) clearing: Clearing,
+    /// How often a home writes a checkpoint, from its next start on.
+    pub(crate) checkpoint_every: Option<u64>,
 }
 
 /// What a verifying pool has at hand.
@@ -103,6 +108,8 @@ impl World {
             transfers: 0,
             memo: None,
             witnesses: Vec::new(),
+            clearing: Clearing::default(),
+            checkpoint_every: None,
         }
     }
 
@@ -169,6 +176,24 @@ impl World {
         self.add_box(identity, Disk::default())
     }
 
+    /// A kiosk of this home's municipality: its own keys and certificate, its home's charter, and an empty disk.
+    pub(crate) fn add_terminal(&mut self, of: usize) -> usize {
+        let identity = self.homes[of].identity.clone();
+        let name = format!("terminal {} of {}", self.homes.len(), identity.region);
+        let (key, transport) = (signing_key(&name), Transport::new(&name));
+        let peer_id = transport.peer_id().to_string();
+        let certificate = self
+            .ca
+            .node_as(Role::Terminal, &identity.region, key.public(), &peer_id);
+        let terminal = Identity {
+            key,
+            transport,
+            certificate,
+            ..identity
+        };
+        self.add_box(terminal, Disk::default())
+    }
+
     /// A box with this identity and this disk is switched on.
     pub(crate) fn add_box(&mut self, identity: Identity, disk: Disk) -> usize {
         let replica = self.new_replica(&identity, true);
@@ -184,6 +209,7 @@ impl World {
             pool_knows_people: self.homes.len().is_multiple_of(2),
             frozen: Vec::new(),
             disconnected: Vec::new(),
+            rolled_back: None,
             answers: BTreeMap::new(),
             vertices_sent: 0,
             verdicts: BTreeMap::new(),
@@ -197,7 +223,7 @@ impl World {
     pub(crate) fn new_replica(&self, identity: &Identity, may_sequence: bool) -> Replica {
         let authority = &identity.authority;
         let keys = std::iter::once(&identity.key).chain(&identity.next_key);
-        Replica::new(ReplicaConfig {
+        let replica = Replica::new(ReplicaConfig {
             genesis: self.genesis.clone(),
             authority: authority.clone(),
             signers: keys.map(|key| Box::new(key.clone()) as _).collect(),
@@ -209,7 +235,10 @@ impl World {
                 trust: None,
             },
             may_sequence,
-        })
+        });
+        let mut replica = replica.with_clearing(self.clearing.clone());
+        replica.checkpoint_every(self.checkpoint_every);
+        replica
     }
 
     /// The node stops and starts on the same disk; its connections are gone.
@@ -222,8 +251,15 @@ impl World {
 
     /// The box is switched on; it is connected to nobody.
     pub(crate) fn boot(&mut self, home: usize, may_sequence: bool) {
-        self.homes[home].replica = self.new_replica(&self.homes[home].identity, may_sequence);
-        self.homes[home].down = false;
+        self.boot_as(home, may_sequence, Confirmation::Confirmed);
+    }
+
+    /// The same where this is known of its log.
+    pub(crate) fn boot_as(&mut self, home: usize, may_sequence: bool, known: Confirmation) {
+        let h = &mut self.homes[home];
+        (h.down, h.rolled_back) = (false, None);
+        let replica = self.new_replica(&self.homes[home].identity, may_sequence);
+        self.homes[home].replica = replica.with_confirmation(known);
         self.tell(home, Input::Started);
         self.commit(home);
     }
@@ -317,8 +353,15 @@ impl World {
             return verify(body);
         };
         let log = SignedHeader::read(header)?.header.log;
-        let known = [pool.authority(&log).is_some(), home.pool_knows_people];
-        memo.verify(known, header, body, verify)
+        // The answer depends on which epochs' beginnings are known.
+        let mut known = vec![u8::from(home.pool_knows_people)];
+        if let Some(authority) = pool.authority(&log) {
+            for epoch in 1..=authority.epoch() {
+                let start = authority.start_of(epoch).map(|start| start.leaf());
+                known.extend(start.unwrap_or_default());
+            }
+        }
+        memo.verify(&known, header, body, verify)
     }
 
     /// Time passes; everybody notices, and the messages that follow are carried.
@@ -378,7 +421,7 @@ impl World {
     fn clock_of(&self, home: usize) -> Now {
         let home = &self.homes[home];
         Now {
-            time: self.now.plus_ms(home.clock_ahead_ms),
+            time: home.clock(self.now),
             quality: home.quality,
         }
     }
@@ -405,6 +448,10 @@ impl World {
                 }
                 Action::Frozen(log, frozen, refusal) => {
                     self.homes[home].frozen.push((log, frozen, refusal));
+                }
+                Action::RolledBack { here, shown } => {
+                    let twice = self.homes[home].rolled_back.replace([here, shown]);
+                    assert!(twice.is_none(), "it is told once in a run");
                 }
             }
         }

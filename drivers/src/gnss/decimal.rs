@@ -34,19 +34,27 @@ fn scaled(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// `numerator / denominator`, rounded half up (towards positive infinity). `denominator` is positive.
-fn divide_half_up(numerator: i128, denominator: i128) -> i128 {
-    (2 * numerator + denominator).div_euclid(2 * denominator)
-}
+/// One, as [`scaled`] writes it.
+const ONE: i64 = 10_i64.pow(9);
 
-/// One unit in the last place of [`scaled`].
-const ONE: i128 = 10_i128.pow(9);
+/// Billionths of a minute in 1e-7 degrees.
+const MINUTES_PER_E7: i64 = 60 * ONE / 10_000_000;
 
 /// A field times `factor / divisor`, rounded half up: `fixed("956.1", 1000, 1)` is metres to millimetres. `None` for an
 /// empty or unreadable field.
 pub(super) fn fixed(text: &str, factor: i32, divisor: i32) -> Option<i64> {
-    let value = i128::from(scaled(text)?) * i128::from(factor);
-    i64::try_from(divide_half_up(value, ONE * i128::from(divisor))).ok()
+    let value = scaled(text)?;
+    // Division of 128 bits costs more than all the rest, and no real figure needs it.
+    if let Some(small) = value.checked_mul(2 * i64::from(factor))
+        && let Some(small) = small.checked_add(ONE * i64::from(divisor))
+    {
+        return Some(small.div_euclid(2 * ONE * i64::from(divisor)));
+    }
+    let (numerator, denominator) = (
+        i128::from(value) * i128::from(factor),
+        i128::from(ONE) * i128::from(divisor),
+    );
+    i64::try_from((2 * numerator + denominator).div_euclid(2 * denominator)).ok()
 }
 
 /// A coordinate `dddmm.mmmm` with its hemisphere (`N`, `S`, `E`, `W`) in 1e-7 degrees, rounded half up. `None` for an empty
@@ -62,7 +70,7 @@ pub(super) fn coordinate_e7(text: &str, hemisphere: &str) -> Option<i32> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
-    let value = i128::from(scaled(text)?);
+    let value = scaled(text)?;
     let degrees = value / (100 * ONE);
     let minutes = value % (100 * ONE);
     if minutes >= 60 * ONE {
@@ -73,7 +81,7 @@ pub(super) fn coordinate_e7(text: &str, hemisphere: &str) -> Option<i32> {
         return None;
     }
     let signed = if negative { -total } else { total };
-    i32::try_from(divide_half_up(signed * 10_000_000, 60 * ONE)).ok()
+    i32::try_from((2 * signed + MINUTES_PER_E7).div_euclid(2 * MINUTES_PER_E7)).ok()
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::epoch::Assembler;
 use super::fix::Fix;
-use super::framing::{Counters, Framer};
+use super::framing::{Counters, Frame, Framer};
 
 /// Push decoder for one receiver's byte stream. Make a new one whenever the stream is interrupted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Decoder {
     framer: Framer,
     assembler: Assembler,
@@ -19,10 +19,22 @@ impl Decoder {
     }
 
     /// Takes bytes and hands every epoch they complete to `on_fix`, in order.
-    pub fn push(&mut self, bytes: &[u8], mut on_fix: impl FnMut(Fix)) {
+    pub fn push(&mut self, bytes: &[u8], on_fix: impl FnMut(Fix)) {
+        self.push_with(bytes, |_| {}, on_fix);
+    }
+
+    /// The same, and shows every frame to `on_frame` first.
+    pub(super) fn push_with(
+        &mut self,
+        bytes: &[u8],
+        mut on_frame: impl FnMut(&Frame<'_>),
+        mut on_fix: impl FnMut(Fix),
+    ) {
         let assembler = &mut self.assembler;
-        self.framer
-            .push(bytes, |frame| assembler.push(&frame, &mut on_fix));
+        self.framer.push(bytes, |frame| {
+            on_frame(&frame);
+            assembler.push(&frame, &mut on_fix);
+        });
     }
 
     /// The stream has ended: what is complete is handed out, the last epoch too.

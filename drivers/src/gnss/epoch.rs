@@ -3,10 +3,10 @@
 //! An epoch ends when the time changes, when an anchor sentence comes again, at NAV-EOE, or at the sentence that ended
 //! the epochs before. Owns which source wins and what counts as a fix. Carries nothing over but the date.
 
-use super::fix::{Fix, FixMode, Quality};
+use super::fix::{Fix, FixMode, Jamming, Quality, Spoofing};
 use super::framing::Frame;
 use super::reading::{Key, Reading, Source};
-use super::satellite::{MAX_SATELLITES, Satellite};
+use super::satellite::{MAX_SATELLITES, MAX_SIGNALS, Satellite, Signal};
 use super::sentence::Answer;
 use super::{sentence, ubx};
 
@@ -29,7 +29,7 @@ const DAY_MS: u32 = 86_400_000;
 type CycleEnd = (Key, usize);
 
 /// Joins frames to fixes. Pure: no clock, the stream alone decides.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Assembler {
     current: Epoch,
     /// Tag and cycle of the epoch handed out last, to recognise what comes late.
@@ -58,7 +58,7 @@ impl Assembler {
     pub fn push(&mut self, frame: &Frame<'_>, on_fix: &mut impl FnMut(Fix)) {
         let reading = match frame {
             Frame::Nmea { text } => match sentence::read(text) {
-                Answer::Reading(reading) => *reading,
+                Answer::Reading(reading) => reading,
                 Answer::NotOurs => return,
                 Answer::Refused => {
                     self.refused += 1;
@@ -66,11 +66,11 @@ impl Assembler {
                 }
             },
             Frame::Ubx { .. } => match ubx::read(frame) {
-                Some(reading) => reading,
+                Some(reading) => Box::new(reading),
                 None => return,
             },
         };
-        self.add(reading, frame.raw(), on_fix);
+        self.add(&reading, frame.raw(), on_fix);
     }
 
     /// The stream has ended: hands on the epoch that is still open.
@@ -78,14 +78,18 @@ impl Assembler {
         self.hand_out(on_fix);
     }
 
-    fn add(&mut self, reading: Reading, raw: &[u8], on_fix: &mut impl FnMut(Fix)) {
-        if self.current.is_over_before(&reading) {
+    fn add(&mut self, reading: &Reading, raw: &[u8], on_fix: &mut impl FnMut(Fix)) {
+        if self.current.is_over_before(reading) {
             self.learn();
             self.hand_out(on_fix);
-        } else if self.is_late(&reading) {
+        } else if self.is_late(reading) {
             // The epoch was handed out too early: the receiver sends more than it used to. Learn again.
             self.end = None;
             self.candidate = None;
+            // What it says of spoofing or jamming is not lost: the next epoch has it.
+            if reading.key.source == Source::UbxGuard {
+                self.current.add_guard(reading, raw);
+            }
             return;
         }
         let ends = reading.key.source == Source::UbxEnd;
@@ -125,6 +129,8 @@ impl Assembler {
     fn hand_out(&mut self, on_fix: &mut impl FnMut(Fix)) {
         let mut epoch = std::mem::take(&mut self.current);
         if !epoch.has_anchor() {
+            // No epoch; but what the receiver said of spoofing and jamming counts in the next.
+            (self.current.spoofing, self.current.jamming) = (epoch.spoofing, epoch.jamming);
             return;
         }
         let time_ms = self
@@ -161,8 +167,48 @@ fn prefer<T>(held: &mut Sourced<T>, source: Source, new: Option<T>) {
     }
 }
 
+/// How far the positions of one epoch's sentences lie apart.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    first: (i32, i32),
+    /// Smallest and largest difference from the first, 1e-7 degrees.
+    north: (i64, i64),
+    east: (i64, i64),
+    positions: u8,
+}
+
+impl Extent {
+    /// A whole turn, 1e-7 degrees.
+    const TURN: i64 = 3_600_000_000;
+
+    fn at(first: (i32, i32)) -> Self {
+        Self {
+            first,
+            north: (0, 0),
+            east: (0, 0),
+            positions: 1,
+        }
+    }
+
+    fn add(&mut self, (lat, lon): (i32, i32)) {
+        let wider = |(least, most): (i64, i64), new: i64| (least.min(new), most.max(new));
+        let north = i64::from(lat) - i64::from(self.first.0);
+        let east = i64::from(lon) - i64::from(self.first.1);
+        // The short way round: 180° east and 180° west are one meridian.
+        let east = (east + Self::TURN / 2).rem_euclid(Self::TURN) - Self::TURN / 2;
+        self.north = wider(self.north, north);
+        self.east = wider(self.east, east);
+        self.positions = self.positions.saturating_add(1);
+    }
+
+    fn widest(self) -> Option<u32> {
+        let widest = (self.north.1 - self.north.0).max(self.east.1 - self.east.0);
+        (self.positions > 1).then(|| u32::try_from(widest).unwrap_or(u32::MAX))
+    }
+}
+
 /// The epoch that is being joined.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Epoch {
     keys: Vec<Key>,
     time_of_day_ms: Option<u32>,
@@ -179,6 +225,10 @@ struct Epoch {
     speed_mm_s: Sourced<u32>,
     satellites_used: u8,
     satellites: Vec<Satellite>,
+    signals: Vec<Signal>,
+    spoofing: Option<Spoofing>,
+    jamming: Option<Jamming>,
+    extent: Option<Extent>,
     raw: Vec<u8>,
     raw_is_full: bool,
 }
@@ -210,13 +260,10 @@ impl Epoch {
         time_differs || itow_differs || again || self.keys.len() >= MAX_READINGS
     }
 
-    fn add(&mut self, reading: Reading, raw: &[u8]) {
+    fn add(&mut self, reading: &Reading, raw: &[u8]) {
         let source = reading.key.source;
         self.keys.push(reading.key);
-        self.raw_is_full |= self.raw.len() + raw.len() > MAX_RAW_EPOCH;
-        if !self.raw_is_full {
-            self.raw.extend_from_slice(raw);
-        }
+        self.add_guard(reading, raw);
         self.time_of_day_ms = self.time_of_day_ms.or(reading.time_of_day_ms);
         self.itow_ms = self.itow_ms.or(reading.itow_ms);
         // ZDA has four digits for the year, RMC two: the later one of a better kind may replace the first.
@@ -232,6 +279,12 @@ impl Epoch {
         prefer(&mut self.quality, source, reading.quality);
         self.mode = self.mode.max(reading.mode);
         prefer(&mut self.position, source, reading.position);
+        if let Some(position) = reading.position {
+            match &mut self.extent {
+                Some(extent) => extent.add(position),
+                None => self.extent = Some(Extent::at(position)),
+            }
+        }
         prefer(&mut self.altitude_mm, source, reading.altitude_mm);
         prefer(&mut self.hdop_centi, source, reading.hdop_centi);
         prefer(&mut self.accuracy_mm, source, reading.accuracy_mm);
@@ -239,8 +292,20 @@ impl Epoch {
         self.satellites_used = self
             .satellites_used
             .max(reading.satellites_used.unwrap_or(0));
-        for satellite in reading.satellites {
-            self.add_satellite(satellite);
+        for satellite in &reading.satellites {
+            self.add_satellite(*satellite);
+        }
+        let room = MAX_SIGNALS - self.signals.len();
+        self.signals.extend(reading.signals.iter().take(room));
+    }
+
+    /// What it says of spoofing and jamming, with its bytes; it makes no epoch.
+    fn add_guard(&mut self, reading: &Reading, raw: &[u8]) {
+        self.spoofing = self.spoofing.max(reading.spoofing);
+        self.jamming = self.jamming.max(reading.jamming);
+        self.raw_is_full |= self.raw.len() + raw.len() > MAX_RAW_EPOCH;
+        if !self.raw_is_full {
+            self.raw.extend_from_slice(raw);
         }
     }
 
@@ -266,11 +331,13 @@ impl Epoch {
             .map(|(_, position)| position)
             .filter(|_| !denied);
         let altitude_mm = self.altitude_mm.map(|(_, altitude)| altitude);
+        // Three satellites give no altitude: the one reported is an assumption (mtk-3301 before its first GSA).
+        let too_few = (1..=3).contains(&self.satellites_used);
         let mode = match (position, self.mode, altitude_mm) {
             (None, _, _) => FixMode::None,
             (Some(_), Some(mode), _) => mode,
-            (Some(_), None, Some(_)) => FixMode::ThreeD,
-            (Some(_), None, None) => FixMode::TwoD,
+            (Some(_), None, Some(_)) if !too_few => FixMode::ThreeD,
+            (Some(_), None, _) => FixMode::TwoD,
         };
         // RMC and GLL before NMEA 2.3 have no mode indicator.
         let reported = if position.is_some() {
@@ -291,9 +358,16 @@ impl Epoch {
             quality: self.tainted.unwrap_or(reported),
             satellites_used,
             satellites: std::mem::take(&mut self.satellites),
+            signals: std::mem::take(&mut self.signals),
             hdop_centi: self.hdop_centi.map(|(_, hdop)| hdop),
             accuracy_mm: self.accuracy_mm.map(|(_, accuracy)| accuracy),
             speed_mm_s: self.speed_mm_s.map(|(_, speed)| speed),
+            spoofing: self.spoofing,
+            jamming: self.jamming,
+            sentences_apart_e7: self
+                .extent
+                .filter(|_| position.is_some())
+                .and_then(Extent::widest),
             raw: std::mem::take(&mut self.raw),
         }
     }

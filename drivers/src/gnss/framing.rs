@@ -87,7 +87,7 @@ pub struct Counters {
 }
 
 /// Push parser for a receiver's byte stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Framer {
     buffer: Vec<u8>,
     counters: Counters,
@@ -213,12 +213,20 @@ fn has_checksum(sentence: &[u8]) -> bool {
 
 /// A sentence is complete at `*hh`, whether or not a line end follows: some receivers go on with binary at once.
 fn nmea_front(rest: &[u8]) -> Front {
-    let stop = rest
+    // One pass for the end and the checksum: most of what a receiver sends goes through here.
+    let mut calculated = 0;
+    let mut stop = None;
+    for (at, &b) in rest[..rest.len().min(MAX_NMEA_SENTENCE)]
         .iter()
-        .take(MAX_NMEA_SENTENCE)
+        .enumerate()
         .skip(1)
-        .position(|&b| b == b'*' || b == b'$' || !matches!(b, b' '..=b'~'))
-        .map(|i| i + 1);
+    {
+        if b == b'*' || b == b'$' || !(b' '..=b'~').contains(&b) {
+            stop = Some(at);
+            break;
+        }
+        calculated ^= b;
+    }
     let Some(stop) = stop else {
         return if rest.len() < MAX_NMEA_SENTENCE {
             Front::Wait
@@ -239,7 +247,6 @@ fn nmea_front(rest: &[u8]) -> Front {
             let Some(found) = hex(digits) else {
                 return Front::Skip(stop);
             };
-            let calculated = rest[1..stop].iter().fold(0, |sum, b| sum ^ b);
             if found == calculated {
                 Front::Nmea(stop + 3)
             } else {
@@ -303,6 +310,18 @@ fn fletcher(bytes: &[u8]) -> [u8; 2] {
         let a = a.wrapping_add(byte);
         [a, b.wrapping_add(a)]
     })
+}
+
+/// A UBX frame to be sent. A payload longer than its length field is a mistake of ours.
+pub(super) fn ubx_frame(class: u8, id: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).expect("our requests are short");
+    let mut frame = UBX_SYNC.to_vec();
+    frame.extend([class, id]);
+    frame.extend(len.to_le_bytes());
+    frame.extend(payload);
+    let sums = fletcher(&frame[2..]);
+    frame.extend(sums);
+    frame
 }
 
 #[cfg(test)]

@@ -25,13 +25,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// The master side of a pseudo-terminal in raw mode; write a receiver's bytes into it.
 ///
 /// Bytes wait in the terminal (some 4 KiB) until somebody reads them; when full, writing waits. What the reader sends to
-/// the receiver is thrown away.
+/// the receiver is kept for [`Pty::sent`]; the oldest is thrown away.
 #[derive(Debug)]
 pub struct Pty {
     master: OwnedFd,
     path: PathBuf,
     waiting: Option<Pin<Box<Sleep>>>,
+    sent: Vec<u8>,
 }
+
+/// How much of what the reader sends is kept until it is asked for, in bytes: some dozens of requests.
+const MAX_SENT: usize = 4096;
 
 impl Pty {
     /// Opens a new pseudo-terminal.
@@ -57,6 +61,7 @@ impl Pty {
             master,
             path,
             waiting: None,
+            sent: Vec::new(),
         })
     }
 
@@ -66,10 +71,29 @@ impl Pty {
         &self.path
     }
 
-    /// Throws away what the reader has sent to the receiver, so that it never blocks.
-    fn drain(&self) {
+    /// The speed that the reader has set, bits per second.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal does not say.
+    pub fn baud(&self) -> io::Result<u32> {
+        Ok(tcgetattr(&self.master)?.input_speed())
+    }
+
+    /// What the reader has sent to the receiver since it was asked last, at most 4 KiB.
+    pub fn sent(&mut self) -> Vec<u8> {
+        self.drain();
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Takes what the reader has sent to the receiver, so that it never blocks.
+    fn drain(&mut self) {
         let mut buffer = [0; 256];
-        while matches!(rustix::io::read(&self.master, &mut buffer), Ok(len) if len > 0) {}
+        while let Ok(len @ 1..) = rustix::io::read(&self.master, &mut buffer) {
+            self.sent.extend_from_slice(&buffer[..len]);
+            let over = self.sent.len().saturating_sub(MAX_SENT);
+            self.sent.drain(..over);
+        }
     }
 }
 

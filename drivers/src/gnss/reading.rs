@@ -1,7 +1,7 @@
 //! What one sentence or frame contributes to an epoch: the common shape of `sentence` and `ubx`, joined by `epoch`.
 
-use super::fix::{FixMode, Quality};
-use super::satellite::Satellite;
+use super::fix::{FixMode, Jamming, Quality, Spoofing};
+use super::satellite::{Satellite, Signal};
 
 /// Where a value comes from, least trusted first: where two report the same thing, the greater wins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,10 @@ pub(super) enum Source {
     Gga,
     /// Fix data of several constellations.
     Gns,
+    /// What the receiver says of jamming and spoofing: UBX NAV-STATUS, MON-HW, MON-RF, SEC-SIG.
+    UbxGuard,
+    /// UBX NAV-SIG.
+    UbxSig,
     /// UBX NAV-SAT.
     UbxSat,
     /// UBX NAV-EOE.
@@ -74,4 +78,7 @@ pub(super) struct Reading {
     pub(super) speed_mm_s: Option<u32>,
     pub(super) satellites_used: Option<u8>,
     pub(super) satellites: Vec<Satellite>,
+    pub(super) signals: Vec<Signal>,
+    pub(super) spoofing: Option<Spoofing>,
+    pub(super) jamming: Option<Jamming>,
 }

@@ -1,16 +1,21 @@
-//! The receiver task: keeps the configured port open, decodes it, and reports what happens as events.
+//! The receiver task: keeps the configured receiver open, decodes it, and reports what happens as events.
 //!
-//! Owns connecting again with capped back-off. Decides nothing about fixes; the consumer sets the pace.
+//! Owns connecting again with capped back-off, finding the line's speed, and noticing silence. Decides nothing about fixes; the
+//! consumer sets the pace.
 
 use super::decoder::Decoder;
+use super::discover;
 use super::fix::Fix;
 use super::framing::Counters;
+use super::gpsd::Gpsd;
+use super::hunt::Hunt;
 use super::serial::{Port, PortError};
+use super::source::{Baud, ReceiverConfig, Source};
+use super::ublox_setup::Setup;
 use std::error::Error as _;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// First wait after a loss. A USB receiver that re-enumerates is back after about this long.
 pub const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -24,16 +29,51 @@ const STABLE: Duration = Duration::from_secs(5);
 /// Noise is reported at most this often, so that a bad line cannot flood the events.
 pub const NOISE_REPORT: Duration = Duration::from_secs(1);
 
+/// Longest reason of a loss, in characters: some lines of a terminal.
+const MAX_REASON: usize = 300;
+
+/// Without a frame for this long a receiver is silent: they send at least once a second, and status has to follow within 3 s.
+pub const SILENCE: Duration = Duration::from_millis(2500);
+
+/// How often the clock is looked at while nothing comes.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Bytes read at a time; a second of the busiest receivers at 115,200 baud is 11,520.
 const READ_SIZE: usize = 4096;
 
-/// Which receiver to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiverConfig {
-    /// The serial device, for example `/dev/ttyACM0` or a by-id path. Nothing else is ever opened.
-    pub device: PathBuf,
-    /// Baud rate; pseudo-terminals and USB CDC ignore it.
-    pub baud: u32,
+/// So many frames with a right checksum, and the line is understood: one may be chance at the wrong speed.
+const UNDERSTOOD: u64 = 2;
+
+/// What a line carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// NMEA 0183 sentences.
+    Nmea,
+    /// u-blox UBX frames.
+    Ubx,
+    /// Both.
+    Both,
+}
+
+impl Protocol {
+    /// For a person.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nmea => "NMEA",
+            Self::Ubx => "UBX",
+            Self::Both => "NMEA and UBX",
+        }
+    }
+
+    fn of(counters: Counters) -> Option<Self> {
+        match (counters.nmea > 0, counters.ubx > 0) {
+            (false, false) => None,
+            (true, false) => Some(Self::Nmea),
+            (false, true) => Some(Self::Ubx),
+            (true, true) => Some(Self::Both),
+        }
+    }
 }
 
 /// What happens at a receiver.
@@ -41,8 +81,26 @@ pub struct ReceiverConfig {
 pub enum Event {
     /// The port is open. Nothing was received yet.
     Connected,
+    /// The line is understood, or carries another protocol than it did.
+    Heard {
+        /// The device, as it was found, or gpsd's address.
+        device: String,
+        /// Speed of a serial line, bits per second.
+        baud: Option<u32>,
+        /// What it carries.
+        protocol: Protocol,
+    },
+    /// What the receiver, its USB plug or gpsd says it is; one line.
+    Identity(String),
+    /// So many of the messages that place checking uses were asked for and are sent from now on.
+    Configured(u8),
     /// An epoch is complete.
     Fix(Fix),
+    /// Open, but no sentence and no frame for [`SILENCE`]; once, until [`Event::Heard`] follows.
+    Silent {
+        /// Bytes came, but none that can be read: another speed, or no receiver.
+        unreadable: bool,
+    },
     /// The port could not be opened, or went away. An epoch that was not complete is dropped.
     Disconnected {
         /// What happened and what helps, for a person.
@@ -66,10 +124,12 @@ struct Unheard;
 /// A consumer that is slow holds the reading back; the kernel then drops bytes, as with any serial port.
 pub async fn run(config: ReceiverConfig, events: Sender<Event>) {
     let mut retry_in = RETRY_MIN;
+    // The speed at which the line was understood last.
+    let mut baud = None;
     loop {
         let opened = Instant::now();
         let lost = tokio::select! {
-            lost = attend(&config, &events) => lost,
+            lost = attend(&config, &mut baud, &events) => lost,
             () = events.closed() => return,
         };
         let Ok(error) = lost else {
@@ -93,44 +153,238 @@ pub async fn run(config: ReceiverConfig, events: Sender<Event>) {
     }
 }
 
-/// One connection, from opening to loss.
-async fn attend(config: &ReceiverConfig, events: &Sender<Event>) -> Result<PortError, Unheard> {
-    let send = async |event| events.send(event).await.map_err(|_| Unheard);
-    let mut port = match Port::open(config) {
-        Ok(port) => port,
-        Err(error) => return Ok(error),
-    };
-    send(Event::Connected).await?;
-    let mut decoder = Decoder::new();
-    let mut fixes = Vec::new();
-    let mut noise = NoiseReport::new();
-    let mut buffer = vec![0; READ_SIZE];
-    loop {
-        let len = match port.read(&mut buffer).await {
-            Ok(len) => len,
-            Err(error) => {
-                if let Some(event) = noise.report(decoder.counters()) {
-                    send(event).await?;
-                }
-                return Ok(error);
+/// An open receiver.
+enum Line {
+    Serial { port: Port, hunt: Hunt },
+    Gpsd(Box<Gpsd>),
+}
+
+impl Line {
+    async fn open(config: &ReceiverConfig, baud: Option<u32>) -> Result<Self, PortError> {
+        let device = match &config.source {
+            Source::Serial(device) => device.clone(),
+            Source::Auto => discover::find().ok_or(PortError::NoneKnown)?,
+            Source::Gpsd { address, device } => {
+                let gpsd = Gpsd::open(address, device.as_deref()).await?;
+                return Ok(Self::Gpsd(Box::new(gpsd)));
             }
         };
-        decoder.push(&buffer[..len], |fix| fixes.push(fix));
-        for fix in fixes.drain(..) {
-            send(Event::Fix(fix)).await?;
+        let hunt = match config.baud {
+            Baud::Fixed(baud) => Hunt::fixed(baud),
+            Baud::Auto => Hunt::from(baud),
+        };
+        let port = Port::open(&device, hunt.baud())?;
+        Ok(Self::Serial { port, hunt })
+    }
+
+    /// What is known of the receiver before it says a word.
+    fn identity(&self) -> Option<String> {
+        match self {
+            Self::Serial { port, .. } => Some(discover::usb_of(port.device())?.describe()),
+            Self::Gpsd(_) => None,
         }
-        if noise.is_due()
-            && let Some(event) = noise.report(decoder.counters())
-        {
-            send(event).await?;
+    }
+
+    /// Whether it is a USB device without a speed: whatever is set is right.
+    fn is_cdc(&self) -> bool {
+        let Self::Serial { port, .. } = self else {
+            return false;
+        };
+        let path = port.device().canonicalize().unwrap_or_default();
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("ttyACM"))
+    }
+
+    async fn read(
+        &mut self,
+        buffer: &mut [u8],
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<String>, PortError> {
+        match self {
+            Self::Serial { port, .. } => {
+                let len = port.read(buffer).await?;
+                bytes.extend_from_slice(&buffer[..len]);
+                Ok(None)
+            }
+            Self::Gpsd(gpsd) => gpsd.read(buffer, bytes).await,
         }
     }
 }
 
+/// One connection, from opening to loss.
+async fn attend(
+    config: &ReceiverConfig,
+    baud: &mut Option<u32>,
+    events: &Sender<Event>,
+) -> Result<PortError, Unheard> {
+    let send = async |event| events.send(event).await.map_err(|_| Unheard);
+    let mut line = match Line::open(config, *baud).await {
+        Ok(line) => line,
+        Err(error) => return Ok(error),
+    };
+    send(Event::Connected).await?;
+    if let Some(identity) = line.identity() {
+        send(Event::Identity(identity)).await?;
+    }
+    let started = Instant::now();
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut listening = Listening::new();
+    let mut setup: Option<Setup> = None;
+    let (mut buffer, mut bytes) = (vec![0; READ_SIZE], Vec::new());
+    let mut fixes = Vec::new();
+    loop {
+        let read = tokio::select! {
+            read = line.read(&mut buffer, &mut bytes) => Some(read),
+            _ = ticks.tick() => None,
+        };
+        match read {
+            None => {}
+            Some(Ok(identity)) => {
+                if let Some(identity) = identity {
+                    send(Event::Identity(identity)).await?;
+                }
+                let mut said = None;
+                listening.decoder.push_with(
+                    &bytes,
+                    |frame| {
+                        if let Some(setup) = &mut setup {
+                            said = setup.take(frame).or(said.take());
+                        }
+                    },
+                    |fix| fixes.push(fix),
+                );
+                listening.received |= !bytes.is_empty();
+                bytes.clear();
+                if let Some(identity) = said {
+                    send(Event::Identity(identity)).await?;
+                }
+            }
+            Some(Err(error)) => {
+                if let Some(event) = listening.noise.report(listening.decoder.counters()) {
+                    send(event).await?;
+                }
+                return Ok(error);
+            }
+        }
+        if let Some(protocol) = listening.newly_understood() {
+            let (device, speed) = match &line {
+                Line::Serial { port, hunt } => {
+                    (port.device().display().to_string(), Some(hunt.baud()))
+                }
+                Line::Gpsd(_) => (config.source.to_string(), None),
+            };
+            *baud = speed;
+            send(Event::Heard {
+                device,
+                baud: speed,
+                protocol,
+            })
+            .await?;
+            if config.configure && setup.is_none() && matches!(line, Line::Serial { .. }) {
+                setup = Some(Setup::new(speed.filter(|_| !line.is_cdc())));
+            }
+        }
+        for fix in fixes.drain(..) {
+            send(Event::Fix(fix)).await?;
+        }
+        if listening.noise.is_due()
+            && let Some(event) = listening.noise.report(listening.decoder.counters())
+        {
+            send(event).await?;
+        }
+        if let Some(unreadable) = listening.newly_silent() {
+            // It may have been switched off, and then forgot what it was asked for.
+            setup = None;
+            send(Event::Silent { unreadable }).await?;
+        }
+        if let Some(accepted) = setup.as_mut().and_then(Setup::ended) {
+            send(Event::Configured(accepted)).await?;
+        }
+        if let Line::Serial { port, hunt } = &mut line {
+            if let Some(request) = setup.as_mut().and_then(|s| s.poll(started.elapsed()))
+                && let Err(error) = port.write(&request).await
+            {
+                return Ok(error);
+            }
+            let counters = listening.decoder.counters();
+            if let Some(next) = hunt.next(started.elapsed(), counters) {
+                if let Err(error) = port.set_baud(next) {
+                    return Ok(error);
+                }
+                listening.begin_anew();
+                setup = None;
+            }
+        }
+    }
+}
+
+/// In words for a status line; what gpsd says of itself stands in it.
 fn reason(error: &PortError) -> String {
-    match error.source() {
+    let text = match error.source() {
         Some(source) => format!("{error} ({source})"),
         None => error.to_string(),
+    };
+    let shown = text.chars().filter(|c| !c.is_control());
+    shown.take(MAX_REASON).collect()
+}
+
+/// What the line gave so far, and when.
+struct Listening {
+    decoder: Decoder,
+    noise: NoiseReport,
+    frames: u64,
+    last_frame: Instant,
+    received: bool,
+    protocol: Option<Protocol>,
+    silent: bool,
+}
+
+impl Listening {
+    fn new() -> Self {
+        Self {
+            decoder: Decoder::new(),
+            noise: NoiseReport::new(),
+            frames: 0,
+            last_frame: Instant::now(),
+            received: false,
+            protocol: None,
+            silent: false,
+        }
+    }
+
+    /// At another speed: what came before belongs to nothing.
+    fn begin_anew(&mut self) {
+        self.decoder = Decoder::new();
+        self.noise.reported = Counters::default();
+        self.frames = 0;
+        self.protocol = None;
+    }
+
+    /// The protocol, when the line is understood for the first time, after a silence, or in another way than before.
+    fn newly_understood(&mut self) -> Option<Protocol> {
+        let counters = self.decoder.counters();
+        let frames = counters.nmea + counters.ubx;
+        if frames == self.frames {
+            return None;
+        }
+        self.frames = frames;
+        self.last_frame = Instant::now();
+        self.received = false;
+        let protocol = Protocol::of(counters).filter(|_| frames >= UNDERSTOOD)?;
+        let is_new = self.protocol != Some(protocol) || self.silent;
+        self.protocol = Some(protocol);
+        self.silent = false;
+        is_new.then_some(protocol)
+    }
+
+    /// Whether bytes came that cannot be read, when the line has just fallen silent.
+    fn newly_silent(&mut self) -> Option<bool> {
+        if self.silent || self.last_frame.elapsed() < SILENCE {
+            return None;
+        }
+        self.silent = true;
+        Some(self.received)
     }
 }
 

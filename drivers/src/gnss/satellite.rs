@@ -5,6 +5,9 @@
 /// Most satellites kept per epoch. All constellations together show under 70 over one horizon.
 pub const MAX_SATELLITES: usize = 96;
 
+/// Most signals kept per epoch: three bands of every satellite.
+pub const MAX_SIGNALS: usize = 3 * MAX_SATELLITES;
+
 /// A navigation satellite system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Constellation {
@@ -38,6 +41,32 @@ pub struct Satellite {
     pub cn0_dbhz: Option<u8>,
     /// The receiver says that it used the satellite in this epoch's solution.
     pub used: bool,
+}
+
+impl Satellite {
+    /// Its one signal in a sentence of this signal; `None` without a carrier-to-noise density.
+    pub(crate) fn signal(&self, signal: u8) -> Option<Signal> {
+        Some(Signal {
+            constellation: self.constellation,
+            satellite: self.id,
+            signal,
+            cn0_dbhz: self.cn0_dbhz?,
+        })
+    }
+}
+
+/// One signal of one satellite in one epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal {
+    /// The satellite's system.
+    pub constellation: Constellation,
+    /// The satellite's number within the system, as in [`Satellite::id`].
+    pub satellite: u16,
+    /// Which signal, by the numbers of the receiver's protocol: the signal id of GSV (NMEA 0183 4.11, table 21, one
+    /// hexadecimal digit) or sigId of NAV-SIG. Equal numbers of one system are one kind of signal within an epoch.
+    pub signal: u8,
+    /// Carrier-to-noise density, dB-Hz.
+    pub cn0_dbhz: u8,
 }
 
 impl Constellation {

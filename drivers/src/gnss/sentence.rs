@@ -30,16 +30,16 @@ pub(super) fn read(text: &str) -> Answer {
     let Some(sentence) = Sentence::split(text) else {
         return Answer::NotOurs;
     };
-    let reading = match sentence.formatter {
-        "RMC" => rmc(&sentence),
-        "GGA" => gga(&sentence),
-        "GNS" => gns(&sentence),
-        "GLL" => gll(&sentence),
-        "GSA" => gsa(&sentence),
-        "GSV" => gsv(&sentence),
-        "VTG" => vtg(&sentence),
-        "ZDA" => zda(&sentence),
-        "GST" => gst(&sentence),
+    let reading = match sentence.formatter.as_bytes() {
+        b"RMC" => rmc(&sentence),
+        b"GGA" => gga(&sentence),
+        b"GNS" => gns(&sentence),
+        b"GLL" => gll(&sentence),
+        b"GSA" => gsa(&sentence),
+        b"GSV" => gsv(&sentence),
+        b"VTG" => vtg(&sentence),
+        b"ZDA" => zda(&sentence),
+        b"GST" => gst(&sentence),
         _ => return Answer::NotOurs,
     };
     reading.map_or(Answer::Refused, |reading| {
@@ -67,7 +67,16 @@ impl<'a> Sentence<'a> {
     }
 
     fn field(&self, at: usize) -> &'a str {
-        self.data.split(',').nth(at).unwrap_or("")
+        // By bytes: the fields are short, and a search for characters costs more than they do.
+        let mut rest = self.data;
+        for _ in 0..at {
+            match rest.bytes().position(|b| b == b',') {
+                Some(comma) => rest = &rest[comma + 1..],
+                None => return "",
+            }
+        }
+        let end = rest.bytes().position(|b| b == b',');
+        &rest[..end.unwrap_or(rest.len())]
     }
 
     /// The crate's reading; of the repaired sentence where it refuses the one received.
@@ -126,7 +135,7 @@ impl<'a> Sentence<'a> {
     }
 
     fn hdop_centi(&self, at: usize) -> Option<u16> {
-        fixed(self.field(at), 100, 1).and_then(|hdop| u16::try_from(hdop).ok())
+        fixed(self.field(at), 100, 1).and_then(|hdop| capped(hdop, u16::MAX))
     }
 
     fn altitude_mm(&self, at: usize) -> Option<i32> {
@@ -135,8 +144,13 @@ impl<'a> Sentence<'a> {
 
     /// Speed in knots; one is 1852 m an hour.
     fn knots_mm_s(&self, at: usize) -> Option<u32> {
-        fixed(self.field(at), 1_852_000, 3600).and_then(|speed| u32::try_from(speed).ok())
+        fixed(self.field(at), 1_852_000, 3600).and_then(|speed| capped(speed, u32::MAX))
     }
+}
+
+/// A figure that is too great for its type is as great as can be, and not unknown.
+fn capped<T: TryFrom<i64>>(value: i64, most: T) -> Option<T> {
+    T::try_from(value).ok().or((value > 0).then_some(most))
 }
 
 fn time_of_day_ms(time: Option<NaiveTime>) -> Option<u32> {
@@ -232,10 +246,12 @@ fn gsa(sentence: &Sentence<'_>) -> Option<Reading> {
         .ok()
         .and_then(Constellation::of_system_id)
         .or_else(|| Constellation::of_talker(sentence.talker));
+    // Without a fix some receivers list what they track (geos-1m, myguide-3100): seen, but used for nothing.
+    let used = data.mode2 != GsaMode2::NoFix;
     let satellites: Vec<_> = data
         .fix_sats_prn
         .iter()
-        .map(|&number| satellite(named, number, None, true))
+        .map(|&number| satellite(named, number, None, used))
         .collect();
     Some(Reading {
         mode: Some(match data.mode2 {
@@ -267,18 +283,38 @@ fn gsv(sentence: &Sentence<'_>) -> Option<Reading> {
     };
     let data = data.or_else(|| parse(&quirks::repair("GSV", sentence.data)?))?;
     let named = Constellation::of_talker(sentence.talker);
-    let satellites = data
+    let satellites: Vec<_> = data
         .sats_info
         .iter()
         .flatten()
         .map(|seen| satellite(named, seen.prn(), seen.snr(), false))
         .collect();
+    let signals = match signal_id(sentence.data) {
+        Some(signal) => satellites
+            .iter()
+            .filter_map(|seen| seen.signal(signal))
+            .collect(),
+        None => Vec::new(),
+    };
     let mut reading = Reading {
         satellites,
+        signals,
         ..sentence.reading(Source::Gsv)
     };
     reading.key.last_page = data.sentence_num == data.number_of_sentences;
     Some(reading)
+}
+
+/// The signal id behind the last group of four (NMEA 0183 4.11); sentences before that have none.
+fn signal_id(data: &str) -> Option<u8> {
+    let commas = data.bytes().filter(|&b| b == b',').count();
+    let digit = match *data.as_bytes() {
+        [.., b',', digit] => char::from(digit).to_digit(16)?,
+        _ => return None,
+    };
+    u8::try_from(digit)
+        .ok()
+        .filter(|_| commas % 4 == 3 && commas > 3)
 }
 
 fn satellite(named: Option<Constellation>, number: u32, cn0: Option<f32>, used: bool) -> Satellite {
@@ -304,7 +340,7 @@ fn satellite(named: Option<Constellation>, number: u32, cn0: Option<f32>, used: 
 fn vtg(sentence: &Sentence<'_>) -> Option<Reading> {
     sentence.parsed(SentenceType::VTG, sentences::parse_vtg)?;
     // The crate leaves out a comma and so never sees the km/h, which some receivers send alone.
-    let kmh = || fixed(sentence.field(6), 10_000, 36).and_then(|speed| u32::try_from(speed).ok());
+    let kmh = || fixed(sentence.field(6), 10_000, 36).and_then(|speed| capped(speed, u32::MAX));
     Some(Reading {
         speed_mm_s: sentence.knots_mm_s(4).or_else(kmh),
         ..sentence.reading(Source::Vtg)
@@ -324,14 +360,14 @@ fn zda(sentence: &Sentence<'_>) -> Option<Reading> {
 /// GST: standard deviations of latitude and longitude, metres; joined to one horizontal figure.
 fn gst(sentence: &Sentence<'_>) -> Option<Reading> {
     let data = sentence.parsed(SentenceType::GST, sentences::parse_gst)?;
-    let deviation = |at| fixed(sentence.field(at), 1000, 1).and_then(|mm| u32::try_from(mm).ok());
+    let deviation = |at| fixed(sentence.field(at), 1000, 1).and_then(|mm| capped(mm, u32::MAX));
     let horizontal = |(lat, lon): (u32, u32)| {
         let square = u64::from(lat).pow(2).saturating_add(u64::from(lon).pow(2));
-        u32::try_from(square.isqrt()).ok()
+        u32::try_from(square.isqrt()).unwrap_or(u32::MAX)
     };
     Some(Reading {
         time_of_day_ms: time_of_day_ms(data.time),
-        accuracy_mm: deviation(5).zip(deviation(6)).and_then(horizontal),
+        accuracy_mm: deviation(5).zip(deviation(6)).map(horizontal),
         ..sentence.reading(Source::Gst)
     })
 }

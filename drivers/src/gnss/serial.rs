@@ -2,13 +2,18 @@
 //!
 //! Owns the tty. When to open it again is `receiver`'s; what the bytes mean is `decoder`'s.
 
-use super::receiver::ReceiverConfig;
 use std::io;
 use std::path::{Path, PathBuf};
-use tokio::io::AsyncReadExt;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_serial::{
-    DataBits, ErrorKind, FlowControl, Parity, SerialPortBuilderExt, SerialStream, StopBits,
+    ClearBuffer, DataBits, ErrorKind, FlowControl, Parity, SerialPort as _,
+    SerialPortBuilderExt as _, SerialStream, StopBits,
 };
+
+/// Longest wait for a request to be taken by the line: 60 bytes at 4800 baud are an eighth of a second.
+const WRITING: Duration = Duration::from_secs(1);
 
 /// Why a port cannot be used; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,22 @@ pub enum PortError {
         /// The error of the serial library.
         #[source]
         source: tokio_serial::Error,
+    },
+    /// No serial device says that it is a GNSS receiver.
+    #[error(
+        "no known GNSS receiver is plugged in; if yours is, set its device in gnss.device (ls /dev/serial/by-id/)"
+    )]
+    NoneKnown,
+    /// gpsd is not there, or does not give what is asked of it.
+    #[error("gpsd at {address} {advice}")]
+    Gpsd {
+        /// Its `host:port`.
+        address: String,
+        /// What was found and what helps.
+        advice: String,
+        /// The error of the connection, if it was one.
+        #[source]
+        source: Option<io::Error>,
     },
     /// The device went away: unplugged, or the other side of a pseudo-terminal closed.
     #[error("{device} went away: receiver unplugged?")]
@@ -46,18 +67,18 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the configured device at the configured speed, 8 data bits, no parity, one stop bit, no flow control; a
+    /// Opens this device at this speed, 8 data bits, no parity, one stop bit, no flow control; a
     /// real port for this process alone. Modem lines are neither needed nor waited for. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
     /// [`PortError::Path`] and [`PortError::Open`].
-    pub fn open(config: &ReceiverConfig) -> Result<Self, PortError> {
-        let device = config.device.clone();
+    pub fn open(device: &Path, baud: u32) -> Result<Self, PortError> {
+        let device = device.to_owned();
         let Some(path) = device.to_str() else {
             return Err(PortError::Path(device));
         };
-        let stream = tokio_serial::new(path, config.baud)
+        let stream = tokio_serial::new(path, baud)
             .data_bits(DataBits::Eight)
             .parity(Parity::None)
             .stop_bits(StopBits::One)
@@ -90,6 +111,41 @@ impl Port {
             Ok(len) => Ok(len),
             Err(error) => Err(gone(Some(error))),
         }
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Path {
+        &self.device
+    }
+
+    /// Goes on at another speed; what was received at the old one and not read yet is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Open`] where the device does not know the speed, [`PortError::Gone`].
+    pub(super) fn set_baud(&mut self, baud: u32) -> Result<(), PortError> {
+        let changed = self.stream.set_baud_rate(baud);
+        let cleared = changed.and_then(|()| self.stream.clear(ClearBuffer::Input));
+        cleared.map_err(|source| PortError::Open {
+            device: self.device.clone(),
+            advice: advice(&source),
+            source,
+        })
+    }
+
+    /// Writes a request to the receiver.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Gone`]; also where the line does not take it in time.
+    pub(super) async fn write(&mut self, request: &[u8]) -> Result<(), PortError> {
+        let written = timeout(WRITING, self.stream.write_all(request)).await;
+        let written = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        written.map_err(|source| PortError::Gone {
+            device: self.device.clone(),
+            source: Some(source),
+        })
     }
 }
 

@@ -38,6 +38,49 @@ pub struct Simulator {
     east_e7: i32,
 }
 
+/// What stands between the satellites and the simulated receiver in one epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// Most satellites used; with fewer than four there is no fix.
+    pub(super) used: usize,
+    /// Taken off every carrier-to-noise density, dB.
+    pub(super) attenuation_db: u8,
+    /// Every carrier-to-noise density is this, dB-Hz.
+    pub(super) flat_cn0: Option<u8>,
+    /// The position reported lies so far north and east of the true one, 1e-7 degrees.
+    pub(super) shift_e7: (i32, i32),
+    /// The position does not even waver.
+    pub(super) frozen: bool,
+    /// The position wavers so many times as much.
+    pub(super) unrest: i32,
+    /// Horizontal dilution of precision, hundredths, before it wavers.
+    pub(super) hdop_centi: u64,
+    /// The receiver knows the time.
+    pub(super) timed: bool,
+}
+
+impl Default for Condition {
+    /// An open sky.
+    fn default() -> Self {
+        Self {
+            used: SKY.len(),
+            attenuation_db: 0,
+            flat_cn0: None,
+            shift_e7: (0, 0),
+            frozen: false,
+            unrest: 1,
+            hdop_centi: 86,
+            timed: true,
+        }
+    }
+}
+
+/// A solution in three dimensions takes four satellites.
+const LEAST_USED: usize = 4;
+
+/// A signal weaker than this is not tracked, dB-Hz.
+const TRACKED_DBHZ: u64 = 10;
+
 /// The simulated sky: talker, number, elevation, azimuth (degrees), usual C/N0 (dB-Hz), used in the solution.
 const SKY: [(&str, u8, u8, u16, u8, bool); 13] = [
     ("GP", 5, 61, 164, 47, true),
@@ -73,10 +116,18 @@ impl Simulator {
     /// The sentences of the epoch at `time_ms` (UTC, milliseconds since the Unix epoch): RMC, GGA, GNS, GSA, GSV. A time
     /// after the year 9999 gives an epoch without date and time.
     pub fn epoch(&mut self, time_ms: u64) -> String {
-        self.north_e7 = self.wander(self.north_e7);
-        self.east_e7 = self.wander(self.east_e7);
+        self.epoch_under(time_ms, Condition::default())
+    }
+
+    /// The same under a condition.
+    pub(super) fn epoch_under(&mut self, time_ms: u64, condition: Condition) -> String {
+        if !condition.frozen {
+            self.north_e7 = self.wander(self.north_e7);
+            self.east_e7 = self.wander(self.east_e7);
+        }
         let time = i64::try_from(time_ms)
             .ok()
+            .filter(|_| condition.timed)
             .and_then(DateTime::from_timestamp_millis);
         let clock = time.map_or_else(String::new, |t| {
             format!(
@@ -86,43 +137,56 @@ impl Simulator {
             )
         });
         let date = time.map_or_else(String::new, |t| t.format("%d%m%y").to_string());
-        let lat = coordinate(
-            self.config.lat_e7.saturating_add(self.north_e7),
-            2,
-            ['N', 'S'],
-        );
-        let lon = coordinate(
-            self.config.lon_e7.saturating_add(self.east_e7),
-            3,
-            ['E', 'W'],
-        );
-        let used = SKY.iter().filter(|satellite| satellite.5).count();
-        let hdop = format!("0.{:02}", 86 + self.below(9));
-        let altitude = thousandths(
-            self.config
-                .altitude_mm
-                .saturating_add(self.below_signed(400)),
-        );
+        let used: Vec<_> = SKY.iter().filter(|s| s.5).take(condition.used).collect();
+        let used = if used.len() < LEAST_USED {
+            Vec::new()
+        } else {
+            used
+        };
+        let hdop = condition.hdop_centi + self.below(9);
+        let hdop = format!("{}.{:02}", hdop / 100, hdop % 100);
+        let waver = if condition.frozen {
+            0
+        } else {
+            self.below_signed(400)
+        };
+        let altitude = thousandths(self.config.altitude_mm.saturating_add(waver));
         let speed = format!("0.{:03}", self.below(30));
+        let at = |center: i32, offset: i32, shift: i32| {
+            let offset = offset.saturating_mul(condition.unrest);
+            center.saturating_add(offset).saturating_add(shift)
+        };
+        let (north, east) = condition.shift_e7;
+        let lat = at(self.config.lat_e7, self.north_e7, north);
+        let lat = coordinate(lat, 2, ['N', 'S']);
+        let lon = at(self.config.lon_e7, self.east_e7, east);
+        let lon = coordinate(lon, 3, ['E', 'W']);
 
         let mut out = String::new();
-        // NMEA asks for status V with mode S; receivers and test equipment send A, and a reader has to look at the mode.
-        sentence(
-            &mut out,
-            &format!("GNRMC,{clock},A,{lat},{lon},{speed},,{date},,,S,V"),
-        );
-        // Quality 8: simulator mode.
-        sentence(
-            &mut out,
-            &format!("GNGGA,{clock},{lat},{lon},8,{used:02},{hdop},{altitude},M,37.0,M,,"),
-        );
-        sentence(
-            &mut out,
-            &format!("GNGNS,{clock},{lat},{lon},SSNN,{used:02},{hdop},{altitude},37.0,,,V"),
-        );
+        if used.is_empty() {
+            sentence(&mut out, &format!("GNRMC,{clock},V,,,,,,,{date},,,N,V"));
+            sentence(&mut out, &format!("GNGGA,{clock},,,,,0,00,99.99,,,,,,"));
+        } else {
+            let count = used.len();
+            // NMEA asks for status V with mode S; receivers and test equipment send A, and a reader has to look at the mode.
+            sentence(
+                &mut out,
+                &format!("GNRMC,{clock},A,{lat},{lon},{speed},,{date},,,S,V"),
+            );
+            // Quality 8: simulator mode.
+            sentence(
+                &mut out,
+                &format!("GNGGA,{clock},{lat},{lon},8,{count:02},{hdop},{altitude},M,37.0,M,,"),
+            );
+            sentence(
+                &mut out,
+                &format!("GNGNS,{clock},{lat},{lon},SSNN,{count:02},{hdop},{altitude},37.0,,,V"),
+            );
+        }
         for (talker, system) in SYSTEMS {
-            let mut line = String::from("GNGSA,A,3");
-            let mut numbers = SKY.iter().filter(|s| s.0 == talker && s.5).map(|s| s.1);
+            let mode = if used.is_empty() { '1' } else { '3' };
+            let mut line = format!("GNGSA,A,{mode}");
+            let mut numbers = used.iter().filter(|s| s.0 == talker).map(|s| s.1);
             for _ in 0..12 {
                 match numbers.next() {
                     Some(number) => write!(line, ",{number:02}").expect("a String takes all"),
@@ -133,7 +197,7 @@ impl Simulator {
             sentence(&mut out, &line);
         }
         for (talker, _) in SYSTEMS {
-            self.satellites_in_view(&mut out, talker);
+            self.satellites_in_view(&mut out, talker, condition);
         }
         out
     }
@@ -159,14 +223,20 @@ impl Simulator {
         }
     }
 
-    fn satellites_in_view(&mut self, out: &mut String, talker: &str) {
+    fn satellites_in_view(&mut self, out: &mut String, talker: &str, condition: Condition) {
         let visible: Vec<_> = SKY.iter().filter(|s| s.0 == talker).collect();
         let pages = visible.len().div_ceil(4);
         for (page, group) in visible.chunks(4).enumerate() {
             let mut line = format!("{talker}GSV,{pages},{},{:02}", page + 1, visible.len());
             for (_, number, elevation, azimuth, cn0, _) in group {
                 let cn0 = u64::from(*cn0) + self.below(4) - 2;
-                write!(line, ",{number:02},{elevation:02},{azimuth:03},{cn0:02}")
+                let cn0 = cn0.saturating_sub(condition.attenuation_db.into());
+                let cn0 = condition.flat_cn0.map_or(cn0, u64::from);
+                let level = match cn0 {
+                    TRACKED_DBHZ.. => format!("{cn0:02}"),
+                    _ => String::new(),
+                };
+                write!(line, ",{number:02},{elevation:02},{azimuth:03},{level}")
                     .expect("a String takes all");
             }
             // Signal id 1: L1 C/A (GPS, QZSS) and G1 C/A (GLONASS).

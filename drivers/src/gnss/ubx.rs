@@ -1,11 +1,12 @@
 //! Reads the u-blox UBX messages that make a fix: NAV-PVT, NAV-SAT and NAV-EOE, decoded by the `ublox` crate.
 //!
-//! Framing and checksums are `framing`'s. Other messages are stepped over.
+//! Framing and checksums are `framing`'s, the messages that the crate does not read well are `ubx_fields`'. Other messages are stepped over.
 
 use super::fix::{FixMode, Quality};
 use super::framing::Frame;
-use super::reading::{Key, Reading, Source};
+use super::reading::{Reading, Source};
 use super::satellite::{Constellation, Satellite};
+use super::ubx_fields::{self, reading};
 use chrono::NaiveDate;
 use ublox::proto23::{PacketRef, Proto23};
 use ublox::{GnssFixType, UbxProtocol};
@@ -25,7 +26,7 @@ pub(super) fn read(frame: &Frame<'_>) -> Option<Reading> {
         return None;
     };
     if class != 0x01 || !matches!(id, 0x07 | 0x35 | 0x61) {
-        return None;
+        return ubx_fields::read(class, id, payload);
     }
     let mut padded = [0; PVT];
     let payload = if id == 0x07 && payload.len() == SHORT_PVT {
@@ -75,18 +76,6 @@ pub(super) fn read(frame: &Frame<'_>) -> Option<Reading> {
         _ => return None,
     };
     Some(reading)
-}
-
-fn reading(source: Source) -> Reading {
-    let key = Key {
-        talker: *b"\xB5\x62",
-        source,
-        last_page: false,
-    };
-    Reading {
-        key,
-        ..Reading::default()
-    }
 }
 
 /// Latitude and longitude in 1e-7 degrees, if there is such a place: a broken receiver's checksums fit too.

@@ -43,6 +43,7 @@ pub async fn serve(town: &Town) -> String {
     let antenna = Antenna::new(AntennaConfig {
         receiver: None,
         recorded: false,
+        survey: None,
         purpose_allows_recorded: true,
         boundary: Some(demo_boundary()),
         home: identity.authority.region().clone(),

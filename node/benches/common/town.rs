@@ -340,12 +340,12 @@ fn verdict(site: &Site) -> place::Verdict {
         seen.push(sample);
     }
     let boundary = demo_boundary();
-    place::judge(
-        &seen,
-        Some(&boundary),
-        &site.config.node.region,
-        &PlacePolicy::default(),
-        now,
-        true,
-    )
+    let judged_by = place::Site {
+        boundary: Some(&boundary),
+        home: Some(&site.config.node.region),
+        survey: None,
+        policy: &PlacePolicy::default(),
+        purpose_allows_recorded: true,
+    };
+    place::judge(&seen, &judged_by, now)
 }

@@ -70,6 +70,11 @@ pub enum Refusal {
     /// An epoch's beginning names another head than the log's.
     #[error("the log's head is another than the cut that the officers signed; propose again")]
     EpochMismatch,
+    /// A later charter rests on another than the one in force, or a header names another.
+    #[error(
+        "another charter is in force, or the region is not the log's; ask the home (`officers charter show`), and propose again"
+    )]
+    CharterMismatch,
     /// Too few, repeated or foreign officers.
     #[error("fewer than the needed officers signed, or one is not an officer")]
     OfficersShort,
@@ -184,9 +189,15 @@ pub enum Refusal {
     /// This node does not sequence (its own log is frozen or damaged, or it is stopping).
     #[error("this node does not sequence at the moment")]
     NotSequencing,
-    /// The home cannot confirm that its log is whole, and the amount is more than it takes meanwhile.
+    /// It was booked, and this node does not have the body any more.
     #[error(
-        "the home cannot confirm yet that its log is whole, and takes small amounts only; try again when it has heard its peers"
+        "it was booked long ago, and this node pruned its body: the receipt can be made from the archive that was written then"
+    )]
+    BodyPruned,
+    /// The home cannot confirm that its log is whole, and the amount is more than it takes meanwhile, or it waits
+    /// for a peer and takes nothing yet.
+    #[error(
+        "the home cannot confirm yet that its log is whole: for some seconds after its start it takes nothing, and then small amounts only; try again when it has heard its peers"
     )]
     Unconfirmed,
 
@@ -209,6 +220,16 @@ pub enum Refusal {
     /// A checkpoint does not give the state of its log.
     #[error("the checkpoint is not the state of its log")]
     BadCheckpoint,
+    /// A note stands under another municipality's name.
+    #[error(
+        "a key with a `/` begins with the region path of the municipality that writes it, such as Asia/JP/17/17201/hours"
+    )]
+    NoteKey,
+    /// A log has no room for more notes.
+    #[error(
+        "the home's log holds as many notes as it may; write over one that stands there, or delete long ones"
+    )]
+    NotesFull,
 }
 
 impl Refusal {
@@ -234,6 +255,7 @@ impl Refusal {
         Self::KeyUsed,
         Self::KeyRevoked,
         Self::EpochMismatch,
+        Self::CharterMismatch,
         Self::OfficersShort,
         Self::BadCertificate,
         Self::WrongNetwork,
@@ -268,6 +290,7 @@ impl Refusal {
         Self::StorageFull,
         Self::Busy,
         Self::NotSequencing,
+        Self::BodyPruned,
         Self::Unconfirmed,
         Self::BadVertex,
         Self::BadEntry,
@@ -275,6 +298,8 @@ impl Refusal {
         Self::BadBooking,
         Self::BadReceipt,
         Self::BadCheckpoint,
+        Self::NoteKey,
+        Self::NotesFull,
     ];
 
     /// The stable code.
@@ -301,6 +326,7 @@ impl Refusal {
             Self::KeyUsed => "key-used",
             Self::KeyRevoked => "key-revoked",
             Self::EpochMismatch => "epoch-mismatch",
+            Self::CharterMismatch => "charter-mismatch",
             Self::OfficersShort => "officers-short",
             Self::BadCertificate => "bad-certificate",
             Self::WrongNetwork => "wrong-network",
@@ -335,6 +361,7 @@ impl Refusal {
             Self::StorageFull => "storage-full",
             Self::Busy => "busy",
             Self::NotSequencing => "not-sequencing",
+            Self::BodyPruned => "body-pruned",
             Self::Unconfirmed => "unconfirmed",
             Self::BadVertex => "bad-vertex",
             Self::BadEntry => "bad-entry",
@@ -342,6 +369,8 @@ impl Refusal {
             Self::BadBooking => "bad-booking",
             Self::BadReceipt => "bad-receipt",
             Self::BadCheckpoint => "bad-checkpoint",
+            Self::NoteKey => "note-key",
+            Self::NotesFull => "notes-full",
         }
     }
 }

@@ -221,6 +221,8 @@ pub enum Submission {
     Ungrant(SignedBySeveral),
     /// What officers put right.
     Correct(SignedBySeveral),
+    /// Other officers or witnesses.
+    Amend(SignedBySeveral),
     /// What a person's home takes without asking each time.
     Order(Verified<Order>),
     /// A transfer.

@@ -9,10 +9,11 @@ use city_protocol::ids::{BlockId, LogId};
 use serde::{Deserialize, Serialize};
 
 use super::{AccessLog, Checked, Log};
+use crate::config::rfc3339;
 use crate::daemon::gate::lost_head;
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};
-use crate::trust::{self, Decision};
+use crate::trust;
 
 /// Most lines of one answer.
 pub const MAX_LINES: usize = 2000;
@@ -193,18 +194,41 @@ fn trust_line(n: u64, id: BlockId, bytes: &[u8]) -> Line {
     let Ok(record) = trust::Record::read(bytes) else {
         return line;
     };
-    let class = match record.decision {
-        Decision::WhitelistAdd => "whitelist-add",
-        Decision::WhitelistRemove => "whitelist-remove",
-    };
     Line {
         prev: record.prev,
         at: record.at,
-        class: class.into(),
+        class: record.decision.name().into(),
+        what: told(&record),
         who: record.by,
-        what: format!("{} {} {}", record.peer, record.region, record.name),
         ..line
     }
+}
+
+/// Whom a decision is about, and on what terms.
+fn told(record: &trust::Record) -> String {
+    let mut what = record.peer.clone();
+    let mut say = |text: &str| {
+        if !text.is_empty() {
+            what.push(' ');
+            what.push_str(text);
+        }
+    };
+    let region = record.region.as_ref().map(ToString::to_string);
+    say(&region.unwrap_or_default());
+    say(&record.name);
+    say(&record
+        .from
+        .as_ref()
+        .map_or(String::new(), |from| format!("from {from}")));
+    let recommender = record.recommender.as_ref();
+    say(&recommender.map_or(String::new(), |peer| format!("says {peer}")));
+    if let Some(at) = record.expires_at {
+        say(&format!("until {}", rfc3339(at)));
+    }
+    if !record.keys.is_empty() {
+        say(&format!("keys {}", record.keys.len()));
+    }
+    what
 }
 
 /// Checks all logs: their links, and that the trust log still has every head that is known elsewhere.

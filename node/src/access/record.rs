@@ -20,7 +20,7 @@ pub enum Class {
     Stop,
     /// An operator asked or did something.
     Operator,
-    /// Roots, lists or certificates were exchanged.
+    /// Roots, lists or certificates were exchanged, or an operator changed the whitelist.
     Trust,
     /// A person logged in.
     Login,

@@ -7,7 +7,7 @@ use city_protocol::ids::{AccountId, LogId};
 use city_protocol::ledger::{AccountRow, History, Rows as _, Table, key, witnesses_of};
 use city_protocol::place::{Point, Verdict};
 use city_protocol::region::Region;
-use city_protocol::replica::{ClockQuality, ReplicaStatus};
+use city_protocol::replica::{ClockQuality, ReplicaStatus, Standing};
 use city_protocol::sync::FrontierEntry;
 use city_protocol::vertex::KeySource as _;
 use data_encoding::HEXLOWER;
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::pages::{
-    AuditPage, Balances, Because, Certificates, ClockPage, Fault, Head, Peer, Place, Receiver,
-    Status, StorePage, VerifyPage,
+    AuditPage, Balances, Because, Certificates, CharterInForce, ClockPage, Fault, Head, Peer,
+    Place, Receiver, Status, StorePage, VerifyPage,
 };
 use crate::access::audit::{self as log_audit, AuditVerdict, LinesPage, Which};
 use crate::api::Problem;
@@ -26,9 +26,15 @@ use crate::journal::{audit, log_rows};
 use crate::net::PeerStats;
 use crate::pki::reload::warnings;
 use crate::store::ReadError;
+use crate::terminal::Terminal;
 
 /// Most accounts in one listing: a small town; 10,000 lines are 700 KB.
 const MAX_ACCOUNTS: usize = 10_000;
+
+/// How many drafts a terminal keeps.
+fn kept(terminal: &Terminal) -> Option<u64> {
+    Some(terminal.outbox()?.list().len() as u64)
+}
 
 impl AdminState {
     pub(super) async fn status(&self) -> Result<Status, Problem> {
@@ -37,6 +43,7 @@ impl AdminState {
         let replica = self.engine.status().await?;
         let genesis = self.engine.genesis();
         let region = self.engine.authority().region();
+        let in_force = self.engine.authority_in_force();
         let now = self.clock.now();
         let hold = self.hold(&replica, now.quality);
         let stats = self.net.as_ref().map(crate::net::NetHandle::stats);
@@ -50,6 +57,7 @@ impl AdminState {
                 region,
                 address: peer.address.to_string(),
                 since: Timestamp(peer.since_ms),
+                software: peer.agent.clone(),
             }
         };
         Ok(Status {
@@ -61,6 +69,12 @@ impl AdminState {
             region: region.to_string(),
             region_name: self.name_of(region.as_str()),
             log: replica.log,
+            charter: CharterInForce {
+                number: in_force.charter_number(),
+                charter: Some(in_force.in_force()),
+                k: in_force.board().k(),
+                n: in_force.officers().len() as u64,
+            },
             peer_id: self.peer_id.to_string(),
             clock: ClockPage {
                 time: now.time,
@@ -72,17 +86,28 @@ impl AdminState {
                 code: hold.code().into(),
                 remedy: hold.remedy().into(),
             }),
+            standing: replica.standing.as_str().into(),
+            unconfirmed_limit: replica.unconfirmed_limit,
             confirmed_by_counter: self.keys.as_ref().and_then(|keys| keys.confirmed),
             frontier: replica.frontier.iter().map(|e| self.head(e)).collect(),
             frontier_hash: replica.frontier_hash,
             in_flight: replica.in_flight as u64,
             peers: stats.peers.iter().map(peer).collect(),
             denied_strangers: stats.denied_strangers,
+            whitelist_requests: self.trust.fold(|fold| {
+                let waits = fold
+                    .pending
+                    .values()
+                    .filter(|request| !request.is_old(now.time));
+                waits.count() as u64
+            }),
             receiver: self.receiver(),
             place: self.place_summary(&self.antenna.verdict(now.time)),
             store: self.store()?,
             faults,
             certificates: self.certificates(now.time),
+            terminal: self.terminal.as_ref().map(Terminal::page),
+            drafts: self.terminal.as_ref().and_then(kept),
         })
     }
 
@@ -97,7 +122,16 @@ impl AdminState {
         if store.ledger().is_poisoned() {
             return Some(Hold::Failed);
         }
-        if !replica.sequencing {
+        match replica.standing {
+            // A terminal signs nothing that could be old.
+            _ if self.terminal.is_some() => {}
+            Standing::RolledBack => return Some(Hold::RolledBack),
+            Standing::Waiting if clock != ClockQuality::Floor => return Some(Hold::Confirming),
+            Standing::Waiting => return Some(Hold::Clock),
+            Standing::Confirmed | Standing::Unconfirmed => {}
+        }
+        // A terminal never does.
+        if !replica.sequencing && self.terminal.is_none() {
             return Some(Hold::Frozen);
         }
         if clock == ClockQuality::Floor {
@@ -110,6 +144,8 @@ impl AdminState {
     fn head(&self, entry: &FrontierEntry) -> Head {
         let region = self.region_of(&entry.log);
         let history: &dyn History = self.engine.history();
+        let row = history.log(&entry.log);
+        let shortfall = row.as_ref().map(|row| row.totals.shortfall);
         Head {
             log: entry.log,
             name: region.as_deref().and_then(|region| self.name_of(region)),
@@ -117,9 +153,12 @@ impl AdminState {
             epoch: entry.epoch,
             seq: entry.seq,
             head: HEXLOWER.encode(&entry.head),
-            vertex: history.log(&entry.log).map(|row| row.head),
+            vertex: row.map(|row| row.head),
             witnesses: witnesses_of(history, &entry.log, (entry.epoch, entry.seq)),
             forked: entry.forked,
+            shortfall: shortfall
+                .filter(|owed| *owed > 0)
+                .map(Amount::from_hundredths),
         }
     }
 
@@ -138,6 +177,10 @@ impl AdminState {
         Receiver {
             device: status.device,
             connected: status.connected,
+            found: status.found,
+            protocol: status.protocol,
+            baud: status.baud,
+            identity: status.identity,
             fixes: status.fixes,
             noise_bytes: status.noise_bytes,
             bad_checksums: status.bad_checksums,
@@ -184,6 +227,8 @@ impl AdminState {
         Certificates {
             exchanges: self.doors.now().generation,
             warnings,
+            lists: self.doors.now().trust.crls.iter().count() as u64,
+            said: self.trust_said(),
         }
     }
 
@@ -246,6 +291,7 @@ impl AdminState {
             ok: found.problems.is_empty(),
             blocks: found.blocks,
             vertices: found.vertices,
+            pruned: found.pruned,
             entries: found.entries,
             signatures: found.signatures,
             problems: found.problems,
@@ -280,6 +326,7 @@ impl AdminState {
             "verdict": verdict,
             "policy": policy,
             "receiver": self.receiver(),
+            "satellites": self.antenna.sky(),
         }))
     }
 }

@@ -8,13 +8,18 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use city_protocol::Refusal;
+use city_protocol::checkpoint::Held;
 use city_protocol::ids::{BlockId, Digest, LogId};
 
 use super::AdminState;
 use crate::api::Problem;
 use crate::api::extract::{Id, Page};
+use crate::api::wire::SCHEMA;
+use crate::daemon::checkpoint::TOO_SOON;
+use crate::ledger::checkpoints::{CheckpointPage, CheckpointsPage, ProofPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage, VertexShown};
+use crate::ledger::proof::Prover;
 use crate::ledger::read::{MAX_LAST, MAX_PAGE, Reader};
 
 /// A number in a path or query.
@@ -30,7 +35,7 @@ impl FromStr for Number {
 
 impl AdminState {
     /// Reads away from the threads that wait for sockets.
-    async fn looking<T: Send + 'static>(
+    pub(super) async fn looking<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Reader<'_>) -> T + Send + 'static,
     ) -> Result<T, Problem> {
@@ -47,6 +52,26 @@ impl AdminState {
         };
         let read = tokio::task::spawn_blocking(job).await;
         read.map_err(|_| Problem::internal())
+    }
+
+    async fn proving<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Prover<'_>) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let engine = self.engine.clone();
+        let job = move || look(&Prover::new(engine.history(), engine.genesis()));
+        let made = tokio::task::spawn_blocking(job).await;
+        made.map_err(|_| Problem::internal())
+    }
+
+    async fn proof(&self, what: Provable, checkpoint: bool) -> Result<Json<ProofPage>, Problem> {
+        let look = move |prover: &Prover<'_>| prover.prove(&what, checkpoint);
+        let proof = self.proving(look).await?;
+        let proof = proof.map_err(|error| Problem::no_proof(&error))?;
+        Ok(Json(ProofPage {
+            schema: SCHEMA,
+            proof: proof.to_bytes(),
+        }))
     }
 }
 
@@ -110,6 +135,49 @@ pub(super) async fn last(
     let count = usize::try_from(count).unwrap_or(MAX_LAST);
     let look = move |reader: &Reader<'_>| reader.last(count);
     admin.looking(look).await.map(Json)
+}
+
+/// `GET /v1/ledger/checkpoints/{log}`.
+pub(super) async fn checkpoints(
+    State(admin): State<AdminState>,
+    Id(log): Id<LogId>,
+) -> Result<Json<CheckpointsPage>, Problem> {
+    let look = move |prover: &Prover<'_>| prover.checkpoints(&log);
+    admin.proving(look).await.map(Json)
+}
+
+/// `POST /v1/ledger/checkpoints`.
+pub(super) async fn make_checkpoint(
+    State(admin): State<AdminState>,
+) -> Result<Json<CheckpointPage>, Problem> {
+    let booked = admin.engine.checkpoint().await.map_err(|refusal| {
+        let problem = Problem::from(refusal);
+        match refusal {
+            Refusal::Busy => problem.with_detail(TOO_SOON),
+            _ => problem,
+        }
+    })?;
+    let held = Held::verify(&booked.receipt, admin.engine.genesis())?;
+    Ok(Json(CheckpointPage {
+        schema: SCHEMA,
+        checkpoint: (&held).into(),
+        repeated: booked.repeated,
+    }))
+}
+
+/// `GET /v1/ledger/proofs/{what}`, and `…/checkpoint` behind it for a proof under the newest one.
+pub(super) async fn proof(
+    State(admin): State<AdminState>,
+    Id(what): Id<Provable>,
+) -> Result<Json<ProofPage>, Problem> {
+    admin.proof(what, false).await
+}
+
+pub(super) async fn proof_under(
+    State(admin): State<AdminState>,
+    Id(what): Id<Provable>,
+) -> Result<Json<ProofPage>, Problem> {
+    admin.proof(what, true).await
 }
 
 /// `GET /v1/ledger/equivocations`.

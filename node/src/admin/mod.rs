@@ -1,18 +1,31 @@
 //! The admin socket: what operators ask a running node on its own machine. HTTP and JSON over a Unix socket.
 //!
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
-//! `show` the same for people · `store` exports and figures · `transfers` one transfer · `accounts` the home's accounts · `ledger` the DAG ·
-//! `journal` pages of the journal. Operators may ask everything, others whom the file lets in the status only.
+//! `show` the same for people · `store` exports and figures · `transfers` one transfer · `probe` keys are tried · `outbox` a
+//! terminal's drafts · `accounts` the home's accounts · `ledger` the DAG · `notes` the board · `journal` pages of the journal ·
+//! `whitelist` who may connect · `enrolment` who asks to · `recommend` what peers say of others · `key_exchange` certificates between nodes ·
+//! `netcheck` every peer, tried
+//! out. Operators may ask everything, others whom the file lets in the status only.
 
 mod accounts;
+mod enrolment;
 mod gather;
 mod journal;
+mod key_exchange;
 mod ledger;
+pub mod netcheck;
+mod notes;
+mod outbox;
 pub mod pages;
+mod place_proof;
+mod probe;
+mod recommend;
 pub mod show;
 mod socket;
 mod store;
 mod transfers;
+mod trust;
+mod whitelist;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +41,8 @@ use libp2p::PeerId;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use place_proof::PlaceProofForm;
+pub use probe::OwnKeys;
 pub(crate) use socket::check_path;
 pub use socket::{AdminSocket, MAX_SOCKET_PATH, Operators, SocketError};
 
@@ -37,13 +52,16 @@ use crate::api::Problem;
 use crate::api::peer::Peer;
 use crate::api::problem::refusal_code;
 use crate::api::serve::listen;
-use crate::engine::{EngineHandle, Hold, SystemClock};
+use crate::api::wire::SCHEMA;
+use crate::config::Network;
+use crate::engine::{EngineHandle, Hold, OwnCertificate, SystemClock, TransportKey};
 use crate::keys::{Exchanged, Keystore, exchange};
 use crate::net::NetHandle;
 use crate::pki::{DoorKeeper, DoorKind, OperatorName};
 use crate::place::antenna::Antenna;
 use crate::private::Keeper;
 use crate::setup::DataDir;
+use crate::terminal::Terminal;
 
 /// What the admin socket shows; cheap to clone.
 #[derive(Clone)]
@@ -54,6 +72,8 @@ pub struct AdminState {
     pub antenna: Antenna,
     /// The network; none while it is not started.
     pub net: Option<NetHandle>,
+    /// What the configuration says of the network.
+    pub network: Arc<Network>,
     /// Why this run does not book, if opening found a reason.
     pub hold: Option<Hold>,
     /// The clock.
@@ -64,6 +84,14 @@ pub struct AdminState {
     pub peer_id: PeerId,
     /// The node's secrets at rest; none where nothing is kept, as in a test.
     pub keys: Option<NodeKeys>,
+    /// The node's own keys, to try them; none where nothing is signed, as in a test.
+    pub own: Option<OwnKeys>,
+    /// The whitelist.
+    pub trust: crate::trust::Keeper,
+    /// What signs requests to other nodes; none where there is no network.
+    pub transport: Option<TransportKey>,
+    /// The certificate that peers are shown; none where there is no network.
+    pub certificate: Option<OwnCertificate>,
     /// Names of municipalities by code, as far as the boundary index knows them.
     pub names: Arc<BTreeMap<String, String>>,
     /// Certificates, roots and lists as they hold.
@@ -72,6 +100,8 @@ pub struct AdminState {
     pub access: AccessLog,
     /// Private values; none where none are kept.
     pub private: Option<Keeper>,
+    /// The line to the home, at a terminal.
+    pub terminal: Option<Terminal>,
 }
 
 /// The node's secrets at rest.
@@ -105,23 +135,56 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/ledger/entries/{identity}", get(ledger::entry))
         .route("/v1/ledger/logs/{log}", get(ledger::lines))
         .route("/v1/ledger/last/{count}", get(ledger::last))
+        .route("/v1/ledger/checkpoints", post(ledger::make_checkpoint))
+        .route("/v1/ledger/checkpoints/{log}", get(ledger::checkpoints))
+        .route("/v1/ledger/proofs/{what}", get(ledger::proof))
+        .route(
+            "/v1/ledger/proofs/{what}/checkpoint",
+            get(ledger::proof_under),
+        )
         .route("/v1/ledger/equivocations", get(ledger::equivocations))
         .route(
             "/v1/ledger/equivocations/{log}/{epoch}",
             get(ledger::equivocation),
         )
+        .route("/v1/notes", get(notes::all).post(notes::write))
+        .route("/v1/notes/{key}", get(notes::one))
+        .route("/v1/notes/under/{prefix}", get(notes::under))
         .route("/v1/audit", get(audit))
         .route("/v1/verify", get(verify))
         .route("/v1/store/export", get(store::export))
         .route("/v1/store/stats", get(store::stats))
         .route("/v1/store/pin", get(store::pin))
+        .route("/v1/netcheck", get(netcheck::look))
         .route("/v1/place", get(place))
+        .route("/v1/place/clear-spoofing", post(clear_spoofing))
+        .route("/v1/place/proof", post(place_proof::prove))
         .route("/v1/records/{log}/{after}", get(records))
         .route("/v1/records/verify", get(verify_records))
         .route("/v1/transfers/{identity}", get(transfers::show))
         .route("/v1/private/{identity}", get(transfers::private))
         .route("/v1/private/{identity}/erase", post(transfers::erase))
+        .route("/v1/outbox", get(outbox::list))
+        .route("/v1/outbox/{identity}/send", post(outbox::send))
+        .route("/v1/outbox/{identity}/drop", post(outbox::forget))
         .route("/v1/keys/rotate-master", post(rotate_master))
+        .route("/v1/keys/probe", post(probe::keys))
+        .route("/v1/whitelist", get(whitelist::list))
+        .route(
+            "/v1/whitelist/{peer}",
+            get(whitelist::show).post(whitelist::add),
+        )
+        .route("/v1/whitelist/{peer}/keys", post(whitelist::add_key))
+        .route("/v1/whitelist/{peer}/remove", post(whitelist::remove))
+        .route("/v1/enrolment", get(enrolment::show))
+        .route("/v1/enrolment/ask", post(enrolment::ask))
+        .route("/v1/enrolment/{peer}/approve", post(enrolment::approve))
+        .route("/v1/enrolment/{peer}/ignore", post(enrolment::ignore))
+        .route("/v1/peer-keys/announce", post(key_exchange::announce))
+        .route("/v1/peer-keys/request", post(key_exchange::request))
+        .route("/v1/recommendations", get(recommend::list))
+        .route("/v1/recommendations/{peer}", post(recommend::recommend))
+        .route("/v1/recommendations/{peer}/revoke", post(recommend::revoke))
         .route("/v1/journal/logs", get(journal::logs))
         .route("/v1/journal/lines", get(journal::lines))
         .route("/v1/journal/sums", get(journal::sums))
@@ -252,6 +315,17 @@ async fn verify_records(State(admin): State<AdminState>) -> Result<Json<AuditVer
 
 async fn place(State(admin): State<AdminState>) -> Result<Json<serde_json::Value>, Problem> {
     Ok(Json(admin.place()?))
+}
+
+async fn clear_spoofing(State(admin): State<AdminState>) -> Json<pages::ClearedPage> {
+    let since = admin.antenna.clear_spoofing();
+    if let Some(since) = since {
+        tracing::warn!(since = since.0, "an operator cleared indicated spoofing");
+    }
+    Json(pages::ClearedPage {
+        schema: SCHEMA,
+        indicated_since: since,
+    })
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::PrivateField;
+use city_protocol::body::{OwnEntry, PrivateField};
 use city_protocol::crypto::Algorithm;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId};
-use city_protocol::place::Grade;
+use city_protocol::place::{Figures, Grade, Point, Reason, SeenSatellite};
 use serde::{Deserialize, Serialize};
 
-pub use crate::api::wire::{ClockPage, TransferPage};
+pub use crate::api::wire::{ClockPage, TerminalPage, TransferPage};
+pub use crate::terminal::Draft;
 
 /// `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Status {
     pub region_name: Option<String>,
     /// Own log.
     pub log: LogId,
+    /// The charter in force.
+    #[serde(default)]
+    pub charter: CharterInForce,
     /// The node's peer id.
     pub peer_id: String,
     /// Clock.
@@ -44,6 +48,12 @@ pub struct Status {
     /// Why not, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sequencing_because: Option<Because>,
+    /// Whether the own log is known to be whole: `confirmed`, `waiting` for a first peer, `unconfirmed`, or `rolled-back`.
+    #[serde(default)]
+    pub standing: String,
+    /// How much each account may send in a day, where that is limited because nobody confirmed the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_limit: Option<Amount>,
     /// What the TPM's counter showed at the start, if one is configured and agrees: the data directory is no old copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmed_by_counter: Option<u64>,
@@ -57,6 +67,9 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// Callers that were not on the whitelist, since the start.
     pub denied_strangers: u64,
+    /// Strangers that ask to be whitelisted and wait for an operator.
+    #[serde(default)]
+    pub whitelist_requests: u64,
     /// The receiver.
     pub receiver: Receiver,
     /// What place checking says.
@@ -68,6 +81,68 @@ pub struct Status {
     /// Certificates, roots and lists of revoked certificates.
     #[serde(default)]
     pub certificates: Certificates,
+    /// At a terminal: where its home is, and whether it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalPage>,
+    /// At a terminal: how many transfers it keeps that could not be delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafts: Option<u64>,
+}
+
+/// `POST /v1/keys/probe`: keys that were tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbePage {
+    /// 1.
+    pub schema: u64,
+    /// The own keys, then the connected peers.
+    pub lines: Vec<ProbeLine>,
+}
+
+/// One key, or one peer's certificate and keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeLine {
+    /// `own`, or a peer id.
+    pub whose: String,
+    /// What was tried.
+    pub what: String,
+    /// Whether it held.
+    pub ok: bool,
+    /// What it is, or why it did not hold.
+    pub found: String,
+}
+
+/// `GET /v1/outbox`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxPage {
+    /// 1.
+    pub schema: u64,
+    /// The home that they are for.
+    pub home: TerminalPage,
+    /// What is kept, by account and number.
+    pub drafts: Vec<Draft>,
+}
+
+/// `POST /v1/outbox/{identity}/drop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedPage {
+    /// 1.
+    pub schema: u64,
+    /// What was dropped.
+    pub identity: Digest,
+}
+
+/// The charter in force: who decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharterInForce {
+    /// Its number; the first is 1.
+    pub number: u64,
+    /// H(body); absent where the node does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charter: Option<Digest>,
+    /// How many officers must sign.
+    pub k: u64,
+    /// How many there are.
+    pub n: u64,
 }
 
 /// Certificates, roots and lists of revoked certificates.
@@ -77,6 +152,41 @@ pub struct Certificates {
     pub exchanges: u64,
     /// What ends soon, has ended, is missing or could not be read, in words.
     pub warnings: Vec<String>,
+    /// Lists of revoked certificates that this node judges by: its own, and those that logs carry.
+    #[serde(default)]
+    pub lists: u64,
+    /// What the own log said last of its CAs; absent where it said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<TrustSaid>,
+}
+
+/// A `trust` entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustSaid {
+    /// Where it stands.
+    pub at: OwnEntry,
+    /// When it was said.
+    pub time: Timestamp,
+    /// Its lists.
+    pub lists: Vec<ListSaid>,
+    /// How many CAs' certificates it carries.
+    pub certificates: u64,
+}
+
+/// A list of revoked certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListSaid {
+    /// Whose.
+    pub issuer: String,
+    /// Its number in hex, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// When it was issued.
+    pub this_update: Timestamp,
+    /// By when the next one comes.
+    pub next_update: Timestamp,
+    /// How many certificates it names.
+    pub revoked: u64,
 }
 
 /// Why the node does not sequence.
@@ -113,6 +223,9 @@ pub struct Head {
     pub witnesses: u64,
     /// Whether it is forked.
     pub forked: bool,
+    /// What this municipality owes because its people did not have what was adopted; nothing where nothing is owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<Amount>,
 }
 
 /// A connected peer.
@@ -130,6 +243,9 @@ pub struct Peer {
     pub address: String,
     /// Since when.
     pub since: Timestamp,
+    /// What it calls its program; known a moment after connecting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
 }
 
 /// The receiver.
@@ -140,13 +256,25 @@ pub struct Receiver {
     pub device: Option<String>,
     /// Whether it is open.
     pub connected: bool,
+    /// The device that `auto` found, if it is another than the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What the line carries: NMEA, UBX, or both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Speed of a serial line, bits per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baud: Option<u32>,
+    /// What the receiver, its plug or gpsd says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Fixes since the start.
     pub fixes: u64,
     /// Bytes that belonged to no sentence or message.
     pub noise_bytes: u64,
     /// Sentences and messages with a wrong checksum.
     pub bad_checksums: u64,
-    /// Why it is not open.
+    /// Why it is not open, or not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -175,6 +303,48 @@ pub struct Place {
     pub reasons: Vec<String>,
     /// Whether transfers are taken here with this evidence.
     pub satisfies_policy: bool,
+}
+
+/// `GET /v1/place`, as those read it who show it: what place checking says, with its figures.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PlaceShown {
+    /// In short.
+    pub summary: Place,
+    /// In full.
+    pub verdict: VerdictShown,
+    /// The receiver.
+    pub receiver: Receiver,
+    /// The satellites of the newest epoch that lists any.
+    pub satellites: Vec<SeenSatellite>,
+}
+
+/// What of a verdict is shown.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VerdictShown {
+    /// Strength of the evidence.
+    pub grade: Grade,
+    /// Why it is not stronger.
+    pub reasons: Vec<Reason>,
+    /// The position, not rounded.
+    pub point: Option<Point>,
+    /// The receiver's time of the position.
+    pub fix_time: Option<Timestamp>,
+    /// Satellites used.
+    pub satellites_used: Option<u8>,
+    /// Horizontal dilution of precision, hundredths.
+    pub hdop_centi: Option<u16>,
+    /// The measured figures.
+    pub figures: Figures,
+}
+
+/// `POST /v1/place/clear-spoofing`: what was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearedPage {
+    /// Version of this form.
+    pub schema: u64,
+    /// Since when spoofing had been indicated; nothing, if it had not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indicated_since: Option<Timestamp>,
 }
 
 /// The store.
@@ -284,6 +454,9 @@ pub struct VerifyPage {
     pub blocks: u64,
     /// Vertices whose signature, body and links were checked.
     pub vertices: u64,
+    /// Of them those whose body was pruned: the hashes of their entries were checked.
+    #[serde(default)]
+    pub pruned: u64,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were checked.

@@ -6,7 +6,7 @@ use std::path::Path;
 use city_protocol::amount::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::pages::{Head, Place, Receiver, Status};
+use super::pages::{CharterInForce, Head, Place, Receiver, Status, TerminalPage, TrustSaid};
 use crate::client::{AdminClient, ClientError};
 
 /// Asks the node at this socket and gives what is to be printed: a page, or the JSON.
@@ -37,16 +37,32 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         format!("{} ({})", status.network_name, status.network),
     );
     line("log", status.log.to_string());
+    let CharterInForce { number, k, n, .. } = status.charter;
+    if number > 0 {
+        line("charter", format!("{number}, {k} of {n} officers decide"));
+    }
     line("peer id", status.peer_id.clone());
     let time = local(status.clock.time, zone);
     line("clock", format!("{time}, source {}", status.clock.quality));
     line("up", duration(status.uptime_s));
+    if let Some(terminal) = &status.terminal {
+        line("terminal", home(terminal, zone));
+    }
+    if let Some(drafts) = status.drafts.filter(|drafts| *drafts > 0) {
+        line("drafts", format!("{drafts} kept: city-node tx outbox list"));
+    }
     let sequencing = match &status.not_sequencing_because {
         Some(because) => format!(
             "NO: nothing is booked here ({}): {}",
             because.code, because.remedy
         ),
-        None if status.sequencing => "yes".into(),
+        None if status.sequencing => match status.unconfirmed_limit {
+            None => "yes".into(),
+            Some(limit) => format!(
+                "yes, UNCONFIRMED: no peer was heard yet that knows this log; each account sends at most {limit} a day (home.unconfirmed_limit)"
+            ),
+        },
+        None if status.terminal.is_some() => "by its home".into(),
         None => "NO: nothing is booked here at the moment".into(),
     };
     line("sequencing", sequencing);
@@ -66,10 +82,14 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         line(if i == 0 { "logs" } else { "" }, log(head));
     }
     let denied = status.denied_strangers;
+    let asked = match status.whitelist_requests {
+        0 => String::new(),
+        asked => format!(", {asked} ask to be whitelisted: see city-node peer pending"),
+    };
     line(
         "peers",
         format!(
-            "{} connected, {denied} strangers denied",
+            "{} connected, {denied} strangers denied{asked}",
             status.peers.len()
         ),
     );
@@ -78,6 +98,9 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         let region = named(region, peer.name.as_deref());
         let since = local(peer.since, zone);
         line("", format!("{region}  {}  since {since}", peer.address));
+    }
+    if let Some(said) = &status.certificates.said {
+        line("crls", crls(said, zone));
     }
     for (i, warning) in status.certificates.warnings.iter().enumerate() {
         line(if i == 0 { "trust" } else { "" }, warning.clone());
@@ -95,6 +118,34 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
     out
 }
 
+/// What the own log said last of its CAs.
+fn crls(said: &TrustSaid, zone: &TimeZone) -> String {
+    let lists = said.lists.iter().map(|list| {
+        let until = local(list.next_update, zone);
+        format!("{} revokes {}, next by {until}", list.issuer, list.revoked)
+    });
+    let lists: Vec<String> = lists.collect();
+    let (at, time) = (said.at, local(said.time, zone));
+    format!(
+        "entered {time} at position {}: {}",
+        at.seq,
+        lists.join("; ")
+    )
+}
+
+/// The home of a terminal, and whether it answers.
+fn home(terminal: &TerminalPage, zone: &TimeZone) -> String {
+    let since = local(terminal.since, zone);
+    let home = &terminal.home;
+    match (&terminal.why, terminal.reachable) {
+        (_, true) => format!("home {home}, answers since {since}"),
+        (None, false) => format!("home {home}, not asked yet"),
+        (Some(why), false) => {
+            format!("home {home} DOES NOT ANSWER since {since}, nothing is accepted: {why}")
+        }
+    }
+}
+
 fn named(code: &str, name: Option<&str>) -> String {
     name.map_or_else(|| code.into(), |name| format!("{name} ({code})"))
 }
@@ -103,15 +154,26 @@ fn receiver(receiver: &Receiver) -> String {
     let Some(device) = &receiver.device else {
         return "none configured".into();
     };
-    if receiver.connected {
-        let noise = match receiver.noise_bytes {
-            0 => String::new(),
-            bytes => format!(", {bytes} bytes of noise"),
-        };
-        return format!("{device}, {} fixes{noise}", receiver.fixes);
+    if let Some(problem) = &receiver.problem {
+        return format!("{device}: {problem}");
     }
-    let problem = receiver.problem.as_deref().unwrap_or("not open yet");
-    format!("{device}: {problem}")
+    if !receiver.connected {
+        return format!("{device}: not open yet");
+    }
+    let mut parts = vec![match &receiver.found {
+        Some(found) => format!("{device} ({found})"),
+        None => device.clone(),
+    }];
+    parts.extend(receiver.identity.clone());
+    parts.extend(receiver.protocol.as_ref().map(|protocol| {
+        let speed = receiver.baud.map(|baud| format!(" at {baud} baud"));
+        format!("{protocol}{}", speed.unwrap_or_default())
+    }));
+    parts.push(format!("{} fixes", receiver.fixes));
+    if receiver.noise_bytes > 0 {
+        parts.push(format!("{} bytes of noise", receiver.noise_bytes));
+    }
+    parts.join(", ")
 }
 
 fn place(place: &Place) -> String {
@@ -151,7 +213,13 @@ fn log(head: &Head) -> String {
         0 => String::new(),
         n => format!(", witnessed by {n}"),
     };
-    format!("{who}  {} {vertices}{epoch}{witnessed}{forked}", head.seq)
+    let shortfall = head.shortfall.map_or_else(String::new, |owed| {
+        format!(", SHORTFALL {owed} 愛貨: officers make it good (city-node officers correct)")
+    });
+    format!(
+        "{who}  {} {vertices}{epoch}{witnessed}{forked}{shortfall}",
+        head.seq
+    )
 }
 
 fn local(time: Timestamp, zone: &TimeZone) -> String {
@@ -181,7 +249,9 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::pages::{Because, Certificates, ClockPage, Fault, Peer, StorePage};
+    use crate::admin::pages::{Because, Certificates, ClockPage, Fault, ListSaid, Peer, StorePage};
+    use city_protocol::amount::Amount;
+    use city_protocol::body::OwnEntry;
     use city_protocol::genesis::Purpose;
     use city_protocol::ids::{Digest, LogId, NetworkId};
     use city_protocol::place::Grade;
@@ -196,6 +266,12 @@ mod tests {
             region: "Asia/JP/17/17201".into(),
             region_name: Some("金沢市".into()),
             log: LogId([1; 32]),
+            charter: CharterInForce {
+                number: 2,
+                charter: Some(Digest([2; 32])),
+                k: 2,
+                n: 3,
+            },
             peer_id: "12D3KooW".into(),
             clock: ClockPage {
                 time: Timestamp(1_775_001_600_000),
@@ -204,6 +280,8 @@ mod tests {
             uptime_s: 93_784,
             sequencing: true,
             not_sequencing_because: None,
+            standing: "confirmed".into(),
+            unconfirmed_limit: None,
             confirmed_by_counter: None,
             frontier: vec![Head {
                 log: LogId([1; 32]),
@@ -215,6 +293,7 @@ mod tests {
                 vertex: None,
                 witnesses: 0,
                 forked: false,
+                shortfall: Some(Amount::from_hundredths(950)),
             }],
             frontier_hash: Digest([0; 32]),
             in_flight: 0,
@@ -224,8 +303,10 @@ mod tests {
                 name: None,
                 address: "/ip4/192.0.2.7/tcp/4001".into(),
                 since: Timestamp(1_775_001_600_000),
+                software: Some("city-node/0.1.0".into()),
             }],
             denied_strangers: 2,
+            whitelist_requests: 1,
             receiver: Receiver {
                 device: Some("/dev/ttyACM0".into()),
                 problem: Some("unplugged".into()),
@@ -253,8 +334,57 @@ mod tests {
                 warnings: vec![
                     "the node certificate expires at 2027-01-01T00:00:00Z: renew it".into(),
                 ],
+                lists: 2,
+                said: Some(TrustSaid {
+                    at: OwnEntry {
+                        epoch: 1,
+                        seq: 9,
+                        index: 0,
+                    },
+                    time: Timestamp(1_775_001_600_000),
+                    lists: vec![ListSaid {
+                        issuer: "CN=石川県 CA".into(),
+                        number: Some("07".into()),
+                        this_update: Timestamp(1_775_001_600_000),
+                        next_update: Timestamp(1_777_593_600_000),
+                        revoked: 3,
+                    }],
+                    certificates: 0,
+                }),
             },
+            terminal: None,
+            drafts: None,
         }
+    }
+
+    #[test]
+    fn a_terminal_says_whether_its_home_answers() {
+        let mut status = kanazawa();
+        status.sequencing = false;
+        status.drafts = Some(2);
+        let away = TerminalPage {
+            home: "https://node.example:8443".into(),
+            reachable: false,
+            since: Timestamp(1_775_001_600_000),
+            why: Some("not reached".into()),
+        };
+        status.terminal = Some(away.clone());
+        let text = page(&status, &TimeZone::UTC);
+        for part in [
+            "terminal    home https://node.example:8443 DOES NOT ANSWER since 2026-04-01 00:00:00",
+            "nothing is accepted: not reached",
+            "drafts      2 kept",
+            "sequencing  by its home",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        status.terminal = Some(TerminalPage {
+            reachable: true,
+            why: None,
+            ..away
+        });
+        let text = page(&status, &TimeZone::UTC);
+        assert!(text.contains("answers since 2026-04-01"), "{text}");
     }
 
     #[test]
@@ -264,10 +394,12 @@ mod tests {
         for part in [
             "node        金沢市 (Asia/JP/17/17201), city-node 0.1.0",
             "clock       2026-04-01 09:00:00 +0900, source rtc",
+            "charter     2, 2 of 3 officers decide",
+            "crls        entered 2026-04-01 09:00:00 +0900 at position 9: CN=石川県 CA revokes 3, next by 2026-05-01 09:00:00 +0900",
             "up          1 d 2 h",
             "receiver    /dev/ttyACM0: unplugged",
             "place       none [no-receiver]: NOT ENOUGH for transfers",
-            "logs        金沢市 (Asia/JP/17/17201)  7 vertices\n",
+            "logs        金沢市 (Asia/JP/17/17201)  7 vertices, SHORTFALL 9.50 愛貨: officers make it good",
             "peers       1 connected, 2 strangers denied",
             "trust       the node certificate expires at",
             "hello not finished  /ip4/192.0.2.7/tcp/4001",
@@ -293,7 +425,12 @@ mod tests {
         status.not_sequencing_because = None;
         assert!(text.contains("NO: nothing is booked") && text.contains("FORKED"));
         status.sequencing = true;
+        status.unconfirmed_limit = Some(Amount::from_hundredths(100_000));
+        let told = page(&status, &TimeZone::UTC);
+        assert!(told.contains("UNCONFIRMED") && told.contains("at most 1000.00"));
+        status.unconfirmed_limit = None;
         status.frontier[0].forked = false;
+        status.frontier[0].shortfall = None;
         status.faults.clear();
         status.place.satisfies_policy = true;
         let text = page(&status, &TimeZone::UTC);

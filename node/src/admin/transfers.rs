@@ -27,10 +27,7 @@ pub(super) async fn show(
         let (history, home) = (engine.history(), engine.log());
         read(history, &home, transfer)
     });
-    let mut shown = found
-        .await
-        .map_err(|_| Problem::internal())?
-        .ok_or(Refusal::UnknownTransfer)?;
+    let mut shown = found.await.map_err(|_| Problem::internal())??;
     shown.sender_region = names.region_of(&shown.transfer.sender_home);
     shown.receiver_region = names.region_of(&shown.transfer.receiver_home);
     Ok(Json(shown))
@@ -40,20 +37,25 @@ fn read(
     history: &StoreHistory,
     home: &city_protocol::ids::LogId,
     transfer: Digest,
-) -> Option<TransferShown> {
-    let (log, row) = find_transfer(history, home, &transfer)?;
+) -> Result<TransferShown, Refusal> {
+    let found = find_transfer(history, home, &transfer);
+    let (log, row) = found.ok_or(Refusal::UnknownTransfer)?;
     let rows: &dyn History = history;
-    let entry = rows.entry(&log, &row.at)?;
-    let body: Transfer = read_person_body(&entry.body).ok()?;
+    let signed = rows.transfer_body(&log, &row.at, &transfer);
+    let text = signed.ok_or_else(|| match rows.entry_stub(&log, &row.at) {
+        Some(_) => Refusal::BodyPruned,
+        None => Refusal::UnknownTransfer,
+    })?;
+    let body: Transfer = read_person_body(&text)?;
     let signed = PrivateField::ALL.into_iter().filter_map(|field| {
         let digest = field.signed_in(&body)?;
         Some(SignedField { field, digest })
     });
-    Some(TransferShown {
+    Ok(TransferShown {
         schema: SCHEMA,
         transaction_hash: body.transaction_hash(),
         signed: signed.collect(),
-        body: String::from_utf8(entry.body).ok()?,
+        body: String::from_utf8(text).map_err(|_| Refusal::BadJson)?,
         sender_region: None,
         receiver_region: None,
         transfer: transfer_page(history, transfer, log, row, None),

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use city_protocol::Refusal;
 use city_protocol::body::{Order, OwnEntry, Transfer, read_person_body};
-use city_protocol::crypto::NotAfter;
+use city_protocol::crypto::{NotAfter, PublicKey};
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{
     ACCEPT_DEADLINE_MS, Changes, Finality, History, IncomingRow, Layers, PeopleState, Rows, Table,
@@ -19,12 +19,13 @@ use city_protocol::replica::{deadline_of, stored_receipt};
 use super::extract::{Id, Page};
 use super::who::Asker;
 use super::wire::{
-    AccountPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficersPage, OrderPage,
-    SCHEMA, TransferPage,
+    AccountPage, CharterPage, ClockPage, Der, IncomingItem, IncomingPage, NodePage, OfficerPage,
+    OfficersPage, OrderPage, SCHEMA, TransferPage,
 };
 use super::{ApiState, Problem};
 use crate::engine::{StoreHistory, utc};
 use crate::journal::log_rows;
+use crate::terminal::Terminal;
 
 /// Most transfers on one page: each reads the vertex that it stands in, up to 1 MiB.
 pub(super) const MAX_PAGE: usize = 50;
@@ -32,7 +33,8 @@ pub(super) const MAX_PAGE: usize = 50;
 /// `GET /send/api/node`.
 pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
     let genesis = api.engine.genesis();
-    let charter = &api.engine.authority().charter;
+    let authority = api.engine.authority_in_force();
+    let board = authority.board();
     let row = rows(api.engine.history()).log(&api.engine.log());
     let now = api.clock.now();
     Json(NodePage {
@@ -41,12 +43,12 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
         network_name: genesis.name.clone(),
         purpose: genesis.purpose,
         log: api.engine.log(),
-        region: charter.region.clone(),
-        suite: api.engine.newest_authority().node_key().algorithm().suite(),
+        region: authority.region().clone(),
+        suite: authority.node_key().algorithm().suite(),
         suites: genesis.suites.clone(),
         officers: OfficersPage {
-            k: charter.officers.k,
-            n: charter.officers.keys.len() as u64,
+            k: board.k(),
+            n: board.keys().len() as u64,
             officers_sequence: row.map_or(0, |row| row.officers_sequence) + 1,
         },
         clock: ClockPage {
@@ -56,10 +58,12 @@ pub(super) async fn node(State(api): State<ApiState>) -> Json<NodePage> {
         place_required: api.antenna.policy().required,
         place_fresh_ms: FRESH_MS,
         accept_deadline_ms: ACCEPT_DEADLINE_MS,
+        clearing: api.clearing.as_deref().map(Into::into),
         not_after: NotAfter::ids()
             .filter_map(|id| Some((id.into(), api.not_after.of(id)?)))
             .collect(),
         boundary_credit: api.credit.as_deref().map(Into::into),
+        terminal: api.terminal.as_ref().map(Terminal::page),
     })
 }
 
@@ -166,8 +170,8 @@ fn incoming_item(rows: &dyn History, transfer: Digest, name: &[u8]) -> Option<In
     if deadline < utc() {
         return None;
     }
-    let entry = rows.entry(&waiting.log, &waiting.at)?;
-    let body: Transfer = read_person_body(&entry.body).ok()?;
+    let signed = rows.transfer_body(&waiting.log, &waiting.at, &transfer)?;
+    let body: Transfer = read_person_body(&signed).ok()?;
     Some(IncomingItem {
         transfer,
         transfer_id: row.transfer_id,
@@ -177,6 +181,29 @@ fn incoming_item(rows: &dyn History, transfer: Digest, name: &[u8]) -> Option<In
         received_at: waiting.received_at,
         deadline,
         transaction_hash: body.transaction_hash(),
+    })
+}
+
+/// `GET /send/api/charter`.
+pub(super) async fn charter(State(api): State<ApiState>) -> Json<CharterPage> {
+    let authority = api.engine.authority_in_force();
+    let row = rows(api.engine.history()).log(&api.engine.log());
+    let officer = |key: &PublicKey| OfficerPage {
+        alg: key.algorithm(),
+        key: key.id(),
+        public_key: key.as_bytes().to_vec(),
+    };
+    Json(CharterPage {
+        schema: SCHEMA,
+        network: api.engine.genesis().network(),
+        log: authority.log,
+        region: authority.region().clone(),
+        number: authority.charter_number(),
+        charter: authority.in_force(),
+        k: authority.board().k(),
+        officers: authority.officers().iter().map(officer).collect(),
+        witnesses: authority.witnesses().to_vec(),
+        officers_sequence: row.map_or(0, |row| row.officers_sequence) + 1,
     })
 }
 

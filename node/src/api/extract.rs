@@ -15,12 +15,13 @@ use serde_json::error::Category;
 
 use super::Problem;
 
-/// Largest request body in bytes: a Dilithium5 certificate of 9 KB is 12 KB in base64, with its chain 48.
-pub const MAX_BODY: usize = 64 * 1024;
+/// Largest request body in bytes: a Dilithium5 certificate of 9 KB is 12 KB in base64, with its chain 48; a charter of nine
+/// officers is 32 KB, and 56 more are their signatures.
+pub const MAX_BODY: usize = 96 * 1024;
 /// What is read of a larger body and thrown away: a client that still writes would lose the answer.
 const MAX_DRAINED: usize = 1024 * 1024;
-/// How long a body may take: 64 KiB at 32 kbit/s.
-const BODY_TIMEOUT: Duration = Duration::from_secs(16);
+/// How long a body may take: 96 KiB at 32 kbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(24);
 
 /// A JSON request body.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -29,14 +30,30 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::not_json());
-        }
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body()))
-            .await
-            .map_err(|_| Problem::timeout())??;
-        read(&bytes).map(Self)
+        read(&receive(request).await?).map(Self)
     }
+}
+
+/// A JSON request body as it came, beside what is read of it.
+pub(crate) struct RawJson<T>(pub(crate) Vec<u8>, pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for RawJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let bytes = receive(request).await?;
+        let value = read(&bytes)?;
+        Ok(Self(bytes, value))
+    }
+}
+
+async fn receive(request: Request) -> Result<Vec<u8>, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::not_json());
+    }
+    tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body()))
+        .await
+        .map_err(|_| Problem::timeout())?
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -117,16 +117,18 @@ impl ApiState {
         for signature in &signatures {
             self.takes(signature.alg)?;
         }
-        let authority = self.engine.authority().clone();
+        let authority = self.engine.authority_in_force();
+        // By now others may be officers; the answer is the first receipt.
+        let repeated = self.engine.is_booked(&identity(B::TAG, &bytes));
         // Before anything is verified: nobody makes this node check more signatures than officers can give.
-        if signatures.len() > authority.officers().len() {
+        if !repeated && signatures.len() > authority.officers().len() {
             return Err(Refusal::OfficersShort.into());
         }
         let signed = SignedBySeveral { bytes, signatures };
         Ok(move || {
             // The commit thread checks again whether they are enough; strangers' signatures do not get that far.
             let entry = entry_of(B::KIND, &signed);
-            for signature in &entry.sig {
+            for signature in entry.sig.iter().filter(|_| !repeated) {
                 let mut officers = authority.officers().iter();
                 let officer = officers.find(|officer| officer.id() == signature.key);
                 let officer = officer.ok_or(Refusal::OfficersShort)?;

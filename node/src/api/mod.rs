@@ -3,17 +3,18 @@
 //! `serve` listener, TLS, limits and draining · `rate` who may ask how often · `extract` reading requests ·
 //! `wire` the JSON of requests and replies · `problem` refusals as HTTP · `submit` what is booked · `keys` how an account's keys change · `ask` what
 //! is only read · `listing` what is listed · `place` proofs of place · `private` values that two people share ·
-//! `expiry` until when an algorithm is taken. Nothing is decided here that the engine decides.
+//! `expiry` until when an algorithm is taken · `forward` what a terminal hands to its home. Nothing is decided here that the engine decides.
 
 pub(crate) mod ask;
 mod challenge;
 mod expiry;
 pub(crate) mod extract;
+pub(crate) mod forward;
 mod keys;
 mod listing;
 mod login;
 pub(crate) mod peer;
-mod place;
+pub(crate) mod place;
 pub(crate) mod private;
 pub mod problem;
 mod rate;
@@ -32,6 +33,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use city_protocol::crypto::NotAfter;
+use city_protocol::replica::Clearing;
 
 pub(crate) use extract::JsonBody;
 pub use extract::MAX_BODY;
@@ -44,6 +46,7 @@ use crate::engine::{EngineHandle, SystemClock};
 use crate::pki::Clients;
 use crate::place::antenna::Antenna;
 use crate::private::Keeper;
+use crate::terminal::Terminal;
 use login::Doorbell;
 use peer::{Peer, Shown};
 use token::Tokens;
@@ -70,7 +73,9 @@ pub struct ApiState {
     doorbell: Arc<Doorbell>,
     credit: Option<Arc<str>>,
     not_after: Arc<NotAfter>,
+    clearing: Option<Arc<Clearing>>,
     private: Option<Keeper>,
+    terminal: Option<Terminal>,
     rate: Arc<RateLimiter>,
 }
 
@@ -94,7 +99,9 @@ impl ApiState {
             doorbell: Arc::new(Doorbell::new()),
             credit: None,
             not_after: Arc::default(),
+            clearing: None,
             private: None,
+            terminal: None,
             rate,
         }
     }
@@ -113,10 +120,24 @@ impl ApiState {
         self
     }
 
+    /// Says what the home takes from other municipalities.
+    #[must_use]
+    pub fn with_clearing(mut self, clearing: Clearing) -> Self {
+        self.clearing = Some(Arc::new(clearing));
+        self
+    }
+
     /// Keeps private values; without, they are refused.
     #[must_use]
     pub fn with_private(mut self, keeper: Option<Keeper>) -> Self {
         self.private = keeper;
+        self
+    }
+
+    /// The API of a terminal, which hands to its home what people submit.
+    #[must_use]
+    pub fn with_terminal(mut self, terminal: Option<Terminal>) -> Self {
+        self.terminal = terminal;
         self
     }
 
@@ -130,28 +151,18 @@ impl ApiState {
 
 /// All routes, with limits and headers around them.
 pub fn router(state: ApiState) -> Router {
+    let submissions = match &state.terminal {
+        None => submissions(),
+        Some(terminal) => forward::submissions(terminal),
+    };
     Router::new()
         .route("/send/api/node", get(ask::node))
         .route("/send/api/login/challenge", post(login::challenge))
         .route("/send/api/login", post(login::login))
         .route("/send/api/logout", post(login::logout))
-        .route("/send/api/enrol", post(submit::enrol))
-        .route("/send/api/grants", post(submit::grant))
-        .route("/send/api/ungrants", post(submit::ungrant))
-        .route("/send/api/corrections", post(submit::correct))
-        .route("/send/api/rotations", post(keys::rotate))
-        .route("/send/api/revocations", post(keys::revoke))
-        .route("/send/api/recoveries", post(keys::recover))
+        .route("/send/api/charter", get(ask::charter))
         .route("/send/api/place", post(place::prove))
-        .route("/send/api/transfers", post(submit::transfer))
         .route("/send/api/transfers/{identity}", get(ask::transfer))
-        .route(
-            "/send/api/transfers/{identity}/private",
-            get(private::private),
-        )
-        .route("/send/api/accepts", post(submit::accept))
-        .route("/send/api/rejects", post(submit::reject))
-        .route("/send/api/orders", post(submit::order))
         .route("/send/api/accounts/{account}", get(ask::account))
         .route("/send/api/accounts/{account}/incoming", get(ask::incoming))
         .route(
@@ -159,10 +170,33 @@ pub fn router(state: ApiState) -> Router {
             get(listing::outgoing),
         )
         .route("/send/api/homes", get(listing::homes))
+        .merge(submissions)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(state.clone(), guard))
         .with_state(state)
+}
+
+/// What only a home does.
+fn submissions() -> Router<ApiState> {
+    Router::new()
+        .route("/send/api/enrol", post(submit::enrol))
+        .route("/send/api/grants", post(submit::grant))
+        .route("/send/api/ungrants", post(submit::ungrant))
+        .route("/send/api/corrections", post(submit::correct))
+        .route("/send/api/charters", post(submit::charter))
+        .route("/send/api/rotations", post(keys::rotate))
+        .route("/send/api/revocations", post(keys::revoke))
+        .route("/send/api/recoveries", post(keys::recover))
+        .route("/send/api/place/signed", post(place::hold))
+        .route("/send/api/transfers", post(submit::transfer))
+        .route(
+            "/send/api/transfers/{identity}/private",
+            get(private::private),
+        )
+        .route("/send/api/accepts", post(submit::accept))
+        .route("/send/api/rejects", post(submit::reject))
+        .route("/send/api/orders", post(submit::order))
 }
 
 /// What stands on every answer. No HSTS: it would bind every port of the host name, also the plain ones of

@@ -1,23 +1,29 @@
 //! `POST /send/api/place`: the antenna's verdict becomes a proof that the node holds for five minutes.
 //!
-//! Nothing is written; the proof is booked with its transfer. The subject is the node itself so far: kiosk
-//! sessions and clients' own coordinates are not built yet.
+//! Nothing is written; the proof is booked with its transfer. A home's antenna proves where the node is; a terminal's also
+//! where somebody at its screen is. `POST /send/api/place/signed` takes what a terminal proved. Clients' own coordinates are not
+//! built yet.
+
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::State;
 use city_protocol::Refusal;
 use city_protocol::place::point::DEGREE_E7;
-use city_protocol::place::{PlaceProof, Subject};
-use city_protocol::replica::PlaceRequest;
+use city_protocol::place::{PlaceProof, SignedPlace, Subject};
+use city_protocol::replica::{ClockQuality, PlaceRequest};
 use data_encoding::HEXLOWER;
 
 use super::extract::JsonBody;
-use super::wire::{PlaceForm, PlacePage, SCHEMA};
+use super::who::Source;
+use super::wire::{Der, PlaceForm, PlacePage, SCHEMA, SignedPlaceForm};
 use super::{ApiState, Problem};
+use crate::pki::ShownCertificate;
 
 /// Asks for a proof of place.
 pub(super) async fn prove(
     State(api): State<ApiState>,
+    Source(source): Source,
     JsonBody(form): JsonBody<PlaceForm>,
 ) -> Result<Json<PlacePage>, Problem> {
     let nonce = HEXLOWER.decode(form.nonce.as_bytes()).ok();
@@ -27,7 +33,7 @@ pub(super) async fn prove(
     api.engine.account_key(&account)?;
     let verdict = api.antenna.verdict(api.clock.now().time);
     let request = PlaceRequest {
-        subject: Subject::Node,
+        subject: api.subject(source),
         account,
         transfer_id: form.transfer_id.parse()?,
         nonce: nonce.ok_or(Refusal::BadField)?,
@@ -39,6 +45,54 @@ pub(super) async fn prove(
     let home = api.engine.authority().region();
     let admitted = proof.admit(home, api.antenna.policy(), proof.time);
     Ok(Json(page(&proof, admitted)))
+}
+
+/// Holds what a terminal of this municipality proved, as if the own antenna had.
+pub(super) async fn hold(
+    State(api): State<ApiState>,
+    JsonBody(form): JsonBody<SignedPlaceForm>,
+) -> Result<Json<PlacePage>, Problem> {
+    let SignedPlaceForm {
+        proof,
+        signature,
+        certificate,
+        chain,
+    } = form;
+    let signature = signature.read()?;
+    api.takes(signature.alg)?;
+    let now = api.clock.now();
+    // A certificate's dates cannot be judged by a clock that is not known.
+    if now.quality == ClockQuality::Floor {
+        return Err(Refusal::ClockUnknown.into());
+    }
+    let shown = ShownCertificate {
+        leaf: certificate.0,
+        chain: chain.into_iter().map(|Der(der)| der).collect(),
+    };
+    let clients = api.clients.clone();
+    let job = move || {
+        let terminal = clients.judge_terminal(&shown, now.time)?;
+        if signature.key != terminal.key.id() {
+            return Err(Refusal::WrongKey.into());
+        }
+        let signature = signature.signature()?;
+        Ok::<_, Problem>(SignedPlace { proof, signature }.verify(&terminal.key)?)
+    };
+    let proof = api.on_pool(job).await??;
+    let proof = api.engine.hold_place(proof).await?;
+    let home = api.engine.authority().region();
+    let admitted = proof.admit(home, api.antenna.policy(), now.time);
+    Ok(Json(page(&proof, admitted)))
+}
+
+impl ApiState {
+    /// Whose place the antenna proves: at a kiosk, of who asks from the box itself, theirs.
+    const fn subject(&self, source: IpAddr) -> Subject {
+        match &self.terminal {
+            Some(_) if source.is_loopback() => Subject::KioskSession,
+            _ => Subject::Node,
+        }
+    }
 }
 
 fn page(proof: &PlaceProof, admitted: Result<(), Refusal>) -> PlacePage {

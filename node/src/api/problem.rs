@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use crate::access::Class;
 use crate::keys::KeystoreError;
+use crate::ledger::proof::ProofError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use city_protocol::Refusal;
 use serde::{Deserialize, Serialize};
 
+use crate::net::EnrolError;
 use crate::pki::{ClientRefusal, TlsRefusal};
+use crate::terminal::{HomeError, OutboxError};
+use crate::trust::ChangeError;
 
 /// Where a problem's type begins; the code follows.
 const TYPE: &str = "urn:city-node:problem:";
@@ -20,6 +24,12 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+js
 pub const CERTIFICATE_REQUIRED: &str = "certificate-required";
 /// The code of a login that is not the account's.
 const LOGIN_REFUSED: &str = "login-refused";
+/// The code of a terminal whose home is not reached: nothing was accepted.
+pub const HOME_UNREACHABLE: &str = "home-unreachable";
+/// The code of a terminal whose home did not say what became of a submission.
+pub const HOME_SILENT: &str = "home-silent";
+/// What a client is told to wait when the home is away, in seconds: how often a terminal looks for it.
+const HOME_RETRY_S: u64 = 10;
 /// What a client is told to wait when the node is busy, in seconds.
 const BUSY_RETRY_S: u64 = 1;
 
@@ -89,7 +99,8 @@ pub const fn status(refusal: Refusal) -> StatusCode {
         | R::SequenceUsed
         | R::TransferIdUsed
         | R::AlreadyAccepted
-        | R::AlreadyAnswered => StatusCode::CONFLICT,
+        | R::AlreadyAnswered
+        | R::BodyPruned => StatusCode::CONFLICT,
         R::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         // The node cannot at the moment.
         R::Busy | R::ClockUnknown | R::NotSequencing | R::Unconfirmed => {
@@ -128,7 +139,9 @@ impl From<ClientRefusal> for Problem {
                 reason: Some(reason.code()),
                 ..Refusal::BadCertificate.into()
             },
-            ClientRefusal::Other => Self::from(Refusal::BadCertificate).with_detail(text),
+            ClientRefusal::Other | ClientRefusal::NoTerminal => {
+                Self::from(Refusal::BadCertificate).with_detail(text)
+            }
             ClientRefusal::Closed => {
                 Self::plain(StatusCode::SERVICE_UNAVAILABLE, "trust-store-closed", &text)
             }
@@ -265,6 +278,167 @@ impl Problem {
         Self::plain(StatusCode::CONFLICT, "keys", &error.to_string())
     }
 
+    /// The own node certificate cannot be shown to peers (admin socket).
+    #[must_use]
+    pub fn own_certificate(why: &str) -> Self {
+        Self::plain(StatusCode::CONFLICT, "own-certificate", why)
+    }
+
+    /// The whitelist was not changed (admin socket).
+    #[must_use]
+    pub fn whitelist(error: &ChangeError) -> Self {
+        let title = error.to_string();
+        match error {
+            ChangeError::NotListed(_) => Self::plain(StatusCode::NOT_FOUND, "not-listed", &title),
+            ChangeError::NotPending(_) => Self::plain(StatusCode::NOT_FOUND, "not-pending", &title),
+            ChangeError::IsListed(_) => Self::plain(StatusCode::CONFLICT, "is-listed", &title),
+            ChangeError::IgnoredFull => Self::plain(StatusCode::CONFLICT, "ignored-full", &title),
+            ChangeError::InConfig(_) => Self::plain(StatusCode::CONFLICT, "in-config", &title),
+            ChangeError::Full => Self::plain(StatusCode::CONFLICT, "whitelist-full", &title),
+            ChangeError::Key(_) => Self::plain(StatusCode::BAD_REQUEST, "bad-key-file", &title),
+            ChangeError::Trust(error) if error.is_full() => Refusal::StorageFull.into(),
+            ChangeError::Trust(error) => {
+                tracing::error!(%error, "the trust log");
+                Self::internal()
+            }
+            ChangeError::NotRecommended(_) => {
+                Self::plain(StatusCode::NOT_FOUND, "not-recommended", &title)
+            }
+            ChangeError::Recommended(_) => Self::plain(StatusCode::CONFLICT, "recommended", &title),
+            ChangeError::TooFew { .. } => {
+                Self::plain(StatusCode::CONFLICT, "too-few-recommend", &title)
+            }
+            ChangeError::OwnFull => Self::plain(StatusCode::CONFLICT, "own-full", &title),
+            ChangeError::Myself(_)
+            | ChangeError::RecommendHours
+            | ChangeError::Name(_)
+            | ChangeError::Hours
+            | ChangeError::Address(_)
+            | ChangeError::Addresses
+            | ChangeError::NoSync => Self {
+                title,
+                ..Refusal::BadField.into()
+            },
+        }
+    }
+
+    /// Something in a request is not what it should be; `what` says it, and what to write (admin socket).
+    #[must_use]
+    pub fn bad_field(what: &str) -> Self {
+        Self {
+            title: what.into(),
+            ..Refusal::BadField.into()
+        }
+    }
+
+    /// Another node gave no answer to a request (admin socket).
+    #[must_use]
+    pub fn unanswered(error: &EnrolError) -> Self {
+        let title = error.to_string();
+        match error {
+            EnrolError::Connected => Self::plain(StatusCode::CONFLICT, "already-connected", &title),
+            EnrolError::Busy => Self {
+                title,
+                ..Refusal::Busy.into()
+            },
+            EnrolError::Dial(_)
+            | EnrolError::NotTaken
+            | EnrolError::Silent
+            | EnrolError::BadAnswer => {
+                Self::plain(StatusCode::BAD_GATEWAY, "peer-unanswered", &title)
+            }
+        }
+    }
+
+    /// There is no such proof (admin socket).
+    #[must_use]
+    pub fn no_proof(error: &ProofError) -> Self {
+        let title = error.to_string();
+        match error {
+            ProofError::Absent | ProofError::NoAccount | ProofError::NothingFalse => {
+                Self::plain(StatusCode::NOT_FOUND, "not-found", &title)
+            }
+            ProofError::NoCheckpoint => Self::plain(StatusCode::CONFLICT, "no-checkpoint", &title),
+            ProofError::Pruned { .. } => Self {
+                title,
+                ..Refusal::BodyPruned.into()
+            },
+            ProofError::Blocks => {
+                Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", &title)
+            }
+        }
+    }
+
+    /// A terminal has no answer of its home.
+    #[must_use]
+    pub fn home(error: &HomeError) -> Self {
+        let (status, code, title) = match error {
+            HomeError::Unreachable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                HOME_UNREACHABLE,
+                "the home cannot be reached: nothing was accepted; try again later",
+            ),
+            HomeError::Silent(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                HOME_SILENT,
+                "the home did not answer in time: it may have been accepted; send the same again, which is harmless",
+            ),
+            HomeError::Untrusted(_) => (
+                StatusCode::BAD_GATEWAY,
+                "home-untrusted",
+                "who answers in the home's place is not trusted: nothing was sent there; tell the operator",
+            ),
+            HomeError::Wrong(_) => (
+                StatusCode::BAD_GATEWAY,
+                "home-answer-wrong",
+                "the home's answer proves nothing, so this is no acceptance; ask the operator, and send the same again later",
+            ),
+            HomeError::Busy => return Refusal::Busy.into(),
+            HomeError::Here(refusal) => return (*refusal).into(),
+        };
+        let retry_after = matches!(error, HomeError::Unreachable(_) | HomeError::Silent(_));
+        Self {
+            retry_after: retry_after.then_some(HOME_RETRY_S),
+            ..Self::plain(status, code, title)
+        }
+    }
+
+    /// What a terminal does not have or do; its home does.
+    #[must_use]
+    pub fn at_the_home() -> Self {
+        let title = "a terminal does not have this: ask the home itself";
+        Self::plain(StatusCode::NOT_FOUND, "at-the-home", title)
+    }
+
+    /// A transfer is not kept for later.
+    #[must_use]
+    pub fn outbox(error: &OutboxError) -> Self {
+        let title = error.to_string();
+        match error {
+            OutboxError::Full => Self::plain(StatusCode::CONFLICT, "outbox-full", &title),
+            OutboxError::Expired => Refusal::Expired.into(),
+            error if error.is_disk_full() => Refusal::StorageFull.into(),
+            error => {
+                tracing::error!(%error, "the outbox");
+                Self::internal()
+            }
+        }
+    }
+
+    /// This is a home, which keeps no drafts.
+    #[must_use]
+    pub fn no_terminal() -> Self {
+        let title = "this node is a home and keeps no drafts; ask a terminal";
+        Self::plain(StatusCode::NOT_FOUND, "no-terminal", title)
+    }
+
+    /// There is no such draft.
+    #[must_use]
+    pub fn no_draft() -> Self {
+        let title = "no such draft is kept here; list them with: city-node tx outbox list";
+        Self::plain(StatusCode::NOT_FOUND, "unknown-draft", title)
+    }
+
     /// Something of this node's own could not be read. What it was stands in the node's log.
     #[must_use]
     pub fn internal() -> Self {
@@ -374,6 +548,7 @@ mod tests {
                     R::SequenceUsed,
                     R::TransferIdUsed,
                     R::AlreadyAccepted,
+                    R::BodyPruned,
                 ],
             ),
             (413, &[R::TooLarge]),
@@ -403,7 +578,10 @@ mod tests {
                     R::BadBooking,
                 ],
             ),
-            (503, &[R::Busy, R::ClockUnknown, R::NotSequencing]),
+            (
+                503,
+                &[R::Busy, R::ClockUnknown, R::NotSequencing, R::Unconfirmed],
+            ),
             (507, &[R::StorageFull]),
         ];
         for (expected, refusals) in table {
@@ -416,7 +594,7 @@ mod tests {
             }
         }
         let all: usize = table.iter().map(|(_, refusals)| refusals.len()).sum();
-        assert_eq!(all, 52, "a refusal was added: give it its place here");
+        assert_eq!(all, 54, "a refusal was added: give it its place here");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use city_protocol::Refusal;
 use city_protocol::body::{
-    Accept, Correct, Enrol, Grant, OfficersBody, Order, PersonBody, Reject, Transfer, Ungrant,
+    Accept, Amendment, Correct, Enrol, Grant, OfficersBody, Order, PersonBody, Reject, Transfer,
+    Ungrant,
 };
 use city_protocol::ids::{AccountId, LogId, NetworkId};
 use city_protocol::replica::{BookedEntry, ClockQuality};
@@ -85,6 +86,15 @@ pub(super) async fn correct(
 ) -> Answer {
     let signed = api.together::<Correct>(form).await?;
     api.submit(Submission::Correct(signed)).await
+}
+
+/// `POST /send/api/charters`.
+pub(super) async fn charter(
+    State(api): State<ApiState>,
+    JsonBody(form): JsonBody<TogetherForm>,
+) -> Answer {
+    let signed = api.together::<Amendment>(form).await?;
+    api.submit(Submission::Amend(signed)).await
 }
 
 /// `POST /send/api/transfers`.

@@ -4,6 +4,7 @@
 //! same, so that nobody learns who has an account: 403 `not-yours` for accounts, and for transfers, which are their
 //! sender's and their receiver's, 404 `unknown-transfer`.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
@@ -46,6 +47,19 @@ impl Asker {
         } else {
             Err(Problem::not_yours())
         }
+    }
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source(pub(super) IpAddr);
+
+impl FromRequestParts<ApiState> for Source {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &ApiState) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
+        Ok(Self(peer.source))
     }
 }
 

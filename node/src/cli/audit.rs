@@ -15,6 +15,7 @@ use crate::config::rfc3339;
 use crate::daemon;
 use crate::setup::{Identity, load_identity};
 use crate::store::Store;
+use crate::trust::Decision;
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::BlockId;
 
@@ -29,7 +30,8 @@ Examples:
   city-node audit list --log trust --json
 
 Logs and their classes:
-  trust     whitelist-add, whitelist-remove
+  trust     whitelist-add, whitelist-remove, whitelist-key, enrol-request, enrol-ignore, recommend,
+            recommend-revoke
   access    start, stop, operator, trust, anchor (how long another log was at a start)
   logins    login, logout: the first of an account at once, more of a minute as one line with their number
   refusals  login-refused, refused: counted per reason and minute")]
@@ -78,9 +80,6 @@ pub struct ListArgs {
     #[arg(long)]
     json: bool,
 }
-
-/// Classes of the trust log.
-const TRUST_CLASSES: [&str; 2] = ["whitelist-add", "whitelist-remove"];
 
 pub(super) fn run(command: &AuditCommand) -> Outcome {
     super::logging::start("warn");
@@ -164,7 +163,7 @@ fn list(args: &ListArgs) -> Outcome {
     let since = since.map_err(|error| Failure::new(Exit::Usage, error))?;
     if let Some(class) = &args.class {
         let classes = Class::ALL.iter().map(|class| class.name());
-        let known: Vec<&str> = classes.chain(TRUST_CLASSES).collect();
+        let known: Vec<&str> = classes.chain(Decision::ALL.map(Decision::name)).collect();
         if !known.contains(&class.as_str()) {
             let known = known.join(", ");
             let error = anyhow::anyhow!("--class {class}: there is none such; there are {known}");

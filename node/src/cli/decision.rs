@@ -3,7 +3,7 @@
 
 use city_protocol::Refusal;
 use city_protocol::body::{
-    Correct, EpochStart, Grant, Kind, OfficersBody, OfficersRevoke, Recover, Ungrant,
+    Amendment, Correct, EpochStart, Grant, Kind, OfficersBody, OfficersRevoke, Recover, Ungrant,
     officer_message, read_officers_body,
 };
 use city_protocol::crypto::{DomainTag, SecretKey, Signer as _};
@@ -20,11 +20,12 @@ pub(super) struct DecisionKind {
 }
 
 /// All that officers sign.
-static DECISIONS: [DecisionKind; 6] = [
+static DECISIONS: [DecisionKind; 7] = [
     DecisionKind::of::<Grant>(Some("/send/api/grants")),
     DecisionKind::of::<Ungrant>(Some("/send/api/ungrants")),
     DecisionKind::of::<Correct>(Some("/send/api/corrections")),
     DecisionKind::of::<OfficersRevoke>(Some("/send/api/revocations")),
+    DecisionKind::of::<Amendment>(Some("/send/api/charters")),
     DecisionKind::of::<Recover>(None),
     DecisionKind::of::<EpochStart>(None),
 ];
@@ -89,6 +90,28 @@ impl Told for EpochStart {
             self.old_epoch,
             self.home,
             self.cut_seq,
+            self.reason.as_str()
+        )
+    }
+}
+
+impl Told for Amendment {
+    fn told(&self) -> String {
+        let keys = self.officers.public_keys().unwrap_or_default();
+        let ids: Vec<_> = keys.iter().map(|key| key.id().to_string()).collect();
+        let witnesses: Vec<_> = self.witnesses.iter().map(ToString::to_string).collect();
+        let witnesses = match witnesses.as_slice() {
+            [] => "no witnesses".into(),
+            all => format!("witnesses {}", all.join(", ")),
+        };
+        format!(
+            "charter {} of {} (log {}): {} of {} officers decide from now on, {}; {witnesses}: {}",
+            self.number,
+            self.region,
+            self.home,
+            self.officers.k,
+            ids.len(),
+            ids.join(", "),
             self.reason.as_str()
         )
     }

@@ -194,7 +194,7 @@ fn propose(args: &ProposeArgs) -> Outcome {
             .into());
         }
     };
-    let row = operation::head(&data, &config, &identity)?;
+    let (row, k) = operation::head(&data, &config, &identity)?;
     let leaf = (!chain.is_empty()).then(|| Der(chain.remove(0)));
     let body = EpochStart {
         version: 1,
@@ -214,7 +214,6 @@ fn propose(args: &ProposeArgs) -> Outcome {
     let bytes = json::canonical(&body);
     read_officers_body::<EpochStart>(&bytes)?;
     input::write_new(&args.out, &bytes)?;
-    let k = identity.authority.charter.officers.k;
     output::text(&format!(
         "{}: epoch {} of {} is to end at position {} ({}).\n{k} officers sign it: city-node officers sign {} --key OFFICER.key --out SIGNATURE.json\n",
         args.out.display(),

@@ -35,6 +35,21 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What another command of this program ended with.
+    #[must_use]
+    pub const fn of_code(code: i32) -> Self {
+        match code {
+            0 => Self::Ok,
+            2 => Self::Usage,
+            3 => Self::NotRunning,
+            4 => Self::CheckFailed,
+            78 => Self::Config,
+            _ => Self::Failed,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())

@@ -11,10 +11,12 @@ use super::backup::{self, BackupArgs, RestoreArgs};
 use super::exit::{Exit, Outcome};
 use super::keylist;
 use super::keystore::{self, RotateTlsArgs, SealArgs};
+use super::launch::{asked, runtime};
 use super::output;
 use super::passphrase::PassphraseArgs;
 use super::run::PlaceArgs;
 use super::suite::suites;
+use crate::client::AdminClient;
 use crate::keys::{self, KeyFileError, public_path};
 
 /// What can be done with keys.
@@ -105,6 +107,20 @@ The node must be stopped.")]
         #[arg(long)]
         json: bool,
     },
+    /// Have the running node try every own key, and judge again the certificate and keys of every connected peer.
+    #[command(after_help = "\
+Example:
+  city-node key probe --data-dir data
+
+Exit codes: 0 all hold · 3 the daemon is not running · 4 one does not; its line says why.")]
+    Probe {
+        /// Which node.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Exchange the master secret and wrap everything by the new one, while the node runs or not.
     #[command(after_help = "\
 Examples:
@@ -173,12 +189,35 @@ pub(super) fn run(command: &KeyCommand) -> Outcome {
             passphrase,
             json,
         } => keystore::re_encrypt(place, passphrase, *json),
+        KeyCommand::Probe { place, json } => probe(place, *json),
         KeyCommand::Seal(args) => keystore::seal(args),
         KeyCommand::RotateMaster {
             place,
             passphrase,
             json,
         } => keystore::rotate_master(place, passphrase, *json),
+    }
+}
+
+/// Tries a running node's keys, a line each.
+fn probe(place: &PlaceArgs, json: bool) -> Outcome {
+    let socket = place.locate().data.admin_socket();
+    let tried =
+        runtime()?.block_on(async { AdminClient::connect(&socket).await?.probe_keys().await });
+    let page = asked(tried)?;
+    if json {
+        output::object(json!({ "lines": page.lines }))?;
+    } else {
+        let lines = page.lines.iter().map(|line| {
+            let mark = if line.ok { "ok    " } else { "FAILED" };
+            format!("{mark} {} {}: {}\n", line.whose, line.what, line.found)
+        });
+        output::text(&lines.collect::<String>())?;
+    }
+    if page.lines.iter().all(|line| line.ok) {
+        Ok(Exit::Ok)
+    } else {
+        Ok(Exit::CheckFailed)
     }
 }
 

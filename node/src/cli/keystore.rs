@@ -22,9 +22,10 @@ use crate::keys::{
     PASSPHRASE_CREDENTIAL, Passphrase, PrivateFields,
 };
 use crate::pki::case::{Case, CrlOptions};
-use crate::pki::trust_store::{MAX_TRUST_FILE, list_files};
+use crate::pki::trust_store::{MAX_CRL_FILES, MAX_TRUST_FILE, list_files};
 use crate::private::wrap_again;
 use crate::setup::{DataDir, read_tls};
+use crate::terminal::seal_again;
 
 /// Longest PEM file: a leaf, its intermediates, and room.
 const MAX_PEM: u64 = 256 * 1024;
@@ -158,10 +159,12 @@ pub(super) fn re_encrypt(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
     let key = ring.rotate()?;
     let fields = private.seal_again()?;
     let transfers = wrap_again(&located.data.private_values(), &ring)?;
+    let drafts = seal_again(&located.data.outbox(), &ring)?;
     let forgotten = ring.forget_old()?;
     if json {
         output::object(json!({
-            "data_key": key, "fields": fields, "transfers": transfers, "forgotten": forgotten,
+            "data_key": key, "fields": fields, "transfers": transfers, "drafts": drafts,
+            "forgotten": forgotten,
         }))?;
     } else {
         output::text(&format!(
@@ -218,7 +221,7 @@ fn judge_tls(data: &DataDir, path: &Path, pem: &[u8]) -> anyhow::Result<()> {
         Ok(case.judge(utc(), CrlOptions::default()))
     };
     let mut lists = Vec::new();
-    for list in list_files(&data.crls())? {
+    for list in list_files(&data.crls(), MAX_CRL_FILES)? {
         lists.push(text(&read_public_up_to(&list, MAX_TRUST_FILE)?));
     }
     // A list that is missing or late is told by `status`, and no reason to keep the old certificate.

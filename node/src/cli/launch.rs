@@ -67,17 +67,20 @@ pub(super) fn demo(args: &DemoArgs) -> Outcome {
     Ok(if held? { Exit::Ok } else { Exit::CheckFailed })
 }
 
+/// What asking the node came to, with its exit code.
+pub(super) fn asked<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
+    answer.map_err(|error| match error {
+        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
+        error => error.into(),
+    })
+}
+
 pub(super) fn status(args: &StatusArgs) -> Outcome {
     let located = args.place.locate();
     let socket = located.data.admin_socket();
-    match runtime()?.block_on(show::status(&socket, args.json)) {
-        Ok(text) => {
-            output::text(&format!("{text}\n"))?;
-            Ok(Exit::Ok)
-        }
-        Err(error @ ClientError::NotRunning { .. }) => Err(Failure::new(Exit::NotRunning, error)),
-        Err(error) => Err(error.into()),
-    }
+    let text = asked(runtime()?.block_on(show::status(&socket, args.json)))?;
+    output::text(&format!("{text}\n"))?;
+    Ok(Exit::Ok)
 }
 
 pub(super) fn store(args: &StoreArgs) -> Outcome {
@@ -130,6 +133,7 @@ pub(super) fn verify_any(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
             let found = VerifyReport {
                 blocks: page.blocks,
                 vertices: page.vertices,
+                pruned: page.pruned,
                 entries: page.entries,
                 signatures: page.signatures,
                 problems: page.problems,
@@ -148,6 +152,7 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
             "ok": ok,
             "blocks": found.blocks,
             "vertices": found.vertices,
+            "pruned": found.pruned,
             "entries": found.entries,
             "signatures": found.signatures,
             "problems": found.problems,
@@ -159,8 +164,14 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
         } else {
             "NOT all of it holds"
         };
+        let pruned = match found.pruned {
+            0 => String::new(),
+            pruned => format!(
+                "{pruned} bodies were pruned: of them the headers' signatures and the hashes of the entries were checked\n"
+            ),
+        };
         output::text(&format!(
-            "{} blocks, {} vertices, {} entries, {} signatures checked\n{problems}{verdict}\n",
+            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{problems}{verdict}\n",
             found.blocks, found.vertices, found.entries, found.signatures
         ))?;
     }

@@ -3,13 +3,15 @@
 //! `exit` exit codes · `output` how answers are printed · `keylog` the second start without
 //! SSLKEYLOGFILE · `logging` · `passphrase` where one comes from · `shell` completions and manual · `launch` what needs the
 //! daemon's rooms · `suite` algorithms as arguments · `input` files and standard input · `home` which home is asked, and as whom · `decision` what
-//! officers decide · and one file or folder for each noun.
+//! officers decide · `trusted` the whitelist of a running or stopped node · and one file or folder for each noun.
 
 mod account;
 mod audit;
 mod backup;
 mod ca;
+mod charter;
 mod config;
+mod console;
 mod crypto;
 mod decision;
 mod epoch;
@@ -26,16 +28,21 @@ mod keystore;
 mod launch;
 mod ledger;
 mod logging;
+mod netcheck;
+mod note;
 mod officers;
 mod output;
 mod passphrase;
+mod peer;
 mod place;
 mod renewal;
 mod run;
 mod shell;
 mod store;
 mod suite;
+mod trusted;
 mod tx;
+mod whitelist;
 
 use std::process::ExitCode;
 
@@ -87,6 +94,10 @@ pub enum Command {
     Init(Box<init::InitArgs>),
     /// Ask the running node how it is.
     Status(StatusArgs),
+    /// Talk to the running node, line by line.
+    Console(console::ConsoleArgs),
+    /// Try out how every whitelisted peer can be reached, and say what to do where it cannot.
+    Netcheck(netcheck::NetcheckArgs),
     /// Check or show a configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -128,6 +139,15 @@ pub enum Command {
     /// Write, sign, send and answer transfers; look at them and at receipts.
     #[command(subcommand)]
     Tx(tx::TxCommand),
+    /// Look at peers; decide on those that ask to be whitelisted, or ask one.
+    #[command(subcommand)]
+    Peer(peer::PeerCommand),
+    /// Say which peers may connect: add, remove, list and check them.
+    #[command(subcommand)]
+    Whitelist(whitelist::WhitelistCommand),
+    /// Write on the board that all homes share, and read it.
+    #[command(subcommand)]
+    Note(note::NoteCommand),
     /// Print completions for a shell.
     Completions(shell::CompletionsArgs),
     /// Print the manual page, or write all of them into a directory.
@@ -164,8 +184,10 @@ fn dispatch(command: Command) -> Outcome {
         }
         Command::Demo(args) => launch::demo(&args),
         Command::Status(args) => launch::status(&args),
+        Command::Netcheck(args) => netcheck::run(&args),
         Command::Store(args) => launch::store(&args),
         Command::Init(args) => init::run(*args),
+        Command::Console(args) => console::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Ca(command) => ca::run(command),
         Command::Key(command) => key::run(&command),
@@ -179,6 +201,9 @@ fn dispatch(command: Command) -> Outcome {
         Command::Journal(command) => journal::run(&command),
         Command::Ledger(command) => ledger::run(&command),
         Command::Tx(command) => tx::run(&command),
+        Command::Peer(command) => peer::run(&command),
+        Command::Whitelist(command) => whitelist::run(command),
+        Command::Note(command) => note::run(&command),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }

@@ -11,6 +11,7 @@ use city_protocol::json::MAX_CHARTER_BODY;
 use city_protocol::vertex::EntrySignature;
 use clap::{Args, Subcommand};
 
+use super::charter::{self, CharterCommand};
 use super::exit::{Exit, Outcome};
 use super::home::HomePageArgs;
 use super::renewal::{self, OfficersRevokeArgs, SubmitArgs};
@@ -25,7 +26,7 @@ const MAX_SIGNATURE: usize = 16 * 1024;
 /// What officers can do.
 #[derive(Debug, Subcommand)]
 pub enum OfficersCommand {
-    /// Read a decision (grant, revoke, recover, epoch-start), and sign it with an officer's key.
+    /// Read a decision (grant, revoke, recover, charter, epoch-start), and sign it with an officer's key.
     #[command(after_help = "\
 Example:
   city-node officers sign epoch.json --key officer-1.key --out 1.json
@@ -52,6 +53,9 @@ Examples:
 A transfer goes back when its receiver's home has been silent for a year behind the 180 days of the deadline, whole and to its
 sender; the home refuses it while an answer is known.")]
     Correct(CorrectArgs),
+    /// Show who decides at a home, or write down who is to from now on.
+    #[command(subcommand)]
+    Charter(CharterCommand),
     /// Hand in what officers decided, with their signatures.
     #[command(after_help = "\
 Example:
@@ -121,6 +125,7 @@ pub(super) fn run(command: &OfficersCommand) -> Outcome {
         OfficersCommand::Revoke(args) => renewal::officers_revoke(args),
         OfficersCommand::Ungrant(args) => ungrant(args),
         OfficersCommand::Correct(args) => correct(args),
+        OfficersCommand::Charter(command) => charter::run(command),
         OfficersCommand::Submit(args) => renewal::submit(args),
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 
 /// Version of every `--json` object.
@@ -47,6 +47,15 @@ pub(super) fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
+}
+
+/// As [`spinner`], with a bar that says how many bytes of how many are done.
+pub(super) fn bytes_bar(what: &'static str) -> ProgressBar {
+    const FORM: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}";
+    let style = ProgressStyle::with_template(FORM).expect("a template of indicatif's words");
+    let bar = ProgressBar::new(0).with_message(what).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 /// What a stranger wrote, for a terminal: without control characters, which could rewrite the screen.

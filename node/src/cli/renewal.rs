@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use city_protocol::body::{Kind, OfficersBody};
 use city_protocol::ids::AccountId;
-use city_protocol::json::{self, MAX_SIGNED_BODY};
+use city_protocol::json::{self, MAX_CHARTER_BODY};
 use city_protocol::stage::SignedBySeveral;
 use clap::Args;
 use serde_json::json;
@@ -115,7 +115,7 @@ pub struct OfficersRevokeArgs {
 /// Arguments of `officers submit`.
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// The decision: a grant, a revocation or a recovery.
+    /// The decision: a grant, a charter, a revocation or a recovery.
     body: PathBuf,
     /// The officers' signatures.
     #[arg(required = true, value_name = "SIGNATURE")]
@@ -212,20 +212,24 @@ pub(super) fn officers_revoke(args: &OfficersRevokeArgs) -> Outcome {
 }
 
 pub(super) fn propose<B: OfficersBody>(body: &B, out: &Path, home: &NodePage) -> Outcome {
+    write_proposal(body, out, (home.officers.k, home.officers.n))
+}
+
+/// Writes the exact bytes, and says how many of how many officers sign them.
+pub(super) fn write_proposal<B: OfficersBody>(body: &B, out: &Path, (k, n): (u64, u64)) -> Outcome {
     let bytes = json::canonical(body);
     input::write_new(out, &bytes)?;
     output::text(&format!(
-        "{}: {} of {} officers sign it: city-node officers sign {} --key OFFICER.key --out SIGNATURE.json\n",
+        "{}: {k} of {n} officers sign it: city-node officers sign {} --key OFFICER.key --out SIGNATURE.json\n",
         out.display(),
-        home.officers.k,
-        home.officers.n,
         out.display(),
     ))?;
     Ok(Exit::Ok)
 }
 
 pub(super) fn submit(args: &SubmitArgs) -> Outcome {
-    let bytes = input::read_whole(&args.body, MAX_SIGNED_BODY)?.to_vec();
+    // A charter is the longest; each kind has its own limit.
+    let bytes = input::read_whole(&args.body, MAX_CHARTER_BODY)?.to_vec();
     let signatures = args.signatures.iter().map(|path| read_signature(path));
     let signatures = signatures.collect::<anyhow::Result<Vec<_>>>()?;
     let api = args.home.api()?;
@@ -254,7 +258,7 @@ pub(super) fn submit(args: &SubmitArgs) -> Outcome {
             told(Some(&page), "the officers' decision", args.json)
         }
         None => bail_text(
-            "not a grant, ungrant, correction, revocation or recovery of officers; an epoch begins with: city-node epoch begin",
+            "not a grant, ungrant, correction, charter, revocation or recovery of officers; an epoch begins with: city-node epoch begin",
         )?,
     }
 }

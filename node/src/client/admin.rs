@@ -9,18 +9,27 @@ use serde_json::Value;
 use super::ClientError;
 use super::http::{Link, Target};
 use crate::access::audit::{AuditVerdict, LinesPage, Which};
+use crate::admin::PlaceProofForm;
 use crate::admin::check_path;
+use crate::admin::netcheck::NetCheckPage;
 use crate::admin::pages::{
-    AccountsPage, AuditPage, Balances, ErasedPage, Status, TransferShown, VerifyPage,
+    AccountsPage, AuditPage, Balances, ClearedPage, DroppedPage, ErasedPage, OutboxPage, ProbePage,
+    Status, TransferShown, VerifyPage,
 };
-use crate::api::wire::PrivatePage;
+use crate::api::wire::{PrivatePage, SignedPlaceForm, SubmittedPage};
 use crate::engine::{Pin, StoreStats};
 use crate::journal::Ask;
 use crate::journal::pages::{self as journal, BooksPage, LogsPage, MovementsPage, SumsPage};
 use crate::keys::Exchanged;
+use crate::ledger::checkpoints::{CheckpointPage, CheckpointsPage, ProofPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
+use crate::ledger::notes::{HexKey, NoteForm, NotePage, NotedPage, NotesPage};
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
 use crate::store::ArchiveStream;
+use crate::trust::pages::{
+    AddForm, AnnouncedPage, ApproveForm, AskForm, AskedPage, EnrolmentPage, KeyForm, KeysAskedPage,
+    KeysWantedForm, ListedPage, PeerText, RecommendForm, RecommendationsPage, WhitelistPage,
+};
 
 /// A running node on this machine.
 pub struct AdminClient(Link);
@@ -45,6 +54,48 @@ impl AdminClient {
         self.0.get("/v1/status").await
     }
 
+    /// Has the node try its own keys, and judge again what connected peers announced.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn probe_keys(&self) -> Result<ProbePage, ClientError> {
+        self.0.post_as("/v1/keys/probe", None).await
+    }
+
+    /// How every peer can be reached, tried out now; a minute for a large whitelist.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn netcheck(&self) -> Result<NetCheckPage, ClientError> {
+        self.0.get("/v1/netcheck").await
+    }
+
+    /// What a terminal keeps that could not be delivered.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn outbox(&self) -> Result<OutboxPage, ClientError> {
+        self.0.get("/v1/outbox").await
+    }
+
+    /// Has a terminal send a draft to its home.
+    ///
+    /// # Errors
+    /// [`ClientError`]: the terminal's problem, or the home's.
+    pub async fn send_draft(&self, identity: &Digest) -> Result<SubmittedPage, ClientError> {
+        let path = format!("/v1/outbox/{identity}/send");
+        self.0.post_as(&path, None).await
+    }
+
+    /// Has a terminal forget a draft.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drop_draft(&self, identity: &Digest) -> Result<DroppedPage, ClientError> {
+        let path = format!("/v1/outbox/{identity}/drop");
+        self.0.post_as(&path, None).await
+    }
+
     /// What is available to each account.
     ///
     /// # Errors
@@ -60,6 +111,36 @@ impl AdminClient {
     pub async fn accounts(&self, after: Option<&AccountId>) -> Result<AccountsPage, ClientError> {
         let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
         self.0.get(&format!("/v1/accounts{query}")).await
+    }
+
+    /// Writes on the board that all homes share, or deletes what stands there.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn write_note(&self, form: &NoteForm) -> Result<NotedPage, ClientError> {
+        self.0.post("/v1/notes", form).await
+    }
+
+    /// What counts under a key.
+    ///
+    /// # Errors
+    /// [`ClientError`]: 404 where nobody ever wrote.
+    pub async fn note(&self, key: &str) -> Result<NotePage, ClientError> {
+        let key = HexKey(key.to_owned());
+        self.0.get(&format!("/v1/notes/{key}")).await
+    }
+
+    /// What counts under the keys with this prefix that come after `after`; both may be empty.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn notes(&self, prefix: &str, after: &str) -> Result<NotesPage, ClientError> {
+        let (prefix, after) = (HexKey(prefix.to_owned()), HexKey(after.to_owned()));
+        let under = match prefix.0.as_str() {
+            "" => String::new(),
+            _ => format!("/under/{prefix}"),
+        };
+        self.0.get(&format!("/v1/notes{under}?after={after}")).await
     }
 
     /// How far each log has come.
@@ -110,6 +191,33 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn ledger_last(&self, count: usize) -> Result<VertexLines, ClientError> {
         self.0.get(&format!("/v1/ledger/last/{count}")).await
+    }
+
+    /// The newest checkpoints of a log.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn checkpoints(&self, log: &LogId) -> Result<CheckpointsPage, ClientError> {
+        self.0.get(&format!("/v1/ledger/checkpoints/{log}")).await
+    }
+
+    /// Has the home write a checkpoint of its log now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn make_checkpoint(&self) -> Result<CheckpointPage, ClientError> {
+        self.0.post("/v1/ledger/checkpoints", &()).await
+    }
+
+    /// A proof; with `checkpoint` also that an entry's vertex stands under the newest one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn proof(&self, what: &Provable, checkpoint: bool) -> Result<ProofPage, ClientError> {
+        let under = if checkpoint { "/checkpoint" } else { "" };
+        self.0
+            .get(&format!("/v1/ledger/proofs/{what}{under}"))
+            .await
     }
 
     /// What any log signed twice.
@@ -180,6 +288,146 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn rotate_master(&self) -> Result<Exchanged, ClientError> {
         self.0.post("/v1/keys/rotate-master", &()).await
+    }
+
+    /// Listed peers, from the first or behind one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn whitelist(&self, after: Option<&PeerText>) -> Result<WhitelistPage, ClientError> {
+        let query = after.map(|peer| format!("?after={peer}"));
+        let path = format!("/v1/whitelist{}", query.unwrap_or_default());
+        self.0.get(&path).await
+    }
+
+    /// What is known of a peer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn listed(&self, peer: &PeerText) -> Result<ListedPage, ClientError> {
+        self.0.get(&format!("/v1/whitelist/{peer}")).await
+    }
+
+    /// Lists a peer; it is recorded when this answers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_peer(
+        &self,
+        peer: &PeerText,
+        form: &AddForm,
+    ) -> Result<ListedPage, ClientError> {
+        self.0.post(&format!("/v1/whitelist/{peer}"), form).await
+    }
+
+    /// Has the node hold a key of a listed peer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn add_key(
+        &self,
+        peer: &PeerText,
+        form: &KeyForm,
+    ) -> Result<ListedPage, ClientError> {
+        let path = format!("/v1/whitelist/{peer}/keys");
+        self.0.post(&path, form).await
+    }
+
+    /// Takes back what an operator listed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn unlist_peer(&self, peer: &PeerText) -> Result<ListedPage, ClientError> {
+        let path = format!("/v1/whitelist/{peer}/remove");
+        self.0.post(&path, &()).await
+    }
+
+    /// Who asks to be listed, and who is not heard.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn enrolment(&self) -> Result<EnrolmentPage, ClientError> {
+        self.0.get("/v1/enrolment").await
+    }
+
+    /// Lists a peer that asked.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn approve(
+        &self,
+        peer: &PeerText,
+        form: &ApproveForm,
+    ) -> Result<ListedPage, ClientError> {
+        let path = format!("/v1/enrolment/{peer}/approve");
+        self.0.post(&path, form).await
+    }
+
+    /// Has the node hear no more of a peer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ignore(&self, peer: &PeerText) -> Result<EnrolmentPage, ClientError> {
+        let path = format!("/v1/enrolment/{peer}/ignore");
+        self.0.post(&path, &()).await
+    }
+
+    /// Has the node read its certificate anew and show it to its peers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn announce_key(&self) -> Result<AnnouncedPage, ClientError> {
+        self.0.post("/v1/peer-keys/announce", &()).await
+    }
+
+    /// Has the node ask its peers for node certificates.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn request_keys(&self, form: &KeysWantedForm) -> Result<KeysAskedPage, ClientError> {
+        self.0.post("/v1/peer-keys/request", form).await
+    }
+
+    /// What is recommended, by others and by this node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn recommendations(&self) -> Result<RecommendationsPage, ClientError> {
+        self.0.get("/v1/recommendations").await
+    }
+
+    /// Has the node recommend a peer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn recommend(
+        &self,
+        peer: &PeerText,
+        form: &RecommendForm,
+    ) -> Result<RecommendationsPage, ClientError> {
+        self.0
+            .post(&format!("/v1/recommendations/{peer}"), form)
+            .await
+    }
+
+    /// Has the node take back what it recommends.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke_recommendation(
+        &self,
+        peer: &PeerText,
+    ) -> Result<RecommendationsPage, ClientError> {
+        let path = format!("/v1/recommendations/{peer}/revoke");
+        self.0.post(&path, &()).await
+    }
+
+    /// Has the node ask another to list it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ask_to_be_listed(&self, form: &AskForm) -> Result<AskedPage, ClientError> {
+        self.0.post("/v1/enrolment/ask", form).await
     }
 
     /// Lines of the trust log or the access log behind a number.
@@ -279,5 +527,21 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn place(&self) -> Result<Value, ClientError> {
         self.0.get("/v1/place").await
+    }
+
+    /// Has the node prove where it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn prove_place(&self, form: &PlaceProofForm) -> Result<SignedPlaceForm, ClientError> {
+        self.0.post("/v1/place/proof", form).await
+    }
+
+    /// Forgets that the receiver indicated spoofing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn clear_spoofing(&self) -> Result<ClearedPage, ClientError> {
+        self.0.post_as("/v1/place/clear-spoofing", None).await
     }
 }

@@ -1,7 +1,7 @@
 //! Calls of the HTTPS API.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use city_protocol::Refusal;
 use city_protocol::body::{Accept, Enrol, Order, PersonBody, PrivateValues, Reject, Transfer};
@@ -10,27 +10,23 @@ use city_protocol::place::PlaceProof;
 use city_protocol::stage::{Signed, SignedBySeveral};
 use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
-use hyper::{Method, StatusCode, Uri};
-use rustls::pki_types::{CertificateDer, ServerName};
+use hyper::{Method, StatusCode};
+use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::ClientError;
-use super::http::{Link, Target};
+use super::http::Link;
 use super::person::Person;
+use super::{Address, ClientError};
 use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
-    AccountPage, ChallengePage, Der, EnrolForm, HomesPage, IncomingPage, KeysForm, LoginForm,
-    LoginPage, LogoutPage, NodePage, OutgoingPage, PlaceForm, PlacePage, PrivatePage, SignedForm,
-    SubmittedPage, TogetherForm, TransferPage,
+    AccountPage, ChallengePage, CharterPage, Der, EnrolForm, HomesPage, IncomingPage, KeptPage,
+    KeysForm, LoginForm, LoginPage, LogoutPage, NodePage, OutgoingPage, PlaceForm, PlacePage,
+    PrivatePage, SignedForm, SubmittedPage, TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
-use crate::pki::tls::client_config;
 
 const HELD: &str = "no holder of this lock panics";
-
-/// The port of an address that names none.
-const DEFAULT_PORT: u16 = 443;
 
 /// Most accounts that one client knows certificates of: a family, a shop, a test.
 const MAX_KNOWN: usize = 1024;
@@ -48,22 +44,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError::Address`] or [`ClientError::Tls`].
     pub fn new(url: &str, roots: &[CertificateDer<'static>]) -> Result<Self, ClientError> {
-        let bad = || ClientError::Address(url.into());
-        let uri: Uri = url.parse().map_err(|_| bad())?;
-        let plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/");
-        let host = uri.host().filter(|_| plain && uri.query().is_none());
-        let host = host.ok_or_else(bad)?;
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
-        let target = Target::Tls {
-            host,
-            port: uri.port_u16().unwrap_or(DEFAULT_PORT),
-            name,
-            config: Arc::new(client_config(roots)?),
-        };
+        let target = url.parse::<Address>()?.target(roots)?;
         Ok(Self {
             link: Link::new(target),
             known: Mutex::default(),
@@ -206,6 +187,14 @@ impl ApiClient {
         self.link.post(path, &together(decision)).await
     }
 
+    /// The charter in force.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn charter(&self) -> Result<CharterPage, ClientError> {
+        self.link.get("/send/api/charter").await
+    }
+
     /// Hands in a grant that officers signed.
     ///
     /// # Errors
@@ -295,6 +284,19 @@ impl ApiClient {
         private: Option<&PrivateValues>,
     ) -> Result<SubmittedPage, ClientError> {
         self.submit("/send/api/transfers", signed, private).await
+    }
+
+    /// Has a terminal keep a transfer that it could not deliver.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a home has no such thing.
+    pub async fn keep(
+        &self,
+        signed: &Signed<Transfer>,
+        private: Option<&PrivateValues>,
+    ) -> Result<KeptPage, ClientError> {
+        let form = signed_form(signed).with_private(private.cloned());
+        self.link.post("/send/api/outbox/transfers", &form).await
     }
 
     /// Submits a transfer with what stands behind its private fields: for the two homes alone, which keep it encrypted.

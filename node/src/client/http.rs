@@ -11,7 +11,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
 use super::ClientError;
+use super::address::authority;
 use crate::api::problem::ProblemBody;
 
 /// How long connecting and the handshake may take.
@@ -44,6 +45,17 @@ pub(super) enum Target {
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
     },
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// After how many seconds to ask again, if it says so.
+    pub retry_after: Option<u64>,
+    /// Its body.
+    pub body: Bytes,
 }
 
 /// A connection that is opened when it is needed.
@@ -114,19 +126,19 @@ impl Link {
                 .await
             {
                 Err(ClientError::Broken(_)) => {}
-                Ok(answer) => {
+                Ok(reply) => {
                     *open = Some(sender);
-                    return Ok(answer);
+                    return Ok((reply.status, reply.body));
                 }
                 Err(error) => return Err(error),
             }
         }
         let mut sender = self.dial().await?;
-        let answer = self
+        let reply = self
             .exchange(&mut sender, &method, path, &body, token)
             .await?;
         *open = Some(sender);
-        Ok(answer)
+        Ok((reply.status, reply.body))
     }
 
     /// Takes an answer in pieces, each within the time that an answer may take.
@@ -189,14 +201,15 @@ impl Link {
         Err(ClientError::Problem(Box::new(problem)))
     }
 
-    async fn exchange(
+    /// Asks on this connection.
+    pub(super) async fn exchange(
         &self,
         sender: &mut SendRequest<Full<Bytes>>,
         method: &Method,
         path: &str,
         body: &Bytes,
         token: Option<&str>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<Reply, ClientError> {
         let host = match &self.target {
             Target::Socket(_) => "localhost".to_owned(),
             Target::Tls { host, port, .. } => authority(host, *port),
@@ -221,18 +234,25 @@ impl Link {
             sender.ready().await?;
             let response = sender.send_request(request).await?;
             let status = response.status();
+            let retry_after = response.headers().get(RETRY_AFTER);
+            let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
             let body = Limited::new(response.into_body(), MAX_ANSWER)
                 .collect()
                 .await;
-            let bytes = body.map_err(broken)?.to_bytes();
-            Ok((status, bytes))
+            let body = body.map_err(broken)?.to_bytes();
+            Ok(Reply {
+                status,
+                retry_after,
+                body,
+            })
         };
         tokio::time::timeout(ANSWER_TIMEOUT, answer)
             .await
             .unwrap_or(Err(ClientError::Timeout))
     }
 
-    async fn dial(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    /// Opens a connection.
+    pub(super) async fn dial(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
         let dialling = async {
             match &self.target {
                 Target::Socket(path) => {
@@ -266,15 +286,6 @@ impl Link {
         tokio::time::timeout(CONNECT_TIMEOUT, dialling)
             .await
             .unwrap_or(Err(ClientError::Timeout))
-    }
-}
-
-/// A host that is an IPv6 address stands in brackets.
-fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
     }
 }
 

@@ -57,6 +57,11 @@ impl<'a> Document<'a> {
         self.leaves.remove(path)
     }
 
+    /// Where the value of a path stands, if there is one that nobody took.
+    pub(super) fn origin_of(&self, path: &str) -> Option<Origin> {
+        self.leaves.get(path).map(|leaf| leaf.origin.clone())
+    }
+
     /// Notes a mistake about a key, with its own remedy.
     pub(super) fn note(&mut self, key: &str, origin: Origin, what: String, remedy: &str) {
         self.mistakes.push(Mistake {

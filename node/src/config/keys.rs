@@ -60,15 +60,23 @@ impl Key {
 pub const VARIABLE_PREFIX: &str = "CITY_NODE_";
 
 /// The sections in the order of the file, each with what it is for.
-pub const SECTIONS: [(&str, &str); 12] = [
+pub const SECTIONS: [(&str, &str); 17] = [
     ("node", "Which municipality this node belongs to."),
     (
         "network",
         "Connections with other municipalities: libp2p over TCP, mutual TLS 1.3.",
     ),
     (
+        "network.limits",
+        "What peers and strangers can have this node do. What is commented out has its default; change one only with its reason in mind.",
+    ),
+    (
         "api",
         "HTTPS for apps and the kiosk's screen, and for operators.",
+    ),
+    (
+        "terminal",
+        "Only at a terminal (a kiosk), which follows its home's log and forwards to it what people submit. Its home stands among\nthe peers above, too, with this node's region: that is where the log comes from.",
     ),
     (
         "gnss",
@@ -78,6 +86,10 @@ pub const SECTIONS: [(&str, &str); 12] = [
     (
         "place.policy",
         "What this municipality asks of place evidence. What is commented out has its default; count `version` up with each change.",
+    ),
+    (
+        "home",
+        "What this home does until it knows that its log is whole: that its data directory is not an old copy which was put back.",
     ),
     (
         "clearing",
@@ -93,6 +105,14 @@ pub const SECTIONS: [(&str, &str); 12] = [
     ),
     ("clock", "The node's clock."),
     ("store", "The ledger's disk and memory."),
+    (
+        "checkpoint",
+        "Checkpoints: what the own log comes to, signed (docs/checkpoints.md).",
+    ),
+    (
+        "retention",
+        "How long bodies are kept. Nothing is pruned by itself: city-node ledger prune does it, into an archive.",
+    ),
     ("log", "The log, on standard error."),
 ];
 
@@ -123,10 +143,19 @@ const fn not_after(path: &'static str, about: &'static str) -> Key {
     key(path, Text, about, remedy, "2035-12-31T15:00:00Z")
 }
 
+const fn limit(
+    path: &'static str,
+    about: &'static str,
+    remedy: &'static str,
+    default: &'static str,
+) -> Key {
+    key(path, Whole, about, remedy, default)
+}
+
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 44] = [
+pub const KEYS: [Key; 83] = [
     key(
         "node.region",
         Text,
@@ -147,6 +176,155 @@ pub const KEYS: [Key; 44] = [
         "Look for whitelisted peers on the local network. This announces the node's peer id there, so it is off.",
         "write true or false",
         "false",
+    ),
+    limit(
+        "network.limits.connections",
+        "Connections with peers in all: some 1,900 municipalities, each for a moment with two.",
+        "write a whole number from 2 to 65536",
+        "4096",
+    ),
+    limit(
+        "network.limits.connections_per_peer",
+        "Connections with one peer: both call at once, and one stale pair.",
+        "write a whole number from 2 to 64",
+        "4",
+    ),
+    limit(
+        "network.limits.handshakes",
+        "Handshakes of callers at once; each costs a core about a millisecond.",
+        "write a whole number from 1 to 4096",
+        "128",
+    ),
+    limit(
+        "network.limits.handshakes_per_source",
+        "Of these, from one IPv4 address or IPv6 /64: one stranger cannot take all the places.",
+        "write a whole number from 1 to 4096",
+        "32",
+    ),
+    limit(
+        "network.limits.dials",
+        "Own calls at once.",
+        "write a whole number from 1 to 4096",
+        "32",
+    ),
+    limit(
+        "network.limits.memory_mib",
+        "Resident memory of the process, MiB, beyond which new connections are refused.",
+        "write a whole number from 64 to 1048576",
+        "1024",
+    ),
+    limit(
+        "network.limits.queue_frames",
+        "Frames that wait for one of a peer's two streams.",
+        "write a whole number from 1 to 65536",
+        "64",
+    ),
+    limit(
+        "network.limits.queue_mib",
+        "The same in MiB: at least one frame, which is 1.1 MB.",
+        "write a whole number from 2 to 1024",
+        "4",
+    ),
+    limit(
+        "network.limits.stall_s",
+        "Seconds after which a peer is cut off that takes, or in the midst of a frame gives, not one byte.",
+        "write a whole number from 5 to 3600",
+        "60",
+    ),
+    limit(
+        "network.limits.handshake_s",
+        "Seconds for TCP, TLS and yamux together.",
+        "write a whole number from 1 to 600",
+        "15",
+    ),
+    limit(
+        "network.limits.setup_s",
+        "Seconds from the connection to its two open streams.",
+        "write a whole number from 1 to 600",
+        "15",
+    ),
+    limit(
+        "network.limits.ping_s",
+        "Seconds between pings.",
+        "write a whole number from 1 to 600",
+        "15",
+    ),
+    limit(
+        "network.limits.silence_s",
+        "Seconds after which a peer is gone that answers no ping and sends no frame; more than ping_s + 20.",
+        "write a whole number from 2 to 3600",
+        "35",
+    ),
+    limit(
+        "network.limits.redial_s",
+        "Longest pause between calls of a peer that is not reached: once a line is back, all is the same again within half a minute.",
+        "write a whole number from 1 to 3600",
+        "20",
+    ),
+    limit(
+        "network.limits.verifications",
+        "Vertices of one peer that are verified before their verdicts are known: so many it can waste before it is cut off.",
+        "write a whole number from 1 to 1024",
+        "8",
+    ),
+    limit(
+        "network.limits.control_kib_s",
+        "Control messages of a peer that are read in a second, KiB, each counted with 128 bytes at least; those beyond wait.\nAn honest peer of a thousand logs sends a tenth of it.",
+        "write a whole number from 16 to 1048576",
+        "256",
+    ),
+    limit(
+        "network.limits.ban_s",
+        "Seconds for which a peer that broke the rules is not spoken to; doubles with each time. 0: it may come back at once.",
+        "write a whole number from 0 to 86400",
+        "10",
+    ),
+    limit(
+        "network.limits.ban_max_s",
+        "Longest such pause.",
+        "write a whole number from 0 to 604800",
+        "3600",
+    ),
+    limit(
+        "network.limits.ban_decay_s",
+        "Seconds without another after which one such time is forgotten.",
+        "write a whole number from 1 to 604800",
+        "3600",
+    ),
+    key(
+        "network.accept_whitelist_requests",
+        Switch,
+        "Let nodes that are not on the whitelist ask to be: one small request each, which waits for `city-node peer approve`.\nNothing else of theirs is read. Off: they are turned away.",
+        "write true or false",
+        "false",
+    ),
+    key(
+        "network.auto_share_keys",
+        Switch,
+        "Give peers the node certificates of others that they ask for: of nodes that are on the whitelist, as far as this node\nholds good ones.",
+        "write true or false",
+        "true",
+    ),
+    key(
+        "network.auto_request_keys",
+        Switch,
+        "Ask peers, as they connect, for node certificates of listed nodes that this node does not hold. What comes is held if\nthe network's roots stand behind it.",
+        "write true or false",
+        "true",
+    ),
+    key(
+        "network.max_message_age_hours",
+        Whole,
+        "How old a peer's message about keys may be. Those that were taken are remembered as long, so that each counts once.",
+        "write a whole number from 1 to 24",
+        "24",
+    ),
+    key(
+        "network.recommendations_needed",
+        Whole,
+        "How many peers with the role recommend have to recommend a node before `city-node peer approve` can list it. It never\nlists one by itself.",
+        "write a whole number from 1 to 64",
+        "1",
     ),
     key(
         "api.listen",
@@ -177,18 +355,39 @@ pub const KEYS: [Key; 44] = [
         "false",
     ),
     key(
+        "terminal.home",
+        Text,
+        "Where the home's API is. Left out: this node is a home.",
+        "write the home's app port like \"https://node.example:8443\", without a path; at a home leave the key out",
+        "https://node.example:8443",
+    ),
+    key(
+        "terminal.tls_root",
+        Text,
+        "The roots (PEM) by which the home's TLS certificate is judged; relative to the data directory.",
+        "write the path of a PEM file, such as \"network/tls-root.pem\"; at a home leave the key out",
+        "network/tls-root.pem",
+    ),
+    key(
         "gnss.device",
         Text,
-        "The receiver's serial device. A name under /dev/serial/by-id/ stays the same after replugging.",
-        "write the serial device's absolute path, such as \"/dev/ttyACM0\", or leave the key out",
+        "The receiver's serial device. A name under /dev/serial/by-id/ stays the same after replugging. \"auto\" takes the first\nUSB device that says it is a GNSS receiver, and no other; \"gpsd://127.0.0.1:2947\" the receiver that gpsd holds.",
+        "write the serial device's absolute path, such as \"/dev/ttyACM0\", or \"auto\", or \"gpsd://HOST:PORT\", or leave the key out",
         "/dev/ttyACM0",
     ),
     key(
         "gnss.baud",
         Whole,
-        "Bits per second. 9600 is what most receivers start with; USB receivers take any.",
-        "write one of 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600",
+        "Bits per second. 9600 is what most receivers start with; USB receivers take any. \"auto\" listens at one speed after the\nother until it understands the receiver, at most some 15 s.",
+        "write one of 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600, or \"auto\"",
         "9600",
+    ),
+    key(
+        "gnss.configure",
+        Switch,
+        "Every serial receiver is asked what it is; a u-blox that answers is asked to send what it knows of spoofing, jamming and\nits satellites, until it is switched off. With false nothing is ever written to the receiver.",
+        "write true or false",
+        "true",
     ),
     key(
         "gnss.recorded",
@@ -203,6 +402,20 @@ pub const KEYS: [Key; 44] = [
         "The boundary index that `city-node place import` or `init` made; relative to the data directory.",
         "write the path of a boundary index, such as \"boundary.cbor\"",
         "boundary.cbor",
+    ),
+    key(
+        "place.surveyed",
+        Text,
+        "Where the antenna of a fixed installation is, LAT,LON in decimal degrees: `city-node place survey` proposes it. A position\nfarther away is suspect. Left out: nothing is compared, and no evidence is attested.",
+        "write decimal degrees as `city-node place survey` prints them, such as \"36.5613000,136.6562000\", or leave the key out",
+        "36.5613000,136.6562000",
+    ),
+    key(
+        "place.surveyed_radius_m",
+        Whole,
+        "How far from it positions may be, metres. 50: what a receiver with a fair view of the sky keeps to.",
+        "write metres from 1 to 100000",
+        "50",
     ),
     key(
         "place.policy.version",
@@ -270,7 +483,7 @@ pub const KEYS: [Key; 44] = [
     key(
         "place.policy.window_ms",
         Whole,
-        "How far back epochs are compared, milliseconds, at most 3600000.",
+        "How far back epochs are compared, milliseconds, at most 3600000; at most 120 epochs are kept.",
         "write milliseconds from 1 to 3600000",
         "60000",
     ),
@@ -287,6 +500,48 @@ pub const KEYS: [Key; 44] = [
         "Movement between two epochs that is put down to noise, millimetres.",
         "write millimetres from 0 to 4294967295",
         "100000",
+    ),
+    key(
+        "place.policy.speed_window_ms",
+        Whole,
+        "How far back the way between positions is compared with the reported speed, milliseconds, at most 3600000.",
+        "write milliseconds from 1 to 3600000",
+        "10000",
+    ),
+    key(
+        "place.policy.cn0_min_satellites",
+        Whole,
+        "Fewest used satellites whose C/N0 are compared; fewer in one part of the sky are often alike.",
+        "write a whole number from 2 to 255",
+        "8",
+    ),
+    key(
+        "place.policy.min_cn0_spread_centi",
+        Whole,
+        "Smallest standard deviation of C/N0, hundredths of a dB: one transmitter makes all satellites equally strong.",
+        "write hundredths from 0 to 65535",
+        "200",
+    ),
+    key(
+        "place.policy.max_cn0_dbhz",
+        Whole,
+        "Strongest C/N0, dB-Hz.",
+        "write a whole number from 1 to 255",
+        "60",
+    ),
+    key(
+        "place.policy.max_sentence_difference_e7",
+        Whole,
+        "Largest difference between the positions of one epoch's sentences, 1e-7 degrees: 200 is 2 m.",
+        "write 1e-7 degrees from 0 to 4294967295",
+        "200",
+    ),
+    key(
+        "place.policy.held_epochs",
+        Whole,
+        "Epochs in a row with the very same position after which it is held, or frozen.",
+        "write a whole number from 2 to 255",
+        "5",
     ),
     key(
         "place.policy.position_step_e7",
@@ -363,6 +618,20 @@ pub const KEYS: [Key; 44] = [
         "false",
     ),
     key(
+        "home.confirm_wait_s",
+        Whole,
+        "Seconds after a start in which nothing is signed, so that a first peer can say what it has of this log; it ends as soon as\none has. Without it an old copy of the data directory could sign before it is noticed. A home without peers does not wait.",
+        "write seconds from 0 to 600",
+        "10",
+    ),
+    key(
+        "home.unconfirmed_limit",
+        Text,
+        "How much each account may send in a day while no peer and no TPM counter has confirmed that the log is whole. What such a\nhome books says so (booked.unconfirmed). A home without peers and counter stays like this after each restart but the first.",
+        "write an amount like \"1000.00\"; \"0.00\" takes no transfers until a peer was heard",
+        "1000.00",
+    ),
+    key(
         "clearing.limit",
         Text,
         "How much is accepted from each other municipality beyond what was settled to it. It bounds what a home that mints without\nreason, or lies about its books, can cost this one. Ordinary trade goes both ways and does not notice it.",
@@ -403,6 +672,20 @@ pub const KEYS: [Key; 44] = [
         "Memory for the index's cache, MiB.",
         "write MiB from 1 to 4096",
         "32",
+    ),
+    key(
+        "checkpoint.every",
+        Text,
+        "How often a running home writes one, if anything was booked since; off: only when somebody asks. Each costs everybody who follows\nthe log a walk over its state.",
+        "write a number of hours or days, such as 1 day, at least 1 hour; or off",
+        "1 day",
+    ),
+    key(
+        "retention.bodies",
+        Text,
+        "How old bodies of complete transfers are before they may be pruned to hashes and sums; off: never.",
+        "write a number of days, such as 183 days, at least 30 days; or off",
+        "183 days",
     ),
     key(
         "log.level",

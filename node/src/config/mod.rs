@@ -7,6 +7,7 @@
 
 mod document;
 pub mod keys;
+mod limits;
 mod mistake;
 mod model;
 mod overrides;
@@ -16,9 +17,9 @@ mod values;
 
 pub use mistake::{ConfigError, Mistake, Origin};
 pub use model::{
-    Api, Clock, Config, Gnss, Keys, Log, LogLevel, MAX_PEERS, Network, Node, Peer, Place, Private,
-    Store,
+    Api, Checkpoint, Clock, Config, Gnss, Home, Keys, Log, LogLevel, MAX_PEERS, Network, Node,
+    Peer, Place, Private, Retention, SURVEYED_RADIUS_M, Store, Terminal,
 };
 pub use overrides::Overrides;
 pub use read::MAX_CONFIG_BYTES;
-pub(crate) use values::rfc3339;
+pub(crate) use values::{check_name, check_peer_address, point_of, rfc3339};

@@ -6,20 +6,30 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use city_protocol::amount::Timestamp;
+use city_drivers::gnss::Baud;
+use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::crypto::NotAfter;
-use city_protocol::place::PlacePolicy;
+use city_protocol::place::{PlacePolicy, Point};
 use city_protocol::region::Region;
 use city_protocol::replica::Clearing;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::client::Address;
 use crate::keys::{BackendKind, TpmSettings};
-use crate::net::MAX_WHITELIST;
+use crate::net::{Limits, MAX_WHITELIST};
 use crate::pki::OperatorName;
 
+/// A day in milliseconds.
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Most whitelisted peers in the file: what the network takes.
 pub const MAX_PEERS: usize = MAX_WHITELIST;
+/// How long a first peer is waited for by default, in seconds: a connection, its TLS and two hellos take less than one, and
+/// a box that was restarted together with its router a few more.
+const CONFIRM_WAIT_S: u64 = 10;
+/// What an account may send in a day by default while nobody was heard, 1000.00: what a household spends in a day, so that
+/// people go on to pay; and what officers have to settle for each who paid, if the directory was an old copy after all.
+const UNCONFIRMED_LIMIT: Amount = Amount::from_hundredths(100_000);
 
 /// The node's configuration. Relative paths are relative to the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +40,14 @@ pub struct Config {
     pub network: Network,
     /// `[api]`.
     pub api: Api,
+    /// `[terminal]`; `None`: this node is a home.
+    pub terminal: Option<Terminal>,
     /// `[gnss]`.
     pub gnss: Gnss,
     /// `[place]`.
     pub place: Place,
+    /// `[home]`.
+    pub home: Home,
     /// `[clearing]`.
     pub clearing: Clearing,
     /// `[crypto.not_after]`.
@@ -44,6 +58,10 @@ pub struct Config {
     pub clock: Clock,
     /// `[store]`.
     pub store: Store,
+    /// `[checkpoint]`.
+    pub checkpoint: Checkpoint,
+    /// `[retention]`.
+    pub retention: Retention,
     /// `[log]`.
     pub log: Log,
 }
@@ -62,8 +80,20 @@ pub struct Network {
     pub listen: Vec<Multiaddr>,
     /// Whether to look for peers on the local network.
     pub mdns: bool,
+    /// Whether nodes that are not whitelisted may ask to be.
+    pub accept_whitelist_requests: bool,
+    /// Whether peers get node certificates that they ask for.
+    pub auto_share_keys: bool,
+    /// Whether peers are asked for node certificates that this node does not hold.
+    pub auto_request_keys: bool,
+    /// How old a peer's message about keys may be, in hours.
+    pub max_message_age_hours: u64,
+    /// How many peers have to recommend a node before an operator can approve it.
+    pub recommendations_needed: u64,
     /// The whitelist.
     pub peers: Vec<Peer>,
+    /// `[network.limits]`.
+    pub limits: Limits,
 }
 
 /// A whitelisted peer.
@@ -94,24 +124,63 @@ pub struct Api {
     pub tls12: bool,
 }
 
+/// What makes a node a terminal: the home that it forwards to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Where the home's API is.
+    pub home: Address,
+    /// The roots (PEM) that its TLS certificate is judged by.
+    pub tls_root: PathBuf,
+}
+
+impl Terminal {
+    /// A terminal of the home at this address, whose TLS certificate comes from the network's own root.
+    #[must_use]
+    pub fn of(home: Address) -> Self {
+        Self {
+            home,
+            tls_root: "network/tls-root.pem".into(),
+        }
+    }
+}
+
 /// The receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gnss {
-    /// Its serial device; `None`: no receiver.
+    /// Its serial device, `auto`, or gpsd's address (`gnss::Source` reads it); `None`: no receiver.
     pub device: Option<PathBuf>,
-    /// Bits per second.
-    pub baud: u32,
+    /// Speed of a serial line.
+    pub baud: Baud,
+    /// A u-blox receiver that answers is asked for the messages that place checking uses.
+    pub configure: bool,
     /// It plays a recording or is simulated; only where the genesis record is not `live`.
     pub recorded: bool,
 }
+
+/// How far from the surveyed point positions may be unless somebody says otherwise, metres: an HDOP of 5 at two standard
+/// deviations of 5 m.
+pub const SURVEYED_RADIUS_M: u32 = 50;
 
 /// How a place is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The boundary index.
     pub boundary: PathBuf,
+    /// Where the antenna of a fixed installation is.
+    pub surveyed: Option<Point>,
+    /// How far from it positions may be, metres.
+    pub surveyed_radius_m: u32,
     /// What the municipality asks of evidence; its `check()` has passed.
     pub policy: PlacePolicy,
+}
+
+/// What the home does until it knows that its log is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// How long a first peer is waited for before anything is signed, in seconds.
+    pub confirm_wait_s: u64,
+    /// How much each account may send in a day while nobody was heard.
+    pub unconfirmed_limit: Amount,
 }
 
 /// Where secrets are kept.
@@ -180,6 +249,20 @@ pub struct Store {
     pub cache_mib: u64,
 }
 
+/// Checkpoints of the own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// How often a running home writes one, if anything was booked, in milliseconds; `None`: only when somebody asks.
+    pub every_ms: Option<u64>,
+}
+
+/// What is kept, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How old bodies of complete transfers are before they may be pruned, in milliseconds; `None`: they stay for ever.
+    pub bodies_ms: Option<u64>,
+}
+
 /// The log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -221,7 +304,13 @@ impl Config {
             network: Network {
                 listen: vec![listen],
                 mdns: false,
+                accept_whitelist_requests: false,
+                auto_share_keys: true,
+                auto_request_keys: true,
+                max_message_age_hours: 24,
+                recommendations_needed: 1,
                 peers: Vec::new(),
+                limits: Limits::default(),
             },
             api: Api {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
@@ -229,14 +318,22 @@ impl Config {
                 operators: BTreeSet::new(),
                 tls12: false,
             },
+            terminal: None,
             gnss: Gnss {
                 device: None,
-                baud: 9600,
+                baud: Baud::Fixed(9600),
+                configure: true,
                 recorded: false,
             },
             place: Place {
                 boundary: "boundary.cbor".into(),
+                surveyed: None,
+                surveyed_radius_m: SURVEYED_RADIUS_M,
                 policy: PlacePolicy::default(),
+            },
+            home: Home {
+                confirm_wait_s: CONFIRM_WAIT_S,
+                unconfirmed_limit: UNCONFIRMED_LIMIT,
             },
             clearing: Clearing::default(),
             not_after: NotAfter::default(),
@@ -253,18 +350,25 @@ impl Config {
                 reserve_mib: 64,
                 cache_mib: 32,
             },
+            checkpoint: Checkpoint {
+                every_ms: Some(DAY_MS),
+            },
+            retention: Retention {
+                bodies_ms: Some(183 * DAY_MS),
+            },
             log: Log {
                 level: LogLevel("info".into()),
             },
         }
     }
 
-    /// The whitelist as the network takes it: peer ids with their expiry in milliseconds.
-    pub fn whitelist(&self) -> impl Iterator<Item = (PeerId, Option<u64>)> + '_ {
+    /// The whitelist's entries of the own municipality: at a terminal, its home and further terminals.
+    pub fn own_peers(&self) -> impl Iterator<Item = &Peer> {
+        let own = &self.node.region;
         self.network
             .peers
             .iter()
-            .map(|peer| (peer.peer_id, peer.expires_at.map(|at| at.0)))
+            .filter(move |peer| peer.region == *own)
     }
 
     /// Where known peers are called: each address with the peer's id behind it.

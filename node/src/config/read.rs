@@ -16,13 +16,18 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::document::{Document, Leaf};
 use super::keys::{self, KEYS, NOT_AFTER, PEER, PEER_KEYS};
+use super::limits::{FIELDS, SECTION};
 use super::mistake::{ConfigError, Mistake, Origin};
-use super::model::{Config, Keys, MAX_PEERS, Peer};
+use super::model::{Config, Keys, MAX_PEERS, Peer, Terminal};
 use super::overrides::Overrides;
-use super::values::{self, DAY_MS, Read};
+use super::values::{self, DAY_MS, HOUR_MS, Read};
+use crate::net::Limits;
 
 /// Largest file, bytes: [`MAX_PEERS`] peers with two addresses each.
 pub const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
+/// The least age of bodies that are pruned, in milliseconds: peers may be without a network for weeks, and ask then.
+const MIN_BODIES_MS: u64 = 30 * DAY_MS;
 
 /// The section that the protocol's policy reads itself.
 const POLICY: &str = "place.policy";
@@ -90,7 +95,33 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         config.network.listen = listen;
     }
     reader.put("network.mdns", values::switch, &mut config.network.mdns);
+    reader.put(
+        "network.accept_whitelist_requests",
+        values::switch,
+        &mut config.network.accept_whitelist_requests,
+    );
+    reader.put(
+        "network.auto_share_keys",
+        values::switch,
+        &mut config.network.auto_share_keys,
+    );
+    reader.put(
+        "network.auto_request_keys",
+        values::switch,
+        &mut config.network.auto_request_keys,
+    );
+    reader.put(
+        "network.max_message_age_hours",
+        |v| values::whole(v, 1..=24),
+        &mut config.network.max_message_age_hours,
+    );
+    reader.put(
+        "network.recommendations_needed",
+        |v| values::whole(v, 1..=64),
+        &mut config.network.recommendations_needed,
+    );
     config.network.peers = reader.peers();
+    reader.limits(&mut config.network.limits);
     reader.put("api.listen", values::parsed, &mut config.api.listen);
     let operators = "api.operator_listen";
     config.api.operator_listen = reader.value(operators, values::parsed);
@@ -103,14 +134,34 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         config.api.operators = names.into_iter().collect();
     }
     reader.put("api.tls12", values::switch, &mut config.api.tls12);
+    config.terminal = reader.terminal();
     config.gnss.device = reader.value("gnss.device", values::device);
     reader.put("gnss.baud", values::baud, &mut config.gnss.baud);
+    let configure = &mut config.gnss.configure;
+    reader.put("gnss.configure", values::switch, configure);
     reader.put("gnss.recorded", values::switch, &mut config.gnss.recorded);
     reader.put("place.boundary", values::path, &mut config.place.boundary);
+    config.place.surveyed = reader.value("place.surveyed", values::point);
+    reader.put(
+        "place.surveyed_radius_m",
+        values::radius_m,
+        &mut config.place.surveyed_radius_m,
+    );
     config.place.policy = reader.policy();
+    reader.put(
+        "home.confirm_wait_s",
+        |v| values::whole(v, 0..=600),
+        &mut config.home.confirm_wait_s,
+    );
+    reader.put(
+        "home.unconfirmed_limit",
+        values::parsed,
+        &mut config.home.unconfirmed_limit,
+    );
     reader.clearing(&mut config.clearing);
     config.not_after = reader.not_after();
     reader.keys(&mut config.keys);
+    reader.fits_terminal(&config);
     reader.put(
         "clock.trust_system",
         values::switch,
@@ -127,6 +178,11 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         |v| values::whole(v, 1..=4096),
         &mut store.cache_mib,
     );
+    let every = |value: &DeValue<'_>| values::span(value, HOUR_MS);
+    let bodies = |value: &DeValue<'_>| values::span(value, MIN_BODIES_MS);
+    let (checkpoint, retention) = (&mut config.checkpoint, &mut config.retention);
+    reader.put("checkpoint.every", every, &mut checkpoint.every_ms);
+    reader.put("retention.bodies", bodies, &mut retention.bodies_ms);
     reader.put("log.level", values::log_level, &mut config.log.level);
 
     let mistakes = reader.document.finish();
@@ -178,6 +234,45 @@ impl<'a> Reader<'a> {
         Some(list)
     }
 
+    fn terminal(&mut self) -> Option<Terminal> {
+        let home = self.value("terminal.home", values::parsed);
+        let root = self.document.origin_of("terminal.tls_root");
+        let tls_root = self.value("terminal.tls_root", values::path);
+        let Some(home) = home else {
+            if let Some(origin) = root.filter(|_| !self.noted("terminal.home")) {
+                let what = "stands there without terminal.home".into();
+                self.refuse("terminal.tls_root", origin, what);
+            }
+            return None;
+        };
+        let terminal = Terminal::of(home);
+        Some(Terminal {
+            tls_root: tls_root.unwrap_or(terminal.tls_root),
+            ..terminal
+        })
+    }
+
+    /// What a terminal needs beside its section, and what it must not have.
+    fn fits_terminal(&mut self, config: &Config) {
+        if config.terminal.is_none() {
+            return;
+        }
+        let unread =
+            |mistake: &Mistake| mistake.key == "node.region" || mistake.key.starts_with(PEER);
+        if config.own_peers().next().is_none() && !self.document.mistakes.iter().any(unread) {
+            let what = "has no peer of node.region: the home's log comes from there".into();
+            let remedy = "add a [[network.peer]] with the home's peer id, this node's region and the home's address";
+            self.document
+                .note("terminal.home", Origin::Absent, what, remedy);
+        }
+        if config.keys.tpm_counter.is_some() {
+            let what = "counts a log, and a terminal has none of its own".into();
+            let remedy = "leave the key out at a terminal";
+            self.document
+                .note("keys.tpm_counter", Origin::Absent, what, remedy);
+        }
+    }
+
     fn clearing(&mut self, clearing: &mut Clearing) {
         self.put("clearing.limit", values::parsed, &mut clearing.limit);
         let limits = "clearing.limits";
@@ -197,6 +292,16 @@ impl<'a> Reader<'a> {
             values::switch,
             &mut clearing.reject_over_limit,
         );
+    }
+
+    fn limits(&mut self, limits: &mut Limits) {
+        for field in &FIELDS {
+            let path = format!("{SECTION}.{}", field.name);
+            let range = field.range.clone();
+            if let Some(value) = self.value(&path, |value| values::whole(value, range.clone())) {
+                field.set(limits, value);
+            }
+        }
     }
 
     fn keys(&mut self, keys: &mut Keys) {

@@ -1,11 +1,14 @@
 //! [`Config`] → the commented TOML file that `init` writes and `config show` prints.
 
+use city_drivers::gnss::Baud;
 use city_protocol::place::PlacePolicy;
 use toml::Value;
 
 use super::keys::{KEYS, Key, NOT_AFTER, PEER, PEER_KEYS, SECTIONS};
+use super::limits;
 use super::model::{Config, Peer};
-use super::values::{DAY_MS, rfc3339};
+use super::values::{self, DAY_MS, rfc3339};
+use crate::net::Limits;
 
 /// How the file begins.
 const HEADER: &str = "\
@@ -60,8 +63,10 @@ impl Config {
             file.push_str(&comment(key.about));
         }
         match value {
-            // A default of the policy is left to the program, which may learn better.
-            Some(value) if comments && self.is_default_policy(key) => {
+            // A default of the policy or of a limit is left to the program, which may learn better.
+            Some(value)
+                if comments && (self.is_default_policy(key) || self.is_default_limit(key)) =>
+            {
                 file.push_str(&format!("# {} = {value}\n", key.name()));
             }
             Some(value) => file.push_str(&format!("{} = {value}\n", key.name())),
@@ -70,6 +75,11 @@ impl Config {
             }
             None => {}
         }
+    }
+
+    fn is_default_limit(&self, key: &Key) -> bool {
+        limits::find(key.path)
+            .is_some_and(|field| field.get(&self.network.limits) == field.get(&Limits::default()))
     }
 
     fn is_default_policy(&self, key: &Key) -> bool {
@@ -114,14 +124,34 @@ impl Config {
             "node.region" => text(&self.node.region),
             "network.listen" => list(&self.network.listen),
             "network.mdns" => Value::Boolean(self.network.mdns),
+            "network.recommendations_needed" => whole(self.network.recommendations_needed),
+            "network.auto_share_keys" => Value::Boolean(self.network.auto_share_keys),
+            "network.auto_request_keys" => Value::Boolean(self.network.auto_request_keys),
+            "network.max_message_age_hours" => whole(self.network.max_message_age_hours),
+            "network.accept_whitelist_requests" => {
+                Value::Boolean(self.network.accept_whitelist_requests)
+            }
             "api.listen" => text(&self.api.listen),
             "api.operator_listen" => text(&self.api.operator_listen?),
             "api.operators" => list(&self.api.operators.iter().collect::<Vec<_>>()),
             "api.tls12" => Value::Boolean(self.api.tls12),
+            "terminal.home" => text(&self.terminal.as_ref()?.home),
+            "terminal.tls_root" => text(&self.terminal.as_ref()?.tls_root.display()),
             "gnss.device" => text(&self.gnss.device.as_ref()?.display()),
-            "gnss.baud" => whole(self.gnss.baud.into()),
+            "gnss.baud" => match self.gnss.baud {
+                Baud::Fixed(baud) => whole(baud.into()),
+                Baud::Auto => text(&"auto"),
+            },
+            "gnss.configure" => Value::Boolean(self.gnss.configure),
             "gnss.recorded" => Value::Boolean(self.gnss.recorded),
             "place.boundary" => text(&self.place.boundary.display()),
+            "place.surveyed" => {
+                let point = self.place.surveyed?;
+                Value::String(format!("{},{}", point.lat_text(), point.lon_text()))
+            }
+            "place.surveyed_radius_m" => whole(self.place.surveyed_radius_m.into()),
+            "home.confirm_wait_s" => whole(self.home.confirm_wait_s),
+            "home.unconfirmed_limit" => text(&self.home.unconfirmed_limit),
             "clearing.limit" => text(&self.clearing.limit),
             "clearing.limits" => {
                 let limits = self.clearing.limits.iter();
@@ -138,8 +168,11 @@ impl Config {
             "clock.trust_system" => Value::Boolean(self.clock.trust_system),
             "store.reserve_mib" => whole(self.store.reserve_mib),
             "store.cache_mib" => whole(self.store.cache_mib),
+            "checkpoint.every" => text(&values::span_text(self.checkpoint.every_ms)),
+            "retention.bodies" => text(&values::span_text(self.retention.bodies_ms)),
             "log.level" => text(&self.log.level),
             path => match path.rsplit_once('.')? {
+                (limits::SECTION, _) => whole(limits::find(path)?.get(&self.network.limits)),
                 (NOT_AFTER, id) => text(&rfc3339(self.not_after.of(id)?)),
                 ("place.policy", field) => policy(&self.place.policy).remove(field)?,
                 _ => return None,

@@ -6,23 +6,24 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use city_drivers::gnss::{BAUDS, Baud, Source};
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::place::Point;
 use city_protocol::region::RegionPrefix;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use toml::de::DeValue;
 
+pub(super) use super::model::DAY_MS;
 use super::model::LogLevel;
 
-/// A day in milliseconds.
-pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// An hour in milliseconds.
+pub(super) const HOUR_MS: u64 = 60 * 60 * 1000;
+/// Longest span, in milliseconds: a century.
+const MAX_SPAN_MS: u64 = 36_525 * DAY_MS;
 /// Longest name of a peer, in characters: one line of a list.
 const MAX_NAME: usize = 64;
-/// Rates that serial drivers know (Linux termios, the usual ones of receivers).
-const BAUDS: [u64; 9] = [
-    4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600,
-];
 /// Platform configuration registers of a TPM on a PC.
 const REGISTERS: u8 = 24;
 /// Words that a log level can be.
@@ -53,6 +54,24 @@ pub(super) fn clearing_limit(value: &DeValue<'_>) -> Read<(RegionPrefix, Amount)
     Ok((region, limit.parse().map_err(refused)?))
 }
 
+/// A point as LAT,LON.
+pub(super) fn point(value: &DeValue<'_>) -> Read<Point> {
+    let text = text(value)?;
+    point_of(text).ok_or_else(|| format!("{text:?} is not LAT,LON in decimal degrees"))
+}
+
+/// Metres around a surveyed point: less than one is no receiver's noise, a hundred kilometres no municipality's.
+pub(super) fn radius_m(value: &DeValue<'_>) -> Read<u32> {
+    let metres = whole(value, 1..=100_000)?;
+    Ok(u32::try_from(metres).expect("at most 100000"))
+}
+
+/// LAT,LON in decimal degrees.
+pub(crate) fn point_of(text: &str) -> Option<Point> {
+    let (lat, lon) = text.split_once(',')?;
+    Point::from_decimal(lat.trim(), lon.trim()).ok()
+}
+
 pub(super) fn switch(value: &DeValue<'_>) -> Read<bool> {
     value
         .as_bool()
@@ -69,13 +88,52 @@ pub(super) fn whole(value: &DeValue<'_>, range: RangeInclusive<u64>) -> Read<u64
         .ok_or_else(|| format!("{integer} is not from {} to {}", range.start(), range.end()))
 }
 
-pub(super) fn baud(value: &DeValue<'_>) -> Read<u32> {
+/// A span of whole days or hours such as `183 days` or `12 hours`, in milliseconds; `off` for none.
+pub(super) fn span(value: &DeValue<'_>, least: u64) -> Read<Option<u64>> {
+    let text = text(value)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let form = || format!("{text:?} is neither off nor a number of hours or days");
+    let (number, unit) = text.split_once(' ').ok_or_else(form)?;
+    let unit = match unit {
+        "hour" | "hours" => HOUR_MS,
+        "day" | "days" => DAY_MS,
+        _ => return Err(form()),
+    };
+    let plain = number.bytes().all(|digit| digit.is_ascii_digit());
+    let number: Option<u64> = number.parse().ok().filter(|_| plain);
+    let ms = number.ok_or_else(form)?.saturating_mul(unit);
+    if (least..=MAX_SPAN_MS).contains(&ms) {
+        Ok(Some(ms))
+    } else {
+        let (least, most) = (span_text(Some(least)), span_text(Some(MAX_SPAN_MS)));
+        Err(format!("{text:?} is not from {least} to {most}"))
+    }
+}
+
+/// A span as the file has it.
+pub(super) fn span_text(ms: Option<u64>) -> String {
+    let counted = |number: u64, unit: &str| match number {
+        1 => format!("1 {unit}"),
+        number => format!("{number} {unit}s"),
+    };
+    match ms {
+        None => "off".into(),
+        Some(ms) if ms.is_multiple_of(DAY_MS) => counted(ms / DAY_MS, "day"),
+        Some(ms) => counted(ms / HOUR_MS, "hour"),
+    }
+}
+
+pub(super) fn baud(value: &DeValue<'_>) -> Read<Baud> {
+    if value.as_str() == Some("auto") {
+        return Ok(Baud::Auto);
+    }
     let rate = whole(value, 1..=u64::from(u32::MAX))?;
-    let known = BAUDS
-        .contains(&rate)
-        .then_some(rate)
-        .and_then(|rate| u32::try_from(rate).ok());
-    known.ok_or_else(|| format!("{rate} is not a usual rate"))
+    let known = BAUDS.into_iter().find(|&known| u64::from(known) == rate);
+    known
+        .map(Baud::Fixed)
+        .ok_or_else(|| format!("{rate} is not a usual rate"))
 }
 
 pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
@@ -88,10 +146,11 @@ pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
 
 pub(super) fn device(value: &DeValue<'_>) -> Read<PathBuf> {
     let path = path(value)?;
-    if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err("is not an absolute path".into())
+    match Source::of(&path) {
+        Source::Serial(device) if !device.is_absolute() => {
+            Err("is neither an absolute path nor auto nor gpsd://".into())
+        }
+        _ => Ok(path),
     }
 }
 
@@ -147,13 +206,19 @@ pub(super) fn counter_index(value: &DeValue<'_>) -> Read<u32> {
 
 pub(super) fn name(value: &DeValue<'_>) -> Read<String> {
     let text = text(value)?;
+    check_name(text)?;
+    Ok(text.to_owned())
+}
+
+/// What is wrong with a peer's name, as the second half of a sentence.
+pub(crate) fn check_name(text: &str) -> Read<()> {
     let length = text.chars().count();
     if text.trim().is_empty() || length > MAX_NAME || text.chars().any(char::is_control) {
         return Err(format!(
             "has {length} characters, or blanks or control characters only"
         ));
     }
-    Ok(text.to_owned())
+    Ok(())
 }
 
 pub(super) fn time(value: &DeValue<'_>) -> Read<Timestamp> {
@@ -215,7 +280,14 @@ pub(super) fn listen_address(value: &DeValue<'_>) -> Read<Multiaddr> {
 
 /// An address to call: host and TCP port; its peer id may stand behind it and is taken off.
 pub(super) fn peer_address(value: &DeValue<'_>, peer: Option<PeerId>) -> Read<Multiaddr> {
-    let mut address: Multiaddr = parsed(value)?;
+    check_peer_address(text(value)?, peer)
+}
+
+/// A peer's address without its id, which may stand behind it; or what is wrong, as the second half of a sentence.
+pub(crate) fn check_peer_address(text: &str, peer: Option<PeerId>) -> Read<Multiaddr> {
+    let mut address: Multiaddr = text
+        .parse()
+        .map_err(|error| format!("{text:?} is refused: {error}"))?;
     if let Some(Protocol::P2p(id)) = address.iter().last() {
         if peer.is_some_and(|peer| peer != id) {
             return Err(format!(

@@ -13,8 +13,9 @@ use crate::engine::{Engine, EngineConfig, EngineError, SystemClock};
 use crate::setup::{DataDir, Identity};
 use crate::store::StoreError;
 
-/// How often a running home writes a checkpoint, if anything was booked, in milliseconds: daily (DESIGN §8, `checkpoints`).
-pub const CHECKPOINT_EVERY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Why there is none yet.
+pub const TOO_SOON: &str =
+    "the last checkpoint of this log is less than an hour old; make the next one later";
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(10);
 
@@ -31,8 +32,14 @@ pub enum MakeError {
     #[error(transparent)]
     Close(#[from] StoreError),
     /// The last one is too new.
-    #[error("the last checkpoint of this log is less than an hour old; make the next one later")]
+    #[error("{TOO_SOON}")]
     TooSoon,
+    /// This home has peers, and a stopped one hears nobody.
+    #[error(
+        "this home has peers that may know more of its log, and hears none while it is stopped: start it, and do this again; or \
+         set home.confirm_wait_s = 0 for this once, if no older copy of the data directory was put back"
+    )]
+    Unheard,
     /// The rules refuse it.
     #[error("refused ({code}): {0}", code = .0.code())]
     Refused(Refusal),
@@ -47,7 +54,12 @@ pub async fn make(
     config: &Config,
     identity: &Identity,
 ) -> Result<BookedEntry, MakeError> {
-    let Opened { store, replica, .. } = open(dir, config, identity, &mut |_| ())?;
+    let Opened {
+        store,
+        replica,
+        peers,
+        ..
+    } = open(dir, config, identity, &mut |_| ())?;
     let store = Arc::new(store);
     let (outgoing, _nobody) = mpsc::unbounded_channel();
     let engine = Engine::start(EngineConfig {
@@ -56,7 +68,7 @@ pub async fn make(
         replica,
         store: Arc::clone(&store),
         clock: SystemClock::new(config.clock.trust_system, last_vertex(&store)),
-        peers: config.network.peers.len(),
+        peers,
         outgoing,
     })?;
     let booked = engine.handle().checkpoint().await;
@@ -67,6 +79,7 @@ pub async fn make(
     }
     booked.map_err(|refusal| match refusal {
         Refusal::Busy => MakeError::TooSoon,
+        Refusal::Unconfirmed => MakeError::Unheard,
         refusal => MakeError::Refused(refusal),
     })
 }

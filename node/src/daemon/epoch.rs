@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use city_protocol::Refusal;
 use city_protocol::ids::LogId;
-use city_protocol::ledger::{History, LogRow, Rows as _};
+use city_protocol::ledger::{History, LogRow, Rows as _, stored_authority};
+use city_protocol::pki::Role;
 use city_protocol::replica::BookedEntry;
 use city_protocol::stage::SignedBySeveral;
 use city_protocol::vertex::{KeySource as _, SignedHeader};
@@ -39,6 +40,9 @@ pub enum EpochError {
     /// The own log is empty: there is nothing to end.
     #[error("this log has no vertex yet: run the node once, or let it fetch its log from peers")]
     Empty,
+    /// A terminal has no log.
+    #[error("this is a terminal, which has no log of its own: do this on the home")]
+    Terminal,
     /// Peers or the past know of a newer epoch than this ledger.
     #[error(
         "this log was in epoch {known} already, and here it ends in epoch {here}: let the node fetch its log from a peer first"
@@ -64,18 +68,31 @@ pub enum EpochError {
     TakeOver(#[source] IdentityError),
 }
 
-/// The own log's head: what a new epoch would end at.
+/// The own log's head, what a new epoch would end at, and how many officers must sign there.
 ///
 /// # Errors
-/// [`EpochError::Open`], [`EpochError::Empty`] or [`EpochError::Close`].
-pub fn head(dir: &DataDir, config: &Config, identity: &Identity) -> Result<LogRow, EpochError> {
+/// [`EpochError::Terminal`], [`EpochError::Open`], [`EpochError::Empty`] or [`EpochError::Close`].
+pub fn head(
+    dir: &DataDir,
+    config: &Config,
+    identity: &Identity,
+) -> Result<(LogRow, u64), EpochError> {
+    if identity.role == Role::Terminal {
+        return Err(EpochError::Terminal);
+    }
     let opened = open(dir, config, identity, &mut |_| ())?;
     let store = Arc::new(opened.store);
-    let row = row(&store, &identity.authority.log);
+    let log = &identity.authority.log;
+    let head = row(&store, log).and_then(|row| {
+        let history = StoreHistory::new(Arc::clone(&store));
+        let history: &dyn History = &history;
+        let authority = stored_authority(history, &identity.genesis, log, row.epoch)?;
+        Some((row, authority.board().k()))
+    });
     if let Some(store) = Arc::into_inner(store) {
         store.close()?;
     }
-    row.ok_or(EpochError::Empty)
+    head.ok_or(EpochError::Empty)
 }
 
 fn row(store: &Arc<Store>, log: &LogId) -> Option<LogRow> {
@@ -94,7 +111,15 @@ pub async fn begin(
     identity: &Identity,
     signed: SignedBySeveral,
 ) -> Result<BookedEntry, EpochError> {
-    let Opened { store, replica, .. } = open(dir, config, identity, &mut |_| ())?;
+    if identity.role == Role::Terminal {
+        return Err(EpochError::Terminal);
+    }
+    let Opened {
+        store,
+        replica,
+        peers,
+        ..
+    } = open(dir, config, identity, &mut |_| ())?;
     let store = Arc::new(store);
     let here = row(&store, &identity.authority.log).map_or(0, |row| row.epoch);
     let mark = store.notes().high_water().map_err(EpochError::Notes)?;
@@ -112,7 +137,7 @@ pub async fn begin(
         replica,
         store: Arc::clone(&store),
         clock: SystemClock::new(config.clock.trust_system, last_vertex(&store)),
-        peers: config.network.peers.len(),
+        peers,
         outgoing,
     })?;
     let booked = engine.handle().begin_epoch(signed).await;

@@ -34,6 +34,7 @@ pub(super) fn doors(
             tls_roots: dir.tls_root(),
             crls: dir.crls(),
             marks: dir.crl_marks(),
+            from_logs: dir.crls_from_logs(),
         },
     };
     let terms = DoorTerms {

@@ -1,14 +1,18 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
-//! may be extended (`rollback`), starts the tasks, and stops in order.
+//! may be extended (`rollback`), starts the tasks (`terminal` those of a kiosk), and stops in order.
 
 pub mod checkpoint;
 mod counter;
+mod enrol;
 pub mod epoch;
 pub(crate) mod gate;
 mod notify;
 mod open;
 mod private;
+pub mod prune;
 mod rollback;
+mod terminal;
+mod trust;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -16,23 +20,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use city_protocol::pki::Role;
 use city_protocol::place::BoundaryIndex;
-use city_protocol::trust::KeyAnnouncement;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{AccessError, Class, Event};
-use crate::admin::{AdminSocket, AdminState, NodeKeys, Operators, SocketError, serve_operators};
+use crate::admin::{
+    AdminSocket, AdminState, NodeKeys, Operators, OwnKeys, SocketError, serve_operators,
+};
 use crate::api::token::TokenError;
 use crate::api::{self, ApiState};
 use crate::config::Config;
 use crate::engine::{
-    Bridge, Engine, EngineConfig, EngineError, Hold, SystemClock, TransportKey, protocol_peer,
+    Bridge, Engine, EngineConfig, EngineError, Hold, OwnCertificate, SystemClock, TransportKey, utc,
 };
 use crate::keys::KeystoreError;
 use crate::net::{self, NetConfig, NetError};
+use crate::pki::log_lists::LogLists;
 use crate::pki::reload::DoorError;
 use crate::place::antenna::Antenna;
 use crate::private::VaultError;
@@ -40,7 +47,8 @@ use crate::setup::{DataDir, Identity};
 use crate::store::{SchemaError, Store, StoreError};
 
 pub use open::{
-    OpenError, Opened, open, open_for_reading, open_indexed, place_names, set_index_aside,
+    OpenError, Opened, open, open_for_reading, open_indexed, place_names, private_names,
+    set_index_aside,
 };
 pub use upkeep::{UpkeepError, compact, import};
 
@@ -69,6 +77,9 @@ pub enum DaemonError {
     /// Private values.
     #[error("private values cannot be kept")]
     Private(#[from] VaultError),
+    /// The whitelist.
+    #[error(transparent)]
+    Whitelist(#[from] crate::trust::ChangeError),
     /// The network.
     #[error("the peer network could not be started (network.listen, network.peer in config.toml)")]
     Net(#[from] NetError),
@@ -84,6 +95,15 @@ pub enum DaemonError {
     /// The key of the tokens.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The home's TLS roots.
+    #[error("terminal.tls_root in config.toml: {0}")]
+    HomeRoots(#[source] crate::setup::IdentityError),
+    /// The line to the home.
+    #[error("the line to the home could not be set up (terminal.tls_root in config.toml): {0}")]
+    Home(#[source] crate::client::ClientError),
+    /// The drafts of a terminal.
+    #[error("outbox/ in the data directory cannot be read ({0}); look at its rights")]
+    Outbox(#[source] std::io::Error),
     /// The access log.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -162,7 +182,8 @@ pub async fn serve(
     let Opened {
         store,
         replica,
-        whitelist,
+        listed,
+        names: peer_names,
         boundary,
         hold,
         counter,
@@ -185,6 +206,14 @@ pub async fn serve(
         .map(|index| index.credit().to_owned())
         .unwrap_or_default();
     let store = Arc::new(store);
+    let own_id = identity.transport.public().to_peer_id();
+    let trust = crate::trust::Keeper::open(
+        Arc::clone(&store),
+        peer_names,
+        &listed,
+        own_id,
+        config.network.recommendations_needed,
+    )?;
     epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
     let (door_watch, keeper) = gate::doors(dir, config, identity, clock)?;
@@ -193,14 +222,19 @@ pub async fn serve(
     let gate = gate::open(dir, identity, &keeper, access.clone())?;
     let antenna = Antenna::new(open::antenna_config(dir, config, identity, boundary));
     let (outgoing, to_send) = mpsc::unbounded_channel();
-    let private = private::open(dir, ring).await?;
+    let drafts = ring.clone();
+    // A terminal is none of the two homes that keep them.
+    let private = match identity.role {
+        Role::Home => private::open(dir, ring).await?,
+        Role::Terminal => None,
+    };
     let engine_config = EngineConfig {
         genesis: Arc::clone(&identity.genesis),
         authority: Arc::clone(&identity.authority),
         replica,
         store: Arc::clone(&store),
         clock,
-        peers: config.network.peers.len(),
+        peers: trust.allowed().len(),
         outgoing: outgoing.clone(),
     };
     let mut engine = Engine::start_counting(engine_config, counter)?;
@@ -213,34 +247,54 @@ pub async fn serve(
         None => None,
     };
 
+    let terminal = terminal::open(dir, config, identity, engine.handle(), drafts).await?;
+    if let Some(terminal) = &terminal {
+        tasks.spawn(terminal.clone().watch(stop.clone()));
+    }
+
+    let requests = config.network.accept_whitelist_requests.then(|| {
+        let (desk, requests) = mpsc::channel(enrol::WAITING);
+        tasks.spawn(enrol::take(requests, trust.clone(), stop.clone()));
+        desk
+    });
+    let (words, said) = mpsc::channel(enrol::WORDS);
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
         listen: config.network.listen.clone(),
-        bootstrap: config.bootstrap().collect(),
+        bootstrap: config.bootstrap().chain(trust.addresses()).collect(),
         mdns: config.network.mdns,
+        requests,
+        limits: config.network.limits.clone(),
         ..NetConfig::default()
     };
     let (net, net_task) = net::start(
         net_config,
         identity.transport.clone(),
-        whitelist,
+        trust.allowed().clone(),
         net_events,
     )?;
     let key = TransportKey::new(identity.transport.clone()).expect("transport keys are Ed25519");
-    let announcement = KeyAnnouncement {
-        certificate: identity.node_certificate.clone(),
-        chain: identity.chain.iter().cloned().map(Into::into).collect(),
+    let certificate = OwnCertificate::new(identity.node_certificate.clone(), &identity.chain);
+    let oldest = config.network.max_message_age_hours * 60 * 60 * 1000;
+    trust.remember(dir.seen(), oldest, utc());
+    let ear = enrol::Ear {
+        trust: trust.clone(),
+        doors: keeper.clone(),
+        key: key.clone(),
+        net: net.clone(),
+        share_keys: config.network.auto_share_keys,
     };
-    let regions = config.network.peers.iter();
-    let regions =
-        regions.filter_map(|peer| Some((protocol_peer(&peer.peer_id)?, peer.region.clone())));
+    tasks.spawn(ear.hear(said, stop.clone()));
     let bridge = Bridge {
         engine: engine.handle().clone(),
         net: net.clone(),
-        key,
-        announcement,
-        regions: regions.collect(),
+        key: key.clone(),
+        certificate: certificate.clone(),
+        trust: trust.clone(),
         post: private.as_ref().map(|private| private.post().clone()),
+        limits: config.network.limits.clone(),
+        words,
+        request_keys: config.network.auto_request_keys,
     };
 
     let own = identity.signer.public().algorithm();
@@ -258,12 +312,30 @@ pub async fn serve(
         engine.handle().clone(),
         stop.clone(),
     ));
+    if identity.role == Role::Home {
+        tasks.spawn(trust::say_own(
+            dir.crls(),
+            identity.chain.clone(),
+            engine.handle().clone(),
+            keeper.clone(),
+            stop.clone(),
+        ));
+    }
+    let roots = identity.genesis.roots.clone().into();
+    tasks.spawn(trust::follow(
+        LogLists::new(dir.crls_from_logs(), roots),
+        engine.handle().clone(),
+        keeper.clone(),
+        stop.clone(),
+    ));
     tasks.spawn(bridge.run(events, to_send));
     let antenna_task = tokio::spawn(antenna.clone().run());
     let api_state = ApiState::new(engine.handle().clone(), antenna.clone(), clock, gate)
         .with_boundary_credit(&credit)
         .with_not_after(config.not_after.clone())
-        .with_private(private.clone());
+        .with_clearing(config.clearing.clone())
+        .with_private(private.clone())
+        .with_terminal(terminal.clone());
     tasks.spawn(api::serve(
         listener,
         keeper.clone(),
@@ -275,19 +347,30 @@ pub async fn serve(
         engine: engine.handle().clone(),
         antenna,
         net: Some(net.clone()),
+        network: Arc::new(config.network.clone()),
         hold,
         clock,
         started,
-        peer_id: identity.transport.public().to_peer_id(),
+        peer_id: own_id,
+        trust,
+        transport: Some(key),
+        certificate: Some(certificate),
         keys: Some(NodeKeys {
             keystore: Arc::clone(&identity.keystore),
             data: dir.clone(),
             confirmed,
         }),
+        own: Some(OwnKeys {
+            signer: Arc::clone(&identity.signer),
+            next: identity.next_signer.clone(),
+            kem: Arc::clone(&identity.kem),
+            transport: identity.transport.clone(),
+        }),
         names: Arc::new(names),
         doors: keeper.clone(),
         access: access.clone(),
         private,
+        terminal,
     };
     if let Some((listener, address)) = operator_door {
         tracing::info!(%address, "operators are served");
@@ -308,7 +391,7 @@ pub async fn serve(
         api = %address,
         "ready"
     );
-    notify::ready(&one_line(identity, address, hold));
+    notify::ready(&one_line(config, identity, address, hold));
     let watchdog_task = tokio::spawn(notify::watchdog(engine.pulse().clone()));
 
     let fault = tokio::select! {
@@ -367,8 +450,19 @@ async fn bind(
 }
 
 /// How the node is, as `systemctl status` shows it.
-fn one_line(identity: &Identity, address: SocketAddr, hold: Option<Hold>) -> String {
+fn one_line(
+    config: &Config,
+    identity: &Identity,
+    address: SocketAddr,
+    hold: Option<Hold>,
+) -> String {
     let region = identity.authority.region();
+    if let Some(terminal) = &config.terminal {
+        return format!(
+            "terminal of {region}, API at {address}, home {}",
+            terminal.home
+        );
+    }
     match hold {
         None => format!("{region}, API at {address}"),
         Some(hold) => format!(

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use city_drivers::gnss::ReceiverConfig;
+use city_drivers::gnss::{ReceiverConfig, Source};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::Start;
 use city_protocol::crypto::Signer;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::BlockId;
-use city_protocol::place::BoundaryIndex;
-use city_protocol::replica::{Replica, ReplicaConfig};
+use city_protocol::pki::Role;
+use city_protocol::place::{BoundaryIndex, Survey};
+use city_protocol::replica::{Confirmation, Replica, ReplicaConfig};
 
 use super::{counter, names_of, rollback};
 use crate::config::{Config, Private};
@@ -20,12 +21,11 @@ use crate::engine::{
 };
 use crate::journal::log_rows;
 use crate::keys::{Keyring, KeystoreError, PrivateFields};
-use crate::net::Whitelist;
 use crate::place::antenna::AntennaConfig;
 use crate::setup::{DataDir, Identity};
 use crate::store::{
-    AppendError, Damage, IndexError, OpenOutcome, OpenReport, ReadError, SideError, Store,
-    StoreError, StoreOptions, Watermark,
+    AppendError, Damage, IndexError, OpenOutcome, OpenReport, ReadError, Store, StoreError,
+    StoreOptions, Watermark,
 };
 use crate::trust::{self, TrustError};
 
@@ -38,8 +38,12 @@ pub struct Opened {
     pub store: Store,
     /// The replica, its index up to date.
     pub replica: Replica,
-    /// Who may connect.
-    pub whitelist: Whitelist,
+    /// How many peers the whitelist has.
+    pub peers: usize,
+    /// What the configuration lists; the trust log has the rest.
+    pub listed: trust::Wanted,
+    /// Where names of peers are kept, if they are encrypted.
+    pub names: Option<PrivateFields>,
     /// The outlines, if there are any.
     pub boundary: Option<BoundaryIndex>,
     /// What was folded to bring the index up to date.
@@ -83,9 +87,6 @@ pub enum OpenError {
     /// The trust log.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The whitelist is too long.
-    #[error("the whitelist is longer than {} peers", crate::net::MAX_WHITELIST)]
-    WhitelistFull,
     /// The boundary index cannot be read.
     #[error(
         "{path}: the boundary index cannot be read ({why}); make it again with `city-node place import`"
@@ -125,26 +126,21 @@ pub fn open(
     let boundary = read_boundary(dir, config)?;
     let (store, found) = open_store(dir, config, identity)?;
     let ring = Keyring::open(Arc::clone(&identity.keystore))?.map(Arc::new);
-    let private = private_names(dir, config, ring.as_ref())?;
-    let wanted = wanted_whitelist(config);
-    match trust::reconcile(store.trust(), private.as_ref(), &wanted, utc()) {
+    let names = private_names(dir, config, ring.as_ref())?;
+    let listed = trust::wanted(config, utc());
+    match trust::reconcile(store.trust(), names.as_ref(), &listed, utc()) {
         Ok(0) => {}
         Ok(changed) => tracing::info!(changed, "whitelist changed; recorded in the trust log"),
-        // The whitelist below is the configuration's all the same.
-        Err(TrustError::Write(SideError::Append(AppendError::Full { .. }))) => {
-            tracing::warn!("disk full: the changed whitelist is recorded at a later start");
-        }
-        Err(TrustError::Private(error)) if error.is_full() => {
+        // What the configuration lists is in force all the same.
+        Err(error) if error.is_full() => {
             tracing::warn!("disk full: the changed whitelist is recorded at a later start");
         }
         Err(error) => return Err(error.into()),
     }
-    let whitelist = Whitelist::default();
-    for (peer, expires) in config.whitelist() {
-        whitelist
-            .insert(peer, expires)
-            .map_err(|_| OpenError::WhitelistFull)?;
-    }
+    let peers = trust::Fold::of(store.trust())?
+        .listed
+        .len()
+        .max(listed.len());
     let clock = SystemClock::new(config.clock.trust_system, Timestamp(0))
         .now()
         .quality;
@@ -164,7 +160,7 @@ pub fn open(
             may_sequence,
         })
         .with_clearing(config.clearing.clone());
-        replica.checkpoint_every(Some(super::checkpoint::CHECKPOINT_EVERY_MS));
+        replica.checkpoint_every(config.checkpoint.every_ms);
         replica
     };
     let store = Arc::new(store);
@@ -175,22 +171,37 @@ pub fn open(
         found.outcome,
         progress,
     )?;
+    // Before it is judged, which may note that the log has begun.
+    let first = rollback::is_first_start(&store, &identity.authority.log)?;
     // Before the log is judged: an old copy is whole, and old.
     let counted = counter::judge(&store, counter::configured(config)?)?;
     // Whether the own log may be extended is known only now, from what is in the index.
     let damaged = found.damaged || folded.damaged > 0;
-    let judged = rollback::judge(&store, &identity.authority.log, damaged)?;
+    let is_home = identity.role == Role::Home;
+    let judged = if is_home {
+        rollback::judge(&store, &identity.authority.log, damaged)?
+    } else {
+        rollback::go_on(&store, &identity.authority.log, damaged)?;
+        None
+    };
     let full = found.full.then_some(Hold::DiskFull);
     let hold = counted.hold.or(judged).or(full);
     if let Some(hold) = hold {
         let (why, remedy) = (hold.code(), hold.remedy());
         tracing::error!(why, remedy, "this node signs nothing");
     }
+    let known = if !is_home || first || counted.confirmed.is_some() {
+        Confirmation::Confirmed
+    } else {
+        rollback::unconfirmed(config, peers > 0)
+    };
     let store = Arc::into_inner(store).expect("folding keeps no reference");
     Ok(Opened {
         store,
-        replica: replica(hold.is_none()),
-        whitelist,
+        replica: replica(is_home && hold.is_none()).with_confirmation(known),
+        peers,
+        listed,
+        names,
         boundary,
         folded,
         hold,
@@ -200,15 +211,18 @@ pub fn open(
     })
 }
 
-/// The keys that may sign the own log: the log says which does.
+/// The keys that may sign the own log: the log says which does. A terminal's key signs none.
 fn signers(identity: &Identity) -> Vec<Box<dyn Signer>> {
+    if identity.role == Role::Terminal {
+        return Vec::new();
+    }
     let keys = std::iter::once(&identity.signer).chain(&identity.next_signer);
     keys.map(|key| Box::new(Arc::clone(key)) as Box<dyn Signer>)
         .collect()
 }
 
 /// Where the names in the whitelist are kept, if they are encrypted.
-fn private_names(
+pub fn private_names(
     dir: &DataDir,
     config: &Config,
     ring: Option<&Arc<Keyring>>,
@@ -397,22 +411,6 @@ pub(super) fn remove_index(dir: &DataDir) -> Result<(), OpenError> {
     }
 }
 
-fn wanted_whitelist(config: &Config) -> trust::Whitelist {
-    config
-        .network
-        .peers
-        .iter()
-        .map(|peer| {
-            let entry = trust::Entry {
-                name: peer.name.clone(),
-                region: peer.region.clone(),
-                expires_at: peer.expires_at,
-            };
-            (peer.peer_id.to_string(), entry)
-        })
-        .collect()
-}
-
 pub(super) fn read_boundary(
     dir: &DataDir,
     config: &Config,
@@ -452,8 +450,12 @@ pub(super) fn antenna_config(
     boundary: Option<BoundaryIndex>,
 ) -> AntennaConfig {
     let receiver = config.gnss.device.as_ref().map(|device| ReceiverConfig {
-        device: dir.resolve(device),
+        source: match Source::of(device) {
+            Source::Serial(device) => Source::Serial(dir.resolve(&device)),
+            other => other,
+        },
         baud: config.gnss.baud,
+        configure: config.gnss.configure,
     });
     AntennaConfig {
         receiver,
@@ -462,5 +464,9 @@ pub(super) fn antenna_config(
         boundary,
         home: identity.authority.region().clone(),
         policy: config.place.policy.clone(),
+        survey: config.place.surveyed.map(|point| Survey {
+            point,
+            radius_m: config.place.surveyed_radius_m,
+        }),
     }
 }

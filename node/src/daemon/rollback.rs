@@ -3,20 +3,45 @@
 //! The high-water mark in the data directory says how far the own log ever was. It is compared with what the index
 //! holds once everything readable was folded, so where blocks stand, and what recovery or a rebuild moved, does
 //! not matter; when the log was fetched or restored, the next start sees that by itself.
+//!
+//! An old copy of the whole directory has an old mark, too: that is noticed by the TPM's counter (`counter`), or by what peers
+//! say before the first signature of the run (`city_protocol::replica`, [`Confirmation`]).
 
 use std::sync::Arc;
 
 use city_protocol::ids::LogId;
 use city_protocol::ledger::{History, LogRow, Rows as _, Table, key, try_read_row};
+use city_protocol::replica::Confirmation;
 use city_protocol::vertex::SignedHeader;
 
 use super::open::OpenError;
+use crate::config::Config;
 use crate::engine::{Hold, StoreHistory, high_water_of};
 use crate::store::{HighWater, Position, ReadError, Store, StoreError};
 
 /// Key of the index's row of a log.
 pub(super) fn row_key(log: &LogId) -> Vec<u8> {
     key(Table::Log, &[&log.0])
+}
+
+/// Whether this directory was made by `init` and its log was not begun: there is nothing newer of it anywhere.
+pub(super) fn is_first_start(store: &Arc<Store>, log: &LogId) -> Result<bool, OpenError> {
+    let history = StoreHistory::new(Arc::clone(store));
+    let history: &dyn History = &history;
+    let never_begun = store.notes().never_begun().map_err(OpenError::Notes)?;
+    Ok(never_begun && history.log(log).is_none())
+}
+
+/// What is known of the own log where neither this directory nor a counter tells: nothing, until a peer is heard.
+pub(super) const fn unconfirmed(config: &Config, peers: bool) -> Confirmation {
+    Confirmation::Unconfirmed {
+        wait_ms: if peers {
+            config.home.confirm_wait_s * 1000
+        } else {
+            0
+        },
+        limit: config.home.unconfirmed_limit,
+    }
 }
 
 /// Raises the mark to what an index knew that was set aside because the log does not reach it.
@@ -109,6 +134,17 @@ pub(super) fn judge(
     begun.map_err(OpenError::Notes)?;
     let gone = notes.is_gone().map_err(OpenError::Notes)?;
     Ok(gone.then_some(Hold::Gone))
+}
+
+/// At a terminal, which signs nothing: what cannot be read is fetched again from its home, whatever log it is of.
+pub(super) fn go_on(store: &Arc<Store>, log: &LogId, damaged: bool) -> Result<(), OpenError> {
+    if damaged {
+        let (bad, ledger) = (survey(store, log)?, store.ledger());
+        ledger.note_repaired(&bad).map_err(StoreError::Log)?;
+        ledger.clear_damage().map_err(StoreError::Log)?;
+        tracing::warn!("the ledger is damaged: what cannot be read is fetched again");
+    }
+    Ok(())
 }
 
 /// Looks through the whole of a damaged log: the places that are bad, and own headers whose vertices could not be

@@ -82,7 +82,7 @@ pub fn compact(dir: &DataDir, identity: &Identity) -> Result<Option<Compacted>, 
     }
     // The index goes, and what it knew of the own log with it.
     rollback::remember(&store, &identity.authority.log)?;
-    let done = leave_out(store, &|_| true)?;
+    let done = leave_out(store)?;
     if done.is_some() {
         remove_index(dir)?;
     }

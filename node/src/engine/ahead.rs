@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 use city_protocol::Refusal;
-use city_protocol::vertex::{Entry, Known, SignedHeader, decode_body};
+use city_protocol::ids::BlockId;
+use city_protocol::vertex::{Entry, Known, SignedHeader, Stub, decode_body};
 
 use crate::store::{Block, Position, ReadError, Store};
 
@@ -16,6 +17,8 @@ const AHEAD: usize = 4;
 pub(super) enum Ahead {
     /// A body right before its header, which was stored so because the vertex is valid; read.
     Vertex(Box<Body>, Block, Box<SignedHeader>),
+    /// What is left of a body that was pruned right before its header.
+    Pruned(Block, Box<Stub>, Block, Box<SignedHeader>),
     /// A header without its body before it.
     Header(Block, Box<SignedHeader>),
     /// A block that is neither.
@@ -61,7 +64,8 @@ pub(super) fn read_ahead<'scope>(
 
 fn read(store: &Store, from: Position, found: &SyncSender<Ahead>) -> Result<(), Stopped> {
     let tell = |ahead| found.send(ahead).map_err(|_| Stopped);
-    let mut body: Option<Block> = None;
+    let mut beside: Option<Beside> = None;
+    let mut named: Option<BlockId> = None;
     for block in store.blocks_from(from) {
         let block = match block {
             Ok(block) => block,
@@ -75,24 +79,133 @@ fn read(store: &Store, from: Position, found: &SyncSender<Ahead>) -> Result<(), 
             }
         };
         let Ok(header) = SignedHeader::read(&block.bytes) else {
-            if let Some(alone) = body.replace(block) {
-                tell(Ahead::Block(alone))?;
+            if let Some(alone) = beside.replace(Beside::new(block, named.take())) {
+                tell(Ahead::Block(alone.block))?;
             }
             continue;
         };
         let header = Box::new(header);
-        match body.take() {
-            Some(body) if body.id == header.header.body => {
+        named = Some(header.header.body);
+        match beside.take() {
+            Some(Beside { block: body, .. }) if body.id == header.header.body => {
                 tell(Ahead::Vertex(Box::new(Body::read(body)), block, header))?;
             }
-            alone => {
-                alone.map_or(Ok(()), |alone| tell(Ahead::Block(alone)))?;
-                tell(Ahead::Header(block, header))?;
-            }
+            Some(other) => match other.stub_of(&header) {
+                Some(stub) => tell(Ahead::Pruned(other.block, Box::new(stub), block, header))?,
+                None => {
+                    tell(Ahead::Block(other.block))?;
+                    tell(Ahead::Header(block, header))?;
+                }
+            },
+            None => tell(Ahead::Header(block, header))?,
         }
     }
-    body.map_or(Ok(()), |alone| tell(Ahead::Block(alone)))
+    beside.map_or(Ok(()), |alone| tell(Ahead::Block(alone.block)))
+}
+
+/// A block that is no header, and waits for what stands behind it.
+pub(super) struct Beside {
+    pub(super) block: Block,
+    /// Whether the header right before it names it: then it came from whoever signed that, unjudged.
+    is_unjudged: bool,
+}
+
+impl Beside {
+    /// A block, and the body that the header right before it names.
+    pub(super) fn new(block: Block, named: Option<BlockId>) -> Self {
+        let is_unjudged = named == Some(block.id);
+        Self { block, is_unjudged }
+    }
+
+    /// The stub that it is, if the header behind it vouches for it and this node wrote it: what a liar sent as a body may
+    /// have the form of one.
+    pub(super) fn stub_of(&self, header: &SignedHeader) -> Option<Stub> {
+        if self.is_unjudged {
+            return None;
+        }
+        let stub = Stub::read(&self.block.bytes).ok();
+        stub.filter(|stub| stub.belongs_to(&header.header))
+    }
 }
 
 /// Nobody folds any more.
 struct Stopped;
+
+#[cfg(test)]
+mod tests {
+    use city_protocol::amount::{Amount, Timestamp};
+    use city_protocol::crypto::{Algorithm, SecretKey};
+    use city_protocol::ids::{Digest, LogId, NetworkId};
+    use city_protocol::vertex::{ClosedStub, EntryStub, Header, merkle_root};
+
+    use super::*;
+    use crate::store::StoreOptions;
+
+    fn header(body: BlockId, leaves: &[Digest]) -> SignedHeader {
+        let key = SecretKey::generate(Algorithm::MlDsa87);
+        let leaves: Vec<_> = leaves.iter().map(|leaf| leaf.0).collect();
+        let header = Header {
+            v: 1,
+            network: NetworkId::of(b"genesis"),
+            log: LogId([1; 32]),
+            epoch: 1,
+            seq: 2,
+            prev: BlockId::of(b"before"),
+            parents: Vec::new(),
+            to: Vec::new(),
+            time: Timestamp(1),
+            count: leaves.len() as u64,
+            entries_root: Digest(merkle_root(&leaves)),
+            body,
+            alg: key.public().algorithm(),
+            key: key.public().id(),
+            charter: Digest([2; 32]),
+        };
+        SignedHeader::sign(header, &key)
+    }
+
+    /// How often a stub is found where these blocks stand in a log.
+    fn stubs_in(blocks: &[Vec<u8>]) -> usize {
+        let dir = tempfile::tempdir().unwrap();
+        let genesis = NetworkId::of(b"genesis");
+        let (store, _) = Store::open(dir.path(), genesis, StoreOptions::new()).unwrap();
+        let group: Vec<_> = blocks
+            .iter()
+            .map(|block| (BlockId::of(block), &block[..]))
+            .collect();
+        store.append_group(&group).unwrap();
+        std::thread::scope(|scope| {
+            let ahead = read_ahead(scope, &store, Position::START);
+            let stubs = ahead
+                .iter()
+                .filter(|next| matches!(next, Ahead::Pruned(..)));
+            stubs.count()
+        })
+    }
+
+    /// Else a liar would have others fold what it never wrote when they make their index again: an invalid vertex, kept
+    /// as evidence, whose body is the stub of another one.
+    #[test]
+    fn a_body_that_came_with_its_header_is_no_stub_of_the_next() {
+        let leaves = vec![Digest([3; 32])];
+        let body = BlockId::of(b"nobody has it");
+        let stub = Stub {
+            v: 1,
+            pruned: Digest(*body.digest()),
+            leaves: leaves.clone(),
+            entries: vec![EntryStub::Settle(ClosedStub {
+                transfer: Digest([4; 32]),
+                amount: Amount::from_hundredths(5),
+            })],
+        };
+        let stub = stub.to_block();
+        let next = header(body, &leaves).block;
+        assert_eq!(
+            stubs_in(&[stub.clone(), next.clone()]),
+            1,
+            "its own writing"
+        );
+        let evidence = header(BlockId::of(&stub), &leaves).block;
+        assert_eq!(stubs_in(&[evidence, stub, next]), 0);
+    }
+}

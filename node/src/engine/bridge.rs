@@ -4,20 +4,25 @@
 //! is emptied at once into the lanes, whose outboxes have one in messages and in bytes.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use city_protocol::region::Region;
-use city_protocol::sync::Message;
-use city_protocol::trust::{KeyAnnouncement, PeerId, TransportSigner};
+use city_protocol::Refusal;
+use city_protocol::sync::{Channel, Message};
+use city_protocol::trust::{
+    KeyAnnouncement, KeyResponse, Nonce, PeerId, TransportSigner, TrustRecommendation,
+};
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::{Greeting, Lane};
+use super::lane::{Greeting, Lane, Word};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
-use crate::net::{NetCommand, NetEvent, NetHandle};
+use crate::net::{Limits, NetCommand, NetEvent, NetHandle};
 use crate::private::Post;
+use crate::trust::Keeper;
 
 /// The transport key as the signer of announcements.
+#[derive(Clone)]
 pub struct TransportKey(Keypair);
 
 impl TransportKey {
@@ -29,6 +34,76 @@ impl TransportKey {
             .try_into_ed25519()
             .ok()
             .map(|_| Self(keypair))
+    }
+}
+
+impl TransportKey {
+    /// The message by which this node recommends a peer, or takes that back.
+    #[must_use]
+    pub fn say(&self, said: &TrustRecommendation) -> Message {
+        Message::Recommend(Box::new(said.sign(self, nonce(), utc())))
+    }
+
+    /// The message by which this node announces its own certificate.
+    #[must_use]
+    pub fn announce(&self, own: &KeyAnnouncement) -> Message {
+        Message::KeyAnnouncement(Box::new(own.sign(self, nonce(), utc())))
+    }
+
+    /// The message by which this node asks a peer for these nodes' certificates; `None` where the peer is the only one
+    /// that is asked about.
+    #[must_use]
+    pub fn ask(&self, trust: &Keeper, of: &PeerId, wanted: &[libp2p::PeerId]) -> Option<Message> {
+        let nonce = nonce();
+        let request = trust.ask(&libp2p_peer(of), wanted, nonce)?;
+        Some(Message::KeyRequest(Box::new(request.sign(
+            self,
+            of,
+            nonce,
+            utc(),
+        ))))
+    }
+
+    /// The message by which this node answers a peer's request.
+    #[must_use]
+    pub fn answer(&self, to: &PeerId, answer: &KeyResponse) -> Message {
+        Message::KeyResponse(Box::new(answer.sign(self, to, nonce(), utc())))
+    }
+}
+
+fn nonce() -> Nonce {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
+    nonce
+}
+
+/// The node certificate that this node shows; a renewed one takes its place while the node runs. Cheap to clone.
+#[derive(Clone)]
+pub struct OwnCertificate(Arc<RwLock<KeyAnnouncement>>);
+
+impl OwnCertificate {
+    /// The certificate with its intermediates, DER.
+    #[must_use]
+    pub fn new(certificate: Vec<u8>, chain: &[Vec<u8>]) -> Self {
+        let chain = chain.iter().cloned().map(Into::into).collect();
+        Self(Arc::new(RwLock::new(KeyAnnouncement {
+            certificate,
+            chain,
+        })))
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> KeyAnnouncement {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Shows another from now on.
+    pub fn renew(&self, renewed: KeyAnnouncement) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = renewed;
     }
 }
 
@@ -54,11 +129,38 @@ pub struct Bridge {
     /// Signs the announcement in hello.
     pub key: TransportKey,
     /// The node certificate and its chain.
-    pub announcement: KeyAnnouncement,
-    /// The regions for which the whitelist names its peers.
-    pub regions: HashMap<PeerId, Region>,
+    pub certificate: OwnCertificate,
+    /// The whitelist, which names regions for its peers.
+    pub trust: Keeper,
     /// Who carries private values; none where none are kept.
     pub post: Option<mpsc::Sender<Post>>,
+    /// Who hears what peers say of others, and of keys.
+    pub words: mpsc::Sender<Word>,
+    /// Whether peers are asked for certificates that this node does not hold.
+    pub request_keys: bool,
+    /// What a peer may have this node do for nothing.
+    pub limits: Limits,
+}
+
+/// What is to be done about a peer's connection.
+enum Verdict {
+    /// It ends; the peer may come back.
+    Close(PeerId, &'static str),
+    /// It ends, and the peer is not spoken to for a while.
+    Ban(PeerId, &'static str),
+}
+
+/// Whether an honest peer may be refused so: its clock is wrong, its certificate is over, or it is of another network or
+/// version. It may come back when that is mended.
+const fn may_be_honest(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::BadCertificate
+            | Refusal::Expired
+            | Refusal::FutureDated
+            | Refusal::UnknownVersion
+            | Refusal::WrongNetwork
+    )
 }
 
 /// A whitelisted peer, connected or with something of an earlier connection still under way.
@@ -98,24 +200,37 @@ impl Bridge {
                 },
                 Some(message) = outgoing.recv() => outgo(message, &mut peers),
             };
-            if let Some((peer, reason)) = close {
-                let reason = reason.into();
-                let close = NetCommand::Close {
+            let command = match close {
+                None => continue,
+                Some(Verdict::Close(peer, reason)) => NetCommand::Close {
                     peer: libp2p_peer(&peer),
-                    reason,
-                };
-                // The network stops only together with this bridge.
-                let _stopping = self.net.command(close).await;
-            }
+                    reason: reason.into(),
+                },
+                Some(Verdict::Ban(peer, reason)) => NetCommand::Ban {
+                    peer: libp2p_peer(&peer),
+                    reason: reason.into(),
+                },
+            };
+            // The network stops only together with this bridge.
+            let _stopping = self.net.command(command).await;
         }
     }
 
-    /// Takes what the network tells; gives the peer that is to be closed, and why.
-    fn event(
-        &self,
-        event: NetEvent,
-        peers: &mut HashMap<PeerId, Peer>,
-    ) -> Option<(PeerId, &'static str)> {
+    /// Asks a peer for certificates that are not held, away from here: all that are held are read for it.
+    fn ask_for_keys(&self, id: PeerId) {
+        let (key, trust, net) = (self.key.clone(), self.trust.clone(), self.net.clone());
+        tokio::task::spawn_blocking(move || {
+            let wanted = trust.without_certificate(utc());
+            if let Some(request) = key.ask(&trust, &id, &wanted) {
+                // One that takes nothing now is asked with its next connection.
+                let frame = request.encode();
+                let _full = net.try_send(&libp2p_peer(&id), crate::net::Channel::Sync, frame);
+            }
+        });
+    }
+
+    /// Takes what the network tells; gives what is to be done.
+    fn event(&self, event: NetEvent, peers: &mut HashMap<PeerId, Peer>) -> Option<Verdict> {
         match event {
             NetEvent::Connected { peer, address, .. } => {
                 let id = protocol_peer(&peer)?;
@@ -123,16 +238,24 @@ impl Bridge {
                 peers.retain(|_, peer| !peer.is_gone());
                 let known = peers.entry(id).or_default();
                 let before = known.lane.take().map(Lane::end).or(known.earlier.take());
-                let mut nonce = [0; 16];
-                getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
-                let signed = self.announcement.sign(&self.key, nonce, utc());
-                let region = self.regions.get(&id).cloned();
+                let signed = self.certificate.now().sign(&self.key, nonce(), utc());
+                let listed = self.trust.listed(&peer.to_string());
+                let region = listed.and_then(|listed| listed.region().cloned());
                 let greeting = Greeting {
                     announcement: signed,
                     region,
                     post: self.post.clone(),
+                    limits: self.limits.clone(),
+                    words: self.words.clone(),
                 };
                 let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
+                for said in self.trust.recommends(utc()) {
+                    // A lane that begins has room for all of them.
+                    let _room = lane.send(Channel::Sync, &self.key.say(&said));
+                }
+                if self.request_keys {
+                    self.ask_for_keys(id);
+                }
                 known.lane = Some(lane);
                 known.ungreeted += 1;
                 known.closing = false;
@@ -152,7 +275,8 @@ impl Bridge {
                 let id = protocol_peer(&peer)?;
                 let known = peers.get_mut(&id)?;
                 let room = known.closing || known.lane.as_ref()?.take(channel, bytes);
-                known.close_unless(room, id, "it sends more than it was given credit for")
+                let reason = "it sends more than it was given credit for";
+                known.unless(room, Verdict::Ban(id, reason))
             }
             NetEvent::Listening { address } => {
                 tracing::info!(%address, "listening for peers");
@@ -166,8 +290,8 @@ impl Bridge {
     }
 }
 
-/// Takes what the engine wants; gives the peer that is to be closed, and why.
-fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId, &'static str)> {
+/// Takes what the engine wants; gives what is to be done.
+fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<Verdict> {
     match message {
         Outgoing::Send(peer, channel, message) => {
             let known = peers.get_mut(&peer)?;
@@ -176,7 +300,8 @@ fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId
                 return None;
             }
             let room = known.lane.as_ref()?.send(channel, &message);
-            known.close_unless(room, peer, "it does not take what it asked for")
+            let reason = "it does not take what it asked for";
+            known.unless(room, Verdict::Close(peer, reason))
         }
         Outgoing::Disconnect(peer, refusal) => {
             let known = peers.get_mut(&peer)?;
@@ -184,7 +309,12 @@ fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<(PeerId
                 return None;
             }
             tracing::warn!(peer = %libp2p_peer(&peer), code = refusal.code(), "peer sent away");
-            known.close_unless(false, peer, refusal.code())
+            let verdict = if may_be_honest(refusal) {
+                Verdict::Close(peer, refusal.code())
+            } else {
+                Verdict::Ban(peer, refusal.code())
+            };
+            known.unless(false, verdict)
         }
     }
 }
@@ -202,14 +332,9 @@ impl Peer {
         self.ungreeted == 0 && !self.closing
     }
 
-    fn close_unless(
-        &mut self,
-        fine: bool,
-        peer: PeerId,
-        reason: &'static str,
-    ) -> Option<(PeerId, &'static str)> {
+    fn unless(&mut self, fine: bool, otherwise: Verdict) -> Option<Verdict> {
         self.closing |= !fine;
-        (!fine).then_some((peer, reason))
+        (!fine).then_some(otherwise)
     }
 }
 

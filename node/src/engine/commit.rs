@@ -7,12 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use city_protocol::Refusal;
+use city_protocol::body::Note;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::BlockId;
+use city_protocol::ids::{BlockId, Digest};
 use city_protocol::ledger::Changes;
 use city_protocol::place::PlaceProof;
 use city_protocol::replica::{
-    Action, BookedEntry, Input, Outcome, PlaceRequest, Replica, ReplicaStatus, Ticket,
+    Action, Announced, BookedEntry, Input, Outcome, PlaceRequest, Replica, ReplicaStatus, Ticket,
 };
 use city_protocol::stage::{SignedBySeveral, Submission};
 use city_protocol::sync::{Channel, Message};
@@ -24,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Watch;
 use super::guard::Guard;
 use super::history::{location_key, location_value};
-use super::{Counter, Directory, EngineHandle, Pool, Pulse, StoreHistory, SystemClock};
+use super::{Counter, Directory, EngineHandle, Hold, Pool, Pulse, StoreHistory, SystemClock};
 use crate::store::{AppendError, IndexError, Store, Watermark};
 
 /// Requests that wait for the commit thread: four full vertices of entries.
@@ -49,12 +50,20 @@ pub(super) enum Request {
     /// Begin a new epoch of the own log.
     BeginEpoch(Box<SignedBySeveral>, Reply<BookedEntry>),
     Checkpoint(Reply<BookedEntry>),
+    /// Write on the board.
+    Note(Box<Note>, Reply<BookedEntry>),
     /// Make a proof of place.
     Place(Box<PlaceRequest>, Reply<PlaceProof>),
+    /// Hold a terminal's proof of place.
+    HoldPlace(Box<PlaceProof>, Reply<PlaceProof>),
+    /// A proof of place that is held.
+    HeldPlace(Digest, Reply<Option<PlaceProof>>),
     /// Something from the network, or a tick.
     Input(Box<Input>),
     /// How things are.
     Status(Reply<ReplicaStatus>),
+    /// What the connected peers announced.
+    Announced(Reply<Vec<Announced>>),
 }
 
 /// What the engine wants sent or closed.
@@ -319,13 +328,27 @@ impl CommitThread {
                 let ticket = self.ticket(Waiting::Booked(reply));
                 self.tell(Input::Checkpoint(ticket));
             }
+            Request::Note(note, reply) => {
+                let ticket = self.ticket(Waiting::Booked(reply));
+                self.tell(Input::Note(ticket, note));
+            }
             Request::Place(request, reply) => {
                 let ticket = self.ticket(Waiting::Place(reply));
                 self.tell(Input::Place(ticket, *request));
             }
+            Request::HoldPlace(proof, reply) => {
+                let ticket = self.ticket(Waiting::Place(reply));
+                self.tell(Input::HoldPlace(ticket, proof));
+            }
+            Request::HeldPlace(digest, reply) => {
+                let _gone = reply.send(Ok(self.replica.held_place(&digest)));
+            }
             Request::Status(reply) => {
                 // Nobody may be waiting any more.
                 let _gone = reply.send(Ok(self.replica.status(&self.history)));
+            }
+            Request::Announced(reply) => {
+                let _gone = reply.send(Ok(self.replica.announced()));
             }
         }
     }
@@ -338,7 +361,7 @@ impl CommitThread {
 
     fn tell(&mut self, input: Input) {
         if let Input::Message(from, _, message) = &input {
-            self.guard.hear(*from, message);
+            self.guard.hear(*from, message, &self.history);
         }
         let actions = self.replica.handle(input, self.clock.now(), &self.history);
         for action in actions {
@@ -441,6 +464,15 @@ impl CommitThread {
             Action::Frozen(log, frozen, refusal) => {
                 let why = refusal.map_or(frozen.as_str(), Refusal::code);
                 tracing::error!(%log, why, cut = frozen.cut(), "a log does not count any more");
+            }
+            Action::RolledBack { here, shown } => {
+                tracing::error!(
+                    ?here,
+                    ?shown,
+                    remedy = Hold::RolledBack.remedy(),
+                    "an old copy of the data directory was put back: a peer has a later vertex of the own log; this node signs nothing"
+                );
+                self.guard.rolled_back(&self.store);
             }
             Action::Append(_) => unreachable!("only Seal gives out an append"),
         }

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use city_protocol::ids::BlockId;
-use city_protocol::vertex::{SignedHeader, decode_body};
+use city_protocol::vertex::{SignedHeader, Stub, decode_body};
 
-use crate::store::{Block, CompactError, Compacted, Location, Position, ReadError, Store};
+use crate::store::{Block, CompactError, Compacted, Fate, Location, Position, ReadError, Store};
 
 /// The dead blocks of a ledger.
 ///
@@ -25,6 +25,8 @@ enum Form {
     Judged,
     /// A header before its body.
     Unjudged,
+    /// A header behind the stub of its body.
+    Pruned,
     /// A header without its body: half of a proof.
     Alone,
     /// Neither a header nor beside one.
@@ -56,7 +58,10 @@ impl Dead {
             if let (Some(first), Some(second)) = (&first, &second)
                 && let Some(form) = first.belongs_to(second)
             {
-                let header = if form == Form::Judged { second } else { first };
+                let header = match form {
+                    Form::Unjudged => first,
+                    _ => second,
+                };
                 if !kept.insert((header.id, form)) {
                     dead.add(&first.at);
                     dead.add(&second.at);
@@ -91,35 +96,35 @@ impl Dead {
         self.places.len() as u64
     }
 
+    /// Whether the block at this place is one of them.
+    pub(super) fn holds(&self, at: &Location) -> bool {
+        self.places.contains(&at.start())
+    }
+
     fn add(&mut self, at: &Location) {
         self.places.insert(at.start());
         self.bytes += u64::from(at.len);
     }
 }
 
-/// Writes a ledger again without its dead blocks and those that are not to be kept, such as bodies that were pruned.
+/// Writes a ledger again without its dead blocks.
 ///
-/// `None` if there is nothing to leave out: then nothing is written. After this the index has to be made again.
+/// `None` if there are none: then nothing is written. After this the index has to be made again.
 ///
 /// # Errors
 /// [`CompactError`].
-pub fn compact(
-    store: Store,
-    keep: &dyn Fn(&BlockId) -> bool,
-) -> Result<Option<Compacted>, CompactError> {
+pub fn compact(store: Store) -> Result<Option<Compacted>, CompactError> {
     let dead = Dead::of(&store).map_err(CompactError::Read)?;
-    let repaired = !store.ledger().repaired().is_empty();
-    let pruned = || {
-        let mut blocks = store.blocks_from(Position::START);
-        blocks.any(|block| block.is_ok_and(|block| !keep(&block.id)))
-    };
-    if dead.places.is_empty() && !repaired && !pruned() {
+    if dead.places.is_empty() && store.ledger().repaired().is_empty() {
         // One that is not closed in order costs the index, which is made again.
         let _closed = store.close();
         return Ok(None);
     }
-    let mut lives = |block: &Block| !dead.places.contains(&block.at.start()) && keep(&block.id);
-    store.compact(&mut lives).map(Some)
+    let mut fate = |block: &Block| match dead.holds(&block.at) {
+        true => Fate::Goes,
+        false => Fate::Stays,
+    };
+    store.compact(&mut fate).map(Some)
 }
 
 /// A block that waits for the one beside it.
@@ -130,17 +135,24 @@ struct Unpaired {
     names: Option<BlockId>,
     /// Whether it has the form of a body.
     is_body: bool,
+    /// The body in whose place it is, if it is a stub.
+    pruned: Option<BlockId>,
 }
 
 impl Unpaired {
     fn read(block: Block) -> Self {
         let header = SignedHeader::read(&block.bytes).ok();
         let names = header.map(|header| header.header.body);
+        let stub = match names {
+            Some(_) => None,
+            None => Stub::read(&block.bytes).ok(),
+        };
         Self {
             id: block.id,
             at: block.at,
             is_body: names.is_none() && decode_body(&block.bytes).is_ok(),
             names,
+            pruned: stub.map(|stub| stub.body()),
         }
     }
 
@@ -148,6 +160,7 @@ impl Unpaired {
     fn belongs_to(&self, next: &Self) -> Option<Form> {
         match (self.names, next.names) {
             (None, Some(body)) if body == self.id => Some(Form::Judged),
+            (None, Some(body)) if self.pruned == Some(body) => Some(Form::Pruned),
             (Some(body), None) if body == next.id => Some(Form::Unjudged),
             _ => None,
         }

@@ -36,7 +36,8 @@ impl Default for Directory {
 const HELD: &str = "no holder of this lock panics";
 
 impl Directory {
-    /// Learns a log's authority and its officers' keys; a newer epoch in place of an older.
+    /// Learns a log's authority and its officers' keys: never one that knows of fewer epochs, or of fewer charters of the
+    /// same.
     pub fn learn_authority(&self, authority: &Arc<Authority>) {
         let mut authorities = self.authorities.write().expect(HELD);
         let known = authorities.get(&authority.log);
@@ -44,13 +45,13 @@ impl Directory {
             return;
         }
         let room = known.is_some() || authorities.len() < MAX_LOGS;
-        if !room || known.is_some_and(|known| known.epoch() > authority.epoch()) {
+        if !room || known.is_some_and(|known| known.knows_more_than(authority)) {
             return;
         }
         authorities.insert(authority.log, Arc::clone(authority));
         drop(authorities);
         let mut officers = self.officers.write().expect(HELD);
-        for key in authority.officers() {
+        for key in authority.boards().flat_map(|(_, board)| board.keys()) {
             officers.insert(key.id(), Arc::new(key.clone()));
         }
     }

@@ -94,6 +94,8 @@ pub fn export(
     take(&network, &root).map_err(ExportError::Write)?;
     let order = graph.causal(|node| match &node.vertex {
         _ if node.id == network => false,
+        // This node's own writing, which proves nothing to others.
+        _ if node.is_stub => false,
         _ if everything => true,
         Some(facts) => is_selected(facts),
         None => bodies.contains(&node.id),
@@ -207,7 +209,7 @@ impl Inventory {
     }
 
     /// Blocks to which something in it links and that are not in it, in order: with the whole ledger there are only bodies
-    /// of vertices that were kept as evidence without them.
+    /// of vertices that were kept as evidence without them, and bodies that were pruned.
     #[must_use]
     pub fn outside(&self) -> Vec<BlockId> {
         let missing = |id: &&BlockId| !self.seen.contains(id);

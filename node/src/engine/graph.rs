@@ -9,7 +9,7 @@ use city_protocol::codec;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::region::Region;
-use city_protocol::vertex::{Authority, SignedHeader, decode_body};
+use city_protocol::vertex::{Authority, SignedHeader, Stub, decode_body};
 
 use crate::store::{Block, Location};
 
@@ -21,6 +21,8 @@ pub(super) struct Node {
     links: (usize, usize),
     /// What it says if it is a vertex's header.
     pub(super) vertex: Option<Box<Facts>>,
+    /// Whether it is what is left of a body that was pruned here.
+    pub(super) is_stub: bool,
 }
 
 /// What a header says.
@@ -68,6 +70,7 @@ impl Graph {
             id: block.id,
             at: block.at,
             links: (from, self.links.len()),
+            is_stub: vertex.is_none() && Stub::read(&block.bytes).is_ok(),
             vertex,
         });
         true

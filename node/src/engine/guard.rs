@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::ledger::{History, Rows as _};
-use city_protocol::sync::{FrontierEntry, Message};
+use city_protocol::replica::frontier;
+use city_protocol::sync::{FrontierEntry, Message, frontier_hash};
 use city_protocol::trust::PeerId;
 use city_protocol::vertex::SignedHeader;
 
@@ -25,9 +26,11 @@ pub(super) struct Guard {
     never_begun: bool,
     mover: Mover,
     gone: bool,
+    /// Whether that is still to be noted in the directory.
+    unnoted: bool,
     /// How many peers the whitelist has: all are heard before a ledger that was gone counts as whole.
     peers: usize,
-    /// What peers say they have of the own log, while the ledger counts as gone.
+    /// What peers say they have of the own log: newest of each.
     claims: BTreeMap<PeerId, FrontierEntry>,
     marked: Option<HighWater>,
     marked_at: Instant,
@@ -47,6 +50,7 @@ impl Guard {
             never_begun: notes.never_begun().unwrap_or(true),
             mover: Mover::new(counter),
             gone: notes.is_gone().unwrap_or(true),
+            unnoted: false,
             peers,
             claims: BTreeMap::new(),
             marked: notes.high_water().ok().flatten(),
@@ -94,23 +98,50 @@ impl Guard {
         Ok(())
     }
 
-    /// Hears what a peer has of the own log, while it is not known whether all of it is here.
-    pub(super) fn hear(&mut self, from: PeerId, told: &Message) {
-        let (Message::Frontier(entries) | Message::Announce(entries)) = told else {
-            return;
-        };
-        if !self.gone || (self.claims.len() >= MAX_WHITELIST && !self.claims.contains_key(&from)) {
+    /// Hears what a peer has of the own log: it counts when it is not known whether all of it is here.
+    pub(super) fn hear(&mut self, from: PeerId, told: &Message, history: &StoreHistory) {
+        if self.claims.len() >= MAX_WHITELIST && !self.claims.contains_key(&from) {
             return;
         }
-        if let Some(own) = entries.iter().find(|entry| entry.log == self.log) {
-            self.claims.insert(from, own.clone());
+        let own = match told {
+            Message::Frontier(entries) | Message::Announce(entries) => {
+                entries.iter().find(|entry| entry.log == self.log).cloned()
+            }
+            // Who has the same of every log sends no frontier.
+            Message::Beacon(hash) if self.gone => {
+                let mine = frontier(history);
+                let own = mine.iter().find(|entry| entry.log == self.log);
+                own.filter(|_| frontier_hash(&mine) == *hash).cloned()
+            }
+            _ => None,
+        };
+        if let Some(own) = own {
+            self.claims.insert(from, own);
+        }
+    }
+
+    /// A peer has shown that the data directory is an old copy: from now on only peers can tell when all of the own log
+    /// is here, in this run and in every later one.
+    pub(super) fn rolled_back(&mut self, store: &Store) {
+        (self.gone, self.unnoted) = (true, true);
+        self.note_gone(store);
+    }
+
+    fn note_gone(&mut self, store: &Store) {
+        match store.notes().note_gone() {
+            Ok(()) => self.unnoted = false,
+            // Tried again. Meanwhile nothing is signed in this run, and the next asks its peers again.
+            Err(error) => tracing::error!(%error, "GONE could not be written"),
         }
     }
 
     /// A ledger that was gone is whole again when every whitelisted peer was heard, and the newest that they
     /// have of the own log is what is here. One alone may itself be behind.
     pub(super) fn settle(&mut self, history: &StoreHistory) {
-        if !self.gone || self.claims.is_empty() || self.claims.len() < self.peers {
+        if self.unnoted {
+            self.note_gone(history.store());
+        }
+        if !self.gone || self.unnoted || self.claims.is_empty() || self.claims.len() < self.peers {
             return;
         }
         let Some(row) = (history as &dyn History).log(&self.log) else {

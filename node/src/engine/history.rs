@@ -8,11 +8,14 @@ use std::sync::Arc;
 use super::Pulse;
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::ledger::{History, LogRow, Rows as _};
+use city_protocol::vertex::Stub;
 
-use crate::store::{HighWater, Location, ReadError, Store};
+use crate::store::{Block, HighWater, Location, ReadError, Store};
 
 /// First byte of the rows that say where a block stands; the ledger's own tables begin with other letters.
 const LOCATION: u8 = b'b';
+/// First byte of the rows that say where the stub of a body stands.
+const PRUNED: u8 = b'P';
 
 /// The store as [`History`].
 #[derive(Clone)]
@@ -46,7 +49,11 @@ impl StoreHistory {
     /// Where a block stands.
     #[must_use]
     pub fn location(&self, id: &BlockId) -> Option<Location> {
-        let row = self.row(&location_key(id))?;
+        self.located(&location_key(id))
+    }
+
+    fn located(&self, key: &[u8]) -> Option<Location> {
+        let row = self.row(key)?;
         let (segment, rest) = row.split_at_checked(4)?;
         let (offset, len) = rest.split_at_checked(8)?;
         Some(Location {
@@ -62,7 +69,12 @@ pub(super) fn location_key(id: &BlockId) -> Vec<u8> {
     [&[LOCATION], id.digest().as_slice()].concat()
 }
 
-/// Value of that row: segment, offset and length, big-endian.
+/// Key of the row that says where the stub of this body stands.
+pub(super) fn stub_key(body: &BlockId) -> Vec<u8> {
+    [&[PRUNED], body.digest().as_slice()].concat()
+}
+
+/// Value of such a row: segment, offset and length, big-endian.
 pub(super) fn location_value(at: &Location) -> Vec<u8> {
     [
         &at.segment.to_be_bytes()[..],
@@ -109,15 +121,36 @@ impl History for StoreHistory {
     }
 
     fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        let block = self.read(&self.location(id)?)?;
+        (block.id == *id).then_some(block.bytes)
+    }
+
+    fn unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        self.beat();
+        // What cannot be read is told by who reads it with its hash.
+        self.store.ledger().read_unchecked(&self.location(id)?)
+    }
+
+    fn stub(&self, body: &BlockId) -> Option<Stub> {
+        let block = self.read(&self.located(&stub_key(body))?)?;
+        let stub = Stub::read(&block.bytes).ok()?;
+        (stub.body() == *body).then_some(stub)
+    }
+}
+
+impl StoreHistory {
+    fn beat(&self) {
         if let Some(pulse) = &self.pulse {
             pulse.beat();
         }
-        let block = self.store.read_block(&self.location(id)?);
-        match block {
-            Ok(block) if block.id == *id => Some(block.bytes),
-            Ok(_) => None,
+    }
+
+    fn read(&self, at: &Location) -> Option<Block> {
+        self.beat();
+        match self.store.read_block(at) {
+            Ok(block) => Some(block),
             Err(error) => {
-                tracing::error!(%error, block = %id, "a stored block cannot be read");
+                tracing::error!(%error, segment = at.segment, offset = at.offset, "a stored block cannot be read");
                 if let ReadError::Damaged(at) | ReadError::Outside(at) = error {
                     // The commit thread sees the flag, writes nothing more and ends the process.
                     if let Err(error) = self.store.ledger().met_damage(at) {

@@ -11,10 +11,12 @@ pub enum Hold {
     Mark,
     /// The ledger is gone, or was and is not known to be whole again.
     Gone,
-    /// The data directory is older than the TPM's counter says.
+    /// The data directory is older than the own log: by the TPM's counter, or a peer has shown more.
     RolledBack,
     /// The TPM's counter cannot be read.
     Counter,
+    /// A first peer is waited for, to confirm that the own log is whole.
+    Confirming,
     /// The own log was convicted of a fault.
     Frozen,
     /// The time is not known.
@@ -36,6 +38,7 @@ impl Hold {
             Self::Gone => "gone",
             Self::RolledBack => "rolled-back",
             Self::Counter => "counter",
+            Self::Confirming => "confirming",
             Self::Frozen => "frozen",
             Self::Clock => "clock",
             Self::DiskFull => "disk-full",
@@ -66,12 +69,17 @@ impl Hold {
                  and make an empty NEVER_BEGUN in the data directory"
             }
             Self::RolledBack => {
-                "this data directory is older than the TPM's counter: connect every whitelisted peer, wait until all have \
-                 nothing newer of the own log (GONE then goes), and restart the node"
+                "this data directory is an old copy (a peer, or the TPM's counter, knows more of the own log): connect every \
+                 whitelisted peer, from which the node fetches its log, wait until all have nothing newer of it (GONE then goes), \
+                 and restart the node; if a peer is gone for good, the officers begin a new epoch"
             }
             Self::Counter => {
                 "the TPM's counter cannot be read: the node's log says why; see to the TPM, or take keys.tpm_counter out of \
                  the configuration, and restart the node"
+            }
+            Self::Confirming => {
+                "the node has just started, and asks its peers first whether they have more of the own log: it goes on when one was \
+                 heard, or after home.confirm_wait_s seconds"
             }
             Self::Frozen => "the own log was convicted of a fault: the officers begin a new epoch",
             Self::Clock => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::ledger::{Frozen, History, Rows as _};
+use city_protocol::ledger::{Changes, Frozen, History, Rows as _};
 use city_protocol::replica::{Action, ClockQuality, Input, MAX_AHEAD_MS, Now, Replica};
 use city_protocol::vertex::{SignedHeader, VerifiedVertex};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct ImportReport {
     pub logs: Vec<ImportedLog>,
     /// Vertices that were here.
     pub known: u64,
+    /// Of them those whose bodies were pruned and are here again.
+    pub bodies: u64,
     /// Blocks that are no vertex's and were left out.
     pub left_out: u64,
     /// Logs that stand still since this import, and why: the file proves that they broke a rule.
@@ -166,6 +168,16 @@ enum BodyAt {
     Nowhere(BlockId),
 }
 
+impl Candidate {
+    /// Bytes of the body in the file.
+    const fn body_len(&self) -> u32 {
+        match self.body {
+            BodyAt::File(at) => at.len,
+            BodyAt::Store(_) | BodyAt::Nowhere(_) => 0,
+        }
+    }
+}
+
 impl Importer<'_> {
     /// Judges a file and takes what is new in it. `progress` is told how many vertices were judged.
     ///
@@ -240,7 +252,8 @@ impl Importer<'_> {
             came: BTreeMap::new(),
         };
         judge.start()?;
-        let mut candidates = judge.candidates();
+        let (mut candidates, pruned) = judge.candidates();
+        judge.bring_back(&pruned)?;
         let halves: Vec<Candidate> = candidates
             .extract_if(.., |c| matches!(c.body, BodyAt::Nowhere(_)))
             .collect();
@@ -248,7 +261,7 @@ impl Importer<'_> {
         let mut done = 0;
         while !rest.is_empty() {
             let step;
-            (step, rest) = rest.split_at(step_of(rest));
+            (step, rest) = rest.split_at(step_of(rest.iter().map(Candidate::body_len)));
             judge.step(step)?;
             done += step.len() as u64;
             progress(done);
@@ -317,14 +330,12 @@ impl Importer<'_> {
     }
 }
 
-/// How many vertices the next step takes.
-fn step_of(rest: &[Candidate]) -> usize {
+/// How many vertices the next step takes, by the lengths of their bodies in the file.
+fn step_of(bodies: impl Iterator<Item = u32>) -> usize {
     let mut bytes = 0;
-    let fits = rest.iter().take(STEP_VERTICES).take_while(|candidate| {
+    let fits = bodies.take(STEP_VERTICES).take_while(|len| {
         let room = bytes < STEP_BYTES;
-        if let BodyAt::File(at) = candidate.body {
-            bytes += u64::from(at.len);
-        }
+        bytes += u64::from(*len);
         room
     });
     fits.count()
@@ -356,11 +367,13 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// The vertices of the file that are not here, each behind what it links to.
-    fn candidates(&mut self) -> Vec<Candidate> {
+    /// The vertices of the file that are not here, each behind what it links to; and the bodies, with their headers, that
+    /// were pruned here.
+    fn candidates(&mut self) -> (Vec<Candidate>, Vec<[Location; 2]>) {
         let network = self.genesis.network();
         let bodies = self.graph.bodies(|_| true);
         let mut candidates = Vec::new();
+        let mut pruned = Vec::new();
         for node in self.graph.causal(|_| true) {
             let Some(facts) = &node.vertex else {
                 let of_ours = node.id == network || bodies.contains(&node.id);
@@ -371,6 +384,9 @@ impl Judge<'_> {
             let refused = || history.invalid(&facts.log, facts.epoch) == Some(node.id);
             if history.vertex(&node.id).is_some() || refused() {
                 self.report.known += 1;
+                let absent = !self.overlay.base_has(&facts.body);
+                let body = self.graph.get(&facts.body).filter(|_| absent);
+                pruned.extend(body.map(|body| [body.at, node.at]));
                 continue;
             }
             let body = match self.graph.get(&facts.body) {
@@ -386,7 +402,25 @@ impl Judge<'_> {
                 body,
             });
         }
-        candidates
+        (candidates, pruned)
+    }
+
+    /// Takes bodies of vertices that are here: the hashes in their headers say that they are the same.
+    fn bring_back(&mut self, pruned: &[[Location; 2]]) -> Result<(), ImportError> {
+        let mut rest = pruned;
+        while !rest.is_empty() {
+            let step;
+            (step, rest) = rest.split_at(step_of(rest.iter().map(|[body, _]| body.len)));
+            let mut changes = Changes::default();
+            for at in step.iter().flatten() {
+                let block = self.file.block(at)?;
+                changes.blocks.push((BlockId::of(&block), block));
+            }
+            let written = self.overlay.write(changes);
+            written.map_err(|error: OverlayError| ImportError::Aside(error.into()))?;
+            self.report.bodies += step.len() as u64;
+        }
+        Ok(())
     }
 
     /// Verifies some vertices on every core, then folds them in order and looks what became of each.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use city_protocol::Refusal;
 use city_protocol::crypto::PublicKey;
@@ -10,22 +11,23 @@ use city_protocol::ids::{KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::region::Region;
 use city_protocol::replica::Input;
-use city_protocol::sync::{Channel, Message};
+use city_protocol::sync::{Channel, Hello, Message};
 use city_protocol::trust::{PeerId, SignedData};
 use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::budget::Budget;
 use super::commit::Request;
-use super::{EngineHandle, libp2p_peer};
-use crate::net::{self, NetHandle};
+use super::{EngineHandle, libp2p_peer, utc};
+use crate::net::{self, Limits, NetCommand, NetHandle};
 use crate::private::Post;
 
 /// Frames of one peer that wait to be decoded. With credit an honest peer stays far below.
 const PEER_FRAMES: usize = 2048;
 /// Bytes of one peer that wait to be verified: twice what credit allows.
 const PEER_BYTES: usize = 10 << 20;
-/// Vertices of one peer that are verified at once or wait for their turn.
+/// Frames of one peer that were read and wait for their turn.
 const VERIFYING: usize = 32;
 /// Messages that wait for one peer. With credit and one message a change this is far from full.
 const OUTBOX: usize = 8192;
@@ -34,6 +36,34 @@ const OUTBOX: usize = 8192;
 const OUTBOX_BYTES: usize = 16 << 20;
 
 type Frame = (Channel, Vec<u8>);
+/// What a peer says to the keeper of the whitelist, as it is signed.
+pub type Word = (PeerId, Said, Box<SignedData>);
+
+/// What such a word is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The peer recommends another.
+    Recommendation,
+    /// Its own node certificate.
+    Announcement,
+    /// It asks for others' certificates.
+    KeyRequest,
+    /// One that it was asked for.
+    KeyResponse,
+}
+
+impl Said {
+    /// The word in a message, if it is one for the keeper; else the message again.
+    fn of(message: Message) -> Result<(Self, Box<SignedData>), Box<Message>> {
+        match message {
+            Message::Recommend(signed) => Ok((Self::Recommendation, signed)),
+            Message::KeyAnnouncement(signed) => Ok((Self::Announcement, signed)),
+            Message::KeyRequest(signed) => Ok((Self::KeyRequest, signed)),
+            Message::KeyResponse(signed) => Ok((Self::KeyResponse, signed)),
+            other => Err(Box::new(other)),
+        }
+    }
+}
 
 /// What the engine needs for a new connection's hello.
 pub(super) struct Greeting {
@@ -43,6 +73,10 @@ pub(super) struct Greeting {
     pub(super) region: Option<Region>,
     /// Who carries private values, of which the engine hears nothing.
     pub(super) post: Option<mpsc::Sender<Post>>,
+    /// What the peer may have this node do for nothing.
+    pub(super) limits: Limits,
+    /// Who hears what the peer says of others; the engine does not.
+    pub(super) words: mpsc::Sender<Word>,
 }
 
 /// One connection, as the bridge holds it.
@@ -68,8 +102,15 @@ impl Lane {
         let (outbox, to_send) = mpsc::channel(OUTBOX);
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let (waiting, unsent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let post = greeting.post.clone();
-        tokio::spawn(decode(peer, engine.clone(), inbox, turns, post));
+        let desk = Desk {
+            peer,
+            engine: engine.clone(),
+            net: net.clone(),
+            post: greeting.post.clone(),
+            words: greeting.words.clone(),
+            limits: greeting.limits.clone(),
+        };
+        tokio::spawn(desk.decode(inbox, turns));
         tokio::spawn(send(libp2p_peer(&peer), net, to_send, Arc::clone(&unsent)));
         let counted = Arc::clone(&waiting);
         let told = tokio::spawn(async move {
@@ -81,6 +122,7 @@ impl Lane {
                 announcement,
                 region,
                 post,
+                ..
             } = greeting;
             tell(
                 &engine,
@@ -158,46 +200,138 @@ enum Turn {
 /// The verdict on two blocks, and the blocks, in case they have to be looked at again.
 type Verification = (Result<Box<VerifiedVertex>, Refusal>, Vec<u8>, Vec<u8>);
 
-/// Decodes a peer's frames and sends vertices to the pool.
-async fn decode(
+/// Where a peer's frames are read.
+struct Desk {
     peer: PeerId,
     engine: EngineHandle,
-    mut frames: mpsc::Receiver<(Channel, Vec<u8>)>,
-    turns: mpsc::Sender<Turn>,
+    net: NetHandle,
     post: Option<mpsc::Sender<Post>>,
-) {
-    while let Some((channel, frame)) = frames.recv().await {
-        let size = frame.len();
-        let turn = match Message::decode(&frame) {
-            Err(refusal) => Turn::Ready(Box::new(Input::Garbage(peer, refusal, 0)), size),
-            Ok(Message::Vertex(header, body)) => {
-                let (done, verified) = oneshot::channel();
-                let (header, body) = (header.into_vec(), body.into_vec());
-                let engine = engine.clone();
-                tokio::spawn(async move {
-                    let pool = engine.pool().clone();
-                    let verified = pool.run(move || verify(&engine, header, body)).await;
-                    if let Some(verified) = verified {
-                        // The peer may have gone meanwhile.
-                        let _gone = done.send(verified);
+    /// Who hears what the peer says of others.
+    words: mpsc::Sender<Word>,
+    limits: Limits,
+}
+
+impl Desk {
+    /// Decodes a peer's frames and sends vertices to the pool, until one is not what an honest peer sends.
+    async fn decode(self, mut frames: mpsc::Receiver<Frame>, turns: mpsc::Sender<Turn>) {
+        let Self { peer, post, .. } = &self;
+        let verifying = Arc::new(Semaphore::new(self.limits.verifications));
+        let mut budget = Budget::new(&self.limits, Instant::now());
+        while let Some((channel, frame)) = frames.recv().await {
+            let size = frame.len();
+            let turn = match Message::decode(&frame) {
+                Err(refusal) => {
+                    self.ban(refusal).await;
+                    Turn::Ready(Box::new(Input::Garbage(*peer, refusal, 0)), size)
+                }
+                Ok(Message::Vertex(header, body)) => {
+                    let Ok(permit) = Arc::clone(&verifying).acquire_owned().await else {
+                        // One was bad: nothing more of this connection is verified.
+                        return;
+                    };
+                    let verified = self.begin(header.into_vec(), body.into_vec(), permit);
+                    Turn::Verifying(verified, size)
+                }
+                Ok(Message::Private(transfer, values)) => {
+                    hand_on(post.as_ref(), Post::Values(*peer, transfer, values)).await;
+                    Turn::HandedOn(size)
+                }
+                Ok(Message::PrivateStored(transfer)) => {
+                    hand_on(post.as_ref(), Post::Stored(*peer, transfer)).await;
+                    Turn::HandedOn(size)
+                }
+                Ok(message) => {
+                    if let Message::Hello(hello) = &message {
+                        self.note(hello);
+                        self.say(Said::Announcement, Box::new(hello.announcement.clone()));
                     }
-                });
-                Turn::Verifying(verified, size)
+                    let pause = budget.take(size, Instant::now());
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
+                    match Said::of(message) {
+                        Ok((what, signed)) => {
+                            self.say(what, signed);
+                            Turn::HandedOn(size)
+                        }
+                        Err(message) => {
+                            let input = Input::Message(*peer, channel, *message);
+                            Turn::Ready(Box::new(input), size)
+                        }
+                    }
+                }
+            };
+            if turns.send(turn).await.is_err() {
+                return;
             }
-            Ok(Message::Private(transfer, values)) => {
-                hand_on(post.as_ref(), Post::Values(peer, transfer, values)).await;
-                Turn::HandedOn(size)
-            }
-            Ok(Message::PrivateStored(transfer)) => {
-                hand_on(post.as_ref(), Post::Stored(peer, transfer)).await;
-                Turn::HandedOn(size)
-            }
-            Ok(message) => Turn::Ready(Box::new(Input::Message(peer, channel, message)), size),
-        };
-        if turns.send(turn).await.is_err() {
-            return;
         }
     }
+
+    /// Has a vertex verified. Whoever sends a bad one is banned at once, and of what it sent besides no more is begun than
+    /// has a permit by then.
+    fn begin(
+        &self,
+        header: Vec<u8>,
+        body: Vec<u8>,
+        permit: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Verification> {
+        let (done, verified) = oneshot::channel();
+        let (peer, engine, net) = (self.peer, self.engine.clone(), self.net.clone());
+        tokio::spawn(async move {
+            let pool = engine.pool().clone();
+            let verified = pool.run(move || verify(&engine, header, body)).await;
+            if let Some(Err(refusal)) = verified.as_ref().map(|(verdict, ..)| verdict)
+                && !is_ahead(*refusal)
+            {
+                permit.semaphore().close();
+                ban(&net, peer, *refusal).await;
+            }
+            drop(permit);
+            if let Some(verified) = verified {
+                // The peer may have gone meanwhile.
+                let _gone = done.send(verified);
+            }
+        });
+        verified
+    }
+
+    /// Notes what the peer says of itself, for who looks at the network.
+    /// What finds no room is said again with the next connection.
+    fn say(&self, what: Said, signed: Box<SignedData>) {
+        let _full = self.words.try_send((self.peer, what, signed));
+    }
+
+    fn note(&self, hello: &Hello) {
+        let Some(dated) = hello.announcement.dated() else {
+            return;
+        };
+        let now = i128::from(utc().0);
+        let ahead = i64::try_from(i128::from(dated.0) - now).unwrap_or(i64::MAX);
+        let greeting = net::Greeting {
+            version: hello.v,
+            software: hello.software.clone(),
+            ahead_ms: ahead,
+        };
+        self.net.greeted(libp2p_peer(&self.peer), greeting);
+    }
+
+    async fn ban(&self, refusal: Refusal) {
+        ban(&self.net, self.peer, refusal).await;
+    }
+}
+
+/// Whether honest peers are refused so, too: a vertex of a log that is not known here yet, or of newer software.
+const fn is_ahead(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::UnknownLog | Refusal::UnknownVersion)
+}
+
+async fn ban(net: &NetHandle, peer: PeerId, refusal: Refusal) {
+    let command = NetCommand::Ban {
+        peer: libp2p_peer(&peer),
+        reason: refusal.code().into(),
+    };
+    // A network that has stopped speaks to nobody.
+    let _stopped = net.command(command).await;
 }
 
 fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification {

@@ -2,12 +2,13 @@
 //!
 //! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `counter` that nobody can turn back · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
 //! the log again, `ahead` reading it for that · `verify` the full check · `graph` blocks by their links · `export`, `import` (judged in an
-//! `overlay`), `compact`, `stats` of the store · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
-//! `lane` frames from and to peers · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
+//! `overlay`), `compact`, `prune`, `stats` of the store · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
+//! `lane` frames from and to peers, `budget` how many · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
 
 mod ahead;
 mod bridge;
+mod budget;
 mod clock;
 mod commit;
 mod compact;
@@ -22,6 +23,7 @@ mod import;
 mod lane;
 mod overlay;
 mod pool;
+mod prune;
 mod pulse;
 mod rebuild;
 mod stats;
@@ -30,18 +32,19 @@ mod verify;
 use std::sync::Arc;
 
 use city_protocol::Refusal;
+use city_protocol::body::{Note, Trust};
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::pki::Crls;
 use city_protocol::place::PlaceProof;
-use city_protocol::replica::{BookedEntry, Input, PlaceRequest, ReplicaStatus};
+use city_protocol::replica::{Announced, BookedEntry, Input, PlaceRequest, ReplicaStatus};
 use city_protocol::stage::{SignedBySeveral, Submission};
 use city_protocol::trust::PeerId;
 use city_protocol::vertex::{Authority, KeySource as _};
 use tokio::sync::{mpsc, oneshot};
 
-pub use bridge::{Bridge, TransportKey};
+pub use bridge::{Bridge, OwnCertificate, TransportKey};
 pub use clock::{SystemClock, utc};
 pub use commit::{Engine, EngineConfig, EngineError, Outgoing};
 pub use compact::{Dead, compact};
@@ -51,7 +54,9 @@ pub use export::{ExportError, Inventory, LogPart, Logs, Selection, export};
 pub use history::{StoreHistory, high_water_of, own_high_water};
 pub use hold::Hold;
 pub use import::{IMPORT_DIR, ImportError, ImportReport, ImportedLog, Importer};
+pub use lane::{Said, Word};
 pub use pool::Pool;
+pub use prune::{PruneError, PrunePlan, PruneReport, PrunedLog};
 pub use pulse::Pulse;
 pub use rebuild::{RebuildError, RebuildReport, bring_up_to_date};
 pub use stats::{LogStats, Pin, StatsError, StoreStats, stats};
@@ -92,6 +97,24 @@ impl EngineHandle {
             .await;
     }
 
+    /// Says what the own log is to say of its CAs once that is news.
+    pub async fn trust(&self, body: Trust) {
+        // An engine that is stopping enters nothing.
+        let _stopping = self
+            .requests
+            .send(Request::Input(Box::new(Input::Trust(Box::new(body)))))
+            .await;
+    }
+
+    /// Writes on the board that all homes share; answers when it is durable.
+    ///
+    /// # Errors
+    /// The replica's refusal; [`Refusal::NotSequencing`] when the engine is stopping.
+    pub async fn note(&self, note: Note) -> Result<BookedEntry, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Note(Box::new(note), reply), answer).await
+    }
+
     /// Begins a new epoch of the own log, as its officers decided; answers when it is durable.
     ///
     /// # Errors
@@ -121,6 +144,25 @@ impl EngineHandle {
             .await
     }
 
+    /// Has a proof of place held that a terminal of this municipality made; whoever calls has judged its signature.
+    ///
+    /// # Errors
+    /// The replica's refusal; [`Refusal::NotSequencing`] when stopping.
+    pub async fn hold_place(&self, proof: PlaceProof) -> Result<PlaceProof, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::HoldPlace(Box::new(proof), reply), answer)
+            .await
+    }
+
+    /// A proof of place that is held at the moment.
+    ///
+    /// # Errors
+    /// [`Refusal::NotSequencing`] when stopping.
+    pub async fn held_place(&self, digest: Digest) -> Result<Option<PlaceProof>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::HeldPlace(digest, reply), answer).await
+    }
+
     /// The replica's state, as of what is durable.
     ///
     /// # Errors
@@ -128,6 +170,15 @@ impl EngineHandle {
     pub async fn status(&self) -> Result<ReplicaStatus, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Status(reply), answer).await
+    }
+
+    /// The node certificates of the connected peers.
+    ///
+    /// # Errors
+    /// [`Refusal::NotSequencing`] when the engine is stopping.
+    pub async fn announced(&self) -> Result<Vec<Announced>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Announced(reply), answer).await
     }
 
     async fn ask<T>(
@@ -173,7 +224,20 @@ impl EngineHandle {
         newest.unwrap_or_else(|| Arc::clone(&self.authority))
     }
 
-    /// The own log's authority as its charter says: municipality and officers.
+    /// The same under the charter that is in force at the own log's head: who its officers are.
+    #[must_use]
+    pub fn authority_in_force(&self) -> Arc<Authority> {
+        let authority = self.newest_authority();
+        let history: &dyn History = &self.history;
+        let charter = history.log(&authority.log).and_then(|row| row.charter);
+        if authority.in_force() == charter.unwrap_or(authority.charter_hash) {
+            authority
+        } else {
+            Arc::new(authority.under(charter))
+        }
+    }
+
+    /// The own log's authority as its first charter says: municipality, and the keys of its first epoch.
     #[must_use]
     pub const fn authority(&self) -> &Arc<Authority> {
         &self.authority

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History};
+use city_protocol::vertex::Stub;
 
 use super::StoreHistory;
 use super::history::{location_key, location_value};
@@ -106,5 +107,14 @@ impl History for Overlay {
 
     fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
         self.upper.block(id).or_else(|| self.base.block(id))
+    }
+
+    fn unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        let upper = self.upper.unchecked_block(id);
+        upper.or_else(|| self.base.unchecked_block(id))
+    }
+
+    fn stub(&self, body: &BlockId) -> Option<Stub> {
+        self.base.stub(body)
     }
 }

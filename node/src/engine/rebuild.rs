@@ -14,7 +14,7 @@ use city_protocol::vertex::{
 };
 
 use super::ahead::{Ahead, Body, read_ahead};
-use super::history::{location_key, location_value};
+use super::history::{location_key, location_value, stub_key};
 use super::{Directory, StoreHistory, utc};
 use crate::store::{
     Block, IndexError, Location, OpenOutcome, Position, ReadError, Store, Watermark,
@@ -83,7 +83,8 @@ pub fn bring_up_to_date(
         count,
         report: RebuildReport::default(),
     };
-    thread::scope(|scope| {
+    store.folding(true);
+    let folded = thread::scope(|scope| {
         for ahead in read_ahead(scope, store, from) {
             folding.take(ahead)?;
             if folding.is_full() {
@@ -92,7 +93,9 @@ pub fn bring_up_to_date(
             }
         }
         Ok::<(), RebuildError>(())
-    })?;
+    });
+    store.folding(false);
+    folded?;
     if let Some(header) = folding.unjudged.take() {
         folding.tell(Input::Evidence(Box::new(header)));
     }
@@ -140,6 +143,16 @@ impl Folding<'_> {
                     // Or a proof of an equivocation, which is kept as headers alone.
                     None => self.unjudged = Some(*header),
                 }
+            }
+            Ahead::Pruned(left, stub, block, header) => {
+                self.note(&left);
+                let place = (stub_key(&stub.body()), Some(location_value(&left.at)));
+                self.rows.push(place);
+                self.note(&block);
+                self.was_alone();
+                let (entries, known) = stub.entries.into_iter().map(Known::pruned).unzip();
+                let vertex = self.vertex(*header, Vec::new(), Ok(entries), known);
+                self.fold(vertex);
             }
             Ahead::Vertex(body, block, header) => {
                 self.note(&body.block);

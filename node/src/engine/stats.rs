@@ -51,6 +51,9 @@ pub struct StoreStats {
     pub dead_blocks: u64,
     /// Bytes that it would give back: dead blocks, and places that cannot be read.
     pub dead_bytes: u64,
+    /// Bodies that were pruned: stubs stand in their places.
+    #[serde(default)]
+    pub pruned: u64,
     /// Places that cannot be read.
     pub damaged: u64,
     /// The logs, the longest first.
@@ -131,6 +134,7 @@ pub fn stats(store: &Store, genesis: &Genesis, dir: &Path) -> Result<StoreStats,
         dead_bytes: ledger_bytes
             .saturating_sub(segments * crate::store::car::HEADER_LEN)
             .saturating_sub(live),
+        pruned: graph.nodes.iter().filter(|node| node.is_stub).count() as u64,
         damaged,
         logs,
         oldest,

@@ -8,6 +8,7 @@ use city_protocol::ids::{BlockId, LogId};
 use city_protocol::vertex::{Checked, KeySource as _, SignedHeader, VerifiedVertex, authority_of};
 
 use super::Directory;
+use super::ahead::Beside;
 use crate::store::{Block, Position, ReadError, Store};
 
 /// What a full check of the store found.
@@ -17,6 +18,8 @@ pub struct VerifyReport {
     pub blocks: u64,
     /// Vertices whose header signature, body and entry signatures hold.
     pub vertices: u64,
+    /// Of them those whose body was pruned: their header's signature and the hashes of their entries hold.
+    pub pruned: u64,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were verified.
@@ -66,7 +69,12 @@ pub fn verify_store(
     })?;
     let mut links: Vec<Link> = Vec::new();
     let (blocks, bad) = each_vertex(store, |header, body, block| {
-        let vertex = VerifiedVertex::verify(genesis, &directory, block, body.bytes);
+        let pruned = body.id != header.header.body;
+        let vertex = if pruned {
+            verify_header(genesis, &directory, header).map(|()| None)
+        } else {
+            VerifiedVertex::verify(genesis, &directory, block, body.bytes).map(Some)
+        };
         let vertex = match vertex {
             Ok(vertex) => vertex,
             Err(refusal) => {
@@ -86,7 +94,10 @@ pub fn verify_store(
             prev: h.prev,
             parents: h.parents.clone(),
         });
-        check_entries(&vertex, &directory, &mut report);
+        match vertex {
+            Some(vertex) => check_entries(&vertex, &directory, &mut report),
+            None => report.pruned += 1,
+        }
         report.vertices += 1;
         if report.vertices.is_multiple_of(100) {
             progress(report.vertices);
@@ -103,14 +114,25 @@ pub fn verify_store(
     Ok(report)
 }
 
-/// Walks header after header with the body that stands before it, or behind it where the vertex was not found valid; gives the number of blocks, and the places that
-/// cannot be read.
+/// The signature of a header whose body was pruned; its stub was found to be its own by whoever walks the store.
+fn verify_header(
+    genesis: &Genesis,
+    directory: &Directory,
+    header: &SignedHeader,
+) -> Result<(), Refusal> {
+    let authority = authority_of(genesis, directory, header, &Ok(Vec::new()))?;
+    let key = authority.key_of(header.header.epoch);
+    header.verify(key.ok_or(Refusal::UnknownLog)?)
+}
+
+/// Walks header after header with the body that stands before it, or behind it where the vertex was not found valid; or
+/// with the stub of one that was pruned. Gives the number of blocks, and the places that cannot be read.
 pub(crate) fn each_vertex(
     store: &Store,
     mut look: impl FnMut(&SignedHeader, Block, &[u8]),
 ) -> Result<(u64, Vec<Position>), ReadError> {
     let (mut blocks, mut bad) = (0, Vec::new());
-    let mut body: Option<Block> = None;
+    let mut body: Option<Beside> = None;
     let mut alone: Option<(SignedHeader, Vec<u8>)> = None;
     for block in store.blocks_from(Position::START) {
         let block = match block {
@@ -127,12 +149,14 @@ pub(crate) fn each_vertex(
                 Some((header, bytes)) if header.header.body == block.id => {
                     look(&header, block, &bytes);
                 }
-                _ => body = Some(block),
+                _ => body = Some(Beside::new(block, None)),
             }
             continue;
         };
-        match body.take().filter(|body| body.id == header.header.body) {
-            Some(body) => look(&header, body, &block.bytes),
+        let beside =
+            |body: &Beside| body.block.id == header.header.body || body.stub_of(&header).is_some();
+        match body.take().filter(beside) {
+            Some(body) => look(&header, body.block, &block.bytes),
             None => alone = Some((header, block.bytes)),
         }
     }

@@ -11,9 +11,10 @@ use city_protocol::body::{
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::journal::{AIKA, PAYABLE, Place, Posting, Side};
 use city_protocol::ledger::{History, PeopleState, Rows as _};
-use city_protocol::vertex::{Cite, Entry};
+use city_protocol::vertex::{Cite, Entry, EntryStub};
 
 use super::ask::Ask;
+use super::item::Item;
 use super::logs::{Names, logs};
 use super::pages::{Counterparty, JournalLog, Movement, MovementsPage};
 use super::read::each_entry;
@@ -44,8 +45,8 @@ pub fn movements(
         history,
         ask,
         &mut movements,
-        |movements, place, entry, found| {
-            movements.extend(reader.movement(place, entry, &found)?);
+        |movements, place, item, found| {
+            movements.extend(reader.movement(place, item, &found)?);
             Ok(movements.len() < PAGE_MOVEMENTS)
         },
     )?;
@@ -63,7 +64,7 @@ struct About {
     log: LogId,
     account: AccountId,
     home: LogId,
-    body: Option<Transfer>,
+    hash: Option<Digest>,
 }
 
 struct Reader<'a> {
@@ -76,7 +77,7 @@ impl Reader<'_> {
     fn movement(
         &self,
         place: &Place,
-        entry: &Entry,
+        item: &Item,
         found: &[Posting],
     ) -> Result<Option<Movement>, Refusal> {
         let mut change: i64 = 0;
@@ -96,7 +97,10 @@ impl Reader<'_> {
         if change == 0 {
             return Ok(None);
         }
-        let about = self.about(place, entry)?;
+        let about = match item {
+            Item::Entry(entry) => self.about(place, entry)?,
+            Item::Stub(stub) => self.about_stub(place, stub),
+        };
         let hash = about.as_ref().and_then(|about| self.hash(about));
         Ok(Some(Movement {
             time: place.time,
@@ -104,7 +108,7 @@ impl Reader<'_> {
             epoch: place.at.epoch,
             seq: place.at.seq,
             index: place.at.index,
-            kind: entry.kind.as_str().into(),
+            kind: item.kind().as_str().into(),
             code: against,
             hundredths: change,
             counterparty: about.as_ref().map(|about| self.counterparty(about)),
@@ -112,7 +116,7 @@ impl Reader<'_> {
             transaction_hash: hash,
             state: about
                 .as_ref()
-                .map(|about| self.state(entry.kind, about).into()),
+                .map(|about| self.state(item.kind(), about).into()),
         }))
     }
 
@@ -131,6 +135,27 @@ impl Reader<'_> {
         })
     }
 
+    fn about_stub(&self, place: &Place, stub: &EntryStub) -> Option<About> {
+        match stub {
+            EntryStub::Transfer(sent) => Some(About {
+                transfer: sent.transfer,
+                log: place.log,
+                account: sent.receiver,
+                home: sent.receiver_home,
+                hash: Some(sent.hash),
+            }),
+            EntryStub::Accept(answer) => Some(About {
+                transfer: answer.transfer,
+                log: answer.sender_home,
+                account: answer.sender,
+                home: answer.sender_home,
+                hash: None,
+            }),
+            EntryStub::Refund(closed) => self.given_back(place.log, closed.transfer),
+            EntryStub::Place | EntryStub::Reject(_) | EntryStub::Settle(_) => None,
+        }
+    }
+
     /// A transfer of this log that came back to its sender.
     fn given_back(&self, log: LogId, transfer: Digest) -> Option<About> {
         let row = self.history.transfer(&log, &transfer)?;
@@ -139,7 +164,7 @@ impl Reader<'_> {
             log,
             account: row.receiver,
             home: row.receiver_home,
-            body: None,
+            hash: None,
         })
     }
 
@@ -154,12 +179,20 @@ impl Reader<'_> {
     }
 
     fn hash(&self, about: &About) -> Option<Digest> {
-        if let Some(body) = &about.body {
-            return Some(body.transaction_hash());
+        if about.hash.is_some() {
+            return about.hash;
         }
         let row = self.history.transfer(&about.log, &about.transfer)?;
-        let entry = self.history.entry(&about.log, &row.at)?;
-        let body: Transfer = read_person_body(&entry.body).ok()?;
+        let signed = self
+            .history
+            .transfer_body(&about.log, &row.at, &about.transfer);
+        let Some(signed) = signed else {
+            return match self.history.entry_stub(&about.log, &row.at)? {
+                EntryStub::Transfer(sent) => Some(sent.hash),
+                _ => None,
+            };
+        };
+        let body: Transfer = read_person_body(&signed).ok()?;
         Some(body.transaction_hash())
     }
 
@@ -184,7 +217,7 @@ fn sent(log: LogId, body: &[u8]) -> Result<About, Refusal> {
         log,
         account: transfer.receiver,
         home: transfer.receiver_home,
-        body: Some(transfer),
+        hash: Some(transfer.transaction_hash()),
     })
 }
 
@@ -194,7 +227,7 @@ const fn received(answer: &Answer) -> About {
         log: answer.sender_home,
         account: answer.sender,
         home: answer.sender_home,
-        body: None,
+        hash: None,
     }
 }
 

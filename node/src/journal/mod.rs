@@ -2,13 +2,14 @@
 //! derive postings by the protocol's rules; `audit` compares them and checks every sum.
 //!
 //! `ask` what can be asked of it · `read` a page of it at a time · `pages` the answers · `logs` which logs there are ·
-//! `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
+//! `item` one entry, also one whose body was pruned · `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
 //! `lang` both languages.
 
 mod account;
 mod ask;
 mod audit;
 pub mod export;
+mod item;
 pub mod lang;
 mod logs;
 pub mod pages;
@@ -20,9 +21,11 @@ use std::collections::{BTreeMap, HashMap};
 use city_protocol::Refusal;
 use city_protocol::body::{OwnEntry, PersonBody as _, Transfer, identity, read_person_body};
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
-use city_protocol::journal::{AIKA, Booked, PAYABLE, Parties, Place, Posting, Side, postings};
+use city_protocol::journal::{AIKA, Booked, PAYABLE, Parties, Place, Posting, Side};
 use city_protocol::ledger::{History, LogRow, Rows as _};
-use city_protocol::vertex::{Entry, SignedHeader, decode_body};
+use city_protocol::vertex::{EntryStub, SignedHeader};
+
+use item::Item;
 
 pub use city_protocol::replica::log_rows;
 
@@ -59,7 +62,7 @@ fn shown_log(history: &dyn History, log: LogId, row: &LogRow) -> Result<Vec<Post
             .vertex_on_chain(&log, row.epoch, seq)
             .ok_or(Refusal::BadVertex)?;
         let vertex = history.vertex(&id).ok_or(Refusal::BadVertex)?;
-        let entries = decode_body(&history.block(&vertex.body).ok_or(Refusal::BadVertex)?)?;
+        let (entries, _) = Item::of_body(history, &vertex.body)?;
         let first = Place {
             log,
             vertex: id,
@@ -143,16 +146,24 @@ impl Booked for Sent {
 
 /// A vertex's transfers; none if it cannot be read, which its lines tell.
 fn sent_in(header: &SignedHeader, body: &[u8]) -> Vec<((LogId, Digest), Agreed)> {
-    let entries = decode_body(body).unwrap_or_default();
-    let transfers = entries.iter().filter(|entry| entry.kind == Transfer::KIND);
-    let parties = |entry: &Entry| {
-        let transfer: Transfer = read_person_body(&entry.body).ok()?;
-        let id = identity(Transfer::TAG, &entry.body);
-        let (sender, receiver) = (transfer.sender, transfer.receiver);
-        let parties = Parties { sender, receiver };
-        Some(((header.header.log, id), (parties, entry.booked.debit)))
+    let parties = |item: &Item| match item {
+        Item::Entry(entry) if entry.kind == Transfer::KIND => {
+            let transfer: Transfer = read_person_body(&entry.body).ok()?;
+            let id = identity(Transfer::TAG, &entry.body);
+            let (sender, receiver) = (transfer.sender, transfer.receiver);
+            let parties = Parties { sender, receiver };
+            Some(((header.header.log, id), (parties, entry.booked.debit)))
+        }
+        Item::Stub(EntryStub::Transfer(sent)) => {
+            let (sender, receiver) = (sent.sender, sent.receiver);
+            let parties = Parties { sender, receiver };
+            let id = (header.header.log, sent.transfer);
+            Some((id, (parties, Some(sent.debit))))
+        }
+        _ => None,
     };
-    transfers.filter_map(parties).collect()
+    let items = Item::of_block(body).unwrap_or_default();
+    items.iter().filter_map(parties).collect()
 }
 
 fn lines_of(header: &SignedHeader, body: &[u8], sent: &Sent) -> Result<Vec<Posting>, Refusal> {
@@ -164,7 +175,7 @@ fn lines_of(header: &SignedHeader, body: &[u8], sent: &Sent) -> Result<Vec<Posti
         at: first_entry(h.epoch, h.seq),
     };
     let mut lines = Vec::new();
-    post(&decode_body(body)?, first, &mut lines, sent)?;
+    post(&Item::of_block(body)?, first, &mut lines, sent)?;
     Ok(lines)
 }
 
@@ -189,14 +200,14 @@ const fn first_entry(epoch: u64, seq: u64) -> OwnEntry {
 
 /// The postings of a vertex, whose first entry stands at `first`.
 fn post(
-    entries: &[Entry],
+    entries: &[Item],
     first: Place,
     lines: &mut Vec<Posting>,
     booked: &(impl Booked + ?Sized),
 ) -> Result<(), Refusal> {
     for (index, entry) in (0..).zip(entries) {
         let at = OwnEntry { index, ..first.at };
-        lines.extend(postings(entry, &Place { at, ..first }, booked)?);
+        lines.extend(entry.postings(&Place { at, ..first }, booked)?);
     }
     Ok(())
 }

@@ -9,11 +9,12 @@ use city_protocol::Refusal;
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Kind, OwnEntry};
 use city_protocol::ids::{AccountId, BlockId};
-use city_protocol::journal::{Place, Posting, Side, postings};
+use city_protocol::journal::{Place, Posting, Side};
 use city_protocol::ledger::{History, Rows as _, VertexRow};
-use city_protocol::vertex::{Cite, Entry, decode_body};
+use city_protocol::vertex::{Cite, Entry};
 
 use super::ask::Ask;
+use super::item::Item;
 use super::pages::{Line, LinesPage, Sum, SumsPage};
 use crate::api::wire::SCHEMA;
 
@@ -34,12 +35,8 @@ const PAGE_VERTICES: u64 = 20_000;
 /// the position that was asked for.
 pub fn lines(history: &dyn History, ask: &Ask) -> Result<LinesPage, Refusal> {
     let mut lines = Vec::new();
-    let next = each_entry(history, ask, &mut lines, |lines, place, entry, found| {
-        lines.extend(
-            found
-                .into_iter()
-                .map(|posting| line(entry, place, &posting)),
-        );
+    let next = each_entry(history, ask, &mut lines, |lines, place, item, found| {
+        lines.extend(found.into_iter().map(|posting| line(item, place, &posting)));
         Ok(lines.len() < PAGE_LINES)
     })?;
     Ok(LinesPage {
@@ -49,7 +46,7 @@ pub fn lines(history: &dyn History, ask: &Ask) -> Result<LinesPage, Refusal> {
     })
 }
 
-fn line(entry: &Entry, place: &Place, posting: &Posting) -> Line {
+fn line(item: &Item, place: &Place, posting: &Posting) -> Line {
     let on = |side| (posting.side == side).then_some(posting.amount);
     Line {
         log: place.log,
@@ -58,7 +55,7 @@ fn line(entry: &Entry, place: &Place, posting: &Posting) -> Line {
         epoch: place.at.epoch,
         seq: place.at.seq,
         index: place.at.index,
-        kind: entry.kind.as_str().into(),
+        kind: item.kind().as_str().into(),
         account: posting.account,
         code: posting.code,
         debit: on(Side::Debit),
@@ -103,7 +100,7 @@ pub(super) fn each_entry<T>(
     history: &dyn History,
     ask: &Ask,
     page: &mut T,
-    mut take: impl FnMut(&mut T, &Place, &Entry, Vec<Posting>) -> Result<bool, Refusal>,
+    mut take: impl FnMut(&mut T, &Place, &Item, Vec<Posting>) -> Result<bool, Refusal>,
 ) -> Result<Option<u64>, Refusal> {
     let first = match ask.from {
         Some(from) => first_since(history, ask, from)?,
@@ -117,14 +114,13 @@ pub(super) fn each_entry<T>(
     let mut bytes = 0;
     for seq in begin..=last {
         let (id, vertex) = vertex(history, ask, seq)?;
-        let body = history.block(&vertex.body).ok_or(Refusal::BadVertex)?;
-        bytes += body.len();
+        let (items, read) = Item::of_body(history, &vertex.body)?;
+        bytes += read;
         let mut room = true;
-        for (index, entry) in (0..).zip(decode_body(&body)?) {
-            if ask
-                .account
-                .is_some_and(|account| !may_touch(&entry, &account))
-            {
+        for (index, item) in (0..).zip(items) {
+            let of_others =
+                |account| matches!(&item, Item::Entry(entry) if !may_touch(entry, &account));
+            if ask.account.is_some_and(of_others) {
                 continue;
             }
             let place = Place {
@@ -137,13 +133,13 @@ pub(super) fn each_entry<T>(
                     index,
                 },
             };
-            let mut found = postings(&entry, &place, history)?;
+            let mut found = item.postings(&place, history)?;
             found.retain(|posting| {
                 ask.account.is_none_or(|account| posting.account == account)
                     && ask.code.is_none_or(|code| posting.code == code)
             });
             if !found.is_empty() {
-                room = take(page, &place, &entry, found)?;
+                room = take(page, &place, &item, found)?;
             }
         }
         let full = !room || bytes >= PAGE_BYTES || seq - begin >= PAGE_VERTICES;

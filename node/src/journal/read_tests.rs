@@ -67,6 +67,7 @@ fn memory() -> Memory {
         let body = encode_body(&entries);
         let (id, body_id) = (BlockId::of(&seq.to_be_bytes()), BlockId::of(&body));
         let row = VertexRow {
+            depth: 1,
             log: LOG,
             epoch: 1,
             seq,

@@ -4,12 +4,13 @@ use city_protocol::Refusal;
 use city_protocol::body::{Fault, FaultReason, Kind};
 use city_protocol::codec;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::ledger::{FaultProof, FaultRow, Rows as _, Table, key, try_read_row};
-use city_protocol::vertex::{Entry, decode_body};
+use city_protocol::ledger::{
+    FaultProof, FaultRow, Rows as _, Table, key, stored_authority, try_read_row,
+};
+use city_protocol::vertex::{Board, Entry, decode_body};
 use serde::{Deserialize, Serialize};
 
 use super::pages::LogName;
-use super::proof::authority_of;
 use super::read::Reader;
 use crate::api::wire::SCHEMA;
 use crate::journal::log_rows;
@@ -125,13 +126,22 @@ impl Reader<'_> {
     /// The proof, which holds; none where a piece of it is not stored here.
     fn fault_proof(&self, log: &LogId, epoch: u64, row: &FaultRow) -> Option<FaultProof> {
         let signers = if row.beginnings { epoch - 1 } else { epoch };
-        let authority = authority_of(self.history, self.genesis, log, signers)?.entries(signers);
+        let newest = self.history.log(log)?.epoch;
+        let authority = stored_authority(self.history, self.genesis, log, newest)?;
         let proof = if row.beginnings {
             let (a, b) = self.beginnings(log, epoch, row)?;
-            FaultProof::of_beginnings(authority, &a, &b)
+            // The newest charter whose officers signed one of them rests on the others'.
+            let began = |board: &Board| {
+                [&a, &b]
+                    .iter()
+                    .any(|entry| board.signed(entry, &[]).is_ok())
+            };
+            let boards = authority.boards().filter(|(_, board)| began(board));
+            let charter = boards.last().map(|(charter, _)| charter);
+            FaultProof::of_beginnings(authority.entries(signers, charter), &a, &b)
         } else {
             let [a, b] = row.vertices.map(|id| self.history.block(&id));
-            FaultProof::of_vertices(authority, &a?, &b?)
+            FaultProof::of_vertices(authority.entries(signers, None), &a?, &b?)
         };
         let holds = |proof: &FaultProof| -> Result<_, Refusal> { proof.verify(self.genesis) };
         proof.ok().filter(|proof| holds(proof).is_ok())

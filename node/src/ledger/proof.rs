@@ -1,33 +1,49 @@
 //! Proofs out of the store: the receipt of any entry, its vertex under the newest checkpoint, an account in its state.
 
-use city_protocol::body::OwnEntry;
+use city_protocol::body::{Kind, OwnEntry, Refund};
 use city_protocol::checkpoint::{Held, Leaf, Proof, StatePart, verify_snapshot, vertex_leaf};
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
+use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{
-    Changes, CheckpointRow, History, Layers, LogRow, Rows as _, Table, key, try_read_row,
+    Changes, CheckpointRow, FalseRefund, History, Layers, LogRow, Rows as _, Table, TransferState,
+    key, stored_authority, try_read_row,
 };
 use city_protocol::replica::stored_receipt;
-use city_protocol::vertex::{Authority, Entry, Receipt, decode_body, merkle_path};
+use city_protocol::vertex::{Entry, Receipt, decode_body, merkle_path};
 
 use crate::journal::log_rows;
 
 /// Most checkpoints of a log that are looked through for the newest: one an hour for a century.
 const MAX_CHECKPOINTS: usize = 1_000_000;
 
+/// Most vertices of one log that are looked through for its refund, from the head: some hundred MiB are read.
+const MAX_SEARCHED: u64 = 100_000;
+
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
     /// Nothing stands there.
-    #[error(
-        "nothing is stored there, or its body was pruned: look in the archive that was written then"
-    )]
+    #[error("nothing is stored there")]
     Absent,
+    /// The body was pruned.
+    #[error(
+        "the body of vertex {seq} was pruned here: prove it out of the archive that was written then (ledger prove … --from FILE.car), \
+         or bring the archive's bodies back (store import FILE.car)"
+    )]
+    Pruned {
+        /// Position of the vertex.
+        seq: u64,
+    },
     /// There is no checkpoint that covers it.
     #[error(
         "no checkpoint covers it yet; its home writes one a day, or now: city-node ledger checkpoint make"
     )]
     NoCheckpoint,
+    /// The transfer was not given back as expired, or not accepted.
+    #[error(
+        "this node knows of no acceptance beside a refund of that transfer; there is nothing false to prove"
+    )]
+    NothingFalse,
     /// The account has no state there.
     #[error("the newest checkpoint knows no such account")]
     NoAccount,
@@ -41,7 +57,7 @@ pub enum ProofError {
 /// Makes proofs of what one node has.
 pub struct Prover<'a> {
     history: &'a dyn History,
-    genesis: &'a Genesis,
+    pub(super) genesis: &'a Genesis,
 }
 
 impl<'a> Prover<'a> {
@@ -75,7 +91,11 @@ impl<'a> Prover<'a> {
     /// [`ProofError`].
     pub fn entry(&self, log: &LogId, at: OwnEntry, checkpoint: bool) -> Result<Proof, ProofError> {
         let row = self.history.log(log).ok_or(ProofError::Absent)?;
-        let receipt = self.receipt(log, &row, at).ok_or(ProofError::Absent)?;
+        let receipt = self.receipt(log, &row, at);
+        let receipt = receipt.ok_or_else(|| match self.history.entry_stub(log, &at) {
+            Some(_) => ProofError::Pruned { seq: at.seq },
+            None => ProofError::Absent,
+        })?;
         let mut proof = Proof {
             v: 1,
             entry: Some(receipt),
@@ -135,6 +155,58 @@ impl<'a> Prover<'a> {
         })
     }
 
+    /// The proof that a transfer was accepted in time and given back as expired all the same.
+    ///
+    /// # Errors
+    /// [`ProofError::Absent`] where the transfer or one of the three vertices is not here, else
+    /// [`ProofError::NothingFalse`].
+    pub fn false_refund(&self, identity: &Digest) -> Result<FalseRefund, ProofError> {
+        let logs = log_rows(self.history).into_iter();
+        let sent = |(log, row)| Some((log, row, self.history.transfer(&log, identity)?));
+        let (log, row, transfer) = logs.filter_map(sent).next().ok_or(ProofError::Absent)?;
+        let home = transfer.receiver_home;
+        let answer = self.history.answer(&home, identity);
+        let answer = answer.filter(|answer| !answer.rejected);
+        let refunded = transfer.state == TransferState::Refunded;
+        let taken = answer
+            .filter(|_| refunded)
+            .ok_or(ProofError::NothingFalse)?;
+        let there = self.history.log(&home).ok_or(ProofError::Absent)?;
+        let back = self
+            .refund_of(&log, &row, identity)
+            .ok_or(ProofError::Absent)?;
+        let receipts = (
+            self.receipt(&log, &row, transfer.at),
+            self.receipt(&home, &there, taken.at),
+            self.receipt(&log, &row, back),
+        );
+        let (Some(transfer), Some(accept), Some(refund)) = receipts else {
+            return Err(ProofError::Absent);
+        };
+        let proof = FalseRefund::of(transfer, accept, refund);
+        match proof.verify(self.genesis) {
+            Ok(_) => Ok(proof),
+            Err(_) => Err(ProofError::NothingFalse),
+        }
+    }
+
+    /// Where a log gave a transfer back, looked for from its head.
+    fn refund_of(&self, log: &LogId, row: &LogRow, transfer: &Digest) -> Option<OwnEntry> {
+        let lowest = row.seq.saturating_sub(MAX_SEARCHED) + 1;
+        (lowest..=row.seq).rev().find_map(|seq| {
+            let id = self.history.vertex_on_chain(log, row.epoch, seq)?;
+            let vertex = self.history.vertex(&id)?;
+            let entries = decode_body(&self.history.block(&vertex.body)?).ok()?;
+            let is_it = |entry: &Entry| {
+                entry.kind == Kind::Refund
+                    && Refund::read(&entry.body).is_ok_and(|body| body.transfer == *transfer)
+            };
+            let index = entries.iter().position(is_it)? as u64;
+            let epoch = vertex.epoch;
+            Some(OwnEntry { epoch, seq, index })
+        })
+    }
+
     /// The receipt of a log's newest checkpoint.
     #[must_use]
     pub fn checkpoint(&self, log: &LogId) -> Option<Receipt> {
@@ -143,13 +215,26 @@ impl<'a> Prover<'a> {
     }
 
     fn newest(&self, log: &LogId) -> Option<CheckpointRow> {
+        self.rows(log).pop()
+    }
+
+    /// Every checkpoint of a log that was found to be its state, oldest first.
+    pub(super) fn rows(&self, log: &LogId) -> Vec<CheckpointRow> {
         let prefix = key(Table::Checkpoint, &[&log.0]);
         let rows = self.history.rows(&prefix, None, MAX_CHECKPOINTS);
-        try_read_row(&rows.last()?.1)
+        rows.iter()
+            .filter_map(|(_, row)| try_read_row(row))
+            .collect()
+    }
+
+    /// The log in which an account is.
+    pub(super) fn home_of(&self, account: &AccountId) -> Option<LogId> {
+        let mut logs = log_rows(self.history).into_iter().map(|(log, _)| log);
+        logs.find(|log| account.is_of(log))
     }
 
     fn receipt(&self, log: &LogId, row: &LogRow, at: OwnEntry) -> Option<Receipt> {
-        let authority = authority_of(self.history, self.genesis, log, row.epoch)?;
+        let authority = stored_authority(self.history, self.genesis, log, row.epoch)?;
         let nothing = Changes::default();
         let rows = Layers {
             history: self.history,
@@ -159,24 +244,4 @@ impl<'a> Prover<'a> {
         let identity = Digest([0; 32]);
         stored_receipt(&rows, &authority, identity, at).map(|booked| booked.receipt)
     }
-}
-
-/// Who signs a log up to an epoch, as the log itself says.
-pub(super) fn authority_of(
-    history: &dyn History,
-    genesis: &Genesis,
-    log: &LogId,
-    epoch: u64,
-) -> Option<Authority> {
-    let first = |id: &BlockId| -> Option<Entry> {
-        let vertex = history.vertex(id)?;
-        let entries = decode_body(&history.block(&vertex.body)?).ok()?;
-        entries.into_iter().next()
-    };
-    let row = history.log(log)?;
-    let begin = Authority::from_charter(genesis, &first(&row.first)?.body).ok()?;
-    (2..=epoch).try_fold(begin, |authority, epoch| {
-        let start = first(&history.epoch(log, epoch)?.id)?;
-        authority.begin_epoch(genesis, &start).ok()
-    })
 }

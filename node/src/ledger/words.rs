@@ -1,10 +1,13 @@
 //! An entry in a sentence. What cannot be read is named by its kind alone: looking at a ledger refuses nothing.
 
-use city_protocol::body::{Fault, Kind, Settle, Start};
+use city_protocol::body::{Fault, Kind, Note, Settle, Start, Trust};
 use city_protocol::codec;
+use city_protocol::pki::Crl;
 use city_protocol::place::PlaceProof;
 use city_protocol::vertex::Entry;
 use serde_json::Value;
+
+use crate::config::rfc3339;
 
 /// Longest body that a home writes itself, in bytes (docs/formats.md, section 3.3).
 const MAX_OWN: usize = 32 * 1024;
@@ -34,9 +37,29 @@ pub(super) fn words(entry: &Entry, body: &Value) -> String {
                 proof.grade.code()
             )
         }),
+        Kind::Note => Note::read(&entry.body).ok().map(|note| match note.value {
+            Some(value) => format!("{}: {} bytes", note.key.as_str(), value.len()),
+            None => format!("{}: deleted", note.key.as_str()),
+        }),
+        Kind::Trust => Trust::read(&entry.body).ok().map(|body| trust(&body)),
         _ => of_json(entry.kind, body),
     };
     said.unwrap_or_else(|| entry.kind.to_string())
+}
+
+/// What a home says of its CAs.
+fn trust(body: &Trust) -> String {
+    let list = |list: Crl| {
+        let (issuer, revoked) = (list.issuer_name(), list.entries());
+        let until = rfc3339(list.next_update());
+        format!("{issuer}: {revoked} revoked, next list by {until}")
+    };
+    let lists: Vec<String> = body.read_lists().map(list).collect();
+    let cas = match body.certificates.len() {
+        0 => String::new(),
+        n => format!(" ({n} CA certificates)"),
+    };
+    format!("what the CAs revoked{cas}: {}", lists.join("; "))
 }
 
 fn read<T: serde::de::DeserializeOwned + serde::Serialize>(entry: &Entry) -> Option<T> {
@@ -57,7 +80,12 @@ fn of_json(kind: Kind, body: &Value) -> Option<String> {
             let officers = body.get("officers")?;
             let k = officers.get("k").and_then(Value::as_u64)?;
             let n = officers.get("keys").and_then(Value::as_array)?.len();
-            format!("{}: {k} of {n} officers decide", text("region")?)
+            let number = body.get("number").and_then(Value::as_u64).unwrap_or(1);
+            let region = text("region")?;
+            format!(
+                "charter {number} of {region}: {k} of {n} officers decide{}",
+                because()
+            )
         }
         Kind::Enrol => format!(
             "the key {} opens an account ({})",

@@ -1,12 +1,13 @@
 //! What can be set about the network, and every limit with its unit and reason. Owns no state.
 
-use super::{NetError, stream::MAX_FRAME};
+use super::{Enrolment, NetError, stream::MAX_FRAME};
 use libp2p::Multiaddr;
 use std::{
     fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use tokio::sync::mpsc;
 
 /// Answers the time in milliseconds since the Unix epoch; whitelist entries expire by it.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -21,6 +22,8 @@ pub struct NetConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Look for whitelisted peers on the local network. This announces the node's peer id there.
     pub mdns: bool,
+    /// Where strangers' requests to be whitelisted go; `None`: strangers are turned away.
+    pub requests: Option<mpsc::Sender<Enrolment>>,
     /// Program name and version, told to whitelisted peers.
     pub agent: String,
     /// The bounds.
@@ -32,7 +35,7 @@ pub struct NetConfig {
 }
 
 /// The bounds of the network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Established connections: some 1,900 municipalities, each for a moment with two.
     pub established: u32,
@@ -56,13 +59,31 @@ pub struct Limits {
     pub handshake: Duration,
     /// From the connection to its two open streams.
     pub setup: Duration,
-    /// Between pings; one that fails ends the connection, so a dead peer is noticed after `ping` +
-    /// 20 s.
+    /// Between pings; an answer may take 20 s.
     pub ping: Duration,
+    /// A peer that answers no ping and sends no frame for this long is gone. Longer than `ping` + 20 s would be
+    /// late, shorter would cut off who is busy at the end of a slow line.
+    pub silence: Duration,
     /// Pause after the first failed dial; it doubles.
     pub backoff_min: Duration,
-    /// Longest pause between dials.
+    /// Longest pause between dials: once a line is back, who was called in vain is reached well within half a
+    /// minute.
     pub backoff_max: Duration,
+    /// Vertices of one peer that are verified before their verdicts are known: so many it can waste at most before
+    /// it is cut off. Eight keep as many cores busy.
+    pub verifications: usize,
+    /// Bytes of control messages that a peer may send in one second; those beyond wait. Each counts at least 128
+    /// bytes. An honest peer of a thousand logs sends a tenth of it.
+    pub control_rate: usize,
+    /// The same at once: sixteen seconds' worth, a few frontiers of the largest network.
+    pub control_burst: usize,
+    /// How long a peer that broke the rules is not spoken to; it doubles with each time. Long enough to end a flood,
+    /// short enough for a peer that was mended.
+    pub ban: Duration,
+    /// Longest such pause.
+    pub ban_max: Duration,
+    /// After so long without another, one time is forgotten.
+    pub ban_decay: Duration,
     /// How long a shutdown waits for queued frames to leave; the daemon has 5 s in all.
     pub drain: Duration,
 }
@@ -82,8 +103,15 @@ impl Default for Limits {
             handshake: Duration::from_secs(15),
             setup: Duration::from_secs(15),
             ping: Duration::from_secs(15),
+            silence: Duration::from_secs(35),
             backoff_min: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(60),
+            backoff_max: Duration::from_secs(20),
+            verifications: 8,
+            control_rate: 256 << 10,
+            control_burst: 4 << 20,
+            ban: Duration::from_secs(10),
+            ban_max: Duration::from_secs(60 * 60),
+            ban_decay: Duration::from_secs(60 * 60),
             drain: Duration::from_secs(2),
         }
     }
@@ -102,6 +130,16 @@ impl Limits {
                 "queue_frames and pending_outgoing must be at least 1, established_per_peer at least 2",
             ));
         }
+        if self.silence <= self.ping || self.ban_max < self.ban {
+            return Err(NetError::Limits(
+                "silence must be longer than ping, and ban_max at least ban",
+            ));
+        }
+        if self.verifications == 0 || self.control_rate == 0 || self.ban_decay.is_zero() {
+            return Err(NetError::Limits(
+                "verifications, control_rate and ban_decay must be above 0",
+            ));
+        }
         if self.backoff_min.is_zero() || self.backoff_max < self.backoff_min {
             return Err(NetError::Limits(
                 "backoff_min must be above 0 and at most backoff_max",
@@ -117,6 +155,7 @@ impl Default for NetConfig {
             listen: Vec::new(),
             bootstrap: Vec::new(),
             mdns: false,
+            requests: None,
             agent: concat!("city-node/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: Limits::default(),
             clock: Arc::new(system_clock),

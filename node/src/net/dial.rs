@@ -15,7 +15,7 @@ const MAX_PEERS: usize = 4096;
 /// two.
 const MAX_ADDRESSES: usize = 8;
 /// A connection that lived this long proves that the peer works: the back-off begins anew.
-const STABLE: Duration = Duration::from_secs(10);
+pub(super) const STABLE: Duration = Duration::from_secs(10);
 /// Doublings counted at most; the longest pause is reached long before.
 const MAX_DOUBLINGS: u32 = 16;
 
@@ -63,6 +63,20 @@ impl Book {
         }
         known.addresses.push_back(address);
         known.not_before = now;
+    }
+
+    /// Forgets a peer's addresses.
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        self.known.remove(peer);
+    }
+
+    /// The peers that are known, with their addresses and the failures since the last call that worked.
+    pub(super) fn look(&self) -> impl Iterator<Item = (PeerId, Vec<Multiaddr>, u32)> + '_ {
+        let known = self.known.iter();
+        known.map(|(peer, known)| {
+            let addresses = known.addresses.iter().cloned().collect();
+            (*peer, addresses, known.failures)
+        })
     }
 
     /// Up to `room` peers that may be called now, with their addresses, among those that `wanted`
@@ -119,6 +133,13 @@ impl Book {
             known.failures = 0;
         }
         self.failed(peer, now);
+    }
+
+    /// Lets everybody be called at once: this node has got another address, so perhaps another line.
+    pub(super) fn forgive_all(&mut self, now: Instant) {
+        for known in self.known.values_mut() {
+            (known.failures, known.not_before) = (0, now);
+        }
     }
 
     /// Lets a peer be called at once: somebody has just said where it is.
@@ -221,5 +242,7 @@ mod tests {
         );
         book.forgive(&peer, now);
         assert_eq!(book.due(now, 9, |_| true).len(), 1);
+        book.forget(&peer);
+        assert!(book.due(now, 9, |_| true).is_empty());
     }
 }

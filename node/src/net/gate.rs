@@ -1,11 +1,12 @@
 //! The door: decides for each connection, when TLS has proved the peer and before any application
-//! byte, whether it gets a handler at all. Owns the list of open connections and closes those whose
-//! peer is no longer whitelisted. It stands first among the behaviours, so for a stranger no other
-//! handler is made.
+//! byte, whether it gets a handler at all, and for what. Owns the list of open connections and closes
+//! those whose peer is no longer whitelisted. It stands first among the behaviours, so for a stranger no
+//! other handler is made.
 
 use super::{
+    enrol,
     handle::Shared,
-    handler::{Handler, Outcome, SetupError},
+    handler::{Handler, Kind, Outcome, SetupError},
 };
 use libp2p::{
     Multiaddr, PeerId, Stream,
@@ -17,7 +18,7 @@ use libp2p::{
     },
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
@@ -41,8 +42,21 @@ pub(super) enum Refusal {
 pub(super) enum GateEvent {
     /// A whitelisted peer's streams are open.
     Opened(Opened),
+    /// The stream for one request is open: a stranger's, or one of this node at another.
+    Enrol {
+        peer: PeerId,
+        connection: ConnectionId,
+        address: Multiaddr,
+        stream: Box<Stream>,
+        /// Whether its request is read.
+        read: bool,
+    },
     /// A connection is being closed because its streams did not come about.
-    SetupFailed { peer: PeerId, error: SetupError },
+    SetupFailed {
+        peer: PeerId,
+        connection: ConnectionId,
+        error: SetupError,
+    },
 }
 
 /// A connection with its streams.
@@ -65,6 +79,11 @@ pub(super) struct Gate {
     closing: bool,
     connections: HashMap<ConnectionId, Caller>,
     handshakes: HashMap<ConnectionId, IpAddr>,
+    /// Whether strangers may ask to be whitelisted.
+    requests: bool,
+    rate: enrol::Rate,
+    /// Own dials that are only to ask.
+    asking: HashSet<ConnectionId>,
     /// At most two for each connection. Filled between polls of the swarm or within one, so nobody
     /// needs waking.
     actions: VecDeque<ToSwarm<GateEvent, Infallible>>,
@@ -73,11 +92,16 @@ pub(super) struct Gate {
 struct Caller {
     peer: PeerId,
     address: Multiaddr,
-    dialer: bool,
+    kind: Kind,
 }
 
 impl Gate {
-    pub(super) fn new(shared: Arc<Shared>, setup: Duration, per_source: u32) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        setup: Duration,
+        per_source: u32,
+        requests: bool,
+    ) -> Self {
         Self {
             now_ms: (shared.clock)(),
             shared,
@@ -86,6 +110,9 @@ impl Gate {
             closing: false,
             connections: HashMap::new(),
             handshakes: HashMap::new(),
+            requests,
+            rate: enrol::Rate::default(),
+            asking: HashSet::new(),
             actions: VecDeque::new(),
         }
     }
@@ -98,6 +125,7 @@ impl Gate {
         let mut expelled: Vec<PeerId> = self
             .connections
             .values()
+            .filter(|caller| !caller.kind.is_enrolment())
             .map(|caller| caller.peer)
             .filter(|peer| !whitelist.contains(peer, now_ms))
             .collect();
@@ -116,6 +144,41 @@ impl Gate {
         self.closing = true;
     }
 
+    /// Lets this dial through although its peer may not be whitelisted: it is to ask for just that.
+    pub(super) fn ask(&mut self, connection: ConnectionId) {
+        self.asking.insert(connection);
+    }
+
+    /// What a caller's connection is for.
+    fn receive(&self, peer: &PeerId, remote: &Multiaddr) -> Result<Kind, ConnectionDenied> {
+        match self.admit(peer) {
+            Ok(()) => Ok(Kind::Caller),
+            Err(denied) => {
+                let stranger = matches!(denied.downcast_ref(), Some(Refusal::NotListed));
+                if stranger && self.requests && self.has_room(source(remote)) {
+                    Ok(Kind::Stranger)
+                } else {
+                    Err(denied)
+                }
+            }
+        }
+    }
+
+    fn has_room(&self, from: Option<IpAddr>) -> bool {
+        let strangers = || {
+            let callers = self.connections.values();
+            callers.filter(|caller| caller.kind == Kind::Stranger)
+        };
+        let near = strangers().filter(|caller| source(&caller.address) == from);
+        strangers().count() < enrol::MAX_STRANGERS && near.count() < enrol::MAX_STRANGERS_PER_SOURCE
+    }
+
+    fn leave(&mut self, connection: ConnectionId) {
+        self.connections.remove(&connection);
+        self.asking.remove(&connection);
+        self.shared.strangers_mut().remove(&connection);
+    }
+
     fn admit(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
         if self.closing {
             return Err(ConnectionDenied::new(Refusal::Closing));
@@ -131,18 +194,21 @@ impl Gate {
         connection: ConnectionId,
         peer: PeerId,
         address: &Multiaddr,
-        dialer: bool,
+        kind: Kind,
     ) -> Handler {
         let address = address.clone();
+        if kind.is_enrolment() {
+            self.shared.strangers_mut().insert(connection);
+        }
         self.connections.insert(
             connection,
             Caller {
                 peer,
                 address,
-                dialer,
+                kind,
             },
         );
-        Handler::new(dialer, self.setup)
+        Handler::new(kind, self.setup)
     }
 }
 
@@ -185,7 +251,7 @@ impl NetworkBehaviour for Gate {
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
         self.handshakes.remove(&connection);
-        self.admit(&peer).inspect_err(|denied| {
+        let kind = self.receive(&peer, remote).inspect_err(|denied| {
             if let Some(Refusal::NotListed) = denied.downcast_ref() {
                 self.shared
                     .counters
@@ -193,16 +259,19 @@ impl NetworkBehaviour for Gate {
                     .fetch_add(1, Ordering::Relaxed);
             }
         })?;
-        Ok(self.enter(connection, peer, remote, false))
+        Ok(self.enter(connection, peer, remote, kind))
     }
 
     fn handle_pending_outbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         peer: Option<PeerId>,
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        if self.asking.contains(&connection) && !self.closing {
+            return Ok(Vec::new());
+        }
         let peer = peer.ok_or_else(|| ConnectionDenied::new(Refusal::NotListed))?;
         self.admit(&peer)?;
         Ok(Vec::new())
@@ -216,23 +285,22 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
+        if self.asking.contains(&connection) && !self.closing {
+            return Ok(self.enter(connection, peer, address, Kind::Asked));
+        }
         self.admit(&peer)?;
-        Ok(self.enter(connection, peer, address, true))
+        Ok(self.enter(connection, peer, address, Kind::Called))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionClosed(closed) => {
-                self.connections.remove(&closed.connection_id);
-            }
+            FromSwarm::ConnectionClosed(closed) => self.leave(closed.connection_id),
             // Also comes when a later behaviour refuses a connection that has entered.
             FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
                 self.handshakes.remove(&connection_id);
-                self.connections.remove(&connection_id);
+                self.leave(connection_id);
             }
-            FromSwarm::DialFailure(failure) => {
-                self.connections.remove(&failure.connection_id);
-            }
+            FromSwarm::DialFailure(failure) => self.leave(failure.connection_id),
             _ => {}
         }
     }
@@ -253,15 +321,31 @@ impl NetworkBehaviour for Gate {
                         peer,
                         connection,
                         address: caller.address.clone(),
-                        dialer: caller.dialer,
+                        dialer: caller.kind.dialer(),
                         sync,
                         live,
                     })));
+            }
+            Outcome::Enrol(stream) => {
+                let Some(caller) = self.connections.get(&connection) else {
+                    return;
+                };
+                let read = caller.kind == Kind::Asked
+                    || self.rate.take(source(&caller.address), self.now_ms);
+                self.actions
+                    .push_back(ToSwarm::GenerateEvent(GateEvent::Enrol {
+                        peer,
+                        connection,
+                        address: caller.address.clone(),
+                        stream,
+                        read,
+                    }));
             }
             Outcome::Failed(error) => {
                 self.actions
                     .push_back(ToSwarm::GenerateEvent(GateEvent::SetupFailed {
                         peer,
+                        connection,
                         error,
                     }));
                 self.actions.push_back(ToSwarm::CloseConnection {

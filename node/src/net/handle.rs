@@ -2,17 +2,19 @@
 //! of the state. Owns the table of connected peers that sending and the task share; changes nothing
 //! in it but by the task.
 
-use super::{Channel, Whitelist, config::Clock, stream::Outbox};
+use super::{Channel, DialFailure, EnrolError, Whitelist, config::Clock, stream::Outbox};
+use city_protocol::trust::EnrolVerdict;
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
-        Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What the task is asked to do. Frames do not go this way: see [`NetHandle::send`].
 #[derive(Debug)]
@@ -25,6 +27,22 @@ pub enum NetCommand {
         /// Where, with or without `/p2p/…`.
         address: Multiaddr,
     },
+    /// Dial a peer once, only to hand it a request; see [`NetHandle::enrol`].
+    Enrol {
+        /// Whom.
+        peer: PeerId,
+        /// Where, without `/p2p/…`.
+        address: Multiaddr,
+        /// The request, signed.
+        request: Vec<u8>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<EnrolVerdict, EnrolError>>,
+    },
+    /// Forget where a peer may be reached.
+    Forget {
+        /// Whom.
+        peer: PeerId,
+    },
     /// End the connections with a peer, for instance because it breaks the sync rules. It may come
     /// back after a pause.
     Close {
@@ -33,8 +51,46 @@ pub enum NetCommand {
         /// Why, for the log.
         reason: String,
     },
+    /// The same for a peer that broke the rules: for a while it is not called, and its calls are closed before a frame
+    /// of them is read. The while doubles with each time, and is forgotten in time.
+    Ban {
+        /// Whom.
+        peer: PeerId,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Say what is known of every peer that may be called or is connected.
+    Look(oneshot::Sender<HashMap<PeerId, Known>>),
     /// Send what is queued, close everything, end the task.
     Shutdown,
+}
+
+/// What is known of one peer.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Where it is called, without its peer id.
+    pub addresses: Vec<Multiaddr>,
+    /// Calls since the last that worked.
+    pub failures: u32,
+    /// Why the last call failed, if the last one did.
+    pub failure: Option<DialFailure>,
+    /// For how long it is not spoken to, because it broke the rules.
+    pub banned: Option<Duration>,
+    /// Why this node ended the last connection that it ended.
+    pub sent_away: Option<String>,
+    /// What it said of itself in its last hello.
+    pub greeting: Option<Greeting>,
+}
+
+/// What a peer said of itself in its hello. Nobody has checked it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// Version of the sync protocol.
+    pub version: u64,
+    /// Its program.
+    pub software: String,
+    /// By how much its clock is ahead of this node's, milliseconds, less the time that the hello travelled.
+    pub ahead_ms: i64,
 }
 
 /// Why a frame was not taken.
@@ -93,6 +149,29 @@ impl NetHandle {
             .map_err(|_| SendError::Stopped)
     }
 
+    /// Asks a peer to whitelist this node: dials it once, hands over the request, takes the answer and hangs up.
+    ///
+    /// # Errors
+    /// [`EnrolError`]; [`EnrolError::Silent`] also when the network stops.
+    pub async fn enrol(
+        &self,
+        peer: PeerId,
+        address: Multiaddr,
+        request: Vec<u8>,
+    ) -> Result<EnrolVerdict, EnrolError> {
+        let (answer, answered) = oneshot::channel();
+        let command = NetCommand::Enrol {
+            peer,
+            address,
+            request,
+            answer,
+        };
+        self.command(command)
+            .await
+            .map_err(|_| EnrolError::Silent)?;
+        answered.await.unwrap_or(Err(EnrolError::Silent))
+    }
+
     /// Asks the network to stop; await the join handle for the end.
     pub async fn shutdown(&self) {
         // A task that has ended already is what was asked for.
@@ -103,6 +182,24 @@ impl NetHandle {
     #[must_use]
     pub fn whitelist(&self) -> &Whitelist {
         &self.shared.whitelist
+    }
+
+    /// Notes what a connected peer said of itself.
+    pub fn greeted(&self, peer: PeerId, greeting: Greeting) {
+        let whitelist = &self.shared.whitelist;
+        let mut greetings = self.shared.greetings();
+        // Bounded by the whitelist: who has left it is forgotten.
+        greetings.retain(|peer, _| whitelist.contains(peer, 0));
+        greetings.insert(peer, greeting);
+    }
+
+    /// What is known of every peer; none where the network has stopped.
+    pub async fn look(&self) -> HashMap<PeerId, Known> {
+        let (reply, answer) = oneshot::channel();
+        if self.command(NetCommand::Look(reply)).await.is_err() {
+            return HashMap::new();
+        }
+        answer.await.unwrap_or_default()
     }
 
     /// The state now.
@@ -141,6 +238,10 @@ pub struct NetStats {
     pub failed_handshakes: u64,
     /// Connections ended because the peer broke the framing or did not drain.
     pub faulty_streams: u64,
+    /// Times that a peer broke the rules and was banned for a while.
+    pub bans: u64,
+    /// Calls of peers that were banned.
+    pub banned_calls: u64,
     /// Listening and DialFailed events that nobody took in time.
     pub dropped_notices: u64,
     /// Bytes of all frames received, bodies only.
@@ -163,6 +264,10 @@ pub struct PeerStats {
     /// The peer's program, as it says itself (at most 64 characters); known a moment after
     /// connecting.
     pub agent: Option<String>,
+    /// How long the last ping took, there and back; none until one was answered.
+    pub rtt: Option<Duration>,
+    /// This node's address as the peer sees it; known a moment after connecting.
+    pub observed: Option<Multiaddr>,
     /// Frame bytes received on this connection, bodies only.
     pub bytes_in: u64,
     /// Frame bytes handed to the transport on this connection, bodies only.
@@ -175,7 +280,10 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) counters: Counters,
     links: RwLock<HashMap<PeerId, Arc<Link>>>,
+    greetings: Mutex<HashMap<PeerId, Greeting>>,
     listening: RwLock<Vec<Multiaddr>>,
+    /// Connections on which nothing runs but one request.
+    strangers: Mutex<HashSet<ConnectionId>>,
 }
 
 /// Totals; no figure here belongs to a single stranger.
@@ -185,6 +293,8 @@ pub(super) struct Counters {
     pub(super) refused_sources: AtomicU64,
     pub(super) failed_handshakes: AtomicU64,
     pub(super) faulty_streams: AtomicU64,
+    pub(super) bans: AtomicU64,
+    pub(super) banned_calls: AtomicU64,
     pub(super) dropped_notices: AtomicU64,
     pub(super) traffic: Traffic,
 }
@@ -201,6 +311,11 @@ impl Traffic {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Bytes received so far.
+    pub(super) fn received_so_far(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
     pub(super) fn sent(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -213,6 +328,9 @@ pub(super) struct Link {
     pub(super) dialer: bool,
     pub(super) since_ms: u64,
     pub(super) agent: OnceLock<String>,
+    pub(super) observed: OnceLock<Multiaddr>,
+    /// How long the last ping took, microseconds; 0 until one was answered.
+    pub(super) rtt_us: AtomicU64,
     pub(super) traffic: Arc<Traffic>,
     pub(super) sync: Outbox,
     pub(super) live: Outbox,
@@ -236,8 +354,22 @@ impl Shared {
             clock,
             counters: Counters::default(),
             links: RwLock::default(),
+            greetings: Mutex::default(),
             listening: RwLock::default(),
+            strangers: Mutex::default(),
         }
+    }
+
+    pub(super) fn strangers_mut(&self) -> MutexGuard<'_, HashSet<ConnectionId>> {
+        self.strangers.lock().expect(LOCK)
+    }
+
+    pub(super) fn is_strangers(&self, connection: ConnectionId) -> bool {
+        self.strangers_mut().contains(&connection)
+    }
+
+    pub(super) fn greetings(&self) -> MutexGuard<'_, HashMap<PeerId, Greeting>> {
+        self.greetings.lock().expect(LOCK)
     }
 
     pub(super) fn links(&self) -> RwLockReadGuard<'_, HashMap<PeerId, Arc<Link>>> {
@@ -274,6 +406,10 @@ impl Shared {
                 dialer: link.dialer,
                 since_ms: link.since_ms,
                 agent: link.agent.get().cloned(),
+                observed: link.observed.get().cloned(),
+                rtt: Some(count(&link.rtt_us))
+                    .filter(|us| *us > 0)
+                    .map(Duration::from_micros),
                 bytes_in: count(&link.traffic.bytes_in),
                 bytes_out: count(&link.traffic.bytes_out),
             })
@@ -286,6 +422,8 @@ impl Shared {
             refused_sources: count(&self.counters.refused_sources),
             failed_handshakes: count(&self.counters.failed_handshakes),
             faulty_streams: count(&self.counters.faulty_streams),
+            bans: count(&self.counters.bans),
+            banned_calls: count(&self.counters.banned_calls),
             dropped_notices: count(&self.counters.dropped_notices),
             bytes_in: count(&self.counters.traffic.bytes_in),
             bytes_out: count(&self.counters.traffic.bytes_out),

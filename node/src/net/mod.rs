@@ -2,14 +2,20 @@
 //! their limits; does not know what a frame means: the sync rules stand elsewhere.
 //!
 //! `config` what can be set · `whitelist` who may connect · `handle` what the node holds · `task`
-//! the loop · `gate`, `handler` the door · `slots`, `session`, `stream` a peer's frames · `dial`
-//! when to call whom · `transport` the stack below.
+//! the loop · `gate`, `handler` the door, `friends` what runs behind it, `enrol` what strangers may say · `slots`, `session`,
+//! `stream` a peer's frames · `dial` when to call whom · `alive` who is gone · `bans` who is not spoken to · `memory` why somebody
+//! was not reached · `transport` the stack below.
 
+mod alive;
+mod bans;
 mod config;
 mod dial;
+mod enrol;
+mod friends;
 mod gate;
 mod handle;
 mod handler;
+mod memory;
 mod session;
 mod slots;
 mod stream;
@@ -18,7 +24,8 @@ mod transport;
 mod whitelist;
 
 pub use config::{Clock, Limits, NetConfig};
-pub use handle::{NetCommand, NetHandle, NetStats, PeerStats, SendError};
+pub use enrol::{EnrolError, Enrolment};
+pub use handle::{Greeting, Known, NetCommand, NetHandle, NetStats, PeerStats, SendError};
 pub use stream::MAX_FRAME;
 pub use whitelist::{MAX_WHITELIST, Whitelist, WhitelistFull};
 

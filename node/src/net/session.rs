@@ -16,7 +16,10 @@ use libp2p::{
     swarm::ConnectionId,
 };
 use std::{
-    sync::{Arc, OnceLock, atomic::Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::mpsc, try_join};
@@ -27,6 +30,8 @@ use tracing::debug;
 pub(super) struct Over {
     pub(super) peer: PeerId,
     pub(super) connection: ConnectionId,
+    /// Whether the peer sent what no honest one sends.
+    pub(super) offence: bool,
 }
 
 /// One connection's frames.
@@ -62,6 +67,8 @@ impl Session {
             dialer: opened.dialer,
             since_ms: (shared.clock)(),
             agent: OnceLock::new(),
+            observed: OnceLock::new(),
+            rtt_us: AtomicU64::new(0),
             traffic: Arc::clone(&traffic),
             sync,
             live,
@@ -103,6 +110,7 @@ impl Session {
             () = stop.cancelled() => false,
             sent = events.send(connected) => sent.is_ok(),
         };
+        let mut offence = false;
         if announced {
             let pump = Pump {
                 peer,
@@ -116,12 +124,18 @@ impl Session {
                 outcome = pump.run(opened.sync, opened.live, queues) => outcome,
             };
             if let Err(error) = outcome {
+                offence = matches!(error, StreamError::Oversize(_));
                 pump.note(&error);
             }
         }
         shared.unlink(&peer, connection);
         // Both receivers live as long as the task; without it there is nothing left to tell.
-        let _ = over.send(Over { peer, connection }).await;
+        let word = Over {
+            peer,
+            connection,
+            offence,
+        };
+        let _ = over.send(word).await;
         if announced {
             let _ = events.send(NetEvent::Disconnected { peer }).await;
         }

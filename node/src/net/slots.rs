@@ -154,6 +154,16 @@ impl Slots {
         }
     }
 
+    /// This node closes a dead connection. yamux wakes nobody who reads its streams then, so its session, if it has
+    /// one, is told.
+    pub(super) fn cut(&mut self, peer: &PeerId, connection: ConnectionId) {
+        if let Some(slot) = self.slots.get_mut(peer)
+            && slot.standing.connection == connection
+        {
+            slot.stop.cancel();
+        }
+    }
+
     /// Ends a peer's session now: no frame of it is delivered after this, beyond those that
     /// already stand in the events queue.
     pub(super) fn expel(&mut self, peer: &PeerId) {

@@ -2,16 +2,22 @@
 //! Owns the dialling and the stop; the peers' sessions stand in `slots`.
 
 use super::{
-    DialFailure, NetCommand, NetError, NetEvent, NetHandle, Whitelist,
+    DialFailure, EnrolError, Enrolment, NetCommand, NetError, NetEvent, NetHandle, Whitelist,
+    alive::Alive,
+    bans::Bans,
     config::{Limits, NetConfig},
-    dial::{Book, split_peer},
+    dial::{Book, STABLE, split_peer},
+    enrol,
     gate::GateEvent,
     handle::Shared,
+    handler::SetupError,
+    memory::Memory,
     slots::{Slots, Word},
     transport::{Behaviour, BehaviourEvent, swarm},
 };
+use city_protocol::trust::EnrolVerdict;
 use libp2p::{
-    PeerId, Swarm,
+    Multiaddr, PeerId, Stream, Swarm,
     core::ConnectedPoint,
     futures::StreamExt,
     identify,
@@ -28,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Interval, MissedTickBehavior, interval},
 };
@@ -46,6 +52,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Characters kept of what a peer calls itself.
 const MAX_AGENT: usize = 64;
 
+/// A request of this node on its way to a peer.
+struct Asking {
+    request: Vec<u8>,
+    answer: oneshot::Sender<Result<EnrolVerdict, EnrolError>>,
+}
+
 /// The network task.
 pub(super) struct Task {
     me: PeerId,
@@ -54,10 +66,19 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     book: Book,
     slots: Slots,
+    alive: Alive,
+    bans: Bans,
+    memory: Memory,
     /// Own dials that reached the peer and whose streams are not open yet.
     unproven: HashSet<ConnectionId>,
-    /// What the peers call themselves, by connection: identify may be done before the streams are.
-    agents: HashMap<ConnectionId, String>,
+    /// Own requests to be whitelisted, by the connection that is dialled for each.
+    asking: HashMap<ConnectionId, Asking>,
+    /// Where strangers' requests go, if they are taken.
+    desk: Option<mpsc::Sender<Enrolment>>,
+    /// Exchanges of requests and answers; each ends with its connection's number. At most as many as the gate lets in.
+    exchanges: JoinSet<ConnectionId>,
+    /// What identify said, by connection: it may be done before the streams are.
+    said: HashMap<ConnectionId, Said>,
     notices: mpsc::Sender<NetEvent>,
     /// Takes notices to the consumer at its pace; ends with the task.
     _courier: JoinSet<()>,
@@ -67,12 +88,21 @@ pub(super) struct Task {
     stopping: Option<Instant>,
 }
 
+/// What a peer says in identify.
+struct Said {
+    /// What it calls itself.
+    agent: String,
+    /// Where it sees this node.
+    observed: Multiaddr,
+}
+
 enum Happening {
     Swarm(Box<SwarmEvent<BehaviourEvent>>),
     Command(Option<NetCommand>),
     Whitelist,
     Tick,
     Session(Word),
+    Exchanged(Option<ConnectionId>),
     ConsumerGone,
 }
 
@@ -127,11 +157,17 @@ impl Task {
             me,
             swarm,
             slots: Slots::new(me, limits.clone(), Arc::clone(&shared), events.clone()),
+            alive: Alive::new(limits.silence),
+            bans: Bans::new(&limits),
+            memory: Memory::default(),
             limits,
             shared,
             book,
             unproven: HashSet::new(),
-            agents: HashMap::new(),
+            asking: HashMap::new(),
+            desk: config.requests,
+            exchanges: JoinSet::new(),
+            said: HashMap::new(),
             notices,
             _courier: courier,
             events,
@@ -162,6 +198,7 @@ impl Task {
             () = self.shared.whitelist.changed(), if running => Happening::Whitelist,
             _ = self.ticks.tick() => Happening::Tick,
             word = self.slots.word() => Happening::Session(word),
+            Some(done) = self.exchanges.join_next() => Happening::Exchanged(done.ok()),
             () = self.events.closed(), if running => Happening::ConsumerGone,
         }
     }
@@ -172,13 +209,27 @@ impl Task {
             Happening::Command(Some(command)) => self.on_command(command),
             Happening::Command(None) | Happening::ConsumerGone => self.begin_stop(),
             Happening::Whitelist | Happening::Tick => self.on_tick(),
+            Happening::Exchanged(connection) => {
+                // One that panicked ends with its time.
+                if let Some(connection) = connection {
+                    self.swarm.close_connection(connection);
+                }
+            }
             Happening::Session(Word::Over(over)) => {
                 self.slots.over(&over);
                 self.swarm.close_connection(over.connection);
+                if over.offence {
+                    self.ban(over.peer, "a frame that is too large");
+                }
             }
             Happening::Session(Word::Ended(peer)) => {
                 if let Some(lasted) = self.slots.ended(&peer) {
                     self.book.lost(&peer, lasted, Instant::now());
+                    if lasted < STABLE
+                        && let Some(ban) = self.bans.short(peer, Instant::now())
+                    {
+                        self.banned(&peer, ban, "it comes and goes");
+                    }
                 }
             }
         }
@@ -197,14 +248,51 @@ impl Task {
                 self.book.forgive(&peer, now);
                 self.dial_due((self.shared.clock)());
             }
+            NetCommand::Enrol {
+                peer,
+                address,
+                request,
+                answer,
+            } => self.ask(peer, address, Asking { request, answer }),
+            NetCommand::Forget { peer } => self.book.forget(&peer),
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
+                let whitelist = &self.shared.whitelist;
+                self.memory.sent_away(peer, &reason, whitelist);
                 self.slots.expel(&peer);
                 // The peer was not connected, which is what was asked for.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
+            NetCommand::Ban { peer, reason } => self.ban(peer, &reason),
+            NetCommand::Look(reply) => {
+                // Who asked may have gone.
+                let greetings = self.shared.greetings();
+                let known = self
+                    .memory
+                    .look(&self.book, &self.bans, &greetings, Instant::now());
+                drop(greetings);
+                let _gone = reply.send(known);
+            }
             NetCommand::Shutdown => self.begin_stop(),
         }
+    }
+
+    /// Not again while it lasts: what is still on its way from the connection adds nothing.
+    fn ban(&mut self, peer: PeerId, reason: &str) {
+        self.memory.sent_away(peer, reason, &self.shared.whitelist);
+        let now = Instant::now();
+        if self.bans.left(&peer, now).is_none() {
+            let ban = self.bans.offend(peer, now);
+            self.banned(&peer, ban, reason);
+        }
+        self.slots.expel(&peer);
+        // It may have gone by itself.
+        let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
+    fn banned(&self, peer: &PeerId, ban: Duration, reason: &str) {
+        self.shared.counters.bans.fetch_add(1, Ordering::Relaxed);
+        warn!(%peer, reason, for_s = ban.as_secs(), "not spoken to for a while");
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -212,6 +300,7 @@ impl Task {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::NewListenAddr { address, .. } => {
                 info!(%address, "listening");
+                self.book.forgive_all(Instant::now());
                 self.shared.listening_mut().push(address.clone());
                 self.notice(NetEvent::Listening { address });
             }
@@ -246,7 +335,7 @@ impl Task {
                 connection_id,
                 endpoint: ConnectedPoint::Dialer { .. },
                 ..
-            } => {
+            } if !self.asking.contains_key(&connection_id) => {
                 self.book.reached(&peer_id);
                 self.unproven.insert(connection_id);
             }
@@ -257,9 +346,13 @@ impl Task {
             } => self.on_closed(peer_id, connection_id),
             SwarmEvent::OutgoingConnectionError {
                 peer_id: Some(peer),
+                connection_id,
                 error,
-                ..
-            } => self.dial_failed(peer, reason_of(error)),
+            } => match self.asking.remove(&connection_id) {
+                // Nobody may wait any more.
+                Some(asking) => drop(asking.answer.send(Err(reason_of(error).into()))),
+                None => self.dial_failed(peer, reason_of(error)),
+            },
             _ => {}
         }
     }
@@ -269,7 +362,13 @@ impl Task {
             BehaviourEvent::Gate(GateEvent::Opened(opened)) => {
                 let (peer, connection) = (opened.peer, opened.connection);
                 self.unproven.remove(&connection);
-                let turned_down = if self.stopping.is_none() {
+                self.alive.heard(connection, Instant::now());
+                self.memory.reached(&peer);
+                let turned_down = if self.bans.left(&peer, Instant::now()).is_some() {
+                    let calls = &self.shared.counters.banned_calls;
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    Some(connection)
+                } else if self.stopping.is_none() {
                     self.slots.opened(opened)
                 } else {
                     Some(connection)
@@ -279,8 +378,27 @@ impl Task {
                 }
                 self.name(&peer, connection);
             }
-            BehaviourEvent::Gate(GateEvent::SetupFailed { peer, error }) => {
+            BehaviourEvent::Gate(GateEvent::Enrol {
+                peer,
+                connection,
+                address,
+                stream,
+                read,
+            }) => self.exchange(peer, connection, address, stream, read),
+            BehaviourEvent::Gate(GateEvent::SetupFailed {
+                peer,
+                connection,
+                error,
+            }) => {
                 debug!(%peer, %error, "connection without streams");
+                if let Some(asking) = self.asking.remove(&connection) {
+                    let error = match error {
+                        SetupError::NoRequests => EnrolError::NotTaken,
+                        _ => EnrolError::Silent,
+                    };
+                    // Nobody may wait any more.
+                    let _gone = asking.answer.send(Err(error));
+                }
             }
             BehaviourEvent::Ping(ping::Event {
                 peer,
@@ -288,7 +406,20 @@ impl Task {
                 result: Err(error),
             }) => {
                 debug!(%peer, %error, "ping failed");
-                self.swarm.close_connection(connection);
+                self.close_dead(&peer, connection);
+            }
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result: Ok(rtt),
+            }) => {
+                self.alive.heard(connection, Instant::now());
+                if let Some(link) = self.shared.links().get(&peer)
+                    && link.connection == connection
+                {
+                    let us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+                    link.rtt_us.store(us.max(1), Ordering::Relaxed);
+                }
             }
             BehaviourEvent::Identify(identify::Event::Received {
                 connection_id,
@@ -296,8 +427,11 @@ impl Task {
                 info,
             }) => {
                 let agent = info.agent_version.chars().filter(|c| !c.is_control());
-                self.agents
-                    .insert(connection_id, agent.take(MAX_AGENT).collect());
+                let said = Said {
+                    agent: agent.take(MAX_AGENT).collect(),
+                    observed: info.observed_addr,
+                };
+                self.said.insert(connection_id, said);
                 self.name(&peer_id, connection_id);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
@@ -315,21 +449,85 @@ impl Task {
         }
     }
 
-    /// Writes what a peer calls itself beside its connection, when both are known.
+    /// Writes what a peer said beside its connection, when both are known.
     fn name(&self, peer: &PeerId, connection: ConnectionId) {
-        if let Some(agent) = self.agents.get(&connection)
+        if let Some(said) = self.said.get(&connection)
             && let Some(link) = self.shared.links().get(peer)
             && link.connection == connection
         {
-            link.agent.get_or_init(|| agent.clone());
+            link.agent.get_or_init(|| said.agent.clone());
+            link.observed.get_or_init(|| said.observed.clone());
         }
     }
 
     fn on_closed(&mut self, peer: PeerId, connection: ConnectionId) {
-        self.agents.remove(&connection);
+        if let Some(asking) = self.asking.remove(&connection) {
+            // Turned away before a stream was open. Nobody may wait any more.
+            let _gone = asking.answer.send(Err(EnrolError::Silent));
+        }
+        self.said.remove(&connection);
+        self.alive.gone(connection);
         self.slots.closed(&peer, connection);
         if self.unproven.remove(&connection) {
             self.dial_failed(peer, DialFailure::ClosedEarly);
+        }
+    }
+
+    /// Dials a peer only to hand it a request.
+    fn ask(&mut self, peer: PeerId, address: Multiaddr, asking: Asking) {
+        let refused = if self.slots.contains(&peer) {
+            Some(EnrolError::Connected)
+        } else if self.asking.len() + self.exchanges.len()
+            >= enrol::MAX_ASKING + enrol::MAX_STRANGERS
+            || self.asking.len() >= enrol::MAX_ASKING
+        {
+            Some(EnrolError::Busy)
+        } else {
+            let call = DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(vec![address])
+                .build();
+            let connection = call.connection_id();
+            self.swarm.behaviour_mut().gate.ask(connection);
+            match self.swarm.dial(call) {
+                Ok(()) => {
+                    self.asking.insert(connection, asking);
+                    return;
+                }
+                Err(error) => Some(reason_of(error).into()),
+            }
+        };
+        if let Some(error) = refused {
+            // Nobody may wait any more.
+            let _gone = asking.answer.send(Err(error));
+        }
+    }
+
+    /// Exchanges a request and its answer with a peer that is a stranger to one of the two.
+    fn exchange(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        address: Multiaddr,
+        stream: Box<Stream>,
+        read: bool,
+    ) {
+        match (self.asking.remove(&connection), &self.desk) {
+            (Some(Asking { request, answer }), _) => {
+                self.exchanges.spawn(async move {
+                    // Nobody may wait any more.
+                    let _gone = answer.send(enrol::ask(stream, request).await);
+                    connection
+                });
+            }
+            (None, Some(desk)) => {
+                let desk = desk.clone();
+                self.exchanges.spawn(async move {
+                    enrol::answer(stream, peer, address, desk, read).await;
+                    connection
+                });
+            }
+            (None, None) => drop(self.swarm.close_connection(connection)),
         }
     }
 
@@ -338,6 +536,8 @@ impl Task {
         self.book.failed(&peer, Instant::now());
         // The peer's own call was faster: nothing has failed.
         if !self.slots.contains(&peer) {
+            self.memory
+                .failed(peer, reason.clone(), &self.shared.whitelist);
             self.notice(NetEvent::DialFailed { peer, reason });
         }
     }
@@ -364,15 +564,38 @@ impl Task {
             }
             return;
         }
+        self.drop_the_dead();
+        self.bans.decay(Instant::now());
         self.dial_due(now_ms);
+    }
+
+    fn drop_the_dead(&mut self) {
+        let links = self.shared.links();
+        let received = links
+            .iter()
+            .map(|(peer, link)| (*peer, link.connection, link.traffic.received_so_far()));
+        let dead = self.alive.dead(received, Instant::now());
+        drop(links);
+        for (peer, connection) in dead {
+            debug!(%peer, "not a word for too long");
+            self.close_dead(&peer, connection);
+        }
+    }
+
+    fn close_dead(&mut self, peer: &PeerId, connection: ConnectionId) {
+        self.alive.gone(connection);
+        self.slots.cut(peer, connection);
+        self.swarm.close_connection(connection);
     }
 
     fn dial_due(&mut self, now_ms: u64) {
         let most = usize::try_from(self.limits.pending_outgoing).unwrap_or(usize::MAX);
         let room = most.saturating_sub(self.book.dialing());
         let (me, shared, swarm, slots) = (&self.me, &self.shared, &self.swarm, &self.slots);
-        let due = self.book.due(Instant::now(), room, |peer| {
+        let (bans, now) = (&self.bans, Instant::now());
+        let due = self.book.due(now, room, |peer| {
             peer != me
+                && bans.left(peer, now).is_none()
                 && shared.whitelist.contains(peer, now_ms)
                 && !swarm.is_connected(peer)
                 && !slots.contains(peer)

@@ -5,6 +5,7 @@
 use super::{
     NetError,
     config::{Limits, NetConfig},
+    friends::Friends,
     gate::Gate,
     handle::Shared,
 };
@@ -56,8 +57,8 @@ pub(super) struct Behaviour {
     pub(super) gate: Gate,
     connections: connection_limits::Behaviour,
     memory: memory_limits::Behaviour,
-    identify: identify::Behaviour,
-    ping: ping::Behaviour,
+    identify: Friends<identify::Behaviour>,
+    ping: Friends<ping::Behaviour>,
     mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -70,7 +71,12 @@ pub(super) fn swarm(
     let me = keypair.public().to_peer_id();
     let limits = &config.limits;
     let behaviour = Behaviour {
-        gate: Gate::new(Arc::clone(shared), limits.setup, limits.pending_per_source),
+        gate: Gate::new(
+            Arc::clone(shared),
+            limits.setup,
+            limits.pending_per_source,
+            config.requests.is_some(),
+        ),
         connections: connection_limits::Behaviour::new(
             ConnectionLimits::default()
                 .with_max_pending_incoming(Some(limits.pending_incoming))
@@ -79,15 +85,21 @@ pub(super) fn swarm(
                 .with_max_established_per_peer(Some(limits.established_per_peer)),
         ),
         memory: memory_limits::Behaviour::with_max_bytes(limits.memory),
-        identify: identify::Behaviour::new(
-            identify::Config::new(FAMILY.to_owned(), keypair.public())
-                .with_agent_version(config.agent.clone())
-                .with_cache_size(0),
+        identify: Friends::only(
+            identify::Behaviour::new(
+                identify::Config::new(FAMILY.to_owned(), keypair.public())
+                    .with_agent_version(config.agent.clone())
+                    .with_cache_size(0),
+            ),
+            Arc::clone(shared),
         ),
-        ping: ping::Behaviour::new(
-            ping::Config::new()
-                .with_interval(limits.ping)
-                .with_timeout(PING_TIMEOUT),
+        ping: Friends::only(
+            ping::Behaviour::new(
+                ping::Config::new()
+                    .with_interval(limits.ping)
+                    .with_timeout(PING_TIMEOUT),
+            ),
+            Arc::clone(shared),
         ),
         mdns: config
             .mdns

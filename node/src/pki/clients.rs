@@ -17,8 +17,8 @@ use city_protocol::crypto::PublicKey;
 use city_protocol::ids::{AccountId, Digest, KeyId};
 use city_protocol::pki::algorithms::read_key_info;
 use city_protocol::pki::{
-    CertificateRefusal, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, fingerprint,
-    verify_client,
+    CertificateRefusal, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, NodeCertificate,
+    Role, fingerprint, verify_client, verify_node,
 };
 use city_protocol::region::Region;
 use lru::LruCache;
@@ -65,6 +65,9 @@ pub enum ClientRefusal {
         "the certificate is for another account or for a key that is not the account's active one; ask the municipality for one"
     )]
     Other,
+    /// It is not a terminal's, or another municipality's.
+    #[error("the certificate is not that of a terminal of this municipality")]
+    NoTerminal,
     /// The trust store could not be read: nobody is admitted.
     #[error(
         "the node's trust store could not be read; its operator must look at `city-node status`"
@@ -134,6 +137,29 @@ impl Clients {
         self.0
             .judge(&self.0.keeper.now(), shown, now)
             .map(|found| found.0)
+    }
+
+    /// Judges the node certificate of a terminal of this municipality.
+    ///
+    /// # Errors
+    /// [`ClientRefusal::Refused`]; [`ClientRefusal::NoTerminal`] for a home's, or another municipality's;
+    /// [`ClientRefusal::Closed`].
+    pub fn judge_terminal(
+        &self,
+        shown: &ShownCertificate,
+        now: Timestamp,
+    ) -> Result<NodeCertificate, ClientRefusal> {
+        let trust = &self.0.keeper.now().trust;
+        if trust.closed {
+            return Err(ClientRefusal::Closed);
+        }
+        let judged = verify_node(&trust.roots, &shown.leaf, &shown.chain, &trust.crls, now);
+        let terminal = judged?.certificate;
+        if terminal.role == Role::Terminal && terminal.region == self.0.region {
+            Ok(terminal)
+        } else {
+            Err(ClientRefusal::NoTerminal)
+        }
     }
 
     /// Admits a submission that the account's active key signed: by the certificate that came with it, or by the

@@ -10,6 +10,8 @@ pub mod clients;
 pub mod door;
 pub mod issue;
 pub mod list_marks;
+pub mod log_lists;
+pub mod own_lists;
 pub mod register;
 pub mod reload;
 pub mod revocation;
@@ -31,6 +33,6 @@ pub use reload::{DoorFiles, DoorKeeper, DoorTerms, DoorWatch, Doors};
 pub use tls::{TlsAuthority, TlsError, TlsIdentity};
 pub use tls_client::{OperatorName, TlsSubject};
 pub use tls_trust::{TlsClient, TlsRefusal, TlsTrust};
-pub use trust_store::{TrustFiles, TrustStore};
+pub use trust_store::{TrustFiles, TrustStore, read_crls};
 
 pub use city_protocol::pki::ClientRequest;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{Door, DoorKind};
+use super::log_lists::MAX_LOG_LISTS;
 use super::tls::{TlsError, TlsIdentity};
 use super::tls_trust::ListState;
 use super::trust_store::{MAX_CRL_FILES, TrustFiles, TrustStore, TrustStoreError};
@@ -358,18 +359,20 @@ fn look(files: &DoorFiles) -> Vec<Seen> {
         files.key.clone(),
         files.trust.tls_roots.clone(),
         files.trust.crls.clone(),
+        files.trust.from_logs.clone(),
     ];
-    // One more than are taken, so that too many are seen as a change, too.
-    let lists = fs::read_dir(&files.trust.crls)
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut lists: Vec<PathBuf> = lists
-        .take(MAX_CRL_FILES + 1)
-        .map(|entry| entry.path())
-        .collect();
-    lists.sort();
-    paths.append(&mut lists);
+    let directories = [
+        (&files.trust.crls, MAX_CRL_FILES),
+        (&files.trust.from_logs, MAX_LOG_LISTS),
+    ];
+    for (dir, most) in directories {
+        let lists = fs::read_dir(dir).into_iter().flatten().flatten();
+        // One more than are taken, so that too many are seen as a change, too.
+        let lists = lists.take(most + 1).map(|entry| entry.path());
+        let mut lists: Vec<PathBuf> = lists.collect();
+        lists.sort();
+        paths.append(&mut lists);
+    }
     let state = |path: &Path| {
         let file = fs::metadata(path).ok()?;
         Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))

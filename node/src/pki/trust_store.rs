@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::pki::{Crl, CrlRefusal, Crls, MAX_CRL_DER, Root};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::list_marks::{ListMarks, WentBack};
+use super::log_lists::MAX_LOG_LISTS;
 use super::tls_trust::{RootState, TlsTrust, TlsTrustError};
 use crate::keys::KeyFileError;
 
@@ -33,10 +34,12 @@ pub enum TrustStoreError {
         source: std::io::Error,
     },
     /// Too many files.
-    #[error("{path}: more than {MAX_CRL_FILES} files; remove lists that newer ones replaced")]
+    #[error("{path}: more than {most} files; remove lists that newer ones replaced")]
     TooMany {
         /// The directory.
         path: PathBuf,
+        /// How many are taken.
+        most: usize,
     },
     /// Too large.
     #[error(
@@ -89,7 +92,9 @@ pub enum TrustStoreError {
     #[error("how new the lists of revoked certificates are cannot be remembered: {0}")]
     Remember(#[from] KeyFileError),
     /// Neither PEM nor DER.
-    #[error("{path}: holds no X.509 CRL in PEM or DER; put a good file in its place, or remove it")]
+    #[error(
+        "{path}: holds no X.509 CRL in PEM or DER, and no CA's certificate in PEM; put a good file in its place, or remove it"
+    )]
     NotAList {
         /// The file.
         path: PathBuf,
@@ -105,6 +110,8 @@ pub struct TrustFiles {
     pub crls: PathBuf,
     /// What remembers how new they were; made when there are any.
     pub marks: PathBuf,
+    /// The directory of lists that logs carry, each verified before it was kept; need not exist.
+    pub from_logs: PathBuf,
 }
 
 /// Whom the node believes; unchanging.
@@ -145,14 +152,7 @@ impl TrustStore {
     /// [`TrustStoreError`], which names the file; also of a list that is older than one that was read before.
     pub fn read(files: &TrustFiles, roots: Arc<[Root]>) -> Result<Self, TrustStoreError> {
         let tls_roots = read_roots(&files.tls_roots)?;
-        let mut lists = Vec::new();
-        for path in list_files(&files.crls)? {
-            lists.extend(read_lists(&path)?);
-        }
-        let crls = Crls::new(lists).map_err(|refusal| TrustStoreError::List {
-            path: files.crls.clone(),
-            refusal,
-        })?;
+        let crls = read_crls(&files.crls)?;
         let marks = read_marks(&files.marks)?;
         let after = marks
             .after(&crls)
@@ -161,6 +161,14 @@ impl TrustStore {
                 source: Box::new(source),
                 marks: files.marks.clone(),
             })?;
+        // Only the operator's own files are held to the marks: what logs carry cannot shut the node.
+        let (crls, left_out) = crls.joined(kept_lists(&files.from_logs)?);
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "more lists of revoked certificates than this node takes: the oldest that logs carry do not count"
+            );
+        }
         let store =
             Self::new(&tls_roots, roots, crls).map_err(|source| TrustStoreError::Roots {
                 path: files.tls_roots.clone(),
@@ -218,8 +226,22 @@ fn read_marks(path: &Path) -> Result<ListMarks, TrustStoreError> {
     }
 }
 
-/// The files of a directory that need not be there, in order; hidden ones are somebody's unfinished copies.
-pub(crate) fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
+/// The lists that logs carry and this node keeps. One that does not read is made again with the log's next entry.
+fn kept_lists(dir: &Path) -> Result<Vec<Crl>, TrustStoreError> {
+    let files = list_files(dir, MAX_LOG_LISTS)?;
+    let lists = files.iter().filter_map(|path| {
+        let list = read(path).ok().and_then(|der| Crl::read(&der).ok());
+        if list.is_none() {
+            tracing::warn!(path = %path.display(), "a list of revoked certificates that a log carries cannot be read; remove the file and restart the node");
+        }
+        list
+    });
+    Ok(lists.collect())
+}
+
+/// The files of a directory that need not be there, in order, at most so many; hidden ones are somebody's unfinished
+/// copies.
+pub(crate) fn list_files(dir: &Path, most: usize) -> Result<Vec<PathBuf>, TrustStoreError> {
     let failed = |source| TrustStoreError::Io {
         path: dir.to_owned(),
         source,
@@ -235,9 +257,10 @@ pub(crate) fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        if files.len() == MAX_CRL_FILES {
+        if files.len() == most {
             return Err(TrustStoreError::TooMany {
                 path: dir.to_owned(),
+                most,
             });
         }
         files.push(entry.path());
@@ -246,28 +269,70 @@ pub(crate) fn list_files(dir: &Path) -> Result<Vec<PathBuf>, TrustStoreError> {
     Ok(files)
 }
 
-/// The lists of one file: one in DER, or any number in PEM.
-fn read_lists(path: &Path) -> Result<Vec<Crl>, TrustStoreError> {
-    let bytes = read(path)?;
-    // A SEQUENCE: DER. PEM is text.
-    let lists = if bytes.first() == Some(&0x30) {
-        Crl::read(&bytes).map(|list| vec![list])
-    } else {
-        Crl::read_pem(&bytes)
-    };
-    match lists {
-        Ok(lists) if lists.is_empty() => Err(TrustStoreError::NotAList {
-            path: path.to_owned(),
-        }),
-        Ok(lists) => Ok(lists),
-        Err(refusal) => Err(TrustStoreError::List {
-            path: path.to_owned(),
-            refusal,
-        }),
+/// The lists of a directory as they are, whatever was there before.
+///
+/// # Errors
+/// [`TrustStoreError`], which names the file.
+pub fn read_crls(dir: &Path) -> Result<Crls, TrustStoreError> {
+    let mut lists = Vec::new();
+    for path in list_files(dir, MAX_CRL_FILES)? {
+        lists.extend(read_lists(&path)?);
     }
+    Crls::new(lists).map_err(|refusal| TrustStoreError::List {
+        path: dir.to_owned(),
+        refusal,
+    })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
+/// What one file of `crls/` holds, in DER: one list, or in PEM any number of lists and of CAs' certificates.
+pub(super) struct ListFile {
+    pub(super) lists: Vec<Vec<u8>>,
+    pub(super) certificates: Vec<Vec<u8>>,
+}
+
+/// Reads a file of `crls/`; its lists and certificates are not judged yet.
+pub(super) fn read_list_file(path: &Path) -> Result<ListFile, TrustStoreError> {
+    let bytes = read(path)?;
+    // A SEQUENCE: DER. PEM is text.
+    if bytes.first() == Some(&0x30) {
+        let (lists, certificates) = (vec![bytes], Vec::new());
+        return Ok(ListFile {
+            lists,
+            certificates,
+        });
+    }
+    let malformed = |_| TrustStoreError::List {
+        path: path.to_owned(),
+        refusal: CrlRefusal::Malformed,
+    };
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes)
+        .map(|list| list.map(|der| der.as_ref().to_vec()))
+        .collect();
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes)
+        .map(|one| one.map(|der| der.to_vec()))
+        .collect();
+    let file = ListFile {
+        lists: lists.map_err(malformed)?,
+        certificates: certificates.map_err(malformed)?,
+    };
+    if file.lists.is_empty() && file.certificates.is_empty() {
+        return Err(TrustStoreError::NotAList {
+            path: path.to_owned(),
+        });
+    }
+    Ok(file)
+}
+
+fn read_lists(path: &Path) -> Result<Vec<Crl>, TrustStoreError> {
+    let file = read_list_file(path)?;
+    let lists: Result<Vec<Crl>, _> = file.lists.iter().map(|der| Crl::read(der)).collect();
+    lists.map_err(|refusal| TrustStoreError::List {
+        path: path.to_owned(),
+        refusal,
+    })
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TrustStoreError> {
     let failed = |source| TrustStoreError::Io {
         path: path.to_owned(),
         source,
@@ -335,6 +400,7 @@ mod tests {
                 tls_roots: path("tls-root.pem"),
                 crls: path("crls"),
                 marks: path("crl-marks.json"),
+                from_logs: path("crls-from-logs"),
             };
             TrustStore::read(&files, Arc::default()).map(|store| store.crls.iter().count())
         }

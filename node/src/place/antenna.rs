@@ -1,15 +1,20 @@
 //! The antenna: fixes of the receiver become samples in a bounded window, and on request a verdict.
 //!
-//! The only translator between the drivers' `Fix` and the core's `Sample`. Policy stands in the core.
+//! Policy stands in the core.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use city_drivers::gnss::{Event, Fix, FixMode, Quality, ReceiverConfig, receiver};
+use city_drivers::gnss::{Event, ReceiverConfig, receiver};
 use city_protocol::amount::Timestamp;
-use city_protocol::place::{self, BoundaryIndex, Observation, PlacePolicy, Point, Sample, Verdict};
+use city_protocol::place::{
+    self, BoundaryIndex, Observation, PlacePolicy, SeenSatellite, Site, Survey, Verdict,
+};
 use city_protocol::region::Region;
 use tokio::sync::mpsc;
 
+use super::sample::sample;
+use crate::config::rfc3339;
 use crate::engine::utc;
 
 /// Events of the receiver that wait: some seconds of ten epochs each.
@@ -23,13 +28,25 @@ pub struct ReceiverStatus {
     pub device: Option<String>,
     /// Whether it is open.
     pub connected: bool,
+    /// The device that `auto` found, if it is another than the configured one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What the line carries: NMEA, UBX, or both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Speed of a serial line, bits per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baud: Option<u32>,
+    /// What the receiver, its plug or gpsd says it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Fixes since the start.
     pub fixes: u64,
     /// Bytes that belonged to no sentence or message.
     pub noise_bytes: u64,
     /// Sentences and messages with a wrong checksum.
     pub bad_checksums: u64,
-    /// Why it is not open.
+    /// Why it is not open, or not heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -48,6 +65,8 @@ pub struct AntennaConfig {
     pub home: Region,
     /// Its policy.
     pub policy: PlacePolicy,
+    /// Where the antenna is, if somebody measured it.
+    pub survey: Option<Survey>,
 }
 
 struct Seen {
@@ -62,6 +81,10 @@ pub struct Antenna {
     seen: Arc<Mutex<Seen>>,
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 const HELD: &str = "no holder of this lock panics";
 
 impl Antenna {
@@ -71,7 +94,7 @@ impl Antenna {
         let device = config
             .receiver
             .as_ref()
-            .map(|receiver| receiver.device.display().to_string());
+            .map(|receiver| receiver.source.to_string());
         let seen = Seen {
             observation: Observation::new(config.recorded),
             status: ReceiverStatus {
@@ -105,9 +128,50 @@ impl Antenna {
         match event {
             Event::Connected => {
                 seen.observation.connected(utc());
-                seen.status.connected = true;
-                seen.status.problem = None;
-                tracing::info!(device = ?seen.status.device, "receiver connected");
+                let status = &mut seen.status;
+                status.connected = true;
+                status.problem = None;
+                (status.found, status.protocol) = (None, None);
+                (status.baud, status.identity) = (None, None);
+                tracing::info!(device = ?status.device, "receiver connected");
+            }
+            Event::Heard {
+                device,
+                baud,
+                protocol,
+            } => {
+                let status = &mut seen.status;
+                tracing::info!(device, baud, protocol = protocol.name(), "receiver heard");
+                status.found = Some(device).filter(|found| Some(found) != status.device.as_ref());
+                status.baud = baud;
+                status.protocol = Some(protocol.name().into());
+                status.problem = None;
+            }
+            Event::Identity(identity) => {
+                tracing::info!(identity, "receiver named");
+                seen.status.identity = Some(identity);
+            }
+            Event::Configured(0) => {
+                tracing::warn!("receiver refuses to send what place checking would use");
+            }
+            Event::Configured(messages) => {
+                tracing::info!(messages, "receiver sends what place checking uses");
+            }
+            Event::Silent { unreadable } => {
+                let what = if unreadable {
+                    "open, but nothing readable"
+                } else {
+                    "open, but nothing received"
+                };
+                let advice = if unreadable {
+                    "is gnss.baud its speed?"
+                } else {
+                    "does it have power?"
+                };
+                let since = utc().0.saturating_sub(millis(receiver::SILENCE));
+                let problem = format!("{what} since {}; {advice}", rfc3339(Timestamp(since)));
+                tracing::warn!(device = ?seen.status.device, problem, "receiver silent");
+                seen.status.problem = Some(problem);
             }
             Event::Fix(fix) => {
                 seen.observation.push(sample(&fix, utc()));
@@ -136,14 +200,34 @@ impl Antenna {
     #[must_use]
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let seen = self.seen.lock().expect(HELD);
-        place::judge(
-            &seen.observation,
-            self.config.boundary.as_ref(),
-            &self.config.home,
-            &self.config.policy,
-            now,
-            self.config.purpose_allows_recorded,
-        )
+        let config = &self.config;
+        let site = Site {
+            boundary: config.boundary.as_ref(),
+            home: Some(&config.home),
+            survey: config.survey,
+            policy: &config.policy,
+            purpose_allows_recorded: config.purpose_allows_recorded,
+        };
+        place::judge(&seen.observation, &site, now)
+    }
+
+    /// The satellites of the newest epoch that lists any.
+    #[must_use]
+    pub fn sky(&self) -> Vec<SeenSatellite> {
+        let seen = self.seen.lock().expect(HELD);
+        let listing = seen.observation.samples().rev();
+        let newest = listing.map(|s| &s.satellites).find(|list| !list.is_empty());
+        newest.cloned().unwrap_or_default()
+    }
+
+    /// Forgets that the receiver indicated spoofing: an operator has looked at the antenna. Returns since when it was
+    /// remembered.
+    #[must_use]
+    pub fn clear_spoofing(&self) -> Option<Timestamp> {
+        let mut seen = self.seen.lock().expect(HELD);
+        let since = seen.observation.spoofing_since();
+        seen.observation.clear_spoofing();
+        since
     }
 
     /// How the receiver is.
@@ -156,46 +240,5 @@ impl Antenna {
     #[must_use]
     pub fn policy(&self) -> &PlacePolicy {
         &self.config.policy
-    }
-}
-
-/// An epoch of the drivers as a sample of the core.
-fn sample(fix: &Fix, received_at: Timestamp) -> Sample {
-    let point = fix
-        .position()
-        .and_then(|(lat, lon)| Point::new(lat, lon).ok());
-    Sample {
-        received_at,
-        fix_time: fix.time_ms.map(Timestamp),
-        point,
-        mode: match fix.mode {
-            FixMode::None => place::FixMode::None,
-            FixMode::TwoD => place::FixMode::TwoD,
-            FixMode::ThreeD => place::FixMode::ThreeD,
-        },
-        quality: quality(fix.quality),
-        // A receiver that has a position and says 0 satellites does not say.
-        satellites_used: (fix.satellites_used > 0 || point.is_none())
-            .then_some(fix.satellites_used),
-        satellites_in_view: u8::try_from(fix.satellites_in_view()).ok(),
-        hdop_centi: fix.hdop_centi,
-        accuracy_mm: fix.accuracy_mm,
-        altitude_mm: fix.altitude_mm,
-        speed_mm_s: fix.speed_mm_s,
-        cn0_used: fix.used_cn0().collect(),
-    }
-}
-
-const fn quality(quality: Quality) -> place::Quality {
-    match quality {
-        Quality::Invalid => place::Quality::Invalid,
-        Quality::Autonomous => place::Quality::Autonomous,
-        Quality::Differential => place::Quality::Differential,
-        Quality::Pps => place::Quality::Pps,
-        Quality::Rtk => place::Quality::Rtk,
-        Quality::FloatRtk => place::Quality::FloatRtk,
-        Quality::Estimated => place::Quality::Estimated,
-        Quality::Manual => place::Quality::Manual,
-        Quality::Simulated => place::Quality::Simulated,
     }
 }

@@ -322,8 +322,12 @@ fn judge(
     if row.receiver_home != engine.log() {
         return Err(Unkept::Refused(Refusal::WrongHome));
     }
-    let entry = history.entry(&log, &row.at).ok_or(Unkept::NotYet)?;
-    let body: Transfer = read_person_body(&entry.body).map_err(Unkept::Refused)?;
+    let signed = history.transfer_body(&log, &row.at, &transfer);
+    let signed = signed.ok_or_else(|| match history.entry_stub(&log, &row.at) {
+        Some(_) => Unkept::Refused(Refusal::BodyPruned),
+        None => Unkept::NotYet,
+    })?;
+    let body: Transfer = read_person_body(&signed).map_err(Unkept::Refused)?;
     values.check(&body).map_err(Unkept::Refused)?;
     Ok(values)
 }

@@ -43,8 +43,16 @@ const FILES: [&str; 9] = [
     "index.kept",
 ];
 /// Directories that are taken with all that is in them, but for keys.
-const DIRECTORIES: [&str; 8] = [
-    "access", "certs", "clients", "crls", "keys", "network", "private", "trust",
+const DIRECTORIES: [&str; 9] = [
+    "access",
+    "certs",
+    "clients",
+    "crls",
+    "crls-from-logs",
+    "keys",
+    "network",
+    "private",
+    "trust",
 ];
 /// Files beside the segments that say how they are to be read.
 const BESIDE_SEGMENTS: [&str; 3] = ["MANIFEST", "DAMAGED", "REPAIRED"];

@@ -165,6 +165,12 @@ impl DataDir {
         self.0.join("crl-marks.json")
     }
 
+    /// `crls-from-logs/`, the newest lists that the network's logs carry, one file a series; the node makes it.
+    #[must_use]
+    pub fn crls_from_logs(&self) -> PathBuf {
+        self.0.join("crls-from-logs")
+    }
+
     /// `clients/`, people's certificates that were admitted; the node makes it, and asks for lost ones again.
     #[must_use]
     pub fn clients(&self) -> PathBuf {
@@ -229,6 +235,18 @@ impl DataDir {
     #[must_use]
     pub fn private_values(&self) -> PathBuf {
         self.0.join("private")
+    }
+
+    /// `outbox/`, a terminal's drafts, encrypted; the node makes it.
+    #[must_use]
+    pub fn outbox(&self) -> PathBuf {
+        self.0.join("outbox")
+    }
+
+    /// `seen.cbor`, which of peers' signed messages about keys were taken.
+    #[must_use]
+    pub fn seen(&self) -> PathBuf {
+        self.0.join("seen.cbor")
     }
 
     /// `trust/`, the trust log. The store makes it.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use city_protocol::crypto::{KemSecretKey, PublicKey, SecretKey, Suite};
-use city_protocol::pki::NodeCertificate;
+use city_protocol::pki::{NodeCertificate, Role};
 
 use super::directory::DataDir;
 use super::error::IdentityError;
@@ -148,13 +148,20 @@ fn finish(data: &DataDir, store: &Keystore, next: &NextKeys) -> Result<(), Ident
 }
 
 impl DataDir {
-    /// Judges a node certificate of this directory's municipality, whatever its dates.
+    /// Judges a home's certificate of this directory's municipality, whatever its dates.
     ///
     /// # Errors
     /// An [`IdentityError`] that names the file.
     pub fn judge_certificate(&self, chain: &[Vec<u8>]) -> Result<NodeCertificate, IdentityError> {
         let genesis = super::identity::read_genesis(&self.genesis())?;
         let authority = super::identity::read_charter(self, &genesis)?;
-        judged(self, &genesis, &authority, chain)
+        let certificate = judged(self, &genesis, &authority, chain)?;
+        match certificate.role {
+            Role::Home => Ok(certificate),
+            Role::Terminal => Err(IdentityError::OtherCertificate {
+                certificate: self.next_node_certificate(),
+                charter: self.charter(),
+            }),
+        }
     }
 }

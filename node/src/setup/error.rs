@@ -142,6 +142,28 @@ pub enum InitError {
         /// The genesis record.
         path: PathBuf,
     },
+    /// The home's charter is not of this network, or cannot be read.
+    #[error(
+        "{}: not the charter of a home of this network ({refusal}); copy charter.json from the home's data directory", path.display()
+    )]
+    HomeCharter {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The terminal is to stand in another municipality than its home.
+    #[error(
+        "--region {region}: the home in {} is of {home}; a terminal belongs to its home's municipality", path.display()
+    )]
+    OtherHome {
+        /// What was asked for.
+        region: String,
+        /// The home's region.
+        home: String,
+        /// The home's charter.
+        path: PathBuf,
+    },
     /// What was made would not be admitted by other nodes.
     #[error(
         "the new charter would be refused ({refusal}); check that the network's roots cover the region and that this machine's clock is right"
@@ -285,6 +307,30 @@ pub enum IdentityError {
         charter: PathBuf,
         /// Its region.
         chartered: String,
+    },
+    /// A home that is configured as a terminal.
+    #[error(
+        "{}: names terminal.home, but {} is a home's certificate: it would never write its log again; take [terminal] out, \
+         or name the terminal's data directory (city-node init --role terminal makes one)",
+        config.display(), certificate.display()
+    )]
+    NoTerminal {
+        /// The configuration.
+        config: PathBuf,
+        /// The node certificate.
+        certificate: PathBuf,
+    },
+    /// A terminal without a home.
+    #[error(
+        "{}: terminal.home is missing, and {} is a terminal's certificate; write the home's app port there, such as \
+         \"https://node.example:8443\"",
+        config.display(), certificate.display()
+    )]
+    NoHome {
+        /// The configuration.
+        config: PathBuf,
+        /// The node certificate.
+        certificate: PathBuf,
     },
     /// Recorded data in a live network.
     #[error(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use city_protocol::Refusal;
 use city_protocol::amount::Timestamp;
-use city_protocol::crypto::{KemSecretKey, SecretKey};
+use city_protocol::crypto::{KemPublicKey, KemSecretKey, PublicKey, SecretKey};
 use city_protocol::genesis::{Genesis, MAX_GENESIS, Purpose};
 use city_protocol::ids::NetworkId;
 use city_protocol::json::MAX_CHARTER_BODY;
@@ -42,14 +42,16 @@ pub struct Identity {
     pub genesis: Arc<Genesis>,
     /// Its id.
     pub network: NetworkId,
+    /// Whether it is the municipality's home, or a terminal of it.
+    pub role: Role,
     /// The municipality's log and who signs it; holds the charter's exact bytes.
     pub authority: Arc<Authority>,
-    /// The key that signs vertices.
+    /// The key that signs vertices, or at a terminal its proofs of place.
     pub signer: Arc<SecretKey>,
     /// The key that is to sign the next epoch, if it was prepared.
     pub next_signer: Option<Arc<SecretKey>>,
     /// The key that opens what is sealed for the node.
-    pub kem: KemSecretKey,
+    pub kem: Arc<KemSecretKey>,
     /// The transport key.
     pub transport: Keypair,
     /// The node certificate in DER.
@@ -139,13 +141,14 @@ pub(super) fn load_identity_from(
     let mut roots = read_chain(&data.tls_root())?;
     Ok(Identity {
         network: genesis.network(),
+        role: certificate.role,
         tls: read_tls(&data.tls_certificate(), &data.tls_key(), &keystore)?,
         tls_root: roots.remove(0),
         genesis: Arc::new(genesis),
         authority: Arc::new(authority),
         signer: Arc::new(signer),
         next_signer: next.map(|next| Arc::new(next.signer)),
-        kem,
+        kem: Arc::new(kem),
         transport,
         node_certificate,
         node_certificate_ends: certificate.not_after,
@@ -154,12 +157,47 @@ pub(super) fn load_identity_from(
     })
 }
 
-impl Identity {
-    /// Checks that a configuration is this node's: its municipality, its key back-end, and no recordings in a live
-    /// network.
+impl DataDir {
+    /// Reads the node certificate anew: leaf first, then its intermediates. It must be for the keys that the running node
+    /// has, or it counts only after a restart with its own.
     ///
     /// # Errors
-    /// [`IdentityError::OtherRegion`], [`IdentityError::Keystore`] or [`IdentityError::RecordedInLive`]; `file` stands
+    /// An [`IdentityError`] that names the file.
+    pub fn renewed_certificate(
+        &self,
+        signer: &PublicKey,
+        kem: &KemPublicKey,
+        peer: &str,
+    ) -> Result<Vec<Vec<u8>>, IdentityError> {
+        let genesis = read_genesis(&self.genesis())?;
+        let authority = read_charter(self, &genesis)?;
+        let chain = read_chain(&self.node_certificate())?;
+        let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+        let certificate = judged(self, &genesis, &authority, &chain)?;
+        let other_key = |key, what| IdentityError::OtherKey {
+            key,
+            what,
+            certificate: self.node_certificate(),
+        };
+        if certificate.key != *signer {
+            return Err(other_key(self.ledger_key(), "ledger key"));
+        }
+        if certificate.kem.as_ref() != Some(kem) {
+            return Err(other_key(self.kem_key(), "KEM key"));
+        }
+        if certificate.peer_id != peer {
+            return Err(other_key(self.transport_key(), "transport key (peer id)"));
+        }
+        Ok(chain)
+    }
+}
+
+impl Identity {
+    /// Checks that a configuration is this node's: its municipality, its role, its key back-end, and no recordings in a
+    /// live network.
+    ///
+    /// # Errors
+    /// [`IdentityError::OtherRegion`], [`IdentityError::NoTerminal`], [`IdentityError::NoHome`], [`IdentityError::Keystore`] or [`IdentityError::RecordedInLive`]; `file` stands
     /// in them.
     pub fn admits(
         &self,
@@ -174,6 +212,21 @@ impl Identity {
                 charter: data.charter(),
                 chartered: self.authority.region().to_string(),
             });
+        }
+        match (self.role, &config.terminal) {
+            (Role::Home, None) | (Role::Terminal, Some(_)) => {}
+            (Role::Home, Some(_)) => {
+                return Err(IdentityError::NoTerminal {
+                    config: file.into(),
+                    certificate: data.node_certificate(),
+                });
+            }
+            (Role::Terminal, None) => {
+                return Err(IdentityError::NoHome {
+                    config: file.into(),
+                    certificate: data.node_certificate(),
+                });
+            }
         }
         // A directory from before there were key stores is one of plain files.
         let found = self.keystore.entries().first().map(|entry| entry.backend);
@@ -209,11 +262,19 @@ pub(super) fn judged(
     let begins = first_moment(leaf).ok_or_else(other)?;
     let admitted = verify_node(&genesis.roots, leaf, chain, &Crls::none(), begins);
     let certificate = admitted.map_err(|_| other())?.certificate;
-    if certificate.region == *authority.region() && certificate.role == Role::Home {
+    if certificate.region == *authority.region() {
         Ok(certificate)
     } else {
         Err(other())
     }
+}
+
+/// The roots that a terminal judges its home's TLS certificate by.
+///
+/// # Errors
+/// An [`IdentityError`] that names the file.
+pub(crate) fn read_tls_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    read_chain(path)
 }
 
 /// notBefore of a certificate.

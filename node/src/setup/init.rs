@@ -112,7 +112,7 @@ pub struct InitReport {
 }
 
 /// The CA's lists of revoked certificates as they are now: the node judges by them from its first start on.
-fn copy_lists(authority: &Authority, draft: &DataDir) -> Result<(), InitError> {
+pub(super) fn copy_lists(authority: &Authority, draft: &DataDir) -> Result<(), InitError> {
     make_private(&draft.crls())?;
     for (name, list) in authority.lists()? {
         write_public(&draft.crls().join(name), &list)?;
@@ -154,7 +154,7 @@ pub fn init(request: InitRequest) -> Result<InitReport, InitError> {
     let (boundary, report) = boundary(request.boundary, genesis.purpose, &region)?;
     write_public(&draft.boundary(), &boundary.encode())?;
 
-    let peer_id = make_node(&draft, authority, suite, &region, now)?;
+    let peer_id = make_node(&draft, authority, (Role::Home, suite), &region, now)?;
     make_tls(&draft, authority, &request.api_names, now)?;
 
     let mut chain = read_node_chain(&draft)?;
@@ -246,7 +246,11 @@ fn to_officers(keys: &[PublicKey], needed: u64) -> Result<Officers, InitError> {
 }
 
 /// Says it of the arguments before anything is made; the charter is judged by the same rule.
-fn admitted(genesis: &Genesis, suite: Suite, officers: &[PublicKey]) -> Result<(), InitError> {
+pub(super) fn admitted(
+    genesis: &Genesis,
+    suite: Suite,
+    officers: &[PublicKey],
+) -> Result<(), InitError> {
     let node = std::iter::once(("--suite", suite));
     let officers = officers
         .iter()
@@ -264,7 +268,7 @@ fn admitted(genesis: &Genesis, suite: Suite, officers: &[PublicKey]) -> Result<(
     Ok(())
 }
 
-fn boundary(
+pub(super) fn boundary(
     source: Boundary,
     purpose: Purpose,
     region: &Region,
@@ -287,10 +291,10 @@ fn boundary(
 }
 
 /// Makes the node's keys and its certificate.
-fn make_node(
+pub(super) fn make_node(
     draft: &DataDir,
     authority: &Authority,
-    suite: Suite,
+    (role, suite): (Role, Suite),
     region: &Region,
     now: Timestamp,
 ) -> Result<PeerId, InitError> {
@@ -303,7 +307,7 @@ fn make_node(
     keys::save_transport(&draft.transport_key(), &transport)?;
     let request = NodeRequest {
         region,
-        role: Role::Home,
+        role,
         key: ledger.public(),
         peer_id: &peer_id.to_string(),
         kem: Some(kem.public()),
@@ -315,7 +319,7 @@ fn make_node(
 }
 
 /// Makes the TLS server certificate: for this machine, and for the names that were asked for.
-fn make_tls(
+pub(super) fn make_tls(
     draft: &DataDir,
     authority: &Authority,
     api_names: &[String],

@@ -177,7 +177,10 @@ pub(super) fn open_network(
     }
 }
 
-fn join(directory: &Path, passphrase: Option<&Passphrase>) -> Result<Network, InitError> {
+pub(super) fn join(
+    directory: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<Network, InitError> {
     let path = CaDir::new(directory).genesis();
     let mut authority = Authority::open(directory, passphrase)?;
     let genesis = read_genesis(&path).map_err(|error| match error {

@@ -71,6 +71,12 @@ pub fn parse_section(section: &[u8]) -> Option<(BlockId, &[u8])> {
     (content.len() == length && BlockId::of(block) == id).then_some((id, block))
 }
 
+/// Where the block of a whole section begins; its hash is not looked at.
+pub(super) fn block_of(section: &[u8]) -> Option<usize> {
+    let (skip, length) = frame(section)?;
+    (section.len() == skip + length).then_some(skip + CID_LEN)
+}
+
 /// The bytes of the length and the length itself, if a section of ours can begin so.
 pub(super) fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let bytes = &bytes[..bytes.len().min(MAX_VARINT)];

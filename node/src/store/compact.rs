@@ -6,17 +6,29 @@
 
 use std::io;
 
+use city_protocol::ids::BlockId;
+
 use super::blocks::{Block, Position, ReadError};
 use super::copy::Copy;
 use super::manifest::{Manifest, NEW};
 use super::segments::{SegmentLog, segment_name};
+
+/// What becomes of a block.
+pub enum Fate {
+    /// It stays.
+    Stays,
+    /// It goes.
+    Goes,
+    /// This block stands in its place.
+    Becomes(BlockId, Vec<u8>),
+}
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compacted {
     /// Blocks that are in the log still.
     pub kept: u64,
-    /// Blocks that were left out.
+    /// Blocks that were left out, or in whose place others are.
     pub dropped: u64,
     /// Bytes of the segments before.
     pub bytes_before: u64,
@@ -44,12 +56,12 @@ pub enum CompactError {
 }
 
 impl SegmentLog {
-    /// Writes the log again with the blocks that are to be kept, in the same order. Nobody else may use it
+    /// Writes the log again with the blocks that stay and those that take the place of others, in the same order. Nobody else may use it
     /// meanwhile, and after this it is opened again.
     ///
     /// # Errors
     /// [`CompactError`].
-    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
+    pub fn compact(self, fate: &mut dyn FnMut(&Block) -> Fate) -> Result<Compacted, CompactError> {
         let repaired = self.repaired();
         let first = self.end().segment + 1;
         let mut done = Compacted {
@@ -69,18 +81,27 @@ impl SegmentLog {
                 Err(ReadError::Damaged(at)) => return Err(CompactError::Damaged(at)),
                 Err(error) => return Err(CompactError::Read(error)),
             };
-            if !keep(&block) {
-                done.dropped += 1;
-                continue;
-            }
-            done.kept += 1;
+            let (id, bytes) = match fate(&block) {
+                Fate::Stays => {
+                    done.kept += 1;
+                    (block.id, block.bytes)
+                }
+                Fate::Goes => {
+                    done.dropped += 1;
+                    continue;
+                }
+                Fate::Becomes(id, bytes) => {
+                    done.dropped += 1;
+                    (id, bytes)
+                }
+            };
             if copy.end() >= self.segment_target() {
                 done.bytes_after += copy.end();
                 copy.finish()?;
                 last += 1;
                 copy = begin(last)?;
             }
-            copy.push_block(&block.id, &block.bytes)?;
+            copy.push_block(&id, &bytes)?;
         }
         done.bytes_after += copy.end();
         copy.finish()?;

@@ -1,7 +1,7 @@
 //! Two small files that say how the index was left: whether it was proven to open, and by which boot.
 //!
-//! Owns the judgement whether an index may be opened at all. sled's own flush does not survive a power cut,
-//! so an index that was in use when another boot of the machine ended is never believed.
+//! Owns the judgement whether a sled may be opened at all. sled's own flush does not survive a power cut,
+//! so one that was in use when another boot of the machine ended is never believed.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ use super::files::{self, Files};
 const OPENING: &str = "index.opening";
 /// Stands while the index is in use, and holds the boot id.
 const RUNNING: &str = "index.running";
+/// In the first mark after a start that ended too early; else it holds the boot id, too.
+const AGAIN: &[u8] = b"again";
 /// Boot ids are 36 characters; what is longer is none.
 const MAX_BOOT_ID: usize = 64;
 
@@ -34,6 +36,8 @@ pub(super) enum Left {
     Usable,
     /// A start ended before its first commit.
     Unproven,
+    /// So did the one before it: what they have in common is not to be believed either.
+    UnprovenAgain,
     /// In use when another boot ended: a power cut or a crash of the system.
     PowerCut,
 }
@@ -53,7 +57,11 @@ impl Marks {
         let names = self.files.list(&self.dir)?;
         let has = |mark: &str| names.iter().any(|name| name == mark);
         if has(OPENING) {
-            return Ok(Left::Unproven);
+            let left = files::take(&*self.files, &self.dir.join(OPENING), MAX_BOOT_ID)?;
+            return Ok(match left == AGAIN {
+                true => Left::UnprovenAgain,
+                false => Left::Unproven,
+            });
         }
         if has(RUNNING) {
             let left = files::take(&*self.files, &self.dir.join(RUNNING), MAX_BOOT_ID)?;
@@ -64,9 +72,11 @@ impl Marks {
         Ok(Left::Usable)
     }
 
-    /// Both marks, durable, before the index is touched.
-    pub(super) fn opening(&self, boot: &str) -> io::Result<()> {
-        files::put(&*self.files, &self.dir, OPENING, boot.as_bytes())?;
+    /// Both marks, durable, before the index is touched; `again` after a start that ended too early.
+    pub(super) fn opening(&self, boot: &str, again: bool) -> io::Result<()> {
+        let first = boot.as_bytes();
+        let content = if again { AGAIN } else { first };
+        files::put(&*self.files, &self.dir, OPENING, content)?;
         files::put(&*self.files, &self.dir, RUNNING, boot.as_bytes())
     }
 

@@ -33,10 +33,10 @@ use city_protocol::ids::BlockId;
 
 pub use archive::{ArchiveError, ArchiveReader, ArchiveStream, ArchiveWriter, SegmentReader};
 pub use blocks::{Block, Blocks, Location, Position, ReadError};
-pub use compact::{CompactError, Compacted};
+pub use compact::{CompactError, Compacted, Fate};
 pub use damage::Damage;
 pub use files::{FileHandle, Files, OsFiles};
-pub use index::{IndexError, Rows};
+pub use index::{IndexError, Rows, SHELF_ROWS};
 pub use notes::{HighWater, NEVER_BEGUN, Notes, RESTORED, note_restored};
 pub use recover::{LogError, Recovery};
 pub use schema::{DATA_SCHEMA, SchemaError};
@@ -44,7 +44,7 @@ pub use segments::{AppendError, Limits, SegmentLog};
 pub use side::{SideError, SideLog};
 pub use watermark::{OpenOutcome, RebuildReason, Watermark};
 
-use index::Index;
+use index::{Index, Opening};
 use recover::FoundLog;
 
 /// The ledger's segments.
@@ -65,6 +65,8 @@ pub struct StoreOptions {
     pub boot_id: String,
     /// A row that is kept when an index knew more than the log; see [`Notes::kept_row`].
     pub keep_row: Option<Vec<u8>>,
+    /// Rows that the index gathers before they go to a file of their own; see [`index::SHELF_ROWS`].
+    pub shelf_rows: usize,
 }
 
 impl StoreOptions {
@@ -78,6 +80,7 @@ impl StoreOptions {
             limits: Limits::default(),
             boot_id: marks::boot_id().unwrap_or_else(|_| unknown()),
             keep_row: None,
+            shelf_rows: SHELF_ROWS,
         }
     }
 }
@@ -164,6 +167,7 @@ impl Store {
             limits,
             boot_id,
             keep_row,
+            shelf_rows,
         } = options;
         let directory = |source| StoreError::Directory {
             dir: dir.to_owned(),
@@ -179,8 +183,14 @@ impl Store {
         // The names `ledger` and `trust` themselves.
         files.sync_dir(dir).map_err(directory)?;
         let empty = found.is_empty()?;
-        let (index, mark, reason) =
-            Index::open(Arc::clone(&files), dir, &boot_id, (&found, keep_row))?;
+        let opening = Opening {
+            dir,
+            boot: &boot_id,
+            shelf_rows,
+            log: &found,
+            keep_row,
+        };
+        let (index, mark, reason) = Index::open(Arc::clone(&files), opening)?;
         let (ledger, recovery) = found.recover(mark.map(|mark| mark.position))?;
         let outcome = match (mark, reason) {
             (Some(mark), _) if has_blocks_from(&ledger, mark.position) => {
@@ -218,7 +228,7 @@ impl Store {
     /// Sets (`Some`) and removes (`None`) rows and moves the watermark, all or nothing, visible when this returns.
     /// They are written into sled behind it, in the order of the commits.
     ///
-    /// Keys have 1 to 256 bytes and do not begin with zero, values at most 256. The watermark must stand
+    /// Keys have 1 to 256 bytes and do not begin with zero, values at most 512. The watermark must stand
     /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: a commit
     /// waits when too many rows wait for sled. An error may be that of an earlier commit's rows.
     ///
@@ -233,6 +243,12 @@ impl Store {
             return Err(IndexError::BadRow("a watermark beyond the log"));
         }
         self.index.commit(rows, watermark)
+    }
+
+    /// Whether a log is folded again: then many rows come, and they go down in larger pieces. Nothing is lost by
+    /// forgetting to say that it is over, but a kill then costs more.
+    pub fn folding(&self, folding: bool) {
+        self.index.folding(folding);
     }
 
     /// The value of an index row.
@@ -309,12 +325,12 @@ impl Store {
         &self.trust
     }
 
-    /// Writes the ledger again without the blocks that are not to be kept, and closes. The index then names places that
+    /// Writes the ledger again with the blocks that stay and those that take the place of others, and closes. The index then names places that
     /// are no more: the next open makes it again.
     ///
     /// # Errors
     /// [`CompactError`].
-    pub fn compact(self, keep: &mut dyn FnMut(&Block) -> bool) -> Result<Compacted, CompactError> {
+    pub fn compact(self, fate: &mut dyn FnMut(&Block) -> Fate) -> Result<Compacted, CompactError> {
         // The lock is held to the end.
         let Self {
             ledger,
@@ -323,7 +339,7 @@ impl Store {
             notes: _notes,
             _lock,
         } = self;
-        ledger.compact(keep)
+        ledger.compact(fate)
     }
 
     /// Waits until the rows of every commit so far are written, which else is done behind it.

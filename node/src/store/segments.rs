@@ -184,6 +184,26 @@ impl SegmentLog {
     /// # Errors
     /// [`ReadError`].
     pub fn read(&self, at: &Location) -> Result<Block, ReadError> {
+        let section = self.section(at)?;
+        let (id, block) =
+            car::parse_section(&section).ok_or_else(|| ReadError::Damaged(at.start()))?;
+        Ok(Block {
+            id,
+            at: *at,
+            bytes: block.to_vec(),
+        })
+    }
+
+    /// Reads the block at a place without hashing it; `None` if it cannot be read.
+    #[must_use]
+    pub fn read_unchecked(&self, at: &Location) -> Option<Vec<u8>> {
+        let mut section = self.section(at).ok()?;
+        let block = car::block_of(&section)?;
+        section.drain(..block);
+        Some(section)
+    }
+
+    fn section(&self, at: &Location) -> Result<Vec<u8>, ReadError> {
         let longest = MAX_BLOCK + 64;
         if at.end() > self.end() || usize::try_from(at.len).is_ok_and(|len| len > longest) {
             return Err(ReadError::Outside(at.start()));
@@ -205,13 +225,7 @@ impl SegmentLog {
             }
             other => other.map_err(io)?,
         }
-        let (id, block) =
-            car::parse_section(&section).ok_or_else(|| ReadError::Damaged(at.start()))?;
-        Ok(Block {
-            id,
-            at: *at,
-            bytes: block.to_vec(),
-        })
+        Ok(section)
     }
 
     /// Walks the blocks from a position to the end as it is now, one block in memory at a time.

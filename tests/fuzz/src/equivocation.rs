@@ -82,7 +82,7 @@ thread_local! {
 fn known() -> Known {
     let world = &town().world;
     let [kanazawa, komatsu] =
-        [KANAZAWA, KOMATSU].map(|home| world.homes[home].authority.entries(1));
+        [KANAZAWA, KOMATSU].map(|home| world.homes[home].authority.entries(1, None));
     let starts = starts(world);
     let begun = starts.iter().map(|start| {
         let mut start = start.clone();
@@ -140,12 +140,12 @@ fn lies(world: &World, epoch: u64) -> Vec<Vec<u8>> {
     let mut liar = Liar::new(world, KANAZAWA);
     let mut lies = Vec::new();
     for software in ["one", "two", "three", "four"] {
-        let said = liar.sign(world, &[start(software)]);
+        let said = liar.sign(&[start(software)]);
         let mut header = SignedHeader::read(&said.header)
             .expect("it was signed")
             .header;
         header.epoch = epoch;
-        lies.push(liar.sign_header(world, header, said.body).header);
+        lies.push(liar.sign_header(header, said.body).header);
         if lies.len() == 2 {
             liar.seq += 1;
         }

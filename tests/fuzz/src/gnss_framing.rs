@@ -33,10 +33,12 @@ const FORMATTERS: [&str; 10] = [
 ];
 const LETTERS: &[u8; 32] = b"0123456789,,,,..-NSEWAVDMR012345";
 /// Class and id of the messages that are read, and one that is not.
-const MESSAGES: [(u8, u8); 8] = [
+const MESSAGES: [(u8, u8); 10] = [
     (0x01, 0x07),
     (0x01, 0x35),
     (0x01, 0x03),
+    (0x01, 0x43),
+    (0x0a, 0x38),
     (0x01, 0x61),
     (0x01, 0x04),
     (0x0a, 0x09),
@@ -51,6 +53,65 @@ pub fn run(data: &[u8]) {
         Some(Input::Story(story)) => drop(tell(story)),
         None => {}
     }
+}
+
+/// Runs the target `nmea`: the lines of the input as sentences under true checksums, so that every byte reaches a parser.
+pub fn run_nmea(data: &[u8]) {
+    let mut line = Vec::new();
+    for body in data.split(|&b| b == b'\n') {
+        let body: Vec<u8> = body
+            .iter()
+            .copied()
+            .filter(|b| (b' '..=b'~').contains(b) && !b"$*".contains(b))
+            .collect();
+        let sum = body.iter().fold(0, |sum, byte| sum ^ byte);
+        line.push(b'$');
+        line.extend(body);
+        line.extend(format!("*{sum:02X}\r\n").into_bytes());
+    }
+    check(&line, data.first().copied().unwrap_or(0));
+}
+
+/// Runs the target `ubx`: payloads of the messages that are read, as frames under true checksums. Each begins with a byte for the
+/// message and one for its length, up to 1,020 bytes.
+pub fn run_ubx(data: &[u8]) {
+    let mut line = Vec::new();
+    let mut rest = data;
+    while let [message, len, after @ ..] = rest {
+        let (class, id) = MESSAGES[usize::from(*message) % MESSAGES.len()];
+        let (payload, after) = after.split_at((4 * usize::from(*len)).min(after.len()));
+        line.extend(ubx(class, id, payload));
+        rest = after;
+    }
+    check(&line, data.first().copied().unwrap_or(0));
+}
+
+/// Inputs for `nmea` to begin with: the simulator's sentences, without what is put around them.
+#[must_use]
+pub fn nmea_seeds() -> Vec<Vec<u8>> {
+    let bodies = |epoch: String| {
+        let bodies = epoch.lines().filter_map(|line| line[1..].split('*').next());
+        bodies.collect::<Vec<_>>().join("\n").into_bytes()
+    };
+    let mut seeds: Vec<_> = (0..3).map(|second| bodies(epoch(second))).collect();
+    seeds.push(b"GPGSV,4,2,12,17,30,269,30,19,,,13,21,19,157,39,22,58,098,35,1".to_vec());
+    seeds.push(b"PQGSA,A,3,12,,,,,,,,,,,,1.2,0.9,0.9,4".to_vec());
+    seeds
+}
+
+/// Inputs for `ubx` to begin with: an empty message of each kind, in the length that it has.
+#[must_use]
+pub fn ubx_seeds() -> Vec<Vec<u8>> {
+    let lengths = [92, 20, 16, 24, 28, 4, 20, 60, 12, 16];
+    let one = |message: u8, len: u8| {
+        let mut seed = vec![message, len / 4];
+        seed.resize(2 + usize::from(len), 1);
+        seed
+    };
+    (0..)
+        .zip(lengths)
+        .map(|(message, len)| one(message, len))
+        .collect()
 }
 
 /// Inputs to begin with.

@@ -341,7 +341,8 @@ impl Talk {
                 }
                 Action::Frozen(log, ..) => assert!(self.forked.contains(log), "an honest log"),
                 Action::Reply(..) => panic!("nobody asked"),
-                Action::Disconnect(..) | Action::Append(_) => {}
+                // It may be sent what its own key signed.
+                Action::Disconnect(..) | Action::Append(_) | Action::RolledBack { .. } => {}
             }
         }
     }

@@ -25,6 +25,7 @@ use city_node::place::antenna::{Antenna, AntennaConfig};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::private::{Keeper, Vault};
 use city_node::store::{OpenOutcome, Store, StoreError, StoreOptions, Watermark};
+use city_node::trust::{self, Wanted};
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{Charter, Kind, Start};
 use city_protocol::crypto::{NotAfter, SecretKey, Signer, Suite};
@@ -202,8 +203,9 @@ impl Founded {
 
     fn antenna(&self, device: Option<PathBuf>) -> Antenna {
         Antenna::new(AntennaConfig {
-            receiver: device.map(|device| ReceiverConfig { device, baud: 9600 }),
+            receiver: device.map(|device| ReceiverConfig::serial(device, 9600)),
             recorded: false,
+            survey: None,
             purpose_allows_recorded: true,
             boundary: Some(demo_boundary()),
             home: self.region.clone(),
@@ -323,12 +325,27 @@ impl Founded {
             engine: engine.handle().clone(),
             antenna,
             net: None,
+            network: Arc::new(
+                city_node::config::Config::for_region("Asia/JP/17/17201".parse().unwrap()).network,
+            ),
             hold: None,
             clock,
             started: Instant::now(),
             peer_id: self.peer.public().to_peer_id(),
             keys: None,
+            terminal: None,
+            own: None,
+            certificate: None,
             names: Arc::new(BTreeMap::from([("17201".into(), "金沢市".into())])),
+            trust: trust::Keeper::open(
+                Arc::clone(engine.handle().history().store()),
+                None,
+                &Wanted::new(),
+                self.peer.public().to_peer_id(),
+                1,
+            )
+            .unwrap(),
+            transport: None,
             doors: keeper.clone(),
             access: access.clone(),
             private,

@@ -8,18 +8,11 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
+use crate::recorded::part;
+
 /// The folder `crypto` of the test data, or `None` with a word on stdout where it is not.
 pub(super) fn crypto() -> Option<PathBuf> {
-    let root = std::env::var_os("CITY_NODE_TEST_DATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
-        PathBuf::from,
-    );
-    let crypto = root.join("crypto");
-    if crypto.is_dir() {
-        return Some(crypto);
-    }
-    println!("skipped: no ../shared/data");
-    None
+    part("crypto")
 }
 
 /// One case of a NIST response file: names and hexadecimal values.

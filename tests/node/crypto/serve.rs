@@ -135,7 +135,7 @@ fn it_signs_checks_seals_and_opens() {
     );
     refused("/", json!({}), 405, "method-not-allowed");
     refused("/sign", json!({}), 404, "not-found");
-    let large = service.post("/sign/dilithium", &json!({"message": "x".repeat(65_536)}));
+    let large = service.post("/sign/dilithium", &json!({"message": "x".repeat(98_304)}));
     assert_eq!((large.0, &large.1["code"]), (413, &"too-large".into()));
     service.end();
 }

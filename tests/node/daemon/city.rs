@@ -4,10 +4,10 @@
 #![allow(unreachable_pub, reason = "for the tests beside it")]
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,10 @@ use city_protocol::amount::Amount;
 use city_protocol::crypto::{SecretKey, Signer, Suite};
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::Digest;
+use city_protocol::region::Region;
+use libp2p::Multiaddr;
 use rustls_pki_types::CertificateDer;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
@@ -44,14 +47,42 @@ pub struct City {
     pub officers: Vec<SecretKey>,
     pub ca: PathBuf,
     which: usize,
+    name: &'static str,
+}
+
+/// Where a city's node stands.
+pub struct Site {
+    pub region: &'static str,
+    pub name: &'static str,
+    pub api: SocketAddr,
+    pub listen: Multiaddr,
+}
+
+impl Site {
+    /// A city of the demo on this machine; port 0 takes a free one.
+    fn here(which: usize, port: u16) -> Self {
+        let city = &DEMO_CITIES[which];
+        Self {
+            region: city.region,
+            name: city.name,
+            api: (Ipv4Addr::LOCALHOST, 0).into(),
+            listen: format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap(),
+        }
+    }
 }
 
 /// Founds a network of the first so many cities; each has the others on its whitelist.
 pub fn found(root: &Path, count: usize) -> Vec<City> {
+    let sites: Vec<_> = (0..count).map(|at| Site::here(at, free_port())).collect();
+    found_at(root, &sites)
+}
+
+/// The same with nodes that stand elsewhere; the first three sites are those of the demo's cities.
+pub fn found_at(root: &Path, sites: &[Site]) -> Vec<City> {
     let mut cities: Vec<City> = Vec::new();
-    for which in 0..count {
+    for (which, site) in sites.iter().enumerate() {
         let data = root.join(format!("city{which}"));
-        cities.push(settle(root, which, data, cities.is_empty(), free_port()));
+        cities.push(settle(root, which, data, cities.is_empty(), site));
     }
     let peers: Vec<Peer> = cities.iter().map(City::as_peer).collect();
     for (i, city) in cities.iter_mut().enumerate() {
@@ -64,7 +95,7 @@ pub fn found(root: &Path, count: usize) -> Vec<City> {
 
 /// One city alone, with its data in this directory.
 pub fn alone(root: &Path, data: PathBuf) -> City {
-    settle(root, 0, data, true, 0)
+    settle(root, 0, data, true, &Site::here(0, 0))
 }
 
 /// A port for the peers of a city, who have to know it beforehand.
@@ -73,7 +104,7 @@ fn free_port() -> u16 {
     probe.local_addr().unwrap().port()
 }
 
-fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> City {
+fn settle(root: &Path, which: usize, data: PathBuf, first: bool, site: &Site) -> City {
     let ca = root.join("ca");
     let network = if first {
         NetworkChoice::New {
@@ -100,10 +131,12 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
     let officers: Vec<_> = (0..2)
         .map(|_| SecretKey::generate(suite.signing()))
         .collect();
-    let mut config = Config::for_region(DEMO_CITIES[which].region.parse().unwrap());
+    let mut config = Config::for_region(site.region.parse().unwrap());
     config.clock.trust_system = true;
-    config.api.listen = (Ipv4Addr::LOCALHOST, 0).into();
-    config.network.listen = vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()];
+    // Where the others are not running: a connection on this machine takes milliseconds.
+    config.home.confirm_wait_s = 2;
+    config.api.listen = site.api;
+    config.network.listen = vec![site.listen.clone()];
     let data = DataDir::new(data);
     let report = init(InitRequest {
         data: data.clone(),
@@ -113,8 +146,8 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         suite,
         officers_needed: 1,
         witnesses: Vec::new(),
-        boundary: Boundary::Index(demo_boundary()),
-        api_names: Vec::new(),
+        boundary: boundary(root, which, &config.node.region),
+        api_names: vec![site.api.ip().to_string()],
         now: utc(),
     })
     .unwrap();
@@ -125,14 +158,29 @@ fn settle(root: &Path, which: usize, data: PathBuf, first: bool, port: u16) -> C
         officers,
         ca,
         which,
+        name: site.name,
     }
+}
+
+/// The demo's outlines, or of a city beyond them a square.
+fn boundary(root: &Path, which: usize, region: &Region) -> Boundary {
+    if which < DEMO_CITIES.len() {
+        return Boundary::Index(demo_boundary());
+    }
+    let code = region.municipality();
+    let file = root.join(format!("{code}.geojson"));
+    let square = r#"{"type": "FeatureCollection", "features": [{"type": "Feature",
+        "properties": {"N03_001": "石川県", "N03_003": null, "N03_004": "市", "N03_007": "CODE"}, "geometry": {"type": "Polygon",
+        "coordinates": [[[137.0, 37.0], [137.1, 37.0], [137.1, 37.1], [137.0, 37.1], [137.0, 37.0]]]}}]}"#;
+    std::fs::write(&file, square.replace("CODE", code)).unwrap();
+    Boundary::Import(vec![file])
 }
 
 impl City {
     pub fn as_peer(&self) -> Peer {
         Peer {
             peer_id: self.report.peer_id,
-            name: DEMO_CITIES[self.which].name.into(),
+            name: self.name.into(),
             region: self.config.node.region.clone(),
             addresses: self.config.network.listen.clone(),
             expires_at: None,
@@ -195,10 +243,12 @@ impl City {
         }
     }
 
-    /// Starts its node and waits until it answers.
+    /// Starts its node and waits until it answers, and has heard a peer or waited for one.
     pub async fn ready(&self) -> Node {
         let mut node = self.start();
         node.answers().await;
+        node.until("a first peer", |status| status.standing != "waiting")
+            .await;
         node
     }
 
@@ -219,6 +269,40 @@ impl City {
         api.enrol(&signed, &certificate, &[]).await.unwrap();
         api.login(&person).await.unwrap();
         person
+    }
+
+    /// `city-node …` on this node, with `--json`.
+    pub fn command(&self, verb: &[&str], arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_city-node"))
+            .args(verb)
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data.path())
+            .arg("--json")
+            .output()
+            .unwrap()
+    }
+
+    /// The same, where it has to end with this code; gives its answer.
+    pub fn answer(&self, verb: &[&str], arguments: &[&str], code: i32) -> Value {
+        let output = self.command(verb, arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The same, where it has to fail with this code; gives what it says.
+    pub fn refusal(&self, verb: &[&str], arguments: &[&str], code: i32) -> String {
+        let output = self.command(verb, arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// A person with an account and so much in it.

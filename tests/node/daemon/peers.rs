@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use city_node::net::NetEvent;
+use city_node::pki::Validity;
+use city_node::pki::authority::{Authority, Selector};
+use city_node::pki::revocation::Reason;
 use city_node::setup::load_identity;
 use city_protocol::amount::Timestamp;
 use city_protocol::sync::Message;
@@ -10,6 +13,20 @@ use libp2p::identity::Keypair;
 
 use super::city::{City, Node, directory, found};
 use super::speaker::{Speaker, hello};
+
+/// The CA revokes a node's certificate, and its list reaches the home that keeps the CA.
+fn revoke(home: &City, stolen: &City) {
+    let ca = Authority::open(&home.ca, None).unwrap();
+    let stolen = std::fs::read(stolen.data.node_certificate()).unwrap();
+    let which = Selector::of_certificate(&stolen).unwrap();
+    let now = city_node::engine::utc();
+    ca.revoke(&which, Reason::KeyCompromise, now).unwrap();
+    ca.write_lists(Validity::days(now.minus_ms(1000), 30))
+        .unwrap();
+    for (name, list) in ca.lists().unwrap() {
+        std::fs::write(home.data.crls().join(name), list).unwrap();
+    }
+}
 
 /// Waits until both have the same frontier, and nothing is on its way.
 async fn agree(a: &Node, b: &Node) {
@@ -189,10 +206,6 @@ async fn a_peer_that_comes_and_goes_is_greeted_each_time() {
 /// A box was stolen with its keys: the CA revokes its certificate, and nobody speaks to it any more, without a restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_certificate_is_revoked_is_left_at_once() {
-    use city_node::pki::authority::Selector;
-    use city_node::pki::revocation::Reason;
-    use city_node::pki::{Authority, Validity};
-
     let root = directory();
     let cities = found(root.path(), 2);
     let [kanazawa, komatsu] = &cities[..] else {
@@ -203,16 +216,7 @@ async fn a_node_whose_certificate_is_revoked_is_left_at_once() {
         status.peers.iter().any(|peer| peer.region.is_some())
     })
     .await;
-    let ca = Authority::open(&kanazawa.ca, None).unwrap();
-    let stolen = std::fs::read(komatsu.data.node_certificate()).unwrap();
-    let which = Selector::of_certificate(&stolen).unwrap();
-    let now = city_node::engine::utc();
-    ca.revoke(&which, Reason::KeyCompromise, now).unwrap();
-    ca.write_lists(Validity::days(now.minus_ms(1000), 30))
-        .unwrap();
-    for (name, list) in ca.lists().unwrap() {
-        std::fs::write(kanazawa.data.crls().join(name), list).unwrap();
-    }
+    revoke(kanazawa, komatsu);
     let refused = |status: &city_node::admin::pages::Status| {
         status.peers.iter().all(|peer| peer.region.is_none())
     };
@@ -222,4 +226,55 @@ async fn a_node_whose_certificate_is_revoked_is_left_at_once() {
     assert!(refused(&a.status().await), "{}", a.log());
     a.stop().await;
     b.stop().await;
+}
+
+/// A certificate of 白山市's is stolen; the prefecture's list reaches 金沢市 only. 小松市 learns of it by 金沢市's log, keeps
+/// to it over a restart, and no list that the CA did not sign counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_neighbours_log_says_is_revoked_is_refused_here_too() {
+    let root = directory();
+    let cities = found(root.path(), 3);
+    let [kanazawa, komatsu, hakusan] = &cities[..] else {
+        unreachable!()
+    };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let c = hakusan.ready().await;
+    let speaks_with = |node: &City| {
+        let region = node.config.node.region.to_string();
+        move |status: &city_node::admin::pages::Status| {
+            let mut regions = status.peers.iter().filter_map(|peer| peer.region.clone());
+            regions.any(|of| of == region)
+        }
+    };
+    b.until("both peers", |status| {
+        speaks_with(kanazawa)(status) && speaks_with(hakusan)(status)
+    })
+    .await;
+    revoke(kanazawa, hakusan);
+    a.until("the entry in the own log", |status| {
+        let said = status.certificates.said.as_ref();
+        said.is_some_and(|said| said.lists.iter().any(|list| list.revoked == 1))
+    })
+    .await;
+    let alone = |status: &city_node::admin::pages::Status| {
+        speaks_with(kanazawa)(status) && !speaks_with(hakusan)(status)
+    };
+    b.until("the end of the session with 白山市", alone).await;
+    let kept: Vec<_> = std::fs::read_dir(komatsu.data.crls_from_logs())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert_eq!(kept.len(), 1, "of the post-quantum root alone: {kept:?}");
+
+    b.stop().await;
+    a.stop().await;
+    let b = komatsu.ready().await;
+    // It dials, and its hello is not taken.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let status = b.status().await;
+    assert!(!speaks_with(hakusan)(&status), "{}", b.log());
+    // Beside the two lists of its own from its founding stands the one of the log.
+    assert_eq!(status.certificates.lists, 3, "{status:?}");
+    b.stop().await;
+    c.stop().await;
 }

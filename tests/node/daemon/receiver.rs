@@ -1,8 +1,23 @@
 //! A receiver on a bad line, pulled and plugged in again.
 
-use city_protocol::place::Grade;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::city::{alone, directory, send};
+use city_node::api::wire::SignedPlaceForm;
+use city_node::engine::utc;
+use city_node::pki::Validity;
+use city_node::pki::authority::{Authority, Selector};
+use city_node::pki::revocation::Reason;
+use city_node::place::proof_file::{Expected, NoPlace, verify};
+use city_node::setup::load_identity;
+use city_protocol::Refusal;
+use city_protocol::pki::Crls;
+use city_protocol::place::Grade;
+use serde_json::Value;
+
+use super::city::{City, alone, directory, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
@@ -35,7 +50,13 @@ async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
         "{status:#?}"
     );
     assert!(status.receiver.bad_checksums > 0, "{:?}", status.receiver);
+    let shown = city.answer(&["place", "status"], &[], 0);
+    assert_eq!(shown["summary"]["municipality"], "17201", "{shown}");
+    assert_eq!(shown["verdict"]["grade"], "plausible", "{shown}");
+    assert!(shown["verdict"]["figures"]["cn0"]["spread_centi"].as_u64() > Some(0));
+    assert!(shown["satellites"].as_array().unwrap().len() > 8, "{shown}");
     send(&api, &person, 1).await.unwrap();
+    proves_where_it_is(&city);
 
     drop(line);
     let gone = node
@@ -52,6 +73,7 @@ async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
         "{:?}",
         none.place
     );
+    city.answer(&["place", "status"], &[], 4);
     let refused = send(&api, &person, 1).await.unwrap_err();
     assert_eq!(refused.code(), Some("no-position"), "{refused:?}");
 
@@ -61,4 +83,134 @@ async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
     send(&api, &person, 1).await.unwrap();
     node.check().await;
     node.stop().await;
+}
+
+/// A UBX-NAV-STATUS whose spoofDetState says "spoofing indicated" (flags2, bits 3 and 4).
+fn spoofing_indicated() -> Vec<u8> {
+    let mut body = vec![0x01, 0x03, 16, 0];
+    body.extend([0, 0, 0, 0, 3, 1, 0, 2 << 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let fletcher = |(a, b): (u8, u8), &byte: &u8| {
+        let a = a.wrapping_add(byte);
+        (a, b.wrapping_add(a))
+    };
+    let (a, b) = body.iter().fold((0, 0), fletcher);
+    [&[0xB5, 0x62], &body[..], &[a, b]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
+    let root = directory();
+    let mut city = alone(root.path(), root.path().join("d"));
+    let attack = Arc::new(AtomicBool::new(true));
+    let says = Arc::clone(&attack);
+    let line = city.plug_in(move || {
+        if says.load(Ordering::Relaxed) {
+            spoofing_indicated()
+        } else {
+            Vec::new()
+        }
+    });
+    let node = city.ready().await;
+    let indicated = |reasons: &[String]| reasons.iter().any(|one| one == "spoofing-indicated");
+    let seen = node
+        .until("the attack", |status| indicated(&status.place.reasons))
+        .await;
+    assert_eq!(seen.place.grade, Grade::Suspect);
+    // The attacker stops, and pulls the plug; nothing is forgotten.
+    attack.store(false, Ordering::Relaxed);
+    drop(line);
+    node.until("the loss", |status| !status.receiver.connected)
+        .await;
+    let _line = city.plug_in(Vec::new);
+    node.until("another receiver", |status| status.place.lat.is_some())
+        .await;
+    assert!(indicated(&node.status().await.place.reasons));
+    let cleared = city.answer(&["place", "clear-spoofing"], &[], 0);
+    assert!(cleared["indicated_since"].as_u64().is_some(), "{cleared}");
+    let clean = node
+        .until("a clean sky", |status| status.place.satisfies_policy)
+        .await;
+    assert!(!indicated(&clean.place.reasons));
+    let again = city.answer(&["place", "clear-spoofing"], &[], 0);
+    assert_eq!(again.get("indicated_since"), None, "{again}");
+    node.stop().await;
+}
+
+/// A file that anybody can check offline, for five minutes, against the question that it answers.
+fn proves_where_it_is(city: &City) {
+    const NONCE: &str = "00112233445566778899aabbccddeeff";
+    let file = city.data.path().join("here.place");
+    let path = file.to_str().unwrap();
+    let genesis = city.data.genesis();
+    let made = ["place", "proof", "--nonce", NONCE, "--out", path];
+    assert!(city.answer(&[], &made, 0)["bytes"].as_u64() > Some(0));
+    let said = city.refusal(&[], &made, 1);
+    assert!(
+        said.contains("here.place"),
+        "nothing is overwritten: {said}"
+    );
+
+    let check = |file: &Path, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
+        command.args(["place", "verify", "--json", "--genesis"]);
+        let done = command.arg(&genesis).arg(file).args(more).output().unwrap();
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!(
+            done.status.code(),
+            Some(if told["valid"] == true { 0 } else { 4 })
+        );
+        told
+    };
+    let peer = city.report.peer_id.to_string();
+    let held = check(&file, &["--nonce", NONCE, "--node", &peer]);
+    assert_eq!(
+        (&held["valid"], &held["municipality"]),
+        (&true.into(), &"17201".into()),
+        "{held}"
+    );
+    assert_eq!(
+        (&held["node"], &held["nonce"]),
+        (&peer.into(), &NONCE.into())
+    );
+    let other = check(&file, &["--nonce", "ffffffffffffffffffffffffffffffff"]);
+    assert_eq!(other["code"], "other-nonce", "{other}");
+    let another = "12D3KooWBMbZoS9U6w37X7mrog9WByzrKzErDWJ6FeATvydo8WhY";
+    let other = check(&file, &["--node", another]);
+    assert_eq!(other["code"], "other-node", "{other}");
+
+    // Its certificate is revoked, its time is over, its bytes are changed.
+    let form =
+        || serde_json::from_slice::<SignedPlaceForm>(&std::fs::read(&file).unwrap()).unwrap();
+    let identity = load_identity(&city.data).unwrap();
+    let crls = Crls::none();
+    let expected = Expected {
+        genesis: &identity.genesis,
+        crls: &crls,
+        at: utc(),
+        nonce: None,
+        node: None,
+    };
+    let refused = |form, expected: &Expected<'_>| verify(form, expected).unwrap_err();
+    verify(form(), &expected).unwrap();
+    let at = utc().plus_ms(6 * 60 * 1000);
+    let late = refused(form(), &Expected { at, ..expected });
+    assert_eq!(late, NoPlace::Proof(Refusal::Expired));
+    let mut changed = form();
+    *changed.proof.last_mut().unwrap() ^= 1;
+    let changed = refused(changed, &expected);
+    assert_eq!(changed, NoPlace::Proof(Refusal::BadSignature));
+    let ca = Authority::open(&city.ca, None).unwrap();
+    let pem = std::fs::read(city.data.node_certificate()).unwrap();
+    let which = Selector::of_certificate(&pem).unwrap();
+    ca.revoke(&which, Reason::KeyCompromise, utc()).unwrap();
+    ca.write_lists(Validity::days(utc().minus_ms(1000), 30))
+        .unwrap();
+    // Not into the node's own directory: it would refuse itself.
+    let lists = city.data.path().join("lists");
+    std::fs::create_dir(&lists).unwrap();
+    for (name, list) in ca.lists().unwrap() {
+        std::fs::write(lists.join(name), list).unwrap();
+    }
+    let listed = check(&file, &["--crls", lists.to_str().unwrap()]);
+    assert_eq!(listed["code"], "cert-revoked", "{listed}");
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use city_node::api::wire::SubmittedPage;
 use city_protocol::amount::Amount;
 use city_protocol::body::{
-    Accept, Enrol, Grant, Kind, OwnEntry, PersonBody, Transfer, read_officers_body,
+    Accept, Enrol, Grant, Kind, Order, OwnEntry, PersonBody, Refund, RefundReason, Reject, Settle,
+    StandingAccept, Transfer, identity, is_home_authored, read_officers_body,
 };
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
 use city_protocol::stage::Signed;
@@ -26,12 +27,43 @@ pub(crate) struct Sums {
     pub(crate) next_sequence: u64,
 }
 
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Accepted,
+    Rejected,
+    Settled,
+    Refunded,
+}
+
+/// A transfer of the log.
+struct Sent {
+    sender: AccountId,
+    receiver: AccountId,
+    amount: Amount,
+    end: Option<End>,
+}
+
+impl Sent {
+    const fn of(transfer: &Transfer) -> Self {
+        Self {
+            sender: transfer.sender,
+            receiver: transfer.receiver,
+            amount: transfer.amount,
+            end: None,
+        }
+    }
+}
+
 /// One log, as far as it can be read without a gap.
 #[derive(Default)]
 pub(crate) struct Book {
     head: Option<(BlockId, u64)>,
     places: HashMap<Digest, (BlockId, OwnEntry)>,
     accounts: BTreeMap<AccountId, Sums>,
+    transfers: HashMap<Digest, Sent>,
+    /// The newest order of an account, and where it stands.
+    orders: HashMap<AccountId, (OwnEntry, Order)>,
     /// What is available to each account after each vertex; the first is the empty log.
     history: Vec<BTreeMap<AccountId, String>>,
 }
@@ -141,21 +173,95 @@ impl Book {
             }
             Kind::Transfer => {
                 let transfer = self.signed::<Transfer>(entry, at);
+                self.transfers
+                    .insert(identity(Transfer::TAG, &entry.body), Sent::of(&transfer));
                 let sums = self.next(transfer.sender, transfer.sequence);
                 let left = sums.available.checked_sub(transfer.amount.hundredths());
                 sums.available = left.expect("nobody sends what they do not have");
             }
+            Kind::Accept if is_home_authored(&entry.body) => self.book_by_order(entry),
             Kind::Accept => {
                 let accept = self.signed::<Accept>(entry, at);
                 let receiver = AccountId::new(&accept.home, &accept.key);
+                self.end(&accept.transfer, &receiver, accept.amount, End::Accepted);
                 self.next(receiver, accept.sequence).available += accept.amount.hundredths();
+            }
+            Kind::Reject => {
+                let reject = self.signed::<Reject>(entry, at);
+                let receiver = AccountId::new(&reject.home, &reject.key);
+                self.end(&reject.transfer, &receiver, reject.amount, End::Rejected);
+                self.next(receiver, reject.sequence);
+            }
+            Kind::Order => {
+                let order = self.signed::<Order>(entry, at);
+                self.next(order.account, order.sequence);
+                self.orders.insert(order.account, (at.1, order));
+            }
+            Kind::Settle => {
+                let settle = Settle::read(&entry.body).unwrap();
+                self.close(&settle.transfer, settle.amount, End::Accepted, End::Settled);
+            }
+            Kind::Refund => {
+                let refund = Refund::read(&entry.body).unwrap();
+                assert_eq!(
+                    refund.reason,
+                    RefundReason::Rejected,
+                    "half a year in a minute"
+                );
+                self.close(
+                    &refund.transfer,
+                    refund.amount,
+                    End::Rejected,
+                    End::Refunded,
+                );
+                let sender = self.transfers[&refund.transfer].sender;
+                let sums = self.accounts.get_mut(&sender).unwrap();
+                sums.available += refund.amount.hundredths();
             }
             Kind::Rotate | Kind::Revoke | Kind::Recover | Kind::EpochStart => {
                 panic!("nobody changes keys in this town")
             }
-            Kind::Charter | Kind::Place | Kind::Settle | Kind::Start | Kind::Fault => {}
+            Kind::Charter | Kind::Place | Kind::Start | Kind::Fault => {}
             other => panic!("nobody writes {other} in this town"),
         }
+    }
+
+    /// The home takes a transfer as the receiver's newest order says.
+    fn book_by_order(&mut self, entry: &Entry) {
+        let accept = StandingAccept::read(&entry.body).unwrap();
+        let (at, order) = &self.orders[&accept.receiver];
+        assert_eq!(*at, accept.order, "not the newest order");
+        let received_at = entry.booked.received_at.unwrap();
+        assert!(
+            order.takes(&accept.sender, accept.amount, received_at),
+            "{accept:?}"
+        );
+        self.end(
+            &accept.transfer,
+            &accept.receiver,
+            accept.amount,
+            End::Accepted,
+        );
+        let sums = self.accounts.get_mut(&accept.receiver).unwrap();
+        sums.available += accept.amount.hundredths();
+    }
+
+    /// The receiver's side answers an open transfer, once.
+    fn end(&mut self, transfer: &Digest, receiver: &AccountId, amount: Amount, end: End) {
+        let sent = self.transfers.get_mut(transfer).expect("it was sent");
+        assert_eq!((sent.receiver, sent.amount), (*receiver, amount));
+        assert_eq!(sent.end.replace(end), None, "answered twice");
+    }
+
+    /// The sender's side closes what was answered so.
+    fn close(&mut self, transfer: &Digest, amount: Amount, answered: End, end: End) {
+        let sent = self.transfers.get_mut(transfer).expect("it was sent");
+        assert_eq!(sent.amount, amount);
+        assert_eq!(
+            sent.end.replace(end),
+            Some(answered),
+            "closed otherwise than answered"
+        );
     }
 
     fn signed<B: PersonBody + Clone>(&mut self, entry: &Entry, at: (BlockId, OwnEntry)) -> B {
@@ -184,6 +290,11 @@ impl Book {
     /// What an account's entries come to.
     pub(crate) fn sums(&self, account: &AccountId) -> Sums {
         self.accounts.get(account).copied().unwrap_or_default()
+    }
+
+    /// Whether it came to what another came to, and went on from there.
+    pub(crate) fn continues(&self, other: &Self) -> bool {
+        self.history.starts_with(&other.history)
     }
 
     /// How many vertices there are.

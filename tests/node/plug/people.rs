@@ -1,4 +1,5 @@
-//! People who pay each other as fast as their home lets them, and remember every answer.
+//! People who pay each other as fast as their home lets them, take or turn down what waits, leave it to an order, and
+//! remember every answer.
 
 use std::collections::HashSet;
 use std::process::ExitStatus;
@@ -12,6 +13,7 @@ use city_node::client::{ApiClient, ClientError};
 use city_node::engine::utc;
 use city_node::setup::load_identity;
 use city_protocol::amount::Amount;
+use city_protocol::client::Takes;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::AccountId;
 use city_protocol::vertex::Receipt;
@@ -239,10 +241,11 @@ impl Client {
         self.receipts.push(answer);
     }
 
-    /// Pays somebody, or takes what waits.
+    /// Pays somebody, answers what waits, or says what the home takes from now on.
     async fn submit(&mut self, home: &Home) -> Result<Option<SubmittedPage>, ClientError> {
-        match self.dice.below(4) {
-            0 => self.take(home).await,
+        match self.dice.below(12) {
+            0..=2 => self.answer(home).await,
+            3 => self.order(home).await.map(Some),
             _ => self.pay(home).await.map(Some),
         }
     }
@@ -266,14 +269,30 @@ impl Client {
         home.api.transfer(&self.person.transfer(&order)?.0).await
     }
 
-    async fn take(&mut self, home: &Home) -> Result<Option<SubmittedPage>, ClientError> {
+    /// Takes the first that waits, or turns it down.
+    async fn answer(&mut self, home: &Home) -> Result<Option<SubmittedPage>, ClientError> {
         let account = self.person.account();
         let waiting = home.api.incoming(&account, None).await?.transfers;
         let Some(first) = waiting.first() else {
             return Ok(None);
         };
+        if self.dice.below(3) == 0 {
+            let signed = self.person.reject(first, self.next_sequence, utc())?;
+            return home.api.reject(&signed).await.map(Some);
+        }
         let signed = self.person.accept(first, self.next_sequence, utc())?;
         home.api.accept(&signed).await.map(Some)
+    }
+
+    /// Has the home take small amounts, or nothing any more.
+    async fn order(&mut self, home: &Home) -> Result<SubmittedPage, ClientError> {
+        let takes = (self.dice.below(3) > 0).then(|| Takes {
+            max_amount: Some(Amount::from_hundredths(1 + self.dice.below(60))),
+            ..Takes::default()
+        });
+        let now = utc();
+        let signed = self.person.standing_order(takes, self.next_sequence, now)?;
+        home.api.order(&signed).await
     }
 }
 

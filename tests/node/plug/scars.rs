@@ -136,7 +136,14 @@ async fn settled(city: &City) -> Result<Node, Ends> {
 async fn judge(city: &City, node: &Node, people: &People, before: &Book) -> String {
     let admin = node.admin().await.unwrap();
     let balances = admin.balances().await.unwrap().balances;
-    let shown = before.shown_after(&balances).expect("a false balance");
+    let shown = before.shown_after(&balances).unwrap_or_else(|| {
+        // By itself a home does at its start what its people's orders say.
+        let after = Book::read(&city.data.path().join("ledger"), &city.report.log);
+        assert!(after.continues(before), "another log than before");
+        let shown = after.shown_after(&balances);
+        assert!(shown.is_some(), "a false balance: {balances:?}");
+        before.vertices()
+    });
     let api = city.api(node);
     people.log_in_of(&api, shown as u64).await;
     for (account, receipt) in people.transfers_within(shown as u64).step_by(SAMPLE) {

@@ -43,8 +43,9 @@ struct Home {
 
 impl Home {
     fn is_index(&self, path: &Path) -> bool {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("index")) && path.is_dir()
+        // Also a sled in it; its shelves are on the disk that fails.
+        let mut names = path.iter().filter_map(|name| name.to_str());
+        names.any(|name| name.starts_with("index")) && path.is_dir()
     }
 
     /// Whether it is the store in which an import is judged.
@@ -101,7 +102,7 @@ impl Files for Home {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = self.disk.list(&self.at(dir))?;
-        if *dir == self.dir || self.is_aside(dir) {
+        if *dir == self.dir || self.is_aside(dir) || self.is_index(dir) {
             names.extend(OsFiles.list(dir)?);
         }
         Ok(names)

@@ -1,13 +1,13 @@
-//! Rows behind the answer: what is pending and what sled has read as one index, whatever the writer has done.
+//! Rows behind the answer: what is pending, in sled and in shelves reads as one index, whatever the writer has done.
 
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use city_node::store::{OpenOutcome, Store, Watermark};
+use city_node::store::{OpenOutcome, SHELF_ROWS, Store, Watermark};
 use city_protocol::ids::BlockId;
 
-use super::whole::open;
+use super::whole::{open, open_shelving};
 use super::{Dice, block, with_id};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -61,15 +61,33 @@ fn check(store: &Store, model: &Model, dice: &mut Dice, story: &str) {
     assert_eq!(front, wanted, "{story}, from both ends");
 }
 
+/// How many shelves stand in a directory.
+fn shelves(dir: &std::path::Path) -> usize {
+    let names = std::fs::read_dir(dir.join("index")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_str().unwrap().starts_with("shelf-"))
+        .count()
+}
+
 /// A key of few, so that rows are replaced and removed often.
 fn name(dice: &mut Dice) -> Vec<u8> {
     let byte = |dice: &mut Dice| b'a' + dice.below(4) as u8;
     vec![byte(dice), byte(dice), byte(dice)]
 }
 
+/// Some thousand rows go through sled alone; through sled, a shelf for twenty or fewer of them, and many merges; and
+/// through shelves without sled.
 #[test]
 fn pending_and_written_rows_read_as_one_index() {
     let mut dice = Dice::new();
+    for shelf_rows in [SHELF_ROWS, 20, 4] {
+        reads_as_one_index(&mut dice, shelf_rows);
+    }
+}
+
+fn reads_as_one_index(dice: &mut Dice, shelf_rows: usize) {
+    let open = |dir: &std::path::Path| open_shelving(dir, "this boot", shelf_rows);
     let dir = tempfile::tempdir().unwrap();
     let mut model = Model::new();
     let mut n = 0;
@@ -81,7 +99,7 @@ fn pending_and_written_rows_read_as_one_index() {
             let rows: Vec<_> = (0..count)
                 .map(|_| {
                     let value = (dice.below(3) > 0).then(|| dice.next().to_be_bytes().to_vec());
-                    (name(&mut dice), value)
+                    (name(dice), value)
                 })
                 .collect();
             for (key, value) in &rows {
@@ -94,15 +112,20 @@ fn pending_and_written_rows_read_as_one_index() {
             n += 1;
             assert_eq!(store.watermark(), Some(mark));
             last = Some(mark);
-            match dice.below(8) {
+            match dice.below(9) {
                 0 => store.settle().unwrap(),
+                2 => store.folding(dice.below(2) == 0),
                 // As long as the writer waits for company: it writes under the next reads.
                 1 => thread::sleep(Duration::from_millis(dice.below(60))),
                 _ => {}
             }
             let story = format!("life {life}, step {step}");
-            check(&store, &model, &mut dice, &story);
+            check(&store, &model, dice, &story);
         }
+        let shelves = shelves(dir.path());
+        assert_eq!(shelf_rows < SHELF_ROWS, shelves > 0);
+        // Four of one size become one.
+        assert!(shelves < 200, "{shelves} of {n} commits");
         if life % 2 == 0 {
             store.close().unwrap();
         } else {
@@ -111,12 +134,7 @@ fn pending_and_written_rows_read_as_one_index() {
         let (store, report) = open(dir.path());
         assert_eq!(report.index, OpenOutcome::Current(last.unwrap()));
         for step in 0..20 {
-            check(
-                &store,
-                &model,
-                &mut dice,
-                &format!("life {life} over, {step}"),
-            );
+            check(&store, &model, dice, &format!("life {life} over, {step}"));
         }
         // An index that was opened, took nothing and was not closed would not be believed.
         store.close().unwrap();

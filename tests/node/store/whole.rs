@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use city_node::store::{
     AppendError, FileHandle, Files, IndexError, Limits, OpenOutcome, OpenReport, OsFiles, Position,
-    RebuildReason, SegmentLog, Store, StoreError, StoreOptions, Watermark,
+    RebuildReason, SHELF_ROWS, SegmentLog, Store, StoreError, StoreOptions, Watermark,
 };
 use city_protocol::ids::BlockId;
 
@@ -20,6 +20,7 @@ use super::{Dice, block, genesis, walk, with_id};
 fn options(files: Arc<dyn Files>, boot: &str) -> StoreOptions {
     StoreOptions {
         keep_row: None,
+        shelf_rows: SHELF_ROWS,
         files,
         limits: Limits {
             segment_target: 2_000,
@@ -51,17 +52,24 @@ pub(super) fn open(dir: &Path) -> (Store, OpenReport) {
     open_as(dir, "this boot")
 }
 
-fn row(n: u64) -> Vec<u8> {
+/// The same with so many rows to a shelf.
+pub(super) fn open_shelving(dir: &Path, boot: &str, rows: usize) -> (Store, OpenReport) {
+    let mut options = options(Arc::new(OsFiles), boot);
+    options.shelf_rows = rows;
+    patient(dir, &options).unwrap()
+}
+
+pub(super) fn row(n: u64) -> Vec<u8> {
     [b"entry/", &n.to_be_bytes()[..]].concat()
 }
 
-fn append(store: &Store, n: u64) -> Result<Watermark, AppendError> {
+pub(super) fn append(store: &Store, n: u64) -> Result<Watermark, AppendError> {
     let (body, header) = (block(2 * n, 600), block(2 * n + 1, 80));
     let at = store.append_group(&[with_id(&body), with_id(&header)])?;
     Ok(Watermark::after(&at[1], BlockId::of(&header), n + 1))
 }
 
-fn commit(store: &Store, n: u64) -> Watermark {
+pub(super) fn commit(store: &Store, n: u64) -> Watermark {
     let mark = append(store, n).unwrap();
     let rows = vec![(row(n), Some(n.to_string().into_bytes()))];
     store.commit_rows(rows, &mark).unwrap();
@@ -77,7 +85,7 @@ fn five(dir: &Path) -> Watermark {
     mark
 }
 
-fn rows_of(store: &Store) -> usize {
+pub(super) fn rows_of(store: &Store) -> usize {
     store.scan_prefix(b"entry/").map(Result::unwrap).count()
 }
 
@@ -158,12 +166,16 @@ fn an_index_that_cannot_be_believed_is_rebuilt() {
     drop(store);
     check_reopened(dir.path(), "next boot", rebuild(RebuildReason::PowerCut), 0);
     // What was moved aside is kept once.
-    assert!(dir.path().join("index.old/db").exists());
+    assert!(dir.path().join("index.old/young-1/db").exists());
 
     let (store, _) = open_as(dir.path(), "next boot");
     store.commit_rows(vec![], &mark).unwrap();
     store.close().unwrap();
-    fs::write(dir.path().join("index/conf"), b"not what sled wrote").unwrap();
+    fs::write(
+        dir.path().join("index/young-1/conf"),
+        b"not what sled wrote",
+    )
+    .unwrap();
     check_reopened(
         dir.path(),
         "next boot",
@@ -223,7 +235,7 @@ fn a_garbled_index_costs_at_most_one_more_start() {
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         five(dir.path());
-        let db = dir.path().join("index/db");
+        let db = dir.path().join("index/young-1/db");
         let mut content = fs::read(&db).unwrap();
         let from = dice.below(content.len() as u64) as usize;
         if dice.below(2) == 0 {
@@ -283,7 +295,7 @@ fn rows_are_bounded_ordered_and_written_all_or_none() {
         (&b""[..], &b""[..]),
         (b"\0watermark", b""),
         (&[b'k'; 257], b""),
-        (b"k", &[0; 257]),
+        (b"k", &[0; 513]),
     ] {
         assert!(
             matches!(put(key, value), Err(IndexError::BadRow(_))),
@@ -306,7 +318,7 @@ fn rows_are_bounded_ordered_and_written_all_or_none() {
         store.commit_rows(vec![], &beyond),
         Err(IndexError::BadRow(_))
     ));
-    put(&[b'k'; 256], &[0; 256]).unwrap();
+    put(&[b'k'; 256], &[0; 512]).unwrap();
 
     let keys = [&b"a"[..], b"p\xff", b"p\xff\x01", b"p\xff\x02", b"q"];
     for key in keys {
@@ -403,22 +415,34 @@ impl Files for Nth {
 }
 
 /// Opens, commits four groups and closes; says how many were acknowledged before something failed.
-fn short_life(dir: &Path, files: Arc<dyn Files>) -> Result<(), u64> {
-    let (store, _) = patient(dir, &options(files, "this boot")).map_err(|_| 0_u64)?;
+fn short_life(dir: &Path, files: Arc<dyn Files>, shelf_rows: usize) -> Result<(), u64> {
+    let mut options = options(files, "this boot");
+    options.shelf_rows = shelf_rows;
+    let (store, _) = patient(dir, &options).map_err(|_| 0_u64)?;
     for n in 0..4 {
         let mark = append(&store, n).map_err(|_| n)?;
         let rows = vec![(row(n), Some(vec![]))];
         store.commit_rows(rows, &mark).map_err(|_| n + 1)?;
+        if shelf_rows < SHELF_ROWS {
+            store.settle().map_err(|_| n + 1)?;
+        }
     }
     store.close().map_err(|_| 4)
 }
 
+/// With rows that stay in sled, that go from there to a shelf, and that go to shelves at once, which are merged.
 #[test]
 fn the_nth_call_of_the_whole_store_fails_and_the_next_start_needs_nobody() {
+    for shelf_rows in [SHELF_ROWS, 4, 2] {
+        each_call_fails(shelf_rows);
+    }
+}
+
+fn each_call_fails(shelf_rows: usize) {
     for n in 1.. {
         let dir = tempfile::tempdir().unwrap();
         let left = Arc::new(AtomicU64::new(n));
-        let lived = short_life(dir.path(), Arc::new(Nth(left)));
+        let lived = short_life(dir.path(), Arc::new(Nth(left)), shelf_rows);
         let acknowledged = lived.err().unwrap_or(4);
         let (store, report) = open(dir.path());
         let blocks = walk(store.ledger()).0.len() as u64;

@@ -10,31 +10,34 @@ use city_protocol::refusal::Refusal::{self, *};
 
 use crate::world::BEGIN;
 
-use super::steps::{Evidence, Signers, Step};
+use super::steps::{Evidence, Step};
 use super::words::{Draft, Request, Verdict};
 
 /// One of the four people.
 pub(crate) type Who = usize;
 
 /// 愛貨.
-const AIKA: u16 = 101;
+pub(super) const AIKA: u16 = 101;
 /// 他者への未払愛貨.
-const PAYABLE: u16 = 203;
+pub(super) const PAYABLE: u16 = 203;
 /// 愛貨贈与差額.
-const GRANTED: u16 = 305;
+pub(super) const GRANTED: u16 = 305;
 /// 愛の行動受取.
-const RECEIVED: u16 = 401;
+pub(super) const RECEIVED: u16 = 401;
 /// 愛の行動消費, where the sender names no other account.
-const EXPENSE: u16 = 501;
+pub(super) const EXPENSE: u16 = 501;
 /// How long a proof of place is fresh.
 const FRESH: u64 = 5 * 60_000;
 /// How far a client's clock may run ahead.
 pub(super) const AHEAD: u64 = 5 * 60_000;
+/// A day.
+pub(super) const DAY: u64 = 24 * 60 * 60_000;
 /// How long a receiver may accept.
-const DEADLINE: u64 = 180 * 24 * 60 * 60_000;
-
-/// How long a transfer waits for an account that is not there.
-const GRACE: u64 = 7 * 24 * 60 * 60_000;
+pub(super) const DEADLINE: u64 = 180 * DAY;
+/// How long a transfer waits for an account that is not there, or has no key.
+pub(super) const GRACE: u64 = 7 * DAY;
+/// How much 小松市 takes from 金沢市 beyond what 金沢市 took from it.
+pub(super) const LIMIT: u64 = 10_000;
 /// How often a home looks for what is overdue.
 const ROUND: u64 = 60 * 60_000;
 
@@ -52,6 +55,30 @@ pub(crate) struct Account {
     pub(crate) available: u64,
     /// What was sent and is not settled yet.
     pub(crate) open_out: u64,
+    /// Its keys, the newest last: which of the person's.
+    pub(crate) keys: Vec<u64>,
+    /// Nothing is taken from it until officers give it another key.
+    pub(crate) revoked: bool,
+    /// What the home takes for it.
+    pub(crate) order: Option<Order>,
+}
+
+impl Account {
+    /// The key that counts, or was closed last.
+    pub(super) fn key(&self) -> u64 {
+        self.keys.last().copied().unwrap_or_default()
+    }
+}
+
+/// What a home takes for somebody by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// Up to which amount.
+    pub(crate) most: Option<u64>,
+    /// Until when.
+    pub(crate) until: Option<u64>,
+    /// From whom alone.
+    pub(crate) only: Option<Who>,
 }
 
 /// One line of a journal: whose books, code of the chart, debit, amount.
@@ -62,6 +89,7 @@ pub(crate) type Line = (Who, u16, bool, u64);
 pub(crate) struct Municipality {
     pub(crate) officers_used: u64,
     pub(crate) granted: u64,
+    pub(crate) ungranted: u64,
     pub(crate) open_out: u64,
     pub(crate) settled_out: u64,
     pub(crate) accepted_in: u64,
@@ -71,29 +99,39 @@ pub(crate) struct Municipality {
 /// A transfer that its sender's home has sequenced.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    from: Who,
+    pub(super) from: Who,
     pub(super) to: Who,
     id: u64,
     pub(super) amount: u64,
-    at: u64,
+    pub(super) at: u64,
     /// Whether the receiver's home has heard of it.
-    known: bool,
-    accepted: bool,
-    /// The receiver's home said no.
-    rejected: bool,
-    settled: bool,
+    pub(super) known: bool,
+    pub(super) accepted: bool,
+    /// The receiver, or their home, said no.
+    pub(super) rejected: bool,
+    pub(super) settled: bool,
     /// The sender has it back, and whether the receiver's home has heard of that.
-    refunded: bool,
-    refund_known: bool,
+    pub(super) refunded: bool,
+    pub(super) refund_known: bool,
 }
 
 impl Sent {
-    fn is_answered(&self) -> bool {
+    pub(super) const fn is_answered(&self) -> bool {
         self.accepted || self.rejected
     }
 
-    fn is_within_one_home(&self) -> bool {
+    pub(super) const fn is_within_one_home(&self) -> bool {
         home_of(self.from) == home_of(self.to)
+    }
+
+    /// Whether the sender's home has heard the answer: it acts on it at once.
+    pub(super) const fn answer_is_known(&self) -> bool {
+        self.settled || (self.rejected && self.refunded)
+    }
+
+    /// From whom, to whom, how much.
+    pub(super) const fn parties(&self) -> (Who, Who, u64) {
+        (self.from, self.to, self.amount)
     }
 }
 
@@ -116,12 +154,17 @@ pub(crate) struct Ledger {
     pub(crate) homes: [Municipality; 2],
     pub(crate) transfers: Vec<Sent>,
     /// Transfers in the order in which they were accepted.
-    accepted: Vec<usize>,
+    pub(super) accepted: Vec<usize>,
+    /// What 小松市 took from 金沢市, and what 金沢市 took from it as far as 小松市 has heard.
+    pub(super) taken: u64,
+    pub(super) returned: u64,
+    /// How many keys each person has made beside the one to enrol with.
+    pub(super) keys_made: [u64; 4],
     pub(super) proofs: Vec<Proof>,
     /// When each home looks for what is overdue the next time.
     rounds: [u64; 2],
     /// The time of each home's newest vertex.
-    heads: [u64; 2],
+    pub(super) heads: [u64; 2],
     /// The time of the other home's newest vertex that each has heard of.
     heard: [u64; 2],
     /// Transfer ids that clients have chosen so far: 1, 2, …
@@ -153,19 +196,25 @@ impl Ledger {
             .map(|account| account.available)
             .sum();
         let in_transit = sum(|home| home.open_out) + sum(|home| home.settled_out);
-        available + in_transit == sum(|home| home.granted) + sum(|home| home.accepted_in)
+        let made = sum(|home| home.granted) - sum(|home| home.ungranted);
+        available + in_transit == made + sum(|home| home.accepted_in)
     }
 
-    /// Transfers that nobody has accepted yet.
+    /// Transfers that nobody has answered yet.
     pub(crate) fn open(&self) -> Vec<usize> {
         let numbers = 0..self.transfers.len();
-        numbers.filter(|n| !self.transfers[*n].accepted).collect()
+        let open = |n: &usize| {
+            let sent = &self.transfers[*n];
+            !sent.is_answered() && !sent.refunded
+        };
+        numbers.filter(open).collect()
     }
 
     /// Asks, answers, and remembers both.
     pub(crate) fn take(&mut self, step: &Step) {
         let request = self.request(step);
         let identity = self.identity(&request);
+        let written = [0, 1].map(|home: usize| self.homes[home].journal.len());
         // Whoever says the same a second time gets the first receipt.
         let verdict = if self.booked.contains(&identity) {
             Verdict::Repeated
@@ -173,14 +222,12 @@ impl Ledger {
             self.answer(&request).unwrap_or_else(Verdict::Refused)
         };
         if matches!(verdict, Verdict::Booked(_)) {
-            let home = match request {
-                Request::Enrol { at, .. } | Request::Grant { at, .. } => at,
-                Request::Transfer(ref draft) => draft.at,
-                Request::Accept { by, .. } => home_of(by),
-                _ => unreachable!("nothing else is booked"),
-            };
-            self.heads[home] = self.now;
+            self.heads[self.home_asked(&request)] = self.now;
             self.booked.push(identity);
+        }
+        // Of what a home enters in one step the order is its own affair.
+        for (home, written) in self.homes.iter_mut().zip(written) {
+            home.journal[written..].sort_unstable();
         }
         self.last = Some((request, verdict));
     }
@@ -188,21 +235,37 @@ impl Ledger {
     fn answer(&mut self, request: &Request) -> Result<Verdict, Refusal> {
         match *request {
             Request::Enrol { who, at } => self.enrol(who, at),
-            Request::Grant {
-                to,
-                at,
-                signers,
-                sequence,
-                amount,
-            } => self.grant(to, at, signers, sequence, amount),
+            Request::Grant(to, ref by) => self.grant(to, by),
+            Request::Ungrant(from, ref by) => self.ungrant(from, by),
+            Request::Correct(who, transfer, ref by) => self.correct(who, transfer, by),
             Request::Prove { who, id, evidence } => self.prove(who, id, evidence),
             Request::Transfer(ref draft) => self.transfer(draft),
-            Request::Accept {
-                by,
-                transfer,
+            Request::Answer(ref said) => self.say(said),
+            Request::Order {
+                who,
+                key,
                 sequence,
-                amount,
-            } => self.accept(by, transfer, sequence, amount),
+                takes,
+            } => self.order(who, key, sequence, takes),
+            Request::Rotate {
+                who,
+                key,
+                sequence,
+                new,
+                signed,
+            } => self.rotate(who, key, sequence, new, signed),
+            Request::Revoke { who, key, sequence } => self.revoke(who, key, sequence),
+            Request::Close {
+                who,
+                signers,
+                sequence,
+            } => self.close(who, signers, sequence),
+            Request::Recover {
+                who,
+                signers,
+                sequence,
+                new,
+            } => self.recover(who, signers, sequence, new),
             Request::Again(_) => Ok(Verdict::Repeated),
             Request::Carry => Ok(self.carry()),
             Request::Clock { ms, tick } => Ok(self.clock(ms, tick)),
@@ -211,7 +274,7 @@ impl Ledger {
     }
 
     /// Changes an account, and books.
-    fn balance(&mut self, who: Who, change: impl FnOnce(&mut Account)) -> Verdict {
+    pub(super) fn balance(&mut self, who: Who, change: impl FnOnce(&mut Account)) -> Verdict {
         let account = self.accounts.entry(who).or_default();
         change(account);
         Verdict::Booked(Some(account.available))
@@ -223,38 +286,18 @@ impl Ledger {
             (at != home_of(who), WrongHome),
             (self.accounts.contains_key(&who), AccountExists),
         ])?;
-        self.accounts.insert(who, Account::default());
+        let keys = vec![0];
+        let account = Account {
+            keys,
+            ..Account::default()
+        };
+        self.accounts.insert(who, account);
         Ok(Verdict::Booked(None))
     }
 
-    /// Two of a municipality's three officers give an account 愛貨, each grant in its turn.
-    fn grant(
-        &mut self,
-        to: Who,
-        at: usize,
-        signers: Signers,
-        sequence: u64,
-        amount: u64,
-    ) -> Result<Verdict, Refusal> {
-        let used = self.homes[at].officers_used;
-        first([
-            (amount == 0, BadAmount),
-            (sequence == 0, BadField),
-            (
-                at != home_of(to) || !self.accounts.contains_key(&to),
-                UnknownAccount,
-            ),
-            (sequence <= used, SequenceUsed),
-            (sequence > used + 1, SequenceGap),
-            (signers.too_few(), OfficersShort),
-            (signers == Signers::OneForged, BadSignature),
-        ])?;
-        let home = &mut self.homes[at];
-        home.officers_used = sequence;
-        home.granted += amount;
-        home.journal.push((to, AIKA, true, amount));
-        home.journal.push((to, GRANTED, false, amount));
-        Ok(self.balance(to, |account| account.available += amount))
+    /// Somebody's account, which is there.
+    pub(super) fn account(&mut self, who: Who) -> &mut Account {
+        self.accounts.get_mut(&who).expect("an account")
     }
 
     /// A home holds a proof for whoever has an account there.
@@ -298,7 +341,13 @@ impl Ledger {
             (sequence == 0, BadField),
             (draft.at != home_of(from), WrongHome),
             (account.is_none(), UnknownAccount),
-            (draft.signer != from, WrongKey),
+            (
+                account
+                    .as_ref()
+                    .is_some_and(|it| (from, it.key()) != draft.signer),
+                WrongKey,
+            ),
+            (account.as_ref().is_some_and(|it| it.revoked), KeyRevoked),
             (sequence < next, SequenceUsed),
             (sequence > next, SequenceGap),
             (id_is_used, TransferIdUsed),
@@ -326,11 +375,15 @@ impl Ledger {
             refunded: false,
             refund_known: false,
         });
-        Ok(self.balance(from, |account| {
+        let booked = self.balance(from, |account| {
             account.used = sequence;
             account.available -= amount;
             account.open_out += amount;
-        }))
+        });
+        if home_of(from) == home_of(to) {
+            self.answer_by_itself(self.transfers.len() - 1);
+        }
+        Ok(booked)
     }
 
     /// The proof is held by this home, made for this account and transfer, fresh, good enough, and inside.
@@ -355,97 +408,6 @@ impl Ledger {
         ])
     }
 
-    /// The receiver, and nobody else, takes a transfer, once and in time.
-    fn accept(
-        &mut self,
-        by: Who,
-        n: usize,
-        sequence: u64,
-        amount: u64,
-    ) -> Result<Verdict, Refusal> {
-        let sent = self.transfers[n].clone();
-        let account = self.accounts.get(&by);
-        let next = account.map_or(0, |account| account.used + 1);
-        first([
-            (amount == 0, BadAmount),
-            (sequence == 0, BadField),
-            (
-                sent.accepted && home_of(by) == home_of(sent.to),
-                AlreadyAccepted,
-            ),
-            (
-                sent.rejected && home_of(by) == home_of(sent.to),
-                AlreadyAnswered,
-            ),
-            (account.is_none(), UnknownAccount),
-            (sequence < next, SequenceUsed),
-            (sequence > next, SequenceGap),
-            (by != sent.to || !sent.known, UnknownTransfer),
-            (amount != sent.amount, TransferMismatch),
-            (self.now > sent.at + DEADLINE, DeadlinePassed),
-        ])?;
-        self.transfers[n].accepted = true;
-        self.accepted.push(n);
-        let home = &mut self.homes[home_of(by)];
-        home.accepted_in += amount;
-        home.journal.push((by, AIKA, true, amount));
-        home.journal.push((by, RECEIVED, false, amount));
-        let booked = self.balance(by, |account| {
-            account.used = sequence;
-            account.available += amount;
-        });
-        if home_of(sent.from) == home_of(by) {
-            self.settle(n);
-        }
-        Ok(booked)
-    }
-
-    /// The sender's home closes a transfer whose acceptance it has seen.
-    fn settle(&mut self, n: usize) {
-        let sent = &mut self.transfers[n];
-        sent.settled = true;
-        let (from, amount) = (sent.from, sent.amount);
-        let home = &mut self.homes[home_of(from)];
-        home.open_out -= amount;
-        home.settled_out += amount;
-        home.journal.push((from, PAYABLE, true, amount));
-        home.journal.push((from, AIKA, false, amount));
-        self.balance(from, |account| account.open_out -= amount);
-        self.heads[home_of(from)] = self.now;
-    }
-
-    /// The sender's home gives a transfer back.
-    fn refund(&mut self, n: usize) {
-        let sent = &mut self.transfers[n];
-        sent.refunded = true;
-        sent.refund_known = sent.is_within_one_home();
-        let (from, amount) = (sent.from, sent.amount);
-        let home = &mut self.homes[home_of(from)];
-        home.open_out -= amount;
-        home.journal.push((from, PAYABLE, true, amount));
-        home.journal.push((from, EXPENSE, false, amount));
-        self.balance(from, |account| {
-            account.open_out -= amount;
-            account.available += amount;
-        });
-        self.heads[home_of(from)] = self.now;
-    }
-
-    /// The receiver's home rejects what waited too long for an account that is not there, and is not late.
-    fn reject_if_nobody_is_there(&mut self, n: usize) {
-        let sent = &self.transfers[n];
-        let waited = (GRACE..=DEADLINE).contains(&(self.now - sent.at));
-        let nobody = !self.accounts.contains_key(&sent.to);
-        if waited && nobody && !sent.is_answered() && !sent.refund_known {
-            let home = home_of(sent.to);
-            self.transfers[n].rejected = true;
-            self.heads[home] = self.now;
-            if self.transfers[n].is_within_one_home() {
-                self.refund(n);
-            }
-        }
-    }
-
     /// A home looks for what is overdue: own transfers that nobody answered, and what waits for its accounts.
     fn round(&mut self, home: usize) {
         self.rounds[home] = self.now + ROUND;
@@ -467,7 +429,7 @@ impl Ledger {
             if self.now > sent.at + DEADLINE {
                 passed = passed.max(sent.at + DEADLINE);
             } else {
-                self.reject_if_nobody_is_there(n);
+                self.answer_by_itself(n);
             }
         }
         // The other home has to see that the deadline has passed.
@@ -481,11 +443,11 @@ impl Ledger {
         for n in 0..self.transfers.len() {
             if !self.transfers[n].known {
                 self.transfers[n].known = true;
-                self.reject_if_nobody_is_there(n);
+                self.answer_by_itself(n);
             }
         }
         for n in self.accepted.clone() {
-            if !self.transfers[n].settled {
+            if !self.transfers[n].settled && !self.transfers[n].refunded {
                 self.settle(n);
             }
         }
@@ -529,7 +491,7 @@ impl Ledger {
 }
 
 /// The first refusal whose condition holds.
-fn first<const N: usize>(refusals: [(bool, Refusal); N]) -> Result<(), Refusal> {
+pub(super) fn first<const N: usize>(refusals: [(bool, Refusal); N]) -> Result<(), Refusal> {
     match refusals.into_iter().find(|(applies, _)| *applies) {
         Some((_, refusal)) => Err(refusal),
         None => Ok(()),

@@ -1,34 +1,40 @@
 //! The system under test: real homes, real submissions, real signatures, asked what the model is asked.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::Grant;
-use city_protocol::ids::{Digest, LogId, TransferId};
+use city_protocol::body::{Order, OwnEntry, Recover};
+use city_protocol::crypto::{KemPublicKey, SecretKey};
+use city_protocol::ids::{AccountId, Digest, LogId, TransferId};
 use city_protocol::journal::Side;
 use city_protocol::ledger::Rows as _;
-use city_protocol::pki::{Crls, verify_client};
 use city_protocol::place::{Grade, Verdict as PlaceVerdict};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Input};
-use city_protocol::stage::{Draft, SignedBySeveral, Submission};
+use city_protocol::stage::Submission;
 
+use super::keys::Key;
 use super::spec::{self, Ledger, Line, Who, home_of};
-use super::steps::{Evidence, Signers};
+use super::steps::Evidence;
 use super::words::{self, Request, Verdict};
-use crate::people::{Person, decided_by, signed};
+use crate::keychange::recover_body;
+use crate::people::{Person, signed};
 use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// Three homes: two with people, and 白山市, which only follows.
 pub(crate) struct Town {
-    world: World,
-    people: Vec<Person>,
+    pub(super) world: World,
+    pub(super) people: Vec<Person>,
+    /// Every key that was ever signed with, or named: making one takes a while.
+    pub(super) keys: RefCell<BTreeMap<Key, (Arc<SecretKey>, KemPublicKey)>>,
     /// Homes that are not connected.
     apart: BTreeSet<(usize, usize)>,
     /// Digests of the proofs of place, in order of their making.
     proofs: Vec<Digest>,
     /// Booked transfers, in order.
-    sent: Vec<BookedEntry>,
+    pub(super) sent: Vec<BookedEntry>,
     /// Everything booked, with the home that booked it.
     booked: Vec<(usize, Submission, BookedEntry)>,
     /// How far each home's journal was read, and what it says.
@@ -37,14 +43,28 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn new() -> Self {
-        let mut world = World::connected();
+        let mut world = World::empty();
+        world.clearing.limits = vec![(
+            "Asia/JP/17/17201".parse().unwrap(),
+            Amount::from_hundredths(spec::LIMIT),
+        )];
+        for code in ["17201", "17203", "17210"] {
+            world.add_home(code);
+        }
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            world.connect(a, b);
+        }
+        world.run();
         let names = ["hanako", "jiro", "taro", "yoko"];
         let people = (0..)
             .zip(names)
             .map(|(who, name)| world.person(name, home_of(who)));
-        let people = people.collect();
+        let people: Vec<Person> = people.collect();
+        let first = people.iter().enumerate();
+        let first = first.map(|(who, it)| ((who, 0), (it.key.clone(), it.kem.clone())));
         Self {
             world,
+            keys: RefCell::new(first.collect()),
             people,
             apart: BTreeSet::new(),
             proofs: Vec::new(),
@@ -64,24 +84,62 @@ impl Town {
     fn answer(&mut self, request: &Request) -> Verdict {
         let answer = match *request {
             Request::Enrol { who, at } => self.enrol(who, at),
-            Request::Grant {
-                to,
-                at,
-                signers,
-                sequence,
-                amount,
-            } => {
-                let grant = self.grant(to, at, signers, sequence, amount);
-                self.submit(at, Ok(Submission::Grant(grant)))
+            Request::Grant(to, ref by) => {
+                let grant =
+                    self.signed_by(by.at, by.signers, by.sequence, |n| self.grant(to, by, n));
+                self.submit(by.at, Ok(Submission::Grant(grant)))
+            }
+            Request::Ungrant(from, ref by) => {
+                let ungrant = self.signed_by(by.at, by.signers, by.sequence, |n| {
+                    self.ungrant(from, by, n)
+                });
+                self.submit(by.at, Ok(Submission::Ungrant(ungrant)))
+            }
+            Request::Correct(who, transfer, ref by) => {
+                let correct = self.signed_by(by.at, by.signers, by.sequence, |n| {
+                    self.correct(who, transfer, by, n)
+                });
+                self.submit(by.at, Ok(Submission::Correct(correct)))
             }
             Request::Prove { who, id, evidence } => return self.prove(who, id, evidence),
             Request::Transfer(ref draft) => self.transfer(draft),
-            Request::Accept {
-                by,
-                transfer,
+            Request::Answer(ref said) => self.say(said),
+            Request::Order {
+                who,
+                key,
                 sequence,
-                amount,
-            } => self.accept(by, transfer, sequence, amount),
+                takes,
+            } => self.order(who, key, sequence, takes),
+            Request::Rotate {
+                who,
+                key,
+                sequence,
+                new,
+                signed,
+            } => self.rotate((who, key), sequence, new, signed),
+            Request::Revoke { who, key, sequence } => self.revoke(who, key, sequence),
+            Request::Close {
+                who,
+                signers,
+                sequence,
+            } => {
+                let at = home_of(who);
+                let close = self.signed_by(at, signers, sequence, |n| self.close(who, n));
+                self.submit(at, Ok(Submission::Revoke(close)))
+            }
+            Request::Recover {
+                who,
+                signers,
+                sequence,
+                new,
+            } => {
+                let (at, new) = (home_of(who), self.with_key(who, new));
+                let recover = self.signed_by(at, signers, sequence, |n| Recover {
+                    officers_sequence: n,
+                    ..recover_body(&self.world, &self.people[who], &new)
+                });
+                self.submit(at, Ok(Submission::Recover(recover)))
+            }
             Request::Again(n) => return self.again(n),
             Request::Carry => return self.carry(),
             Request::Clock { ms, tick } => return self.clock(ms, tick),
@@ -100,7 +158,7 @@ impl Town {
     }
 
     /// Submits, if there is anything to submit, and remembers what was booked.
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         at: usize,
         submission: Result<Submission, Refusal>,
@@ -112,59 +170,6 @@ impl Town {
             self.booked.push((at, submission, booked.clone()));
         }
         Ok(booked)
-    }
-
-    fn enrol(&mut self, who: Who, at: usize) -> Result<BookedEntry, Refusal> {
-        let (world, person) = (&self.world, &self.people[who]);
-        let key = person.key.public();
-        let certificate = world.ca.client(&person.account, key, &person.kem);
-        let roots = &world.genesis.roots;
-        let verified = verify_client(
-            roots,
-            &certificate,
-            &[],
-            &Crls::none(),
-            world.now,
-            &person.region,
-        );
-        let draft = Draft(world.enrol_body(person)).sign(&*person.key);
-        let enrol = draft.and_then(|enrol| enrol.verify_enrolment(&verified.unwrap().certificate));
-        self.submit(at, enrol.map(Submission::Enrol))
-    }
-
-    fn grant(
-        &self,
-        to: Who,
-        at: usize,
-        signers: Signers,
-        sequence: u64,
-        amount: u64,
-    ) -> SignedBySeveral {
-        let homes = &self.world.homes;
-        let body = Grant {
-            home: homes[at].log(),
-            officers_sequence: sequence,
-            amount: Amount::from_hundredths(amount),
-            ..self.world.grant_body(&self.people[to], "1.00")
-        };
-        let [one, two, three] = [0, 1, 2].map(|n| homes[at].officers[n].clone());
-        let officers = match signers {
-            Signers::Two | Signers::OneForged => vec![one, two.clone()],
-            Signers::OtherTwo => vec![three, one],
-            Signers::All => vec![three, two.clone(), one],
-            Signers::One => vec![two.clone()],
-            Signers::OneTwice => vec![one.clone(), one],
-            Signers::OneForeign => vec![one, homes[1 - at].officers[0].clone()],
-        };
-        let mut grant = decided_by(&body, &officers);
-        if signers == Signers::OneForged {
-            let other = Grant {
-                amount: Amount::from_hundredths(amount + 1),
-                ..body
-            };
-            grant.signatures[1] = decided_by(&other, &[two]).signatures.remove(0);
-        }
-        grant
     }
 
     fn prove(&mut self, who: Who, id: u64, evidence: Evidence) -> Verdict {
@@ -207,7 +212,7 @@ impl Town {
         let never = Digest::of(&[b"a proof that nobody made"]);
         let proof = draft.proof.map_or(never, |n| self.proofs[n]);
         let (from, to) = (&self.people[draft.from], &self.people[draft.to]);
-        let signer = &self.people[draft.signer];
+        let signer = &self.with_key(draft.signer.0, draft.signer);
         let mut body = self
             .world
             .transfer_with(from, to, transfer_id(draft.id), proof);
@@ -222,21 +227,6 @@ impl Town {
             self.sent.push(booked.clone());
         }
         Ok(booked)
-    }
-
-    fn accept(
-        &mut self,
-        by: Who,
-        transfer: usize,
-        sequence: u64,
-        amount: u64,
-    ) -> Result<BookedEntry, Refusal> {
-        let person = &self.people[by];
-        let mut body = self.world.accept_body(person, &self.sent[transfer]);
-        body.sequence = sequence;
-        body.amount = Amount::from_hundredths(amount);
-        let submission = signed(body, person).map(Submission::Accept);
-        self.submit(person.home, submission)
     }
 
     /// The same once more: the first receipt, byte for byte.
@@ -283,7 +273,7 @@ impl Town {
         Verdict::Done
     }
 
-    fn log(&self, home: usize) -> LogId {
+    pub(super) fn log(&self, home: usize) -> LogId {
         self.world.homes[home].log()
     }
 
@@ -291,7 +281,7 @@ impl Town {
     fn read_journals(&mut self) {
         for home in [KANAZAWA, KOMATSU] {
             let log = self.log(home);
-            let read = self.journal[home].0;
+            let (read, before) = (self.journal[home].0, self.journal[home].1.len());
             for posting in self.world.journal_after(home, &log, read) {
                 let whose = |person: &Person| person.account == posting.account;
                 let who = self.people.iter().position(whose).unwrap();
@@ -299,6 +289,8 @@ impl Town {
                 let line = (who, posting.code, debit, posting.amount.hundredths());
                 self.journal[home].1.push(line);
             }
+            // What a home enters in one step has an order of its own.
+            self.journal[home].1[before..].sort_unstable();
             self.journal[home].0 = self.world.homes[home].row(&log).seq;
         }
     }
@@ -309,16 +301,23 @@ impl Town {
         for (who, person) in self.people.iter().enumerate() {
             let home = &self.world.homes[person.home];
             let row = home.disk.read().account(&person.home_log, &person.account);
-            let found = row.map(|row| spec::Account {
-                used: row.next_sequence - 1,
-                available: row.available.hundredths(),
-                open_out: row.open_out.hundredths(),
+            let expected = ledger.accounts.get(&who);
+            let found = row.map(|row| {
+                let keys = self.keys.borrow();
+                let mut keys = keys.iter();
+                let named = keys.find(|(_, (key, _))| key.public().id() == row.key);
+                let key = expected.map(|it| (who, it.key()));
+                assert_eq!(named.map(|(named, _)| *named), key, "the key of {who}");
+                spec::Account {
+                    used: row.next_sequence - 1,
+                    available: row.available.hundredths(),
+                    open_out: row.open_out.hundredths(),
+                    keys: expected.map_or_else(Vec::new, |it| it.keys.clone()),
+                    revoked: row.revoked,
+                    order: row.order.and_then(|at| self.order_at(person, &at)),
+                }
             });
-            assert_eq!(
-                found.as_ref(),
-                ledger.accounts.get(&who),
-                "account of {who}"
-            );
+            assert_eq!(found.as_ref(), expected, "account of {who}");
         }
         for (n, expected) in ledger.homes.iter().enumerate() {
             let row = self.world.homes[n].row(&self.log(n));
@@ -332,6 +331,7 @@ impl Town {
             let found = spec::Municipality {
                 officers_used: row.officers_sequence,
                 granted: row.totals.granted,
+                ungranted: row.totals.ungranted,
                 open_out: row.totals.open_out,
                 settled_out: row.totals.settled_out,
                 accepted_in: row.totals.accepted_in,
@@ -343,6 +343,24 @@ impl Town {
         for home in &self.world.homes {
             assert!(home.frozen.is_empty() && home.disconnected.is_empty());
         }
+    }
+
+    /// The order that stands at a place of a person's log, in the model's words.
+    fn order_at(&self, person: &Person, at: &OwnEntry) -> Option<spec::Order> {
+        let rows = self.world.homes[person.home].disk.read();
+        let entry = rows.entry(&person.home_log, at).unwrap();
+        let order: Order = serde_json::from_slice(&entry.body).unwrap();
+        let who = |account: &AccountId| {
+            let mut people = self.people.iter();
+            people
+                .position(|person| person.account == *account)
+                .unwrap()
+        };
+        order.accept.then(|| spec::Order {
+            most: order.max_amount.map(Amount::hundredths),
+            until: order.until.map(|until| until.0),
+            only: order.senders.as_ref().map(|senders| who(&senders[0])),
+        })
     }
 
     /// At the end every home's books are in order, and 白山市 has the same as their authors.

@@ -2,8 +2,9 @@
 
 use city_protocol::refusal::Refusal;
 
-use super::spec::{AHEAD, Ledger, Proof, Who, home_of};
-use super::steps::{Evidence, Id, Much, ProofOf, Signers, Step};
+use super::keys::Key;
+use super::spec::{AHEAD, Ledger, Order, Proof, Who, home_of};
+use super::steps::{Evidence, Hand, Id, Much, New, ProofOf, Signed, Signers, Step, Takes, Turn};
 
 /// What somebody asks a home, with all numbers filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,24 +13,44 @@ pub(crate) enum Request {
         who: Who,
         at: usize,
     },
-    Grant {
-        to: Who,
-        at: usize,
-        signers: Signers,
-        sequence: u64,
-        amount: u64,
-    },
+    Grant(Who, Decided),
+    Ungrant(Who, Decided),
+    Correct(Who, Option<usize>, Decided),
     Prove {
         who: Who,
         id: u64,
         evidence: Evidence,
     },
     Transfer(Draft),
-    Accept {
-        by: Who,
-        transfer: usize,
+    Answer(Said),
+    Order {
+        who: Who,
+        key: u64,
         sequence: u64,
-        amount: u64,
+        takes: Option<Order>,
+    },
+    Rotate {
+        who: Who,
+        key: u64,
+        sequence: u64,
+        new: Key,
+        signed: Signed,
+    },
+    Revoke {
+        who: Who,
+        key: u64,
+        sequence: u64,
+    },
+    Close {
+        who: Who,
+        signers: Signers,
+        sequence: u64,
+    },
+    Recover {
+        who: Who,
+        signers: Signers,
+        sequence: u64,
+        new: Key,
     },
     /// What was booked as the n-th is submitted once more.
     Again(usize),
@@ -42,13 +63,35 @@ pub(crate) enum Request {
     Restart(usize),
 }
 
+/// What officers sign of a decision about a balance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decided {
+    /// The home that is asked.
+    pub(crate) at: usize,
+    pub(crate) signers: Signers,
+    pub(crate) sequence: u64,
+    pub(crate) amount: u64,
+}
+
+/// What somebody says of a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) rejects: bool,
+    pub(crate) by: Who,
+    /// Which of their keys signs.
+    pub(crate) key: u64,
+    pub(crate) transfer: usize,
+    pub(crate) sequence: u64,
+    pub(crate) amount: u64,
+}
+
 /// A transfer as its author signs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) from: Who,
     pub(crate) to: Who,
-    /// Whose key signs.
-    pub(crate) signer: Who,
+    /// Whose key signs, and which.
+    pub(crate) signer: Key,
     /// The home that is asked.
     pub(crate) at: usize,
     pub(crate) amount: u64,
@@ -99,16 +142,32 @@ impl Ledger {
                 turn,
                 amount,
             } => {
-                let at = home_of(to) ^ usize::from(elsewhere);
-                let sequence = turn.after(self.homes[at].officers_used);
                 let amount = self.amount(to, amount);
-                Request::Grant {
-                    to,
-                    at,
-                    signers,
-                    sequence,
-                    amount,
-                }
+                Request::Grant(to, self.decide(to, elsewhere, signers, turn, amount))
+            }
+            Step::Ungrant {
+                from,
+                elsewhere,
+                signers,
+                turn,
+                amount,
+            } => {
+                let amount = self.amount(from, amount);
+                Request::Ungrant(from, self.decide(from, elsewhere, signers, turn, amount))
+            }
+            Step::Correct {
+                transfer,
+                who,
+                signers,
+                turn,
+                other_amount,
+            } => {
+                let transfer = transfer.map(|n| n % self.transfers.len());
+                let sent = transfer.map(|n| self.transfers[n].parties());
+                let whose = sent.map_or(0, |(from, ..)| from);
+                let amount = sent.map_or(1, |(.., amount)| amount) + u64::from(other_amount);
+                let by = self.decide(whose, false, signers, turn, amount);
+                Request::Correct(who.unwrap_or(whose), transfer, by)
             }
             Step::Prove { who, id, evidence } => Request::Prove {
                 who,
@@ -119,6 +178,7 @@ impl Ledger {
                 from,
                 to,
                 signer,
+                hand,
                 elsewhere,
                 amount,
                 turn,
@@ -147,7 +207,7 @@ impl Ledger {
                 Request::Transfer(Draft {
                     from,
                     to,
-                    signer: signer.unwrap_or(from),
+                    signer: self.key_in(signer.unwrap_or(from), hand),
                     at: home_of(from) ^ usize::from(elsewhere),
                     amount,
                     sequence: turn.after(self.used(from)),
@@ -157,8 +217,10 @@ impl Ledger {
                     proof,
                 })
             }
-            Step::Accept {
+            Step::Answer {
+                rejects,
                 by,
+                hand,
                 transfer,
                 turn,
                 other_amount,
@@ -166,17 +228,135 @@ impl Ledger {
                 let transfer = transfer % self.transfers.len();
                 let sent = &self.transfers[transfer];
                 let by = by.unwrap_or(sent.to);
-                Request::Accept {
+                Request::Answer(Said {
+                    rejects,
                     by,
+                    key: self.key_in(by, hand).1,
                     transfer,
                     sequence: turn.after(self.used(by)),
                     amount: sent.amount + u64::from(other_amount),
+                })
+            }
+            Step::Order {
+                who,
+                hand,
+                turn,
+                takes,
+            } => {
+                let now = self.now;
+                let order = |takes: Takes| Order {
+                    most: takes.most,
+                    until: takes.during.map(|ms| now + ms),
+                    only: (takes.neighbour || home_of(who) == 1).then_some(who ^ 1),
+                };
+                Request::Order {
+                    who,
+                    key: self.key_in(who, hand).1,
+                    sequence: turn.after(self.used(who)),
+                    takes: takes.map(order),
                 }
             }
+            Step::Rotate {
+                who,
+                hand,
+                turn,
+                new,
+                signed,
+            } => {
+                let key = self.key_in(who, hand).1;
+                Request::Rotate {
+                    who,
+                    key,
+                    sequence: turn.after(self.used(who)),
+                    new: self.new_key(who, new),
+                    signed,
+                }
+            }
+            Step::Revoke { who, hand, turn } => Request::Revoke {
+                who,
+                key: self.key_in(who, hand).1,
+                sequence: turn.after(self.used(who)),
+            },
+            Step::Close { who, signers, turn } => Request::Close {
+                who,
+                signers,
+                sequence: turn.after(self.homes[home_of(who)].officers_used),
+            },
+            Step::Recover {
+                who,
+                signers,
+                turn,
+                new,
+            } => Request::Recover {
+                who,
+                signers,
+                sequence: turn.after(self.homes[home_of(who)].officers_used),
+                new: self.new_key(who, new),
+            },
             Step::Again(n) => Request::Again(n % self.booked.len()),
             Step::Carry => Request::Carry,
             Step::Clock { ms, tick } => Request::Clock { ms, tick },
             Step::Restart(home) => Request::Restart(home),
+        }
+    }
+
+    fn decide(
+        &self,
+        about: Who,
+        elsewhere: bool,
+        signers: Signers,
+        turn: Turn,
+        amount: u64,
+    ) -> Decided {
+        let at = home_of(about) ^ usize::from(elsewhere);
+        Decided {
+            at,
+            signers,
+            sequence: turn.after(self.homes[at].officers_used),
+            amount,
+        }
+    }
+
+    /// The key with which somebody signs.
+    fn key_in(&self, who: Who, hand: Hand) -> Key {
+        let keys = self.accounts.get(&who).map_or(&[0][..], |it| &it.keys);
+        let nth = match hand {
+            Hand::Newest => keys.len() - 1,
+            Hand::Older => keys.len().saturating_sub(2),
+        };
+        (who, keys[nth])
+    }
+
+    /// The key that an account is to have.
+    fn new_key(&mut self, who: Who, new: New) -> Key {
+        let neighbour = self.accounts.contains_key(&(who ^ 1));
+        match new {
+            New::Same => self.key_in(who, Hand::Newest),
+            New::First => (who, 0),
+            New::Neighbours if neighbour => self.key_in(who ^ 1, Hand::Newest),
+            New::Fresh | New::Neighbours => {
+                self.keys_made[who] += 1;
+                (who, self.keys_made[who])
+            }
+        }
+    }
+
+    /// The home that a request went to, where one did.
+    pub(super) fn home_asked(&self, request: &Request) -> usize {
+        match request {
+            Request::Enrol { at, .. } => *at,
+            Request::Grant(_, by) | Request::Ungrant(_, by) | Request::Correct(_, _, by) => by.at,
+            Request::Transfer(draft) => draft.at,
+            Request::Answer(said) => home_of(said.by),
+            Request::Prove { who, .. }
+            | Request::Order { who, .. }
+            | Request::Rotate { who, .. }
+            | Request::Revoke { who, .. }
+            | Request::Close { who, .. }
+            | Request::Recover { who, .. } => home_of(*who),
+            Request::Again(_) | Request::Carry | Request::Clock { .. } | Request::Restart(_) => {
+                unreachable!("nobody is asked anything that is booked")
+            }
         }
     }
 
@@ -210,7 +390,13 @@ impl Ledger {
     pub(super) fn identity(&self, request: &Request) -> (u64, Request) {
         let mut words = request.clone();
         match &mut words {
-            Request::Grant { signers, .. } => *signers = Signers::Two,
+            Request::Grant(_, by) | Request::Ungrant(_, by) | Request::Correct(_, _, by) => {
+                by.signers = Signers::Two;
+            }
+            Request::Close { signers, .. } | Request::Recover { signers, .. } => {
+                *signers = Signers::Two;
+            }
+            Request::Rotate { signed, .. } => *signed = Signed::Both,
             Request::Transfer(draft) => {
                 let content = |n: usize| Proof {
                     held: true,

@@ -2,14 +2,17 @@
 //! back to an older copy of their disk. What they do at a start is what the node does (`node/src/daemon/open.rs`,
 //! `node/src/engine/rebuild.rs`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use city_protocol::amount::Timestamp;
-use city_protocol::ids::BlockId;
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::crypto::PublicKey;
+use city_protocol::ids::{BlockId, KeyId, LogId};
 use city_protocol::ledger::Rows as _;
-use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
-use city_protocol::vertex::{Entry, Known, SignedHeader, VerifiedVertex};
+use city_protocol::replica::{Action, ClockQuality, Confirmation, Input, Now, Replica};
+use city_protocol::vertex::{
+    Authority, Entry, KeySource, Known, SignedHeader, VerifiedVertex, authority_of,
+};
 
 use super::guard::Guard;
 use super::stage::Sim;
@@ -18,6 +21,10 @@ use crate::world::World;
 
 /// Vertices that are folded and indexed together while an index is made again.
 const STEP_VERTICES: usize = 8;
+/// How long a box waits for a first peer before it signs anything, in milliseconds, as by default.
+const WAIT_MS: u64 = 10_000;
+/// What each account may send in a day while no peer was heard, in hundredths: a few of the payments of these stories.
+const LIMIT: u64 = 2_000;
 
 impl Sim {
     /// Something goes wrong with a box, or is set right again.
@@ -57,7 +64,7 @@ impl Sim {
         }
     }
 
-    fn switch_off(&mut self, home: usize) {
+    pub(super) fn switch_off(&mut self, home: usize) {
         self.say(format!("{home} is switched off"));
         self.world.homes[home].down = true;
         self.follow_up();
@@ -90,7 +97,10 @@ impl Sim {
         if !whole {
             self.count("starts that book nothing");
         }
-        self.world.boot(home, whole);
+        let limit = Amount::from_hundredths(LIMIT);
+        let wait_ms = WAIT_MS;
+        let known = Confirmation::Unconfirmed { wait_ms, limit };
+        self.world.boot_as(home, whole, known);
         self.follow_up();
     }
 
@@ -153,6 +163,9 @@ impl Sim {
     pub(crate) fn resume(&mut self) -> bool {
         let mut resumed = false;
         for home in 0..self.world.homes.len() {
+            if self.guards[home].gone && self.all_have_nothing_newer(home) {
+                self.guards[home].gone = false;
+            }
             let h = &self.world.homes[home];
             let stands =
                 !h.replica.status(h.disk.read()).sequencing && h.row(&h.log()).frozen.is_none();
@@ -166,11 +179,20 @@ impl Sim {
         resumed
     }
 
+    /// Whether everybody who speaks with this home has of its log what it has itself.
+    fn all_have_nothing_newer(&self, home: usize) -> bool {
+        let (h, log) = (&self.world.homes[home], self.world.homes[home].log());
+        let mine = h.row(&log);
+        let others = self.honest().into_iter().filter(|other| *other != home);
+        others.into_iter().all(|other| {
+            let theirs = self.world.homes[other].disk.read().log(&log);
+            theirs.is_none_or(|theirs| (theirs.epoch, theirs.seq) <= (mine.epoch, mine.seq))
+        })
+    }
+
     /// The time at a home.
     pub(crate) fn time_at(&self, home: usize) -> Timestamp {
-        self.world
-            .now
-            .plus_ms(self.world.homes[home].clock_ahead_ms)
+        self.world.homes[home].clock(self.world.now)
     }
 }
 
@@ -185,6 +207,7 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
         quality: ClockQuality::Floor,
     };
     drop(replica.handle(Input::Started, now, &disk));
+    let mut learned = Learned::of(world, &replica);
     let mut indexed: Vec<BlockId> = Vec::new();
     let mut folded = 0;
     let mut later: HashSet<BlockId> = unknown.iter().copied().collect();
@@ -193,14 +216,15 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
         indexed.push(id);
         if let Some(header) = header_alone(&disk, &later, &id) {
             let body = header.header.body;
-            let unjudged = stored_vertex(world, &disk, &id, Known::nothing)
+            let unjudged = stored_vertex(world, &learned, &disk, &id, Known::nothing)
                 .filter(|_| unknown.get(i + 1) == Some(&body));
             let input = match unjudged {
                 Some(vertex) => Input::Replay(Box::new(vertex)),
                 None => Input::Evidence(Box::new(header)),
             };
             drop(replica.handle(input, now, &disk));
-        } else if let Some(vertex) = stored_vertex(world, &disk, &id, Known::stored) {
+        } else if let Some(vertex) = stored_vertex(world, &learned, &disk, &id, Known::stored) {
+            learned.learn(&vertex.authority);
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &disk));
             folded += 1;
             if folded % STEP_VERTICES == 0 {
@@ -210,6 +234,39 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
     }
     index_step(&mut replica, &mut disk, indexed, now);
     disk
+}
+
+/// The authorities of the logs as far as they are folded: their newest epochs.
+struct Learned(BTreeMap<LogId, Arc<Authority>>);
+
+impl Learned {
+    /// What a home that has just started knows, and each log's first epoch.
+    fn of(world: &World, replica: &Replica) -> Self {
+        let first = world.homes.iter().map(|home| &home.authority);
+        let known = first.chain(replica.authorities().iter());
+        Self(
+            known
+                .map(|authority| (authority.log, authority.clone()))
+                .collect(),
+        )
+    }
+
+    fn learn(&mut self, authority: &Arc<Authority>) {
+        let known = self.0.get(&authority.log);
+        if known.is_none_or(|known| known.epoch() < authority.epoch()) {
+            self.0.insert(authority.log, authority.clone());
+        }
+    }
+}
+
+impl KeySource for Learned {
+    fn authority(&self, log: &LogId) -> Option<Arc<Authority>> {
+        self.0.get(log).cloned()
+    }
+
+    fn public_key(&self, _: &KeyId) -> Option<Arc<PublicKey>> {
+        None
+    }
 }
 
 /// Indexes what was folded; the blocks are in the log already.
@@ -230,25 +287,37 @@ fn index_step(replica: &mut Replica, disk: &mut Disk, blocks: Vec<BlockId>, now:
 fn header_alone(disk: &Disk, later: &HashSet<BlockId>, id: &BlockId) -> Option<SignedHeader> {
     let header = SignedHeader::read(disk.blocks.get(id)?).ok()?;
     let body = &header.header.body;
-    (!disk.blocks.contains_key(body) || later.contains(body)).then_some(header)
+    let here = disk.blocks.contains_key(body) && !later.contains(body);
+    (!here && !disk.stubs.contains_key(body)).then_some(header)
 }
 
 /// A vertex of a disk, with what is known of its entries.
 fn stored_vertex(
     world: &World,
+    learned: &Learned,
     disk: &Disk,
     id: &BlockId,
     known: impl Fn(&Entry) -> Known,
 ) -> Option<VerifiedVertex> {
     let header = SignedHeader::read(disk.blocks.get(id)?).ok()?;
-    let body_block = disk.blocks.get(&header.header.body)?.to_vec();
+    let body = &header.header.body;
+    let Some(body_block) = disk.blocks.get(body) else {
+        let entries = disk.stubs.get(body)?.entries.iter().cloned();
+        let (entries, known): (Vec<_>, _) = entries.map(Known::pruned).unzip();
+        let entries = Ok(entries);
+        let authority = authority_of(&world.genesis, learned, &header, &entries).ok()?;
+        return Some(VerifiedVertex {
+            header,
+            body_block: Vec::new(),
+            entries,
+            known,
+            authority,
+        });
+    };
+    let body_block = body_block.to_vec();
     let entries = city_protocol::vertex::decode_body(&body_block);
-    let author = world
-        .homes
-        .iter()
-        .find(|home| home.log() == header.header.log)?;
+    let authority = authority_of(&world.genesis, learned, &header, &entries).ok()?;
     let known = entries.iter().flatten().map(known).collect();
-    let authority = Arc::clone(&author.authority);
     Some(VerifiedVertex {
         header,
         body_block,

@@ -1,13 +1,14 @@
 //! What people do: they send, take, are given something, and ask again.
 
 use city_protocol::amount::Amount;
-use city_protocol::body::{Order, PersonBody as _, Transfer, identity};
+use city_protocol::body::{Label, Note, Order, PersonBody as _, Transfer, identity};
 use city_protocol::ids::Digest;
 use city_protocol::ledger::{History, IncomingRow, Rows as _, Table, key, read_row};
+use city_protocol::replica::Input;
 use city_protocol::stage::Submission;
 
 use super::stage::{Acked, Asked, Sim};
-use crate::people::{Person, decided_by, signed};
+use crate::people::{Person, signed};
 
 /// Most of what waits for one person that is looked at.
 const INCOMING: usize = 64;
@@ -27,14 +28,28 @@ impl Sim {
                 continue;
             }
             // Now and then more than anybody has.
-            let most = if self.dice.percent(3) { 100_000 } else { 900 };
+            let most = match self.dice.below(100) {
+                0..=2 => 100_000,
+                3..=14 => 7_000,
+                _ => 900,
+            };
             let amount = Amount::from_hundredths(self.dice.between(1, most)).to_string();
-            let drafted = self.world.draft_transfer(&sender, &receiver, &amount);
-            if let Ok(body) = drafted.and_then(|body| signed(body, &sender)) {
-                self.ask(boxed, Submission::Transfer(body), None);
-            }
+            self.draft_and_send(&sender, &receiver, &amount);
         }
         self.commit(boxed);
+    }
+
+    /// One person sends to another, in a vertex of its own.
+    pub(super) fn send_between(&mut self, sender: &Person, receiver: &Person, amount: &str) {
+        self.draft_and_send(sender, receiver, amount);
+        self.commit(sender.home);
+    }
+
+    fn draft_and_send(&mut self, sender: &Person, receiver: &Person, amount: &str) {
+        let drafted = self.world.draft_transfer(sender, receiver, amount);
+        if let Ok(body) = drafted.and_then(|body| signed(body, sender)) {
+            self.ask(sender.home, Submission::Transfer(body), None);
+        }
     }
 
     /// Somebody takes what waits.
@@ -56,6 +71,7 @@ impl Sim {
     /// Everybody of this home takes all that waits and can be taken.
     pub(crate) fn everybody_takes(&mut self, home: usize) {
         for person in self.people[home].clone() {
+            let person = self.at_box(&person, home);
             for (transfer, body) in waiting_for(self.world.homes[home].disk.read(), &person) {
                 self.take(&person, transfer, &body);
                 self.commit(home);
@@ -111,38 +127,6 @@ impl Sim {
         self.commit(boxed);
     }
 
-    /// Officers take something back, if it is there.
-    pub(crate) fn officers_take_back(&mut self) {
-        let home = self.dice.index(self.plan.homes);
-        let Some(boxed) = self.open_box(home) else {
-            return;
-        };
-        let person = self.somebody(home, boxed);
-        let body = self.world.ungrant_body(&person, "3.00");
-        let officers = self.world.homes[boxed].officers[..2].to_vec();
-        self.ask(
-            boxed,
-            Submission::Ungrant(decided_by(&body, &officers)),
-            None,
-        );
-        self.count("ungrants");
-        self.commit(boxed);
-    }
-
-    /// Officers give somebody something.
-    pub(crate) fn officers_grant(&mut self) {
-        let home = self.dice.index(self.plan.homes);
-        let Some(boxed) = self.open_box(home) else {
-            return;
-        };
-        let person = self.somebody(home, boxed);
-        let body = self.world.grant_body(&person, "5.00");
-        let officers = self.world.homes[boxed].officers[1..].to_vec();
-        let grant = decided_by(&body, &officers);
-        self.ask(boxed, Submission::Grant(grant), None);
-        self.commit(boxed);
-    }
-
     /// Somebody whose answer got lost, or who does not believe it, asks again.
     pub(crate) fn somebody_asks_again(&mut self) {
         if !self.asked.is_empty() && self.dice.percent(50) {
@@ -162,6 +146,24 @@ impl Sim {
         }
     }
 
+    /// One home after the other writes on the board or deletes what stands there, under keys that all of them use.
+    pub(crate) fn somebody_notes(&mut self) {
+        let (honest, step) = (self.honest(), self.step);
+        let home = honest[step as usize % honest.len()];
+        if !step.is_multiple_of(3) || self.world.homes[home].down {
+            return;
+        }
+        let value = (!step.is_multiple_of(7)).then(|| step.to_be_bytes().to_vec().into());
+        let note = Note {
+            v: 1,
+            key: Label::new(&format!("key {}", step % 5)).expect("it is short"),
+            value,
+        };
+        let ticket = self.world.new_ticket();
+        self.world.tell(home, Input::Note(ticket, Box::new(note)));
+        self.commit(home);
+    }
+
     pub(crate) fn ask(&mut self, home: usize, submission: Submission, before: Option<Acked>) {
         let ticket = self.world.ask(home, submission.clone());
         self.asked.push(Asked {
@@ -173,7 +175,7 @@ impl Sim {
     }
 
     /// A running box of this home: the liar has two.
-    fn open_box(&mut self, home: usize) -> Option<usize> {
+    pub(super) fn open_box(&mut self, home: usize) -> Option<usize> {
         let twin = self
             .twin
             .filter(|_| self.lies(home) && self.dice.percent(50));
@@ -182,12 +184,9 @@ impl Sim {
     }
 
     /// Somebody of this home, who goes to this box of it.
-    fn somebody(&mut self, home: usize, boxed: usize) -> Person {
+    pub(super) fn somebody(&mut self, home: usize, boxed: usize) -> Person {
         let person = self.dice.index(self.people[home].len());
-        Person {
-            home: boxed,
-            ..self.people[home][person].clone()
-        }
+        self.at_box(&self.people[home][person], boxed)
     }
 }
 

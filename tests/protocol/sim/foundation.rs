@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use city_protocol::amount::Timestamp;
-use city_protocol::crypto::PublicKey;
+use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::crypto::{PublicKey, SecretKey};
 use city_protocol::ids::KeyId;
-use city_protocol::pki::{Crls, verify_client};
-use city_protocol::stage::{Draft, Submission};
+use city_protocol::stage::Submission;
 
+use super::citizens::enrolment;
+use super::dice::Dice;
+use super::plan::Plan;
 use crate::disk::Disk;
 use crate::home::Identity;
 use crate::memo::Memo;
@@ -20,6 +22,9 @@ use crate::world::World;
 const CODES: [&str; 9] = [
     "17201", "17202", "17203", "17204", "17205", "17206", "17207", "17209", "17210",
 ];
+
+/// What a home takes from another in the stories where that is little.
+const LIMIT: Amount = Amount::from_hundredths(1_200);
 
 /// What a story begins with.
 pub(crate) struct Foundation {
@@ -73,12 +78,25 @@ impl Foundation {
         }
     }
 
+    /// The keys with which everybody enrolled.
+    pub(crate) fn signing_keys(&self) -> BTreeMap<KeyId, Arc<SecretKey>> {
+        let people = self.people.iter().flatten();
+        people
+            .map(|person| (person.key.public().id(), person.key.clone()))
+            .collect()
+    }
+
     /// A world in which these homes have just been switched on and are not connected yet.
-    pub(crate) fn world(&self) -> World {
+    pub(crate) fn world(&self, plan: &Plan, dice: &mut Dice) -> World {
         let mut world = World::empty();
+        if plan.limited {
+            world.clearing.limit = LIMIT;
+            world.clearing.reject_over_limit = dice.percent(50);
+        }
+        world.checkpoint_every = plan.checkpoint_every;
         world.memo = Some(Memo::default());
         world.people.clone_from(&self.keys);
-        world.now = self.now.plus_ms(60_000);
+        world.now = self.now.plus_ms(3_600_000);
         for (identity, disk) in &self.homes {
             let home = world.add_box(identity.clone(), disk.clone());
             world.homes[home].pool_knows_people = true;
@@ -92,25 +110,8 @@ fn settle(world: &mut World, home: usize, crowd: usize) -> Vec<Person> {
     let names = (0..crowd).map(|n| format!("citizen {n} of {home}"));
     let people: Vec<_> = names.map(|name| world.person(&name, home)).collect();
     for person in &people {
-        let body = world.enrol_body(person);
-        let certificate = world
-            .ca
-            .client(&person.account, person.key.public(), &person.kem);
-        let roots = &world.genesis.roots;
-        let certificate = verify_client(
-            roots,
-            &certificate,
-            &[],
-            &Crls::none(),
-            world.now,
-            &person.region,
-        )
-        .unwrap();
-        let signed = Draft(body).sign(&*person.key).unwrap();
-        world.ask(
-            home,
-            Submission::Enrol(signed.verify_enrolment(&certificate.certificate).unwrap()),
-        );
+        let enrol = enrolment(world, person);
+        world.ask(home, enrol);
     }
     world.commit(home);
     let officers = world.homes[home].officers[..2].to_vec();

@@ -17,16 +17,27 @@ use crate::world::Sent;
 
 /// Frames of the liar that are kept for sending them again.
 const OVERHEARD: usize = 16;
+/// The first position behind what a log begins with.
+const FOUNDED: u64 = 6;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Sim {
     /// The liar does one thing that nobody should.
     pub(crate) fn lie(&mut self) {
         let Some(liar) = self.liar() else { return };
+        if self.plays_its_trick() {
+            return;
+        }
         if self.twin.is_none() {
             // Everything before this was honest; from here on two boxes sign with one key.
             let h = &self.world.homes[liar];
-            let (identity, disk) = (h.identity.clone(), h.disk.clone());
+            let (identity, mut disk) = (h.identity.clone(), h.disk.clone());
+            // The second is a copy of the first, mostly an older one: what was booked since is there once only.
+            let groups = disk.groups().saturating_sub(self.dice.index(16));
+            let old = disk.as_of(groups.max(1));
+            if old.read().log(&identity.authority.log).is_some() {
+                disk = old;
+            }
             let twin = self.world.add_box(identity, disk);
             self.world.homes[twin].pool_knows_people = true;
             self.guards.push(self.guards[liar]);
@@ -66,11 +77,7 @@ impl Sim {
         for home in self.honest() {
             if self.world.is_connected(face, home) && self.dice.percent(60) {
                 told.push(home);
-                self.send(
-                    face,
-                    home,
-                    &Message::Vertex(vertex.header.clone().into(), vertex.body.clone().into()),
-                );
+                self.send_vertex(face, home, &vertex);
             }
         }
         self.count("lies");
@@ -91,7 +98,7 @@ impl Sim {
             2 => pen.time = Timestamp(pen.time.0 - DAY_MS),
             3 => pen.time = pen.time.plus_ms(self.dice.between(1, 40) * DAY_MS),
             4 => pen.parents = vec![BlockId::of(name.as_bytes())],
-            5 => return pen.sign_body(&self.world, &entries, b"no body at all".to_vec()),
+            5 => return pen.sign_body(&entries, b"no body at all".to_vec()),
             6 => entries = vec![self.grant(face, 1)],
             7 => {
                 let mut grant = self.grant(face, 2);
@@ -115,7 +122,8 @@ impl Sim {
             // Another past.
             9 => {
                 let disk = self.world.homes[face].disk.read();
-                let back = self.dice.between(1, 6).min(pen.seq - 2);
+                // Not so far that its people never were.
+                let back = self.dice.between(1, 6).min(pen.seq.saturating_sub(FOUNDED));
                 pen.seq -= back;
                 if let Some(prev) = disk.vertex_at(&pen.log, 1, pen.seq - 1) {
                     pen.prev = prev;
@@ -127,7 +135,7 @@ impl Sim {
                 pen.prev = BlockId::of(name.as_bytes());
             }
         }
-        let mut vertex = pen.sign(&self.world, &entries);
+        let mut vertex = pen.sign(&entries);
         if self.dice.percent(10) {
             let at = self.dice.index(vertex.header.len());
             vertex.header[at] ^= 1;
@@ -224,7 +232,7 @@ impl Sim {
         self.world.is_connected(face, to).then_some(to)
     }
 
-    fn send(&mut self, face: usize, to: usize, message: &Message) {
+    pub(super) fn send(&mut self, face: usize, to: usize, message: &Message) {
         let sent = (face, to, Channel::Live, message.encode());
         self.wire.post(self.world.now, sent, &mut self.dice);
     }
@@ -232,7 +240,11 @@ impl Sim {
     /// What the liar makes of a frame that its software sends: nothing, the same, or something else.
     pub(crate) fn as_told(&mut self, mut sent: Sent) -> Option<Sent> {
         let (from, to, ..) = sent;
-        if !self.lies(from) || self.twin.is_none() {
+        if !self.lies(from) {
+            return Some(sent);
+        }
+        self.without_body(&mut sent);
+        if self.twin.is_none() {
             return Some(sent);
         }
         let named = [&b"vertex"[..], b"proof"].contains(&name_of(&sent.3));

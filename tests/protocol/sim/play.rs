@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::oracles::complaints;
+use city_protocol::replica::log_rows;
+
+use super::oracles::{complaints, entries_of, sums_hold};
 use super::stage::Sim;
+use super::tricks::Trick;
 
 /// What a story came to.
 pub(crate) struct Played {
@@ -28,6 +31,8 @@ impl Sim {
         for _ in 0..sim.plan.steps {
             sim.step += 1;
             sim.act();
+            sim.somebody_notes();
+            sim.look_at_the_sums();
             let (gap, tick) = sim.pause();
             sim.pass(gap, tick);
             if sim.plan.ages && sim.step == sim.plan.steps / 2 {
@@ -35,21 +40,58 @@ impl Sim {
             }
         }
         sim.heal();
+        sim.count_verdicts_on_tricks();
+        sim.count_what_is_written();
         sim
     }
 
     fn act(&mut self) {
         match self.dice.below(100) {
-            0..=37 => self.people_send(),
-            38..=52 => self.somebody_takes(),
-            53..=57 => self.somebody_rejects(),
-            58..=59 => self.somebody_orders(),
-            60..=61 => self.officers_grant(),
-            62 => self.officers_take_back(),
-            63..=68 => self.somebody_asks_again(),
+            0..=33 => self.people_send(),
+            34..=47 => self.somebody_takes(),
+            48..=51 => self.somebody_rejects(),
+            52..=54 => self.somebody_orders(),
+            55..=56 => self.officers_grant(),
+            57 => self.officers_take_back(),
+            58 => self.somebody_enrols(),
+            59..=60 => self.somebody_rotates(),
+            61 => self.somebody_revokes(),
+            62..=63 => self.officers_recover(),
+            64 => self.officers_begin_an_epoch(),
+            65..=68 => self.somebody_asks_again(),
             69..=77 => self.weather(),
             78..=86 if self.plan.trouble => self.trouble(),
             _ => self.lie(),
+        }
+    }
+
+    /// Counts what nobody is told of when it happens.
+    fn count_what_is_written(&mut self) {
+        let home = self.honest()[0];
+        let disk = &self.world.homes[home].disk;
+        let mut kinds = BTreeMap::new();
+        for (log, row) in log_rows(disk.read()) {
+            for (_, entry) in entries_of(disk, &log, &row) {
+                *kinds.entry(entry.kind.as_str()).or_default() += 1;
+            }
+        }
+        for (kind, what) in [
+            ("checkpoint", "checkpoints"),
+            ("adopt", "adoptions"),
+            ("note", "notes"),
+        ] {
+            for _ in 0..kinds.get(kind).copied().unwrap_or(0_u64) {
+                self.count(what);
+            }
+        }
+    }
+
+    /// The sums hold at every step, at one home after the other.
+    fn look_at_the_sums(&mut self) {
+        let honest = self.honest();
+        let home = honest[self.step as usize % honest.len()];
+        if let Err(what) = sums_hold(self, home) {
+            self.complain(what);
         }
     }
 
@@ -69,8 +111,15 @@ impl Sim {
     fn half_a_year(&mut self) {
         self.say("half a year".into());
         self.count("half years");
+        let late = self.plan.trick == Some(Trick::LateAccept) && !self.tricked;
+        if late {
+            self.prepare_to_be_late();
+        }
         self.pass(190 * 86_400_000, 86_400_000);
         self.everybody_connects();
+        if late {
+            self.be_late();
+        }
         self.pass(600_000, 20_000);
     }
 }

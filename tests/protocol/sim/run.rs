@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::play::{Played, play};
+use super::trace::Trace;
 
 /// Seeds of a run that says nothing else.
 const SEEDS: u64 = 200;
@@ -15,25 +16,48 @@ const SPEED_UP: u128 = 1_000;
 /// A run of so many seeds has seen everything that can happen.
 const MANY: u64 = 100;
 /// What can happen.
-const HAPPENINGS: [&str; 18] = [
+const HAPPENINGS: [&str; 41] = [
+    "adoptions",
     "answers",
+    "checkpoints",
+    "cites beyond a cut seen through",
+    "clearing limits reached",
+    "convicted logs that went on",
     "convictions",
+    "corrections",
+    "double acceptances seen through",
+    "enrolments",
+    "epochs with another key",
+    "epochs with the same key",
+    "false checkpoints seen through",
+    "false settlements seen through",
+    "false snapshots seen through",
+    "groundless refunds seen through",
     "half years",
     "homes that book again",
     "indexes made again",
     "invalid vertices",
+    "late acceptances seen through",
     "lies",
+    "old copies that notice it",
     "partitions",
+    "recoveries",
     "refusals of the liar",
     "rejections",
     "refused submissions",
     "repeated answers",
     "restored data directories",
     "restored ledgers",
+    "revocations by officers",
+    "revocations by people",
+    "rotations",
+    "shortfalls",
     "standing orders",
     "starts that book nothing",
     "torn groups",
     "ungrants",
+    "unsigned epochs seen through",
+    "withheld bodies seen through",
 ];
 /// Failed seeds after which a long run gives up.
 const MAX_FAILURES: usize = 20;
@@ -135,6 +159,9 @@ fn whatever_happens_the_honest_end_in_step() {
     let seed = number("CITY_NODE_SEED");
     let first = seed.or_else(|| number("CITY_NODE_SIM_FIRST")).unwrap_or(0);
     let seeds = seed.map_or_else(|| number("CITY_NODE_SIM_SEEDS").unwrap_or(SEEDS), |_| 1);
+    if let Some(lines) = number("CITY_NODE_SIM_LINES") {
+        Trace::show(lines as usize);
+    }
     let begun = Instant::now();
     let run = play_all(first, seeds);
     let wall = begun.elapsed();

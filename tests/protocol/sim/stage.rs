@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::body::{MAX_FUTURE_MS, OwnEntry};
-use city_protocol::ids::{BlockId, Digest, LogId};
+use city_protocol::crypto::SecretKey;
+use city_protocol::ids::{BlockId, Digest, KeyId, LogId};
 use city_protocol::ledger::Frozen;
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{Input, Outcome, Ticket};
@@ -17,7 +18,9 @@ use super::foundation::Foundation;
 use super::guard::Guard;
 use super::plan::Plan;
 use super::trace::Trace;
+use super::tricks::Trick;
 use super::wire::Wire;
+use crate::liar::Vertex;
 use crate::people::Person;
 use crate::world::{Sent, World};
 
@@ -51,6 +54,8 @@ pub(crate) struct Sim {
     pub(crate) wire: Wire,
     /// People by home.
     pub(crate) people: Vec<Vec<Person>>,
+    /// Every key that somebody of the story has or had.
+    pub(crate) keys: BTreeMap<KeyId, Arc<SecretKey>>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) acked: Vec<Acked>,
@@ -58,8 +63,18 @@ pub(crate) struct Sim {
     pub(crate) remembered: Vec<(Acked, usize, Submission)>,
     /// The second box with the liar's keys.
     pub(crate) twin: Option<usize>,
+    /// The liar's officers took its second box away: it is honest from here on.
+    pub(crate) reformed: bool,
     /// Whom the liar sends no vertices.
     pub(crate) starved: BTreeSet<usize>,
+    /// Whether the liar has played its trick.
+    pub(crate) tricked: bool,
+    /// The vertices of tricks that were told.
+    pub(crate) tricks: BTreeMap<BlockId, Trick>,
+    /// Whom the liar shows headers without bodies.
+    pub(crate) headers_only: BTreeSet<usize>,
+    /// One of the two vertices that convict the accomplice.
+    pub(crate) beyond: Option<Vertex>,
     /// What the liar sent, to be sent again.
     pub(crate) overheard: Vec<Sent>,
     /// Honest homes whose whole data directory was restored: they may have signed a position twice.
@@ -79,14 +94,15 @@ impl Sim {
         let mut dice = Dice::new(seed);
         let plan = Plan::thrown(&mut dice);
         let foundation: Arc<Foundation> = Foundation::of(plan.homes, plan.crowd);
-        let mut world = foundation.world();
+        let mut world = foundation.world(&plan, &mut dice);
         for home in 0..plan.homes {
             // Two clocks may differ by less than the five minutes that a hello allows.
-            world.homes[home].clock_ahead_ms = dice.below(120_000);
+            world.homes[home].clock_ahead_ms = dice.below(120_000).cast_signed();
         }
         if plan.skewed {
             let home = dice.index(plan.homes);
-            world.homes[home].clock_ahead_ms = dice.between(2, 30) * 60_000;
+            let far = (dice.between(2, 30) * 60_000).cast_signed();
+            world.homes[home].clock_ahead_ms = if dice.percent(50) { far } else { -far };
         }
         let wire = Wire::new(plan.rough);
         let begun = world.now;
@@ -97,13 +113,19 @@ impl Sim {
             world,
             trace: Trace::default(),
             wire,
+            keys: foundation.signing_keys(),
             people: foundation.people.clone(),
             guards,
             asked: Vec::new(),
             acked: Vec::new(),
             remembered: Vec::new(),
             twin: None,
+            reformed: false,
             starved: BTreeSet::new(),
+            tricked: false,
+            tricks: BTreeMap::new(),
+            headers_only: BTreeSet::new(),
+            beyond: None,
             overheard: Vec::new(),
             excused: BTreeSet::new(),
             tally: BTreeMap::new(),
@@ -121,7 +143,7 @@ impl Sim {
 
     /// Whether this box is the liar's or its twin.
     pub(crate) fn lies(&self, home: usize) -> bool {
-        Some(home) == self.liar() || Some(home) == self.twin
+        (Some(home) == self.liar() && !self.reformed) || Some(home) == self.twin
     }
 
     /// Homes that run the software as it is.
@@ -228,6 +250,16 @@ impl Sim {
                 ));
             }
         }
+        if let Some(places) = self.world.homes[home].rolled_back.take() {
+            self.say(format!("{home} is an old copy of itself: {places:?}"));
+            self.guards[home].gone = true;
+            if !self.lies(home) {
+                self.count("old copies that notice it");
+                if !self.excused.contains(&home) {
+                    self.complain(format!("{home} believes that it is an old copy"));
+                }
+            }
+        }
         let closed = std::mem::take(&mut self.world.homes[home].disconnected);
         for (peer, refusal) in closed {
             let them: Vec<_> = (0..self.world.homes.len())
@@ -243,6 +275,7 @@ impl Sim {
                 }
                 if self.lies(other) {
                     self.count("refusals of the liar");
+                    self.sees_through(home, refusal);
                 } else if !self.differ(home, other) {
                     self.complain(format!("{home} refuses the honest {other}: {refusal:?}"));
                 }
@@ -278,6 +311,9 @@ impl Sim {
             Ok(Outcome::Place(_)) => return,
             Err(refusal) => {
                 self.count("refused submissions");
+                if refusal == Refusal::ClearingLimit {
+                    self.count("clearing limits reached");
+                }
                 return self.say(format!("{} refuses: {refusal:?}", asked.home));
             }
         };

@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::sha256;
 
 use crate::world::{BEGIN, Sent};
 
-/// Lines that are shown of a story that failed.
+/// Lines that are shown of a story that failed, if nobody wants more.
 const TAIL: usize = 60;
+/// How many somebody wants.
+static LINES: AtomicUsize = AtomicUsize::new(TAIL);
 
 /// Something that happened.
 enum Event {
@@ -28,6 +31,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    /// From now on so many lines are shown of a story that failed.
+    pub(crate) fn show(lines: usize) {
+        LINES.store(lines, Ordering::Relaxed);
+    }
+
     pub(crate) fn frame(&mut self, at: Timestamp, (from, to, _, frame): &Sent) {
         let ends = [*from, *to].map(|home| home as u8);
         self.take(at, &[&ends, frame]);
@@ -60,7 +68,7 @@ impl Trace {
     }
 
     fn keep(&mut self, at: Timestamp, event: Event) {
-        if self.tail.len() == TAIL {
+        if self.tail.len() >= LINES.load(Ordering::Relaxed) {
             self.tail.pop_front();
         }
         self.tail.push_back((at, event));

@@ -37,6 +37,30 @@ pub struct Officers {
     pub keys: Vec<Officer>,
 }
 
+impl Officers {
+    /// Their keys: at least k and at most nine, each once and under one algorithm.
+    ///
+    /// # Errors
+    /// [`Refusal::BadField`], [`Refusal::BadKey`], or [`Refusal::WrongAlgorithm`] for one key under two algorithms.
+    pub fn public_keys(&self) -> Result<Vec<PublicKey>, Refusal> {
+        let known = self.keys.len() as u64;
+        if self.keys.len() > MAX_OFFICERS || !(1..=known).contains(&self.k) {
+            return Err(Refusal::BadField);
+        }
+        let keys = self.keys.iter().map(|o| PublicKey::new(o.alg, &o.key));
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        one_algorithm_each(&keys)?;
+        let mut ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() == keys.len() {
+            Ok(keys)
+        } else {
+            Err(Refusal::BadField)
+        }
+    }
+}
+
 /// Base64 text of DER, as it stands in the charter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -78,38 +102,14 @@ impl Charter {
         let value = json::read_object(bytes, json::MAX_CHARTER_BODY)?;
         super::precise_refusal(&value)?;
         let charter: Self = serde_json::from_value(value).map_err(|_| Refusal::BadField)?;
-        let officers = &charter.officers;
-        let known = officers.keys.len() as u64;
         let plausible = charter.kind == Kind::Charter
-            && officers.keys.len() <= MAX_OFFICERS
-            && (1..=known).contains(&officers.k)
             && charter.chain.len() <= MAX_INTERMEDIATES
             && charter.witnesses.len() <= MAX_WITNESSES;
         if !plausible {
             return Err(Refusal::BadField);
         }
-        let keys = charter.officer_keys()?;
-        one_algorithm_each(&keys)?;
-        let mut ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() == keys.len() {
-            Ok(charter)
-        } else {
-            Err(Refusal::BadField)
-        }
-    }
-
-    /// The officers' keys.
-    ///
-    /// # Errors
-    /// [`Refusal::BadKey`].
-    pub fn officer_keys(&self) -> Result<Vec<PublicKey>, Refusal> {
-        self.officers
-            .keys
-            .iter()
-            .map(|o| PublicKey::new(o.alg, &o.key))
-            .collect()
+        charter.officers.public_keys()?;
+        Ok(charter)
     }
 
     /// The log that these charter bytes found: SHA-256(tag ‖ body).

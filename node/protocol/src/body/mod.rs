@@ -3,6 +3,7 @@
 //! Bodies that people and officers sign are canonical JSON, kept as received; bodies that a home
 //! authors are deterministic DAG-CBOR. A body type can only be built from bytes that passed its checks.
 
+mod amendment;
 mod answer;
 mod charter;
 mod epoch;
@@ -10,12 +11,14 @@ mod home;
 mod keys;
 mod label;
 mod login;
+mod note;
 mod officer;
 mod order;
 mod person;
 mod private;
 mod trust;
 
+pub use amendment::{Amendment, MAX_CHARTERS};
 pub use answer::{
     Answer, AnsweredBy, Reject, RejectReason, StandingAccept, StandingReject, is_home_authored,
 };
@@ -25,6 +28,7 @@ pub use home::{Adopt, Fault, FaultReason, OwnEntry, Refund, RefundReason, Settle
 pub use keys::{NewKeys, OfficersRevoke, Recover, Revoke, Rotate, is_officers_revoke};
 pub use label::Label;
 pub use login::{CHALLENGE_LEN, Login, LoginKind, SignedLogin};
+pub use note::{MAX_NOTE_VALUE, Note};
 pub use officer::{
     Correct, Decision, Grant, OfficersBody, Ungrant, officer_message, read_officers_body,
 };
@@ -58,7 +62,7 @@ pub const MAX_FUTURE_MS: u64 = 5 * 60 * 1000;
 /// is `unsupported`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The first entry of a log: who the municipality is.
+    /// The first entry of a log: who the municipality is. Later, from officers: who its officers are from then on.
     Charter,
     /// An account opens.
     Enrol,
@@ -100,6 +104,8 @@ pub enum Kind {
     Checkpoint,
     /// The municipality's lists of revoked certificates.
     Trust,
+    /// A line of the board that all homes share.
+    Note,
 }
 
 impl Kind {
@@ -128,6 +134,7 @@ impl Kind {
             Self::Adopt => "adopt",
             Self::Checkpoint => "checkpoint",
             Self::Trust => "trust",
+            Self::Note => "note",
         }
     }
 }
@@ -164,6 +171,7 @@ impl FromStr for Kind {
             Self::Adopt,
             Self::Checkpoint,
             Self::Trust,
+            Self::Note,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == text)

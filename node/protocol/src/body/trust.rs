@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::codec;
-use crate::pki::{MAX_CERTIFICATE_DER, MAX_INTERMEDIATES};
+use crate::pki::{Crl, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES};
 use crate::refusal::Refusal;
 
 /// Longest body in bytes: it stands in one vertex, of at most 1 MiB, with others. A list of some 12,000 certificates
@@ -51,6 +51,23 @@ impl Trust {
         } else {
             Err(Refusal::BadField)
         }
+    }
+
+    /// The lists that can be read, whoever signed them.
+    pub fn read_lists(&self) -> impl Iterator<Item = Crl> {
+        self.lists.iter().filter_map(|der| Crl::read(der).ok())
+    }
+
+    /// Whether it says something that an earlier one did not: another CA, or a list newer than that one's of its series.
+    #[must_use]
+    pub fn says_more_than(&self, earlier: &Self) -> bool {
+        let known: Vec<Crl> = earlier.read_lists().collect();
+        let mut certificates = self.certificates.iter();
+        certificates.any(|der| !earlier.certificates.contains(der))
+            || self.read_lists().any(|list| {
+                let mut series = known.iter().filter(|one| one.series() == list.series());
+                series.all(|one| list.compare_age(one).is_gt())
+            })
     }
 }
 

@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Timestamp};
-use crate::body::OwnEntry;
+use crate::body::{Label, OwnEntry};
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId, sha256};
+use crate::ledger::note_name;
 use crate::refusal::Refusal;
 
 /// Longest leaf in bytes; the longest is a transfer's, of some 400.
@@ -72,6 +73,20 @@ pub struct EpochLeaf {
     pub seq: u64,
     /// The vertex there.
     pub first: BlockId,
+}
+
+/// A charter after the first that the one in force rests on, or that one itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CharterLeaf {
+    /// H(body).
+    pub charter: Digest,
+    /// The charter before it.
+    pub before: Digest,
+    /// Epoch in which it was booked.
+    pub epoch: u64,
+    /// The vertex whose first entry it is.
+    pub vertex: BlockId,
 }
 
 /// An account.
@@ -167,6 +182,20 @@ pub struct ClearingLeaf {
     pub settled: u64,
 }
 
+/// What the log has under a key of the board; deleted ones among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteLeaf {
+    /// The key.
+    pub key: Label,
+    /// Where the entry stands that says it last.
+    pub at: OwnEntry,
+    /// Length of the value.
+    pub bytes: u64,
+    /// Whether it is deleted.
+    pub gone: bool,
+}
+
 /// One leaf, under the name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,6 +216,10 @@ pub enum Leaf {
     Fault(FaultLeaf),
     /// What passed between two homes.
     Clearing(ClearingLeaf),
+    /// A later charter.
+    Charter(CharterLeaf),
+    /// A note.
+    Note(NoteLeaf),
 }
 
 impl Leaf {
@@ -202,6 +235,8 @@ impl Leaf {
             Self::Answer(leaf) => (5, leaf.transfer.0.to_vec()),
             Self::Fault(leaf) => (6, [&leaf.log.0[..], &leaf.epoch.to_be_bytes()].concat()),
             Self::Clearing(leaf) => (7, leaf.log.0.to_vec()),
+            Self::Charter(leaf) => (8, leaf.charter.0.to_vec()),
+            Self::Note(leaf) => (9, note_name(leaf.key.as_str()).0.to_vec()),
         }
     }
 

@@ -13,8 +13,8 @@ mod tree;
 
 pub use body::{Checkpoint, StatePosition};
 pub use leaf::{
-    AccountLeaf, AnswerLeaf, ClearingLeaf, EpochLeaf, FaultLeaf, KeyLeaf, Leaf, LogLeaf, Sums,
-    TransferLeaf,
+    AccountLeaf, AnswerLeaf, CharterLeaf, ClearingLeaf, EpochLeaf, FaultLeaf, KeyLeaf, Leaf,
+    LogLeaf, NoteLeaf, Sums, TransferLeaf,
 };
 pub use proof::{Held, MAX_PROOF, Proof, StatePart, VerifiedProof};
 pub use snapshot::{

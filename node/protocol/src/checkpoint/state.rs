@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use super::body::{Checkpoint, StatePosition};
 use super::leaf::{
-    AccountLeaf, AnswerLeaf, ClearingLeaf, EpochLeaf, FaultLeaf, KeyLeaf, Leaf, LogLeaf, Sums,
-    TransferLeaf,
+    AccountLeaf, AnswerLeaf, CharterLeaf, ClearingLeaf, EpochLeaf, FaultLeaf, KeyLeaf, Leaf,
+    LogLeaf, NoteLeaf, Sums, TransferLeaf,
 };
 use super::snapshot::{Snapshot, SnapshotWriter};
 use super::tree::{Tree, vertex_leaf};
 use crate::ids::{AccountId, Digest, KeyId, LogId, NetworkId};
 use crate::ledger::{
-    AccountRow, AnswerRow, Changes, ClearingRow, EpochRow, Layers, LogRow, Rows as _, Table,
-    Totals, TransferRow, TransferState, key, read_row,
+    AccountRow, AnswerRow, Changes, CharterRow, ClearingRow, EpochRow, Layers, LogRow, NoteRow,
+    NotesRow, Rows as _, Table, Totals, TransferRow, TransferState, key, note_name, read_row,
 };
 use crate::refusal::Refusal;
 
 /// What makes a leaf of a row: of its name behind the log, and its value.
 type RowLeaf<'a> = dyn FnMut(&[u8], &[u8]) -> Option<Leaf> + 'a;
 
-/// The leaves of a log's state as the rows have it, in order. Rows are read once, nothing is held but what is given to
+/// The leaves of a log's state as the rows have it, in order. `charter` is the log's first. Rows are read once, nothing is held but what is given to
 /// `leaf`.
 ///
 /// # Errors
@@ -35,7 +35,8 @@ pub fn leaves_of(
         .log(&log)
         .filter(|row| row.seq > 0)
         .ok_or(Refusal::BadCheckpoint)?;
-    leaf(Leaf::Log(log_leaf(network, charter, log, &row)))?;
+    let in_force = row.charter.unwrap_or(charter);
+    leaf(Leaf::Log(log_leaf(network, in_force, log, &row)))?;
     for epoch in 2..=row.epoch {
         if let Some(EpochRow { seq, id: first }) = rows.epoch(&log, epoch) {
             leaf(Leaf::Epoch(EpochLeaf { epoch, seq, first }))?;
@@ -90,7 +91,46 @@ pub fn leaves_of(
             accepted: row.accepted,
             settled: row.settled,
         }))
+    })?;
+    charters_of(rows, &log, row.charter)
+        .into_iter()
+        .try_for_each(|made| leaf(Leaf::Charter(made)))?;
+    rows.try_each_row(&key(Table::Note, &[&log.0]), |_, value| {
+        let NoteRow {
+            key,
+            at,
+            bytes,
+            gone,
+        } = read_row(value);
+        leaf(Leaf::Note(NoteLeaf {
+            key,
+            at,
+            bytes,
+            gone,
+        }))
     })
+}
+
+/// The charters after the first that this one rests on, with it, in order of their ids.
+fn charters_of(rows: &Layers<'_>, log: &LogId, in_force: Option<Digest>) -> Vec<CharterLeaf> {
+    let mut leaves = Vec::new();
+    let mut next = in_force;
+    while let Some((charter, row)) = next.and_then(|id| Some((id, rows.charter(log, &id)?))) {
+        let CharterRow {
+            before,
+            epoch,
+            vertex,
+        } = row;
+        leaves.push(CharterLeaf {
+            charter,
+            before,
+            epoch,
+            vertex,
+        });
+        next = Some(before);
+    }
+    leaves.sort_by_key(|leaf| leaf.charter);
+    leaves
 }
 
 fn id(name: &[u8]) -> [u8; 32] {
@@ -152,7 +192,8 @@ fn transfer_leaf(transfer: Digest, row: TransferRow) -> TransferLeaf {
     }
 }
 
-/// The checkpoint of a log at its head, its snapshot, and the tree over its vertices, which grew from `tree`.
+/// The checkpoint of a log at its head, its snapshot, and the tree over its vertices, which grew from `tree`. `charter` is
+/// the log's first.
 ///
 /// It costs the log's accounts, open transfers and answers, and the vertices that came since `tree`.
 ///
@@ -194,6 +235,10 @@ pub fn take(
 pub(crate) struct Restored {
     /// The log's row.
     pub(crate) row: Option<LogRow>,
+    /// The charter in force, as the log's leaf names it.
+    charter: Option<Digest>,
+    /// How much the log has on the board.
+    notes: NotesRow,
     /// Open transfers.
     pub(crate) open: BTreeMap<Digest, TransferRow>,
 }
@@ -202,7 +247,10 @@ pub(crate) struct Restored {
 pub(crate) fn restore(log: LogId, leaf: Leaf, changes: &mut Changes, restored: &mut Restored) {
     let name = |table, id: &[u8]| key(table, &[&log.0, id]);
     match leaf {
-        Leaf::Log(leaf) => restored.row = Some(log_row(&leaf)),
+        Leaf::Log(leaf) => {
+            restored.charter = Some(leaf.charter);
+            restored.row = Some(log_row(&leaf));
+        }
         // Kept for ever, whatever counts.
         Leaf::Epoch(_) => {}
         Leaf::Account(leaf) => {
@@ -254,6 +302,33 @@ pub(crate) fn restore(log: LogId, leaf: Leaf, changes: &mut Changes, restored: &
                 settled: leaf.settled,
             },
         ),
+        Leaf::Charter(leaf) => {
+            // The log's leaf comes first. The first charter has no leaf, and the row does not name it.
+            if let Some(row) = &mut restored.row
+                && restored.charter == Some(leaf.charter)
+            {
+                row.charter = restored.charter;
+            }
+            let row = CharterRow {
+                before: leaf.before,
+                epoch: leaf.epoch,
+                vertex: leaf.vertex,
+            };
+            changes.put(name(Table::Charter, &leaf.charter.0), &row);
+        }
+        Leaf::Note(leaf) => {
+            restored.notes.count += 1;
+            restored.notes.bytes += leaf.bytes;
+            changes.put(name(Table::Notes, &[]), &restored.notes);
+            let id = note_name(leaf.key.as_str());
+            let row = NoteRow {
+                key: leaf.key,
+                at: leaf.at,
+                bytes: leaf.bytes,
+                gone: leaf.gone,
+            };
+            changes.put(name(Table::Note, &id.0), &row);
+        }
     }
 }
 
@@ -269,6 +344,7 @@ fn log_row(leaf: &LogLeaf) -> LogRow {
         head: leaf.head,
         time: leaf.time,
         first: leaf.first,
+        charter: None,
         officers_sequence: leaf.officers_sequence,
         entries: leaf.entries,
         totals: Totals {

@@ -2,13 +2,14 @@
 
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
-    Correct, Grant, Kind, Label, NewKeys, OfficersBody, OfficersRevoke, Recover, Ungrant,
-    officer_message, read_officers_body,
+    Amendment, Correct, Grant, Kind, Label, NewKeys, Officers, OfficersBody, OfficersRevoke,
+    Recover, Ungrant, officer_message, read_officers_body,
 };
 use crate::crypto::Signer;
 use crate::ids::{AccountId, Digest, LogId, NetworkId};
 use crate::json;
 use crate::refusal::Refusal;
+use crate::region::Region;
 use crate::stage::SignedBySeveral;
 use crate::vertex::EntrySignature;
 
@@ -71,6 +72,50 @@ pub fn ungrant(
         amount,
         reason: Label::new(reason)?,
     })
+}
+
+/// The charter that a home's next one follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CharterBefore {
+    /// Its number.
+    pub number: u64,
+    /// H(body).
+    pub charter: Digest,
+    /// Municipality.
+    pub region: Region,
+}
+
+/// The charter from now on, as the next officers' decision of this home: all its officers and witnesses.
+///
+/// # Errors
+/// [`Refusal::BadField`] for a reason that is empty, too long or holds control characters, for more charters, officers or
+/// witnesses than a log has, an officer twice, or a k that they cannot reach; [`Refusal::BadKey`] and
+/// [`Refusal::WrongAlgorithm`] for their keys.
+pub fn charter(
+    next: impl Into<NextDecision>,
+    before: CharterBefore,
+    officers: Officers,
+    witnesses: Vec<LogId>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Amendment, Refusal> {
+    let next = next.into();
+    let body = Amendment {
+        version: 1,
+        kind: Kind::Charter,
+        network: next.network,
+        home: next.home,
+        officers_sequence: next.officers_sequence,
+        created_at: now,
+        number: before.number + 1,
+        before: before.charter,
+        region: before.region,
+        officers,
+        witnesses,
+        reason: Label::new(reason)?,
+    };
+    body.check()?;
+    Ok(body)
 }
 
 /// What no rule puts right by itself, as the next officers' decision of this home: with `transfer` its sender gets it

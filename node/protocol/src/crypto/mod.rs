@@ -77,8 +77,12 @@ pub const TAG_REJECT: DomainTag = DomainTag(b"city-node/reject/v1\0");
 pub const TAG_ORDER: DomainTag = DomainTag(b"city-node/order/v1\0");
 /// Tag of logins.
 pub const TAG_LOGIN: DomainTag = DomainTag(b"city-node/login/v1\0");
+/// Tag of proofs of place that a terminal signs for its home.
+pub const TAG_PLACE: DomainTag = DomainTag(b"city-node/place/v1\0");
 /// Tag of what `city-node crypto sign` signs: files and demonstrations, never anything of the ledger.
 pub const TAG_FILE: DomainTag = DomainTag(b"city-node/file/v1\0");
+/// Tag of what a node signs only to try its keys.
+pub const TAG_PROBE: DomainTag = DomainTag(b"city-node/probe/v1\0");
 /// Tag of messages between nodes signed by a transport key.
 pub const TAG_SIGNED_DATA: DomainTag = DomainTag(b"city-node/signed-data/v1\0");
 

@@ -7,7 +7,7 @@ mod sheet;
 
 pub use chart::{AccountClass, CHART, CHART_VERSION, ChartAccount, chart_account, is_expense};
 pub use expense::Expense;
-pub use posting::{Booked, Parties, Place, Posting, Side, postings};
+pub use posting::{Booked, Parties, Place, Posting, Side, postings, stub_postings};
 pub use sheet::{ByCode, Sheet, SheetLine, total};
 
 /// Code of 愛貨, the asset that people hold.

@@ -9,7 +9,7 @@ use crate::body::{
 use crate::ids::{AccountId, BlockId, Digest, LogId};
 use crate::ledger::{History, Rows as _};
 use crate::refusal::Refusal;
-use crate::vertex::{Cite, Entry, EntryCite};
+use crate::vertex::{Cite, ClosedStub, Entry, EntryCite, EntryStub};
 
 /// Debit or credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +67,13 @@ impl Booked for dyn History + '_ {
 
     fn debit(&self, log: &LogId, transfer: &Digest) -> Option<u16> {
         let row = self.transfer(log, transfer)?;
-        self.entry(log, &row.at)?.booked.debit
+        if let Some(entry) = self.entry(log, &row.at) {
+            return entry.booked.debit;
+        }
+        match self.entry_stub(log, &row.at)? {
+            EntryStub::Transfer(sent) => Some(sent.debit),
+            _ => None,
+        }
     }
 }
 
@@ -170,6 +176,7 @@ pub fn postings(
         Kind::Reject
         | Kind::Checkpoint
         | Kind::Trust
+        | Kind::Note
         | Kind::Order
         | Kind::Charter
         | Kind::Enrol
@@ -180,6 +187,34 @@ pub fn postings(
         | Kind::Place
         | Kind::Start
         | Kind::Fault => Ok(Vec::new()),
+    }
+}
+
+/// The same of what is left of an entry whose body was pruned.
+///
+/// # Errors
+/// [`Refusal::UnknownTransfer`] where `booked` does not know a transfer that it closes.
+pub fn stub_postings(
+    stub: &EntryStub,
+    place: &Place,
+    booked: &(impl Booked + ?Sized),
+) -> Result<Vec<Posting>, Refusal> {
+    let sender = |transfer: &Digest| {
+        let parties = booked.parties(&place.log, transfer);
+        Ok::<_, Refusal>(parties.ok_or(Refusal::UnknownTransfer)?.sender)
+    };
+    match stub {
+        EntryStub::Place | EntryStub::Reject(_) => Ok(Vec::new()),
+        EntryStub::Transfer(sent) => Ok(place.pair(sent.sender, sent.debit, PAYABLE, sent.amount)),
+        EntryStub::Accept(answer) => Ok(place.pair(answer.account, AIKA, RECEIVED, answer.amount)),
+        EntryStub::Settle(ClosedStub { transfer, amount }) => {
+            Ok(place.pair(sender(transfer)?, PAYABLE, AIKA, *amount))
+        }
+        EntryStub::Refund(ClosedStub { transfer, amount }) => {
+            let debit = booked.debit(&place.log, transfer);
+            let debit = debit.ok_or(Refusal::UnknownTransfer)?;
+            Ok(place.pair(sender(transfer)?, PAYABLE, debit, *amount))
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use super::ACCEPT_DEADLINE_MS;
 use super::checks::{Folded, NEVER, add, exactly, incoming_key, received_at, subtract};
 use super::fold::{Fold, FoldContext, FoldError};
-use super::rows::{AccountRow, AnswerRow, ClearingRow, Table, TransferRow, TransferState, key};
+use super::rows::{
+    AccountRow, AnswerRow, ClearingRow, Table, Totals, TransferRow, TransferState, key,
+};
 use super::view::Rows;
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
@@ -24,6 +26,13 @@ pub(super) struct Until {
     pub(super) deadline: Timestamp,
     /// The last time that the answer's own vertex may have.
     pub(super) last: Timestamp,
+}
+
+/// What is left when a transfer was taken.
+pub(super) struct Taken {
+    receiver: AccountRow,
+    totals: Totals,
+    clearing: Option<(LogId, ClearingRow)>,
 }
 
 impl Fold {
@@ -48,50 +57,75 @@ impl Fold {
         ctx: &FoldContext<'_>,
         entry: &Entry,
         answer: &Answer,
-        (account, mut receiver): (&AccountId, AccountRow),
+        (account, receiver): (&AccountId, AccountRow),
         Until { deadline, last }: Until,
     ) -> Folded {
-        receiver.available = receiver.available.plus(answer.amount)?;
-        let mut totals = self.row.totals;
-        totals.available = add(totals.available, answer.amount)?;
-        totals.accepted_in = add(totals.accepted_in, answer.amount)?;
-        let other = Some(answer.sender_home).filter(|log| *log != self.log);
-        let clearing = other.map(|log| {
-            let mut row = self.rows(ctx).clearing(&self.log, &log);
-            row.accepted = add(row.accepted, answer.amount)?;
-            Ok::<_, Refusal>((log, row))
-        });
-        let clearing = clearing.transpose()?;
+        let taken = self.taken(ctx, receiver, &answer.sender_home, answer.amount)?;
         let received_at = received_at(entry)?;
         let booked = Booked {
             received_at: Some(received_at),
-            balance_after: Some(receiver.available),
+            balance_after: Some(taken.receiver.available),
             ..Booked::default()
         };
         exactly(entry, booked, 1)?;
         self.datable(received_at, last, Refusal::DeadlinePassed)?;
 
-        self.put_account(account, &receiver);
-        if let Some((log, row)) = clearing {
-            self.put_clearing(&log, &row);
-        }
-        self.put_answer(answer, account, deadline);
-        self.row.totals = totals;
+        self.put_taken(account, taken);
+        self.put_answer(&answer.transfer, !answer.accepts, account, deadline);
         self.dated(received_at, last);
         Ok(())
     }
 
+    /// What an acceptance moves: the amount, the sums, and what one home took from the other.
+    pub(super) fn taken(
+        &self,
+        ctx: &FoldContext<'_>,
+        mut receiver: AccountRow,
+        sender_home: &LogId,
+        amount: Amount,
+    ) -> Result<Taken, Refusal> {
+        receiver.available = receiver.available.plus(amount)?;
+        let mut totals = self.row.totals;
+        totals.available = add(totals.available, amount)?;
+        totals.accepted_in = add(totals.accepted_in, amount)?;
+        let other = Some(*sender_home).filter(|log| *log != self.log);
+        let clearing = other.map(|log| {
+            let mut row = self.rows(ctx).clearing(&self.log, &log);
+            row.accepted = add(row.accepted, amount)?;
+            Ok::<_, Refusal>((log, row))
+        });
+        Ok(Taken {
+            receiver,
+            totals,
+            clearing: clearing.transpose()?,
+        })
+    }
+
+    pub(super) fn put_taken(&mut self, account: &AccountId, taken: Taken) {
+        self.put_account(account, &taken.receiver);
+        if let Some((log, row)) = taken.clearing {
+            self.put_clearing(&log, &row);
+        }
+        self.row.totals = taken.totals;
+    }
+
     /// The transfer has its one answer, and waits for nobody any more.
-    pub(super) fn put_answer(&mut self, answer: &Answer, account: &AccountId, deadline: Timestamp) {
+    pub(super) fn put_answer(
+        &mut self,
+        transfer: &Digest,
+        rejected: bool,
+        account: &AccountId,
+        deadline: Timestamp,
+    ) {
         let row = AnswerRow {
             at: self.next_position(),
-            rejected: !answer.accepts,
+            rejected,
             deadline,
         };
-        let name = key(Table::Answer, &[&self.log.0, &answer.transfer.0]);
+        let name = key(Table::Answer, &[&self.log.0, &transfer.0]);
         self.changes.put(name, &row);
         self.changes
-            .delete(incoming_key(&self.log, account, &answer.transfer));
+            .delete(incoming_key(&self.log, account, transfer));
     }
 
     pub(super) fn put_clearing(&mut self, other: &LogId, row: &ClearingRow) {
@@ -186,17 +220,28 @@ impl Fold {
             return Err(Refusal::BadEntry.into());
         }
         exactly(entry, Booked::default(), 1)?;
+        self.settled(ctx, &body.transfer, transfer)
+    }
+
+    /// Books a settlement: the amount leaves the sender's debts, and what one home settled to the other.
+    pub(super) fn settled(
+        &mut self,
+        ctx: &FoldContext<'_>,
+        identity: &Digest,
+        transfer: TransferRow,
+    ) -> Folded {
+        let amount = transfer.amount;
         let mut sender = self.account_of(ctx, &transfer.sender)?;
-        sender.open_out = sender.open_out.minus(body.amount)?;
+        sender.open_out = sender.open_out.minus(amount)?;
         let mut totals = self.row.totals;
-        totals.open_out = subtract(totals.open_out, body.amount)?;
-        totals.settled_out = add(totals.settled_out, body.amount)?;
+        totals.open_out = subtract(totals.open_out, amount)?;
+        totals.settled_out = add(totals.settled_out, amount)?;
         let other = transfer.receiver_home;
         let clearing = if other == self.log {
             None
         } else {
             let mut row = self.rows(ctx).clearing(&self.log, &other);
-            row.settled = add(row.settled, body.amount)?;
+            row.settled = add(row.settled, amount)?;
             Some(row)
         };
 
@@ -204,7 +249,7 @@ impl Fold {
             self.put_clearing(&other, &row);
         }
         self.row.totals = totals;
-        self.close(&body.transfer, transfer, TransferState::Settled, &sender);
+        self.close(identity, transfer, TransferState::Settled, &sender);
         Ok(())
     }
 

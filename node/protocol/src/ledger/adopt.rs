@@ -4,20 +4,20 @@
 //! settled. They stay. The home that lost its half answers for it once the officers have begun the next epoch.
 
 use super::checks::{Folded, NEVER, add, exactly, incoming_key, one_signature, subtract};
-use super::convict::{convicts, epoch_signer};
+use super::convict::{board_at, convicts, epoch_signer};
 use super::fold::{Fold, FoldContext, FoldError};
 use super::judge::Missing;
 use super::rows::{AccountRow, AnswerRow, Table, TransferRow, TransferState, key};
 use super::view::Rows;
 use crate::amount::Amount;
 use crate::body::{
-    Adopt, Answer, AnsweredBy, Fault, Kind, PersonBody as _, Refund, RefundReason, Settle,
-    Transfer, identity, read_person_body,
+    Adopt, Answer, AnsweredBy, Fault, FaultReason, Kind, PersonBody as _, Refund, RefundReason,
+    Settle, Transfer, identity, read_person_body,
 };
 use crate::codec;
 use crate::ids::Digest;
 use crate::refusal::Refusal;
-use crate::vertex::{Booked, Cite, Entry, EntryCite, decode_body, verify_path};
+use crate::vertex::{Board, Booked, Cite, Entry, EntryCite, decode_body, verify_path};
 
 impl Fold {
     pub(super) fn fault(&mut self, ctx: &FoldContext<'_>, entry: &Entry) -> Folded {
@@ -33,17 +33,31 @@ impl Fold {
         let Some(accused) = ctx.keys.authority(&body.log) else {
             return Err(FoldError::Waiting(Missing::Log(body.log)));
         };
-        let later;
-        let signer = match (body.needs_first(), entry.cites.as_slice()) {
-            (true, [Cite::Vertex(first)]) => {
+        let (later, mut boards);
+        let mut signer = None;
+        let first = accused.board_of(&accused.charter_hash);
+        let mut councils: Vec<&Board> = first.into_iter().collect();
+        match (body.needs_first(), body.reason, entry.cites.as_slice()) {
+            (true, _, [Cite::Vertex(first)]) => {
                 let at = (body.log, body.epoch);
                 later = epoch_signer(&self.rows(ctx), &accused, at, *first)?;
-                Some(&later)
+                signer = Some(&later);
             }
-            (false, []) => accused.key_of(1).filter(|_| body.epoch == 1),
+            // Of later charters' officers at most one board signed each.
+            (false, FaultReason::EpochStarts, cites) if cites.len() <= 2 => {
+                boards = Vec::new();
+                for cite in cites {
+                    let Cite::Vertex(vertex) = cite else {
+                        return Err(Refusal::BadCite.into());
+                    };
+                    boards.push(board_at(&self.rows(ctx), body.log, *vertex)?);
+                }
+                councils.extend(&boards);
+            }
+            (false, _, []) => signer = accused.key_of(1).filter(|_| body.epoch == 1),
             _ => return Err(Refusal::BadCite.into()),
-        };
-        convicts(&body, &accused, signer, ctx.network)?;
+        }
+        convicts(&body, &accused, signer, &councils, ctx.network)?;
         let parts = [&self.log.0[..], &body.log.0, &body.epoch.to_be_bytes()];
         self.changes.put(key(Table::FaultEntry, &parts), &body.cut);
         Ok(())

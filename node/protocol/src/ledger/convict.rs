@@ -12,13 +12,13 @@ use crate::crypto::PublicKey;
 use crate::ids::{BlockId, LogId, NetworkId};
 use crate::json;
 use crate::refusal::Refusal;
-use crate::vertex::{Authority, Entry, SignedHeader, decode_body};
+use crate::vertex::{Authority, Board, Entry, SignedHeader, amends, decode_body};
 
 /// Longest entry that begins an epoch, in bytes: its body and the signatures of nine officers.
 pub(super) const MAX_BEGINNING: usize = json::MAX_CHARTER_BODY + 64 * 1024;
 
 /// Whether a fault's evidence convicts the log of this authority. `signer` is the node key of the epoch, for all
-/// evidence that a node signed; two beginnings of an epoch are the officers', and need none.
+/// evidence that a node signed; two beginnings of an epoch are signed by one of these boards each.
 ///
 /// # Errors
 /// [`Refusal::BadEntry`], or the refusal of what is signed.
@@ -26,6 +26,7 @@ pub fn convicts(
     fault: &Fault,
     accused: &Authority,
     signer: Option<&PublicKey>,
+    boards: &[&Board],
     network: NetworkId,
 ) -> Result<(), Refusal> {
     if accused.log != fault.log {
@@ -48,7 +49,7 @@ pub fn convicts(
             stands_behind(&header, fault, network)?;
             header.verify(signer.ok_or(Refusal::BadEntry)?)
         }
-        (FaultReason::EpochStarts, [a, b]) => begins_twice(fault, (a, b), accused, network),
+        (FaultReason::EpochStarts, [a, b]) => begins_twice(fault, (a, b), boards, network),
         _ => Err(Refusal::BadEntry),
     }
 }
@@ -68,7 +69,7 @@ fn stands_behind(header: &SignedHeader, fault: &Fault, network: NetworkId) -> Re
 fn begins_twice(
     fault: &Fault,
     (a, b): (&[u8], &[u8]),
-    accused: &Authority,
+    boards: &[&Board],
     network: NetworkId,
 ) -> Result<(), Refusal> {
     let mut cut = u64::MAX;
@@ -83,7 +84,14 @@ fn begins_twice(
         if !fits {
             return Err(Refusal::BadEntry);
         }
-        accused.officers_signed(&entry, &[])?;
+        let mut signed = Err(Refusal::OfficersShort);
+        for board in boards {
+            signed = board.signed(&entry, &[]);
+            if signed.is_ok() {
+                break;
+            }
+        }
+        signed?;
         cut = cut.min(body.cut_seq);
         identities.push(identity(EpochStart::TAG, &entry.body));
     }
@@ -110,6 +118,23 @@ pub fn beginnings(a: &Entry, b: &Entry) -> Result<(u64, Vec<u8>, Vec<u8>), Refus
         std::cmp::Ordering::Equal => return Err(Refusal::BadEntry),
     };
     Ok((cut, codec::encode(a), codec::encode(b)))
+}
+
+/// The officers that the later charter at the beginning of this vertex names. As for [`epoch_signer`], the vertex counts
+/// as present; whether its charter ever counted is not asked: two beginnings of an epoch are a lie of whoever signed both.
+///
+/// # Errors
+/// [`FoldError::Waiting`] for the vertex; [`Refusal::BadCite`] for one that brings no charter of this log.
+pub fn board_at(rows: &impl Rows, log: LogId, vertex: BlockId) -> Result<Board, FoldError> {
+    let missing = || FoldError::Waiting(Missing::Vertex(vertex));
+    let row = rows.vertex(&vertex).ok_or_else(missing)?;
+    let block = rows.get_block(&vertex).ok_or_else(missing)?;
+    let body = rows.get_block(&row.body).ok_or_else(missing)?;
+    let header = SignedHeader::read(&block)?;
+    let entries = decode_body(&body).map_err(|_| Refusal::BadCite)?;
+    let brings = entries.first().filter(|first| amends(&header, first));
+    let charter = brings.filter(|_| row.log == log).ok_or(Refusal::BadCite)?;
+    Ok(Board::named_by(&charter.body).map_err(|_| Refusal::BadCite)?)
 }
 
 /// The node key of an epoch after the first, by the vertex that begins it and counts as present: its header was

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::judge::Missing;
-use super::rows::{EpochRow, LogRow, Table, Totals, VertexRow, key};
+use super::rows::{CharterRow, EpochRow, LogRow, Table, Totals, VertexRow, key};
 use super::view::{Changes, Layers, Rows};
 use crate::amount::Timestamp;
 use crate::body::{Kind, OwnEntry};
@@ -59,10 +59,14 @@ pub struct Fold {
     pub(super) changes: Changes,
     /// Entries so far.
     pub(super) entries: Vec<Entry>,
+    /// The later charter that it brings, and the one before.
+    pub(super) amended: Option<(Digest, Digest)>,
     /// A proof of place that waits for its transfer.
     pub(super) place: Option<PlaceProof>,
     /// Other homes that are addressed.
     pub(super) to: BTreeSet<LogId>,
+    /// Whether its body is not here any more: it was found valid with it.
+    pub(super) pruned: bool,
     /// The vertex may not be earlier than this.
     pub(super) not_before: Timestamp,
     /// The vertex may not be later than this.
@@ -91,6 +95,7 @@ impl Fold {
             head: genesis,
             time: Timestamp(0),
             first: genesis,
+            charter: None,
             officers_sequence: 0,
             entries: 0,
             totals: Totals::default(),
@@ -105,11 +110,13 @@ impl Fold {
             position: (row.epoch + u64::from(new_epoch), row.seq + 1),
             new_epoch,
             again: false,
+            pruned: false,
             not_before: row.time,
             not_after: Timestamp(u64::MAX),
             row,
             changes: Changes::default(),
             entries: Vec::new(),
+            amended: None,
             place: None,
             to: BTreeSet::new(),
         }
@@ -175,13 +182,20 @@ impl Fold {
             return Err(Refusal::BadEntry.into());
         }
         let first_vertex = self.position.1 == 1;
+        if !first_vertex && !self.new_epoch && self.again_without_body(ctx, known)? {
+            self.entries.push(entry);
+            self.row.entries += 1;
+            return Ok(());
+        }
         match (entry.kind, first_vertex, self.entries.len()) {
             (Kind::EpochStart, _, 0) if self.new_epoch => self.epoch_start(ctx, &entry, known)?,
             (Kind::Start, _, 1) if self.new_epoch => self.start(&entry)?,
             (_, _, 0) if self.new_epoch => return Err(Refusal::BadEntry.into()),
             (Kind::EpochStart, ..) => return Err(Refusal::BadEntry.into()),
             (Kind::Charter, true, 0) => self.charter(ctx, &entry)?,
+            (Kind::Charter, false, 0) => self.amend(ctx, &entry, known)?,
             (Kind::Start, true, 1) | (Kind::Start, false, 0) => self.start(&entry)?,
+            (Kind::Start, false, 1) if self.amended.is_some() => self.start(&entry)?,
             (Kind::Charter | Kind::Start, ..) | (_, true, 0 | 1) => {
                 return Err(Refusal::BadEntry.into());
             }
@@ -196,6 +210,7 @@ impl Fold {
             (Kind::Settle, ..) => self.settle(ctx, &entry)?,
             (Kind::Fault, ..) => self.fault(ctx, &entry)?,
             (Kind::Trust, ..) => self.trust(&entry)?,
+            (Kind::Note, ..) => self.note(ctx, &entry)?,
             (Kind::Order, ..) => self.order(ctx, &entry, known)?,
             (Kind::Ungrant, ..) => self.ungrant(ctx, &entry, known)?,
             (Kind::Correct, ..) => self.correct(ctx, &entry, known)?,
@@ -223,6 +238,7 @@ impl Fold {
     /// [`Refusal::BadVertex`] or [`Refusal::BadEntry`] when the header does not fit what was folded.
     pub fn finish(
         mut self,
+        ctx: &FoldContext<'_>,
         header: &SignedHeader,
         body_block: Vec<u8>,
         order: u64,
@@ -243,6 +259,7 @@ impl Fold {
         if !fits {
             return Err(Refusal::BadVertex);
         }
+        let depth = ctx.layers.depth_of(h);
         self.row.epoch = h.epoch;
         self.row.seq = h.seq;
         self.row.head = header.id;
@@ -271,6 +288,7 @@ impl Fold {
                 entries_root: h.entries_root,
                 body: h.body,
                 order,
+                depth,
             },
         );
         if self.new_epoch {
@@ -281,8 +299,18 @@ impl Fold {
             let epoch = h.epoch.to_be_bytes();
             changes.put(key(Table::Epoch, &[&self.log.0, &epoch]), &first);
         }
+        if let Some((charter, before)) = self.amended {
+            let row = CharterRow {
+                before,
+                epoch: h.epoch,
+                vertex: header.id,
+            };
+            changes.put(key(Table::Charter, &[&self.log.0, &charter.0]), &row);
+        }
         changes.put(key(Table::Log, &[&self.log.0]), &self.row);
-        changes.blocks.push((h.body, body_block));
+        if !self.pruned {
+            changes.blocks.push((h.body, body_block));
+        }
         changes.blocks.push((header.id, header.block.clone()));
         Ok(Finished {
             changes,
@@ -346,6 +374,12 @@ impl Fold {
         let at = self.next_position();
         self.changes
             .put(key(Table::Submission, &[&self.log.0, &identity.0]), &at);
+    }
+
+    /// H(body) of the charter in force after the entries so far: what the vertex's header names.
+    #[must_use]
+    pub fn in_force(&self, authority: &Authority) -> Digest {
+        self.row.charter.unwrap_or(authority.charter_hash)
     }
 
     /// The id of the head before this vertex.

@@ -36,12 +36,20 @@ pub enum Verdict {
 pub fn judge(ctx: &FoldContext<'_>, vertex: &VerifiedVertex, order: u64) -> Verdict {
     match try_judge(ctx, vertex, order) {
         Ok(valid) => Verdict::Valid(Box::new(valid)),
-        // An algorithm that is not known here came with newer software, too.
-        Err(FoldError::Refused(Refusal::UnknownVersion | Refusal::UnknownAlgorithm)) => {
-            Verdict::Unsupported
-        }
-        Err(FoldError::Refused(refusal)) => Verdict::Invalid(refusal),
+        Err(FoldError::Refused(refusal)) => Verdict::of(refusal),
         Err(FoldError::Waiting(missing)) => Verdict::Waiting(missing),
+    }
+}
+
+impl Verdict {
+    /// The verdict on a vertex of which something was refused.
+    #[must_use]
+    pub const fn of(refusal: Refusal) -> Self {
+        match refusal {
+            // An algorithm that is not known here came with newer software, too.
+            Refusal::UnknownVersion | Refusal::UnknownAlgorithm => Self::Unsupported,
+            refusal => Self::Invalid(refusal),
+        }
     }
 }
 
@@ -53,10 +61,6 @@ fn try_judge(
     let h = &vertex.header.header;
     if h.network != ctx.network {
         return Err(Refusal::WrongNetwork.into());
-    }
-    if h.charter != ctx.authority.charter_hash {
-        // A later charter changes officers or witnesses: a kind that this version does not know.
-        return Err(Refusal::UnknownVersion.into());
     }
     let entries = vertex.entries.as_ref().map_err(|refusal| *refusal)?;
     for parent in &h.parents {
@@ -80,5 +84,8 @@ fn try_judge(
     for (entry, known) in entries.iter().zip(&vertex.known) {
         fold.push(ctx, entry.clone(), known)?;
     }
-    Ok(fold.finish(&vertex.header, vertex.body_block.clone(), order)?)
+    if fold.in_force(ctx.authority) != h.charter {
+        return Err(Refusal::CharterMismatch.into());
+    }
+    Ok(fold.finish(ctx, &vertex.header, vertex.body_block.clone(), order)?)
 }

@@ -1,16 +1,16 @@
-//! The rules of `rotate`, `revoke` and `recover`: which key an account has from here on; and of `epoch-start`:
-//! which key signs the log.
+//! The rules of `rotate`, `revoke` and `recover`: which key an account has from here on; of `epoch-start`: which key
+//! signs the log; and of a later `charter`: who decides in it.
 
 use super::checks::{Folded, NEVER, exactly, received_at};
 use super::fold::{Fold, FoldContext};
 use super::rows::{AccountRow, Table, key};
 use super::view::Rows;
 use crate::body::{
-    Common, Decision, EpochStart, NewKeys, OfficersBody, OfficersRevoke, PersonBody, Recover,
-    Revoke, Rotate, identity, is_officers_revoke, read_officers_body, read_person_body,
+    Amendment, Common, Decision, EpochStart, NewKeys, OfficersBody, OfficersRevoke, PersonBody,
+    Recover, Revoke, Rotate, identity, is_officers_revoke, read_officers_body, read_person_body,
 };
 use crate::crypto::{DomainTag, PublicKey};
-use crate::ids::{AccountId, KeyId};
+use crate::ids::{AccountId, Digest, KeyId, sha256};
 use crate::refusal::Refusal;
 use crate::vertex::{Booked, Checked, Entry, Known, verify_entry_signature};
 
@@ -116,6 +116,25 @@ impl Fold {
         self.submitted(EpochStart::TAG, entry)
     }
 
+    pub(super) fn amend(&mut self, ctx: &FoldContext<'_>, entry: &Entry, known: &Known) -> Folded {
+        let body: Amendment = read_officers_body(&entry.body)?;
+        self.decided(ctx, &body.decision(), entry, known)?;
+        let before = self.in_force(ctx.authority);
+        let charter = Digest(sha256(&[&entry.body]));
+        // Who its officers are was judged when the authority took it.
+        let named = ctx.authority.board_of(&charter);
+        let named = named.filter(|_| body.before == before);
+        for key in named.ok_or(Refusal::CharterMismatch)?.keys() {
+            self.no_accounts_twin(ctx, key)?;
+        }
+        self.booked_plainly(entry)?;
+
+        self.row.officers_sequence = body.officers_sequence;
+        self.row.charter = Some(charter);
+        self.amended = Some((charter, before));
+        self.submitted(Amendment::TAG, entry)
+    }
+
     /// Network, home, number and signatures of what officers decide.
     pub(super) fn decided(
         &self,
@@ -140,7 +159,9 @@ impl Fold {
             std::cmp::Ordering::Less => Err(Refusal::SequenceUsed.into()),
             std::cmp::Ordering::Greater => Err(Refusal::SequenceGap.into()),
             std::cmp::Ordering::Equal => {
-                Ok(ctx.authority.officers_signed(entry, known.checked())?)
+                let board = ctx.authority.board_of(&self.in_force(ctx.authority));
+                let board = board.ok_or(Refusal::CharterMismatch)?;
+                Ok(board.signed(entry, known.checked())?)
             }
         }
     }
@@ -148,21 +169,35 @@ impl Fold {
     /// Refuses a key whose suite the network does not list, and one that an account of this log, its node or an
     /// officer has or had, under whatever algorithm: the same bytes may work in two, and one key has one.
     pub(super) fn unused(&self, ctx: &FoldContext<'_>, new: &PublicKey) -> Result<(), Refusal> {
-        ctx.authority.admits(new, self.position.0)?;
+        let charter = self.in_force(ctx.authority);
+        ctx.authority.admits(new, self.position.0, &charter)?;
         self.of_no_account(ctx, new)
     }
 
     fn of_no_account(&self, ctx: &FoldContext<'_>, key: &PublicKey) -> Result<(), Refusal> {
-        let rows = self.rows(ctx);
-        let taken = |id: &KeyId| {
-            let enrolled = AccountId::new(&self.log, id);
-            rows.key_owner(&self.log, id).is_some() || rows.account(&self.log, &enrolled).is_some()
-        };
-        if key.ids_of_bytes().iter().any(taken) {
+        if key.ids_of_bytes().iter().any(|id| self.is_taken(ctx, id)) {
             Err(Refusal::KeyUsed)
         } else {
             Ok(())
         }
+    }
+
+    /// An officer may have an account and its key, but not the same bytes under another algorithm.
+    fn no_accounts_twin(&self, ctx: &FoldContext<'_>, key: &PublicKey) -> Result<(), Refusal> {
+        let twins = key.ids_of_bytes();
+        let mut twins = twins.iter().filter(|id| **id != key.id());
+        if twins.any(|id| self.is_taken(ctx, id)) {
+            Err(Refusal::KeyUsed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether an account of this log has or had the key with this id.
+    fn is_taken(&self, ctx: &FoldContext<'_>, id: &KeyId) -> bool {
+        let rows = self.rows(ctx);
+        let enrolled = AccountId::new(&self.log, id);
+        rows.key_owner(&self.log, id).is_some() || rows.account(&self.log, &enrolled).is_some()
     }
 
     pub(super) fn account_of(

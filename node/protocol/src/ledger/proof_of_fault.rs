@@ -23,8 +23,8 @@ pub struct FaultProof {
     /// What the log did: `equivocation` or `epoch-starts`. A vertex that breaks a rule is judged by what came before
     /// it, and has no proof of this form.
     pub reason: FaultReason,
-    /// The charter, and each `epoch-start` up to the epoch that signed; of an epoch that was begun twice, up to the
-    /// one before.
+    /// The first charter, and each `epoch-start` up to the epoch that signed, with the later charters that these rest on; of an
+    /// epoch that was begun twice, up to the one before, with the charters whose officers began it.
     pub authority: Vec<Entry>,
     /// The two header blocks, lower id first; or the two `epoch-start` entries in DAG-CBOR, each without `booked` and
     /// `cites`, lower identity first.
@@ -148,11 +148,16 @@ impl FaultProof {
             }
         };
         // No more and no less than the epochs up to the one that signed: no byte of a proof is without meaning.
-        if authority.epoch() != signers {
+        let charter = match &twice {
+            SignedTwice::Vertices(_) => None,
+            SignedTwice::Beginnings(_) => Some(authority.in_force()),
+        };
+        if authority.epoch() != signers || authority.entries(signers, charter) != self.authority {
             return Err(Refusal::BadEntry);
         }
         let signer = authority.key_of(fault.epoch);
-        convicts(&fault, &authority, signer, genesis.network())?;
+        let boards: Vec<_> = authority.boards().map(|(_, board)| board).collect();
+        convicts(&fault, &authority, signer, &boards, genesis.network())?;
         Ok(VerifiedFault {
             epoch: fault.epoch,
             cut: fault.cut,

@@ -40,7 +40,7 @@ impl Fold {
         if let Some(row) = receiver {
             self.put_account(&account, &row);
         }
-        self.put_answer(&answer, &account, deadline);
+        self.put_answer(&answer.transfer, true, &account, deadline);
         self.dated(received_at, last);
         Ok(())
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Timestamp};
-use crate::body::OwnEntry;
+use crate::body::{Label, OwnEntry};
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, TransferId};
 use crate::refusal::Refusal;
 
@@ -33,6 +33,8 @@ pub enum Table {
     Submission = b'd',
     /// `log ‖ epoch` → [`EpochRow`], for ever; the first epoch has none.
     Epoch = b'e',
+    /// `log ‖ H(body)` → [`CharterRow`], for ever; the first charter has none.
+    Charter = b'g',
     /// `log ‖ epoch ‖ seq` → vertex id.
     Position = b'v',
     /// `vertex id` → [`VertexRow`].
@@ -51,6 +53,12 @@ pub enum Table {
     Checkpoint = b'q',
     /// `log` → [`TreeRow`] as of the newest checkpoint; `log ‖ number` → the roots of its full subtrees.
     Tree = b'm',
+    /// `log` → where its newest `trust` entry stands.
+    Trust = b's',
+    /// `log ‖ SHA-256 of the key` → [`NoteRow`].
+    Note = b'u',
+    /// `log` → [`NotesRow`].
+    Notes = b'p',
     /// Nothing → the arrival order that the next vertex gets.
     Order = b'n',
 }
@@ -164,6 +172,9 @@ pub struct LogRow {
     /// First vertex, where the charter stands.
     #[serde(rename = "f")]
     pub first: BlockId,
+    /// H(body) of the charter in force; absent for the first, which stands in the first vertex.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub charter: Option<Digest>,
     /// Last officers' sequence used.
     #[serde(rename = "k")]
     pub officers_sequence: u64,
@@ -341,6 +352,34 @@ pub struct IncomingRow {
     pub received_at: Timestamp,
 }
 
+/// What a log has under a key of the board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteRow {
+    /// The key.
+    #[serde(rename = "k")]
+    pub key: Label,
+    /// Where the entry stands that says it last.
+    #[serde(rename = "p")]
+    pub at: OwnEntry,
+    /// Length of the value.
+    #[serde(rename = "b")]
+    pub bytes: u64,
+    /// Whether it is deleted.
+    #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+/// How much a log has on the board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotesRow {
+    /// Keys, deleted ones among them.
+    #[serde(rename = "n")]
+    pub count: u64,
+    /// Bytes of the values.
+    #[serde(rename = "b")]
+    pub bytes: u64,
+}
+
 /// What is remembered of a verified header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VertexRow {
@@ -369,6 +408,10 @@ pub struct VertexRow {
     /// order is causal.
     #[serde(rename = "o")]
     pub order: u64,
+    /// Vertices on the longest way back to the genesis record, itself among them, over `prev` and parents; those that
+    /// are not known here count nothing.
+    #[serde(rename = "d")]
+    pub depth: u64,
 }
 
 /// An epoch's first vertex, whether it still counts or not: its `epoch-start` names the epoch's key.
@@ -380,6 +423,20 @@ pub struct EpochRow {
     /// The vertex.
     #[serde(rename = "v")]
     pub id: BlockId,
+}
+
+/// Where a later charter stands, whether it still counts or not: the epochs that were begun under it need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharterRow {
+    /// The charter before it.
+    #[serde(rename = "b")]
+    pub before: Digest,
+    /// Epoch.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// The vertex: its first entry is the charter.
+    #[serde(rename = "v")]
+    pub vertex: BlockId,
 }
 
 /// A checkpoint that was found to be the state of its log.
@@ -443,7 +500,7 @@ mod tests {
     use super::*;
     use crate::codec;
 
-    /// The index takes keys and values of at most 256 bytes.
+    /// The index takes values of at most 512 bytes.
     #[test]
     fn the_largest_rows_fit_the_index() {
         let id = BlockId::of(b"x");
@@ -473,6 +530,7 @@ mod tests {
                 head: id,
                 time,
                 first: id,
+                charter: Some(Digest([0xff; 32])),
                 officers_sequence: u64::MAX,
                 entries: u64::MAX,
                 totals,
@@ -506,10 +564,17 @@ mod tests {
                 entries_root: Digest([1; 32]),
                 body: id,
                 order: u64::MAX,
+                depth: u64::MAX,
+            }),
+            codec::encode(&NoteRow {
+                key: Label::new(&"k".repeat(256)).unwrap(),
+                at,
+                bytes: u64::MAX,
+                gone: true,
             }),
         ];
         for row in rows {
-            assert!(row.len() <= 256, "{} bytes", row.len());
+            assert!(row.len() <= 512, "{} bytes", row.len());
         }
     }
 }

@@ -8,7 +8,7 @@ use super::checks::{
     received_at, subtract,
 };
 use super::fold::{Fold, FoldContext};
-use super::rows::{AccountRow, IncomingRow, Table, TransferRow, TransferState, key};
+use super::rows::{AccountRow, IncomingRow, Table, Totals, TransferRow, TransferState, key};
 use super::view::{Layers, Rows};
 use crate::amount::Amount;
 use crate::body::{
@@ -133,12 +133,8 @@ impl Fold {
             return Err(Refusal::PlaceMismatch.into());
         }
 
-        sender.available = sender.available.minus(body.amount)?;
-        sender.open_out = sender.open_out.plus(body.amount)?;
         sender.next_sequence += 1;
-        let mut totals = self.row.totals;
-        totals.available = subtract(totals.available, body.amount)?;
-        totals.open_out = add(totals.open_out, body.amount)?;
+        let (sender, totals) = self.sent(sender, body.amount)?;
         let booked = Booked {
             received_at: Some(received_at),
             balance_after: Some(sender.available),
@@ -164,35 +160,61 @@ impl Fold {
         if self.position.0 > 1 && self.rows(ctx).transfer(&self.log, &transfer).is_some() {
             return Err(Refusal::SequenceUsed.into());
         }
-        self.put_account(&body.sender, &sender);
-        self.changes.put(
-            key(Table::Transfer, &[&self.log.0, &transfer.0]),
-            &TransferRow {
-                state: TransferState::Open,
-                at,
-                received_at,
-                amount: body.amount,
-                sender: body.sender,
-                receiver: body.receiver,
-                receiver_home: body.receiver_home,
-                transfer_id: body.transfer_id,
-            },
-        );
+        let row = TransferRow {
+            state: TransferState::Open,
+            at,
+            received_at,
+            amount: body.amount,
+            sender: body.sender,
+            receiver: body.receiver,
+            receiver_home: body.receiver_home,
+            transfer_id: body.transfer_id,
+        };
+        self.put_sent(ctx, &transfer, &row, (&sender, totals));
+        self.place = None;
+        self.dated(received_at, body.expires_at);
+        Ok(())
+    }
+
+    /// The sender's account and the sums when so much was sent.
+    pub(super) fn sent(
+        &self,
+        mut sender: AccountRow,
+        amount: Amount,
+    ) -> Result<(AccountRow, Totals), Refusal> {
+        sender.available = sender.available.minus(amount)?;
+        sender.open_out = sender.open_out.plus(amount)?;
+        let mut totals = self.row.totals;
+        totals.available = subtract(totals.available, amount)?;
+        totals.open_out = add(totals.open_out, amount)?;
+        Ok((sender, totals))
+    }
+
+    /// A transfer is on its way, and waits for its receiver.
+    pub(super) fn put_sent(
+        &mut self,
+        ctx: &FoldContext<'_>,
+        identity: &Digest,
+        row: &TransferRow,
+        (sender, totals): (&AccountRow, Totals),
+    ) {
+        self.put_account(&row.sender, sender);
+        let name = |table| key(table, &[&self.log.0, &identity.0]);
+        let (transfer, open) = (name(Table::Transfer), name(Table::Open));
+        self.changes.put(transfer, row);
         let by_id = [
             &self.log.0[..],
-            body.sender.as_str().as_bytes(),
-            &body.transfer_id.0,
+            row.sender.as_str().as_bytes(),
+            &row.transfer_id.0,
         ];
-        self.changes.put(key(Table::TransferId, &by_id), &transfer);
-        self.changes.put(
-            key(Table::Open, &[&self.log.0, &transfer.0]),
-            &body.receiver_home,
-        );
+        self.changes.put(key(Table::TransferId, &by_id), identity);
+        self.changes.put(open, &row.receiver_home);
         // When a log is folded again its receivers may have answered already; who cites a vertex has seen it.
-        let answered = |rows: Layers<'_>| rows.answer(&body.receiver_home, &transfer).is_some();
+        let answered = |rows: Layers<'_>| rows.answer(&row.receiver_home, identity).is_some();
         if !(self.again && answered(self.rows(ctx))) {
+            let (at, received_at) = (row.at, row.received_at);
             self.changes.put(
-                incoming_key(&body.receiver_home, &body.receiver, &transfer),
+                incoming_key(&row.receiver_home, &row.receiver, identity),
                 &IncomingRow {
                     log: self.log,
                     at,
@@ -201,11 +223,8 @@ impl Fold {
             );
         }
         self.row.totals = totals;
-        self.place = None;
-        self.dated(received_at, body.expires_at);
-        if away {
-            self.to.insert(body.receiver_home);
+        if row.receiver_home != self.log {
+            self.to.insert(row.receiver_home);
         }
-        Ok(())
     }
 }

@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rows::{
-    AccountRow, AnswerRow, ClearingRow, EpochRow, FaultRow, LogRow, Table, TransferRow, VertexRow,
-    WitnessRow, key, read,
+    AccountRow, AnswerRow, CharterRow, ClearingRow, EpochRow, FaultRow, LogRow, NoteRow, NotesRow,
+    Table, TransferRow, VertexRow, WitnessRow, key, read,
 };
-use crate::body::OwnEntry;
+use crate::body::{OwnEntry, PersonBody as _, Transfer, identity};
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
-use crate::vertex::{Entry, entry_of_body};
+use crate::vertex::{Entry, EntryStub, Header, Known, Stub, decode_body, entry_of_body};
 
 /// Rows read at once where all of a table are looked at.
 const PAGE: usize = 1024;
@@ -25,6 +25,14 @@ pub trait History {
     fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)>;
     /// The block with this id, its hash checked.
     fn block(&self, id: &BlockId) -> Option<Vec<u8>>;
+    /// The block that is stored under this id, its hash not checked: for who checks what it takes out of it.
+    fn unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        self.block(id)
+    }
+    /// What is left of the body with this id, if this node pruned it.
+    fn stub(&self, _body: &BlockId) -> Option<Stub> {
+        None
+    }
 }
 
 /// Rows and blocks that are to be written together.
@@ -154,6 +162,10 @@ pub trait Rows {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
     /// The block.
     fn get_block(&self, id: &BlockId) -> Option<Vec<u8>>;
+    /// The block, its hash not checked.
+    fn get_unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>>;
+    /// What is left of a body that was pruned.
+    fn get_stub(&self, body: &BlockId) -> Option<Stub>;
 
     /// A row of a known type.
     fn typed<T: DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
@@ -236,6 +248,11 @@ pub trait Rows {
         self.typed(&key(Table::Epoch, &[&log.0, &epoch.to_be_bytes()]))
     }
 
+    /// A charter after the first.
+    fn charter(&self, log: &LogId, charter: &Digest) -> Option<CharterRow> {
+        self.typed(&key(Table::Charter, &[&log.0, &charter.0]))
+    }
+
     /// The epoch in which a position stands, on the chain whose newest epoch is `newest`.
     fn epoch_of(&self, log: &LogId, newest: u64, seq: u64) -> u64 {
         let begun = |epoch: &u64| {
@@ -253,6 +270,29 @@ pub trait Rows {
     /// A verified header.
     fn vertex(&self, id: &BlockId) -> Option<VertexRow> {
         self.typed(&key(Table::Vertex, &[id.digest()]))
+    }
+
+    /// Where a log's newest `trust` entry stands.
+    fn trust_entry(&self, log: &LogId) -> Option<OwnEntry> {
+        self.typed(&key(Table::Trust, &[&log.0]))
+    }
+
+    /// What a log has under a key of the board, by the key's name.
+    fn note(&self, log: &LogId, name: &Digest) -> Option<NoteRow> {
+        self.typed(&key(Table::Note, &[&log.0, &name.0]))
+    }
+
+    /// How much a log has on the board.
+    fn notes(&self, log: &LogId) -> NotesRow {
+        self.typed(&key(Table::Notes, &[&log.0]))
+            .unwrap_or_default()
+    }
+
+    /// How many vertices the longest way back from a vertex with this header has, itself among them.
+    fn depth_of(&self, header: &Header) -> u64 {
+        let before = std::iter::once(&header.prev).chain(&header.parents);
+        let depths = before.filter_map(|id| self.vertex(id));
+        1 + depths.map(|row| row.depth).max().unwrap_or(0)
     }
 
     /// The cut up to which `log` accepts cites of `accused` in this epoch, if it entered a fault.
@@ -281,6 +321,38 @@ pub trait Rows {
             usize::try_from(at.index).ok()?,
         )
     }
+
+    /// What a transfer's sender signed. The transfer's identity is the hash of that, so the block around it, up to 256
+    /// entries, is hashed only if it does not hold what it should, to have the damage noticed.
+    fn transfer_body(&self, log: &LogId, at: &OwnEntry, transfer: &Digest) -> Option<Vec<u8>> {
+        let vertex = self.vertex(&self.vertex_at(log, at.epoch, at.seq)?)?;
+        let index = usize::try_from(at.index).ok()?;
+        let block = self.get_unchecked_block(&vertex.body);
+        let body = block.and_then(|block| Some(entry_of_body(&block, index)?.body));
+        body.filter(|body| identity(Transfer::TAG, body) == *transfer)
+            .or_else(|| Some(self.entry(log, at)?.body))
+    }
+
+    /// What is left of the entry at a position of a log, if its body was pruned.
+    fn entry_stub(&self, log: &LogId, at: &OwnEntry) -> Option<EntryStub> {
+        let vertex = self.vertex(&self.vertex_at(log, at.epoch, at.seq)?)?;
+        let entries = self.get_stub(&vertex.body)?.entries;
+        entries.into_iter().nth(usize::try_from(at.index).ok()?)
+    }
+
+    /// The entries of a stored body that was found valid, or what is left of them.
+    fn stored_entries(&self, body: &BlockId) -> Option<Vec<(Entry, Known)>> {
+        if let Some(bytes) = self.get_block(body) {
+            let entries = decode_body(&bytes).ok()?.into_iter();
+            let with_known = |entry| {
+                let known = Known::stored(&entry);
+                (entry, known)
+            };
+            return Some(entries.map(with_known).collect());
+        }
+        let stub = self.get_stub(body)?;
+        Some(stub.entries.into_iter().map(Known::pruned).collect())
+    }
 }
 
 impl Rows for Layers<'_> {
@@ -300,6 +372,21 @@ impl Rows for Layers<'_> {
             None => self.history.block(id),
         }
     }
+
+    fn get_unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        let pending = self
+            .layers()
+            .any(|changes| changes.blocks.iter().any(|(block, _)| block == id));
+        if pending {
+            self.get_block(id)
+        } else {
+            self.history.unchecked_block(id)
+        }
+    }
+
+    fn get_stub(&self, body: &BlockId) -> Option<Stub> {
+        self.history.stub(body)
+    }
 }
 
 impl Rows for dyn History + '_ {
@@ -309,5 +396,13 @@ impl Rows for dyn History + '_ {
 
     fn get_block(&self, id: &BlockId) -> Option<Vec<u8>> {
         self.block(id)
+    }
+
+    fn get_unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        self.unchecked_block(id)
+    }
+
+    fn get_stub(&self, body: &BlockId) -> Option<Stub> {
+        self.stub(body)
     }
 }

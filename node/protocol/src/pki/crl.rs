@@ -4,6 +4,7 @@
 //! list speaks, and what one says that is stale, that another CA signed, or that is not there (RFC 5280
 //! sections 5 and 6.3). History needs no list: it asks with [`Crls::none`].
 
+use std::cmp::{Ordering, Reverse};
 use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
@@ -224,6 +225,22 @@ impl Crl {
         self.series
     }
 
+    /// How new it is beside another list of its series: by number, as far as both have one, and then by date.
+    #[must_use]
+    pub fn compare_age(&self, other: &Self) -> Ordering {
+        fn value(list: &Crl) -> Option<(usize, &[u8])> {
+            let number = list.number.as_deref()?;
+            let digits = number.iter().position(|byte| *byte != 0);
+            let digits = &number[digits.unwrap_or(number.len())..];
+            Some((digits.len(), digits))
+        }
+        let numbers = match (value(self), value(other)) {
+            (Some(own), Some(others)) => own.cmp(&others),
+            _ => Ordering::Equal,
+        };
+        numbers.then(self.this_update.cmp(&other.this_update))
+    }
+
     /// How many certificates it lists.
     #[must_use]
     pub const fn entries(&self) -> usize {
@@ -317,13 +334,38 @@ impl Crls {
     /// # Errors
     /// [`CrlRefusal::TooLarge`] beyond [`MAX_CRLS`] or [`MAX_CRLS_BYTES`].
     pub fn new(mut lists: Vec<Crl>) -> Result<Self, CrlRefusal> {
-        lists.sort_by_key(|crl| (std::cmp::Reverse(crl.this_update), crl.fingerprint.0));
+        lists.sort_by_key(|crl| (Reverse(crl.this_update), crl.fingerprint.0));
         lists.dedup_by_key(|crl| crl.fingerprint);
         let size: usize = lists.iter().map(|crl| crl.size).sum();
         if lists.len() > MAX_CRLS || size > MAX_CRLS_BYTES {
             return Err(CrlRefusal::TooLarge);
         }
         Ok(Self { lists })
+    }
+
+    /// These with others, the newest of them first, as far as the limits allow; and how many were left out.
+    #[must_use]
+    pub fn joined(self, mut others: Vec<Crl>) -> (Self, usize) {
+        let Self { mut lists } = self;
+        let mut size: usize = lists.iter().map(|crl| crl.size).sum();
+        others.sort_by_key(|crl| (Reverse(crl.this_update), crl.fingerprint.0));
+        let mut left_out = 0;
+        for crl in others {
+            if lists
+                .iter()
+                .any(|known| known.fingerprint == crl.fingerprint)
+            {
+                continue;
+            }
+            if lists.len() < MAX_CRLS && size + crl.size <= MAX_CRLS_BYTES {
+                size += crl.size;
+                lists.push(crl);
+            } else {
+                left_out += 1;
+            }
+        }
+        lists.sort_by_key(|crl| (Reverse(crl.this_update), crl.fingerprint.0));
+        (Self { lists }, left_out)
     }
 
     /// Whether there is none.

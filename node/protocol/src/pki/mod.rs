@@ -8,6 +8,7 @@ mod classical;
 mod crl;
 pub mod foreign;
 pub mod forms;
+mod issuers;
 mod path;
 mod read;
 mod refusal;
@@ -19,6 +20,7 @@ pub use crl::{
     MAX_CRLS, MAX_CRLS_BYTES, RevocationPolicy, Standing, UnknownStatus,
 };
 pub use forms::{ClientRequest, Role};
+pub use issuers::Issuers;
 pub use refusal::CertificateRefusal;
 pub use verify::{
     Admitted, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS,

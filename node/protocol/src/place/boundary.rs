@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::grid::Grid;
 use super::point::Point;
 use super::ring::Ring;
 use crate::codec;
@@ -122,6 +123,8 @@ pub struct BoundaryIndex {
     municipalities: Vec<Municipality>,
     bytes: usize,
     digest: Digest,
+    /// Boxed, for an index is moved about as a value.
+    grid: Box<Grid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -171,41 +174,27 @@ impl BoundaryIndex {
         report.municipalities = municipalities.len();
         report.polygons = polygons().count();
         report.vertices = polygons()
-            .flat_map(|p| std::iter::once(&p.outer).chain(&p.holes))
+            .flat_map(Polygon::rings)
             .map(|ring| ring.points().len())
             .sum();
-        let mut index = Self {
-            credit: credit.into(),
-            municipalities,
-            bytes: 0,
-            digest: Digest([0; 32]),
-        };
-        let bytes = index.encode();
-        index.bytes = bytes.len();
-        index.digest = Digest::of(&[&bytes]);
-        if index.bytes > MAX_INDEX_BYTES {
+        let bytes = encode(credit, &municipalities);
+        if bytes.len() > MAX_INDEX_BYTES {
             return Err(Refusal::TooLarge);
         }
+        let index = Self {
+            credit: credit.into(),
+            bytes: bytes.len(),
+            digest: Digest::of(&[&bytes]),
+            grid: Box::new(Grid::build(&municipalities)),
+            municipalities,
+        };
         Ok((index, report))
     }
 
     /// The file form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let polygon = |polygon: &Polygon| {
-            let rings = std::iter::once(&polygon.outer).chain(&polygon.holes);
-            rings.map(|ring| ByteBuf::from(ring.to_bytes())).collect()
-        };
-        let municipality = |m: &Municipality| WireMunicipality {
-            code: m.code.clone(),
-            name: m.name.clone(),
-            polygons: m.polygons.iter().map(polygon).collect(),
-        };
-        codec::encode(&Wire {
-            v: VERSION,
-            credit: self.credit.clone(),
-            municipalities: self.municipalities.iter().map(municipality).collect(),
-        })
+        encode(&self.credit, &self.municipalities)
     }
 
     /// Reads the file form and takes only what [`BoundaryIndex::encode`] would have written.
@@ -219,6 +208,10 @@ impl BoundaryIndex {
         }
         let mut parts = Vec::new();
         for municipality in wire.municipalities {
+            // Each part has both: a long name of many parts would be many copies of it.
+            if municipality.code.len() > MAX_CODE || municipality.name.len() > MAX_NAME {
+                return Err(Refusal::BadCbor);
+            }
             for rings in municipality.polygons {
                 let rings: Option<_> = rings.iter().map(|r| Ring::points_from_bytes(r)).collect();
                 parts.push(SourcePart {
@@ -261,6 +254,24 @@ impl BoundaryIndex {
         &self.municipalities
     }
 
+    /// Bytes that the index takes in memory, names and the heap's own needs left out.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let polygon = |polygon: &Polygon| {
+            let points: usize = polygon.rings().map(|ring| size_of_val(ring.points())).sum();
+            points + size_of_val(&polygon.holes[..]) + size_of::<Polygon>()
+        };
+        let polygons = self.municipalities.iter().flat_map(|m| &m.polygons);
+        size_of_val(&self.municipalities[..])
+            + polygons.map(polygon).sum::<usize>()
+            + self.grid.heap_bytes()
+    }
+
+    /// What finds the municipality of a point.
+    pub(super) const fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
     /// The municipality of this code.
     #[must_use]
     pub fn municipality(&self, code: &str) -> Option<&Municipality> {
@@ -269,6 +280,30 @@ impl BoundaryIndex {
             .binary_search_by(|m| m.code.as_str().cmp(code));
         at.ok().map(|at| &self.municipalities[at])
     }
+}
+
+impl Polygon {
+    /// Its rings, the outer one first.
+    pub(super) fn rings(&self) -> impl Iterator<Item = &Ring> + Clone {
+        std::iter::once(&self.outer).chain(&self.holes)
+    }
+}
+
+fn encode(credit: &str, municipalities: &[Municipality]) -> Vec<u8> {
+    let polygon = |polygon: &Polygon| {
+        let bytes = |ring: &Ring| ByteBuf::from(ring.to_bytes());
+        polygon.rings().map(bytes).collect()
+    };
+    let municipality = |m: &Municipality| WireMunicipality {
+        code: m.code.clone(),
+        name: m.name.clone(),
+        polygons: m.polygons.iter().map(polygon).collect(),
+    };
+    codec::encode(&Wire {
+        v: VERSION,
+        credit: credit.into(),
+        municipalities: municipalities.iter().map(municipality).collect(),
+    })
 }
 
 fn add(by_code: &mut BTreeMap<String, Municipality>, part: SourcePart, report: &mut BuildReport) {

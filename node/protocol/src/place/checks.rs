@@ -1,11 +1,10 @@
-//! The checks themselves: each looks at one thing and tells the tally.
+//! The checks of what a receiver says of itself, and of the place: each looks at one thing and tells the tally.
 //!
 //! A check that fails makes the grade `suspect`, one that cannot run caps it at `plausible`. Which epoch is judged, and
 //! what becomes of the tally, stands in `judge`.
 
-use super::boundary::BoundaryIndex;
 use super::evidence::{Grade, Reason};
-use super::judge::{Figures, Verdict};
+use super::judge::{Figures, Site, Verdict};
 use super::locate::Side;
 use super::metric::distance_mm;
 use super::observe::{FixMode, Observation, Quality, Sample};
@@ -26,7 +25,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn fail(&mut self, reason: Reason) {
+    pub(super) fn fail(&mut self, reason: Reason) {
+        debug_assert!(reason.fails() || matches!(reason, Reason::Recorded | Reason::Simulated));
         self.failed = true;
         self.reasons.push(reason);
     }
@@ -37,7 +37,7 @@ impl Tally {
     }
 
     /// A figure that must hold: unknown caps, wrong fails.
-    fn require<T: Copy>(
+    pub(super) fn require<T: Copy>(
         &mut self,
         figure: Option<T>,
         unknown: Reason,
@@ -61,19 +61,13 @@ impl Tally {
 }
 
 /// Recorded, simulated, typed in, estimated, just started: anywhere in the window.
-pub(super) fn source(
-    tally: &mut Tally,
-    seen: &Observation,
-    policy: &PlacePolicy,
-    now: Timestamp,
-    purpose_allows_recorded: bool,
-) {
+pub(super) fn source(tally: &mut Tally, seen: &Observation, site: &Site<'_>, now: Timestamp) {
     let any = |quality| {
         seen.samples()
             .any(|s| s.fix().is_some() && s.quality == quality)
     };
     let mut not_live = |reason| {
-        if purpose_allows_recorded {
+        if site.purpose_allows_recorded {
             tally.cap(reason);
         } else {
             tally.fail(reason);
@@ -92,47 +86,9 @@ pub(super) fn source(
         tally.cap(Reason::Estimated);
     }
     let connected_for = seen.connected_at().map(|at| now.since(at));
-    if !seen.recorded() && connected_for.is_none_or(|ms| ms < policy.start_up_grace_ms) {
+    let grace = site.policy.start_up_grace_ms;
+    if !seen.own_clock() && connected_for.is_none_or(|ms| ms < grace) {
         tally.cap(Reason::StartUpGrace);
-    }
-}
-
-/// Age of the fix and the receiver's time: against the node's clock, or a recording's against its own.
-pub(super) fn time(
-    tally: &mut Tally,
-    figures: &mut Figures,
-    seen: &Observation,
-    newest: &Sample,
-    policy: &PlacePolicy,
-    now: Timestamp,
-) {
-    figures.fix_age_ms = if seen.recorded() {
-        let end = seen.samples().filter_map(|s| s.fix_time).max();
-        newest.fix_time.zip(end).map(|(fix, end)| end.since(fix))
-    } else {
-        Some(now.since(newest.received_at))
-    };
-    let fresh = |age| age <= policy.max_fix_age_ms;
-    tally.require(
-        figures.fix_age_ms,
-        Reason::NoReceiverTime,
-        fresh,
-        Reason::FixStale,
-    );
-    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    let node = newest.received_at;
-    figures.clock_difference_ms = newest
-        .fix_time
-        .map(|fix| signed(fix.since(node)) - signed(node.since(fix)));
-    if !seen.recorded() {
-        let close = |ms: i64| ms.unsigned_abs() <= policy.max_clock_difference_ms;
-        let difference = figures.clock_difference_ms;
-        tally.require(
-            difference,
-            Reason::NoReceiverTime,
-            close,
-            Reason::ReceiverTimeDiffers,
-        );
     }
 }
 
@@ -171,55 +127,28 @@ pub(super) fn solution(
         let hdop = u64::from(newest.hdop_centi?);
         u32::try_from(hdop * u64::from(policy.range_error_mm) / 100).ok()
     });
+    // A receiver whose epoch is one sentence cannot contradict itself; the others say one thing twice.
+    figures.sentences_apart_e7 = newest.sentences_apart_e7;
+    if newest.sentences_apart_e7 > Some(policy.max_sentence_difference_e7) {
+        tally.fail(Reason::SentencesDiffer);
+    }
 }
 
-/// Speed, and the way from epoch to epoch.
-pub(super) fn movement(
-    tally: &mut Tally,
-    figures: &mut Figures,
-    seen: &Observation,
-    newest: &Sample,
-    policy: &PlacePolicy,
-) {
-    figures.speed_mm_s = newest.speed_mm_s;
-    let since = |later: &Sample, earlier: &Sample| match (later.fix_time, earlier.fix_time) {
-        (Some(later), Some(earlier)) => later.0.abs_diff(earlier.0),
-        _ => later.received_at.since(earlier.received_at),
+/// Where a fixed installation's antenna is.
+pub(super) fn survey(tally: &mut Tally, figures: &mut Figures, site: &Site<'_>, point: Point) {
+    let Some(survey) = site.survey else {
+        return tally.cap(Reason::NotSurveyed);
     };
-    let window = seen
-        .samples()
-        .filter(|s| since(newest, s) <= policy.window_ms);
-    if window.clone().any(|s| {
-        s.speed_mm_s
-            .is_some_and(|speed| speed > policy.max_speed_mm_s)
-    }) {
-        tally.fail(Reason::SpeedHigh);
-    }
-    let fixes = window.filter_map(|s| s.fix().map(|point| (s, point)));
-    figures.fixes = fixes.clone().count();
-    if figures.fixes < 2 {
-        return tally.cap(Reason::WindowShort);
-    }
-    for ((earlier, from), (later, to)) in fixes.clone().zip(fixes.skip(1)) {
-        let step = distance_mm(from, to);
-        figures.longest_step_mm = figures.longest_step_mm.max(Some(step));
-        let reach = u128::from(policy.max_speed_mm_s) * u128::from(since(later, earlier)) / 1000
-            + u128::from(policy.jump_allowance_mm);
-        if u128::from(step) > reach {
-            tally.fail(Reason::Jump);
-        }
+    let distance = distance_mm(survey.point, point);
+    figures.survey_distance_mm = Some(distance);
+    if distance > u64::from(survey.radius_m) * 1000 {
+        tally.fail(Reason::OffSurvey);
     }
 }
 
 /// Which municipality, and how surely. Another place is no weaker evidence: the grade stays, the municipality differs.
-pub(super) fn place(
-    tally: &mut Tally,
-    verdict: &mut Verdict,
-    boundary: Option<&BoundaryIndex>,
-    home: &Region,
-    point: Point,
-) {
-    let Some(index) = boundary else {
+pub(super) fn place(tally: &mut Tally, verdict: &mut Verdict, site: &Site<'_>, point: Point) {
+    let Some(index) = site.boundary else {
         return tally.cap(Reason::NoBoundary);
     };
     let figures = &mut verdict.figures;
@@ -232,9 +161,10 @@ pub(super) fn place(
     if location.side == Side::Border {
         tally.cap(Reason::Border);
     }
-    if location.code != Some(home.municipality()) {
+    let home = site.home.map(Region::municipality);
+    if let Some(home) = home.filter(|&home| location.code != Some(home)) {
         tally.reasons.push(Reason::Outside);
-        figures.home_distance_m = index.border_distance_m(home.municipality(), point);
+        figures.home_distance_m = index.border_distance_m(home, point);
     }
     verdict.side = Some(location.side);
     verdict.municipality = location.code.map(Into::into);

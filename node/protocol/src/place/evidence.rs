@@ -96,6 +96,16 @@ reasons! {
     AccuracyUnknown = "accuracy-unknown",
     /// Nearer to the border than the accuracy.
     Border = "border",
+    /// All satellites are equally strong, as from one transmitter.
+    Cn0Flat = "cn0-flat",
+    /// A satellite is stronger than one in the sky can be.
+    Cn0High = "cn0-high",
+    /// Too few used satellites with a C/N0 to compare them.
+    Cn0Unknown = "cn0-unknown",
+    /// All other constellations vanished and GPS alone is left.
+    ConstellationLost = "constellation-lost",
+    /// The receiver's date is one on which its satellites were not yet in use, or has not come yet.
+    DateImplausible = "date-implausible",
     /// The position is dead reckoning.
     Estimated = "estimated",
     /// Fewer satellites used than the policy asks.
@@ -106,6 +116,12 @@ reasons! {
     HdopHigh = "hdop-high",
     /// The receiver reports no dilution of precision.
     HdopUnknown = "hdop-unknown",
+    /// The receiver reports interference that its positions do not survive.
+    Jamming = "jamming",
+    /// The receiver does not report interference.
+    JammingUnknown = "jamming-unknown",
+    /// The receiver reports interference.
+    JammingWarning = "jamming-warning",
     /// The position moved farther between two epochs than anything here can.
     Jump = "jump",
     /// Somebody typed the position into the receiver.
@@ -118,26 +134,81 @@ reasons! {
     NoReceiver = "no-receiver",
     /// The receiver gives no date and time.
     NoReceiverTime = "no-receiver-time",
-    /// Checks that this version does not have yet.
-    NotJudgedYet = "not-judged-yet",
+    /// No surveyed antenna point to compare with.
+    NotSurveyed = "not-surveyed",
+    /// Farther from the surveyed antenna point than its radius.
+    OffSurvey = "off-survey",
     /// Not in the home's municipality.
     Outside = "outside",
+    /// The position does not change although it would have to.
+    PositionFrozen = "position-frozen",
+    /// The receiver holds its position still: whether it is frozen cannot be seen.
+    PositionHeld = "position-held",
     /// The receiver's time is not the node's.
     ReceiverTimeDiffers = "receiver-time-differs",
     /// The source is a recording.
     Recorded = "recorded",
     /// The receiver does not say how many satellites it used.
     SatellitesUnknown = "satellites-unknown",
+    /// Sentences of one epoch contradict each other.
+    SentencesDiffer = "sentences-differ",
     /// The receiver says that it simulates.
     Simulated = "simulated",
+    /// No second constellation to compare with.
+    SingleConstellation = "single-constellation",
+    /// The position moves and the reported speed does not say so.
+    SpeedContradicted = "speed-contradicted",
     /// The reported speed is beyond the policy.
     SpeedHigh = "speed-high",
+    /// The receiver reports no speed.
+    SpeedUnknown = "speed-unknown",
+    /// The receiver's detection indicated spoofing, and nobody has cleared it.
+    SpoofingIndicated = "spoofing-indicated",
+    /// The receiver has no spoofing detection, or does not say.
+    SpoofingUnknown = "spoofing-unknown",
     /// The receiver was connected or restarted a moment ago.
     StartUpGrace = "start-up-grace",
+    /// The receiver's time ran backwards.
+    TimeBackwards = "time-backwards",
+    /// The receiver's time jumped ahead.
+    TimeJump = "time-jump",
     /// A position without altitude.
     TwoDimensional = "two-dimensional",
+    /// The receiver's date is off by a multiple of 1024 weeks.
+    WeekRollover = "week-rollover",
     /// Too few fixes to compare one with another.
     WindowShort = "window-short",
+}
+
+impl Reason {
+    /// Whether it alone makes evidence `suspect`. `recorded` and `simulated` do so in a live network only.
+    #[must_use]
+    pub const fn fails(self) -> bool {
+        matches!(
+            self,
+            Self::AccuracyLow
+                | Self::Cn0Flat
+                | Self::Cn0High
+                | Self::ConstellationLost
+                | Self::DateImplausible
+                | Self::FewSatellites
+                | Self::FixStale
+                | Self::HdopHigh
+                | Self::Jamming
+                | Self::Jump
+                | Self::ManualMode
+                | Self::OffSurvey
+                | Self::PositionFrozen
+                | Self::ReceiverTimeDiffers
+                | Self::SentencesDiffer
+                | Self::SpeedContradicted
+                | Self::SpeedHigh
+                | Self::SpoofingIndicated
+                | Self::TimeBackwards
+                | Self::TimeJump
+                | Self::WeekRollover
+        )
+    }
 }
 
 impl fmt::Display for Reason {

@@ -3,31 +3,45 @@
 //! `unknown` is never `ok`: a check that fails makes the grade `suspect`, one that cannot run caps it at `plausible`.
 //! Thresholds stand in `policy`, words in `evidence`; the verdict becomes a proof in `proof`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::boundary::BoundaryIndex;
 use super::checks::{self, Tally};
 use super::evidence::{Grade, Reason};
 use super::locate::Side;
-use super::observe::{Observation, Quality, Sample};
+use super::observe::{Jamming, Observation, Quality, Sample, Spoofing};
 use super::point::Point;
 use super::policy::PlacePolicy;
+use super::satellite::{Cn0, System};
+use super::{checks_motion, checks_signal, checks_time};
 use crate::amount::Timestamp;
 use crate::ids::Digest;
 use crate::refusal::Refusal;
 use crate::region::Region;
 
-/// Checks that are not written yet. While this list is not empty every verdict carries `not-judged-yet`, and
-/// `attested` cannot be reached.
-pub const NOT_JUDGED_YET: &[&str] = &[
-    "C/N0 level and spread",
-    "position frozen to the last digit",
-    "week-number sanity and time running backwards",
-    "constellations agreeing",
-    "RMC and GGA agreeing",
-    "distance from the surveyed antenna point",
-    "u-blox spoofDetState (latched), SEC-SIG and MON-RF",
-];
+/// What a receiver's words are judged by.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Outlines of municipalities.
+    pub boundary: Option<&'a BoundaryIndex>,
+    /// The municipality; `None` where a capture is looked at that belongs to nobody.
+    pub home: Option<&'a Region>,
+    /// Where the antenna of a fixed installation is.
+    pub survey: Option<Survey>,
+    /// The municipality's policy.
+    pub policy: &'a PlacePolicy,
+    /// The network's genesis is not `live`, so recorded and simulated receivers are taken, at most as `plausible`.
+    pub purpose_allows_recorded: bool,
+}
+
+/// Where the antenna of a fixed installation is, as somebody measured once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The point.
+    pub point: Point,
+    /// How far from it a position may be, metres.
+    pub radius_m: u32,
+}
 
 /// What the evidence amounts to, with the figures it rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,7 +71,7 @@ pub struct Verdict {
 }
 
 /// The measured figures behind a verdict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
     /// Kind of solution: 0, 2 or 3.
     pub mode: u8,
@@ -77,6 +91,28 @@ pub struct Figures {
     pub longest_step_mm: Option<u64>,
     /// Fixes in the window.
     pub fixes: usize,
+    /// Farthest that the positions moved beyond the way that the reported speed makes, millimetres.
+    pub unexplained_way_mm: Option<u64>,
+    /// Epochs in a row with the newest position.
+    pub held_epochs: u32,
+    /// Longest step of the receiver's time between neighbouring fixes, milliseconds.
+    pub longest_time_step_ms: Option<i64>,
+    /// How far the receiver's time ran backwards, milliseconds.
+    pub backwards_ms: Option<u64>,
+    /// Largest difference in latitude or longitude between sentences of the epoch, 1e-7 degrees.
+    pub sentences_apart_e7: Option<u32>,
+    /// C/N0 of the used satellites.
+    pub cn0: Option<Cn0>,
+    /// Systems of the used satellites.
+    pub systems: Vec<System>,
+    /// What the receiver's spoofing detection says now.
+    pub spoofing: Option<Spoofing>,
+    /// When it first indicated spoofing, until somebody clears it.
+    pub spoofing_since: Option<Timestamp>,
+    /// What the receiver says of interference.
+    pub jamming: Option<Jamming>,
+    /// Distance from the surveyed antenna point, millimetres.
+    pub survey_distance_mm: Option<u64>,
     /// Metres to the border of the municipality, or outside of all to the nearest.
     pub border_distance_m: Option<u32>,
     /// Metres to the home's border when the position is not in it.
@@ -109,22 +145,14 @@ pub(super) fn admit(
     }
 }
 
-/// Judges what a receiver said.
-///
-/// `now` is the node's clock. `purpose_allows_recorded`: the network's genesis is not `live`, so recorded and simulated
-/// receivers are taken, at most as `plausible`. A recording is judged by its own clock: its fix times among themselves.
+/// Judges what a receiver said; `now` is the node's clock. A recording is judged by its own clock: its fix times among
+/// themselves.
 #[must_use]
-pub fn judge(
-    seen: &Observation,
-    boundary: Option<&BoundaryIndex>,
-    home: &Region,
-    policy: &PlacePolicy,
-    now: Timestamp,
-    purpose_allows_recorded: bool,
-) -> Verdict {
+pub fn judge(seen: &Observation, site: &Site<'_>, now: Timestamp) -> Verdict {
+    let policy = site.policy;
     let mut tally = Tally::default();
     let mut verdict = Verdict {
-        boundary: boundary.map(BoundaryIndex::digest),
+        boundary: site.boundary.map(BoundaryIndex::digest),
         policy: policy.version,
         ..Verdict::default()
     };
@@ -144,14 +172,15 @@ pub fn judge(
     figures.quality = newest.quality;
     figures.satellites_in_view = newest.satellites_in_view;
 
-    checks::source(&mut tally, seen, policy, now, purpose_allows_recorded);
-    checks::time(&mut tally, figures, seen, newest, policy, now);
+    checks::source(&mut tally, seen, site, now);
+    checks_time::time(&mut tally, figures, seen, newest, policy, now);
+    checks_time::steps(&mut tally, figures, seen, newest, policy);
     checks::solution(&mut tally, figures, newest, policy);
-    checks::movement(&mut tally, figures, seen, newest, policy);
-    if !NOT_JUDGED_YET.is_empty() {
-        tally.cap(Reason::NotJudgedYet);
-    }
-    checks::place(&mut tally, &mut verdict, boundary, home, point);
+    checks_motion::movement(&mut tally, figures, seen, newest, policy);
+    checks_signal::signals(&mut tally, figures, seen, newest, policy);
+    checks_signal::monitors(&mut tally, figures, seen, newest, policy);
+    checks::survey(&mut tally, figures, site, point);
+    checks::place(&mut tally, &mut verdict, site, point);
 
     verdict.grade = tally.grade();
     verdict.reasons = tally.reasons;
@@ -166,7 +195,7 @@ fn newest_fix<'a>(
     seen: &'a Observation,
     policy: &PlacePolicy,
 ) -> Result<(&'a Sample, Point), Reason> {
-    if seen.connected_at().is_none() && !(seen.recorded() && seen.latest().is_some()) {
+    if seen.connected_at().is_none() && !(seen.own_clock() && seen.latest().is_some()) {
         return Err(Reason::NoReceiver);
     }
     let found = seen
@@ -175,8 +204,9 @@ fn newest_fix<'a>(
         .find_map(|s| s.fix().map(|point| (s, point)));
     let (newest, point) = found.ok_or(Reason::NoFix)?;
     let latest = seen.latest().unwrap_or(newest);
-    let lost_for = latest.received_at.since(newest.received_at);
-    if !seen.recorded() && lost_for > policy.max_fix_age_ms {
+    // The node's clock may have been set back in between.
+    let lost_for = latest.received_at.0.abs_diff(newest.received_at.0);
+    if !seen.own_clock() && lost_for > policy.max_fix_age_ms {
         return Err(Reason::NoFix);
     }
     Ok((newest, point))
@@ -185,3 +215,7 @@ fn newest_fix<'a>(
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "judge_stories.rs"]
+mod stories;

@@ -1,12 +1,12 @@
 //! Which municipality a point lies in, and how far it is from the border.
 //!
-//! Exact for the verdict, integers for the distance: the same answer on every machine. Bounding boxes only; the grid
-//! that makes this fast comes in front of it without changing an answer.
+//! Exact for the verdict, integers for the distance: the same answer on every machine. The grid finds both; what it
+//! must find stands here as `Municipality::contains` and in the tests.
 
 use serde::{Deserialize, Serialize};
 
 use super::boundary::{BoundaryIndex, Municipality, Polygon};
-use super::metric::Metric;
+use super::metric::{Metric, millimetres_of};
 use super::point::Point;
 use super::ring::RingSide;
 
@@ -37,27 +37,32 @@ pub struct Location<'a> {
 }
 
 impl BoundaryIndex {
-    /// The one municipality of a point: the lowest code of those that contain it, their borders included.
-    /// `accuracy_m` decides between `Inside` and `Border`.
+    /// The one municipality of a point: the lowest code of those that contain it, their borders included. Longitude 180
+    /// is −180, and a pole has one municipality whatever its longitude.
+    #[must_use]
+    pub fn owner(&self, point: Point) -> Option<&Municipality> {
+        let owner = self.grid().owner(point)?;
+        Some(&self.municipalities()[owner])
+    }
+
+    /// The one municipality of a point, as [`BoundaryIndex::owner`], and how far its border is. `accuracy_m` decides
+    /// between `Inside` and `Border`.
     #[must_use]
     pub fn locate(&self, point: Point, accuracy_m: u32) -> Location<'_> {
-        // Sorted by code, so the first hit is the lowest.
-        if let Some(owner) = self.municipalities().iter().find(|m| m.contains(point)) {
-            let distance = owner.border_distance_mm(point, u64::MAX);
-            let near = distance <= u64::from(accuracy_m) * 1000;
-            return Location {
-                code: Some(&owner.code),
-                name: Some(&owner.name),
-                side: if near { Side::Border } else { Side::Inside },
-                distance_m: metres(distance),
-            };
-        }
-        let nearest = |best, m: &Municipality| m.border_distance_mm(point, best);
+        let owner = self.grid().owner(point);
+        let maps = Metric::all_around(point);
+        let nearest = |best, map| self.grid().nearest(map, owner, best);
+        let distance = millimetres_of(maps.iter().fold(u128::MAX, nearest));
+        let municipality = owner.map(|owner| &self.municipalities()[owner]);
         Location {
-            code: None,
-            name: None,
-            side: Side::Outside,
-            distance_m: metres(self.municipalities().iter().fold(u64::MAX, nearest)),
+            code: municipality.map(|owner| owner.code.as_str()),
+            name: municipality.map(|owner| owner.name.as_str()),
+            side: match municipality {
+                None => Side::Outside,
+                Some(_) if distance <= u64::from(accuracy_m) * 1000 => Side::Border,
+                Some(_) => Side::Inside,
+            },
+            distance_m: metres(distance),
         }
     }
 
@@ -65,7 +70,7 @@ impl BoundaryIndex {
     #[must_use]
     pub fn border_distance_m(&self, code: &str, point: Point) -> Option<u32> {
         let municipality = self.municipality(code)?;
-        Some(metres(municipality.border_distance_mm(point, u64::MAX)))
+        Some(metres(municipality.border_distance_mm(point)))
     }
 }
 
@@ -76,14 +81,14 @@ impl Municipality {
         self.polygons.iter().any(|polygon| polygon.contains(point))
     }
 
-    /// Distance to its nearest border as far as it is below `limit`, else at least `limit`; millimetres.
-    fn border_distance_mm(&self, point: Point, limit: u64) -> u64 {
-        let map = Metric::around(point);
-        let rings = self
-            .polygons
-            .iter()
-            .flat_map(|p| std::iter::once(&p.outer).chain(&p.holes));
-        rings.fold(limit, |best, ring| ring.distance_mm(&map, point, best))
+    /// Distance to its nearest border, millimetres; the shorter way round the antimeridian.
+    fn border_distance_mm(&self, point: Point) -> u64 {
+        let maps = Metric::all_around(point);
+        let rings = || self.polygons.iter().flat_map(Polygon::rings);
+        let nearest = maps.iter().fold(u128::MAX, |best, map| {
+            rings().fold(best, |best, ring| ring.nearest(map, best))
+        });
+        millimetres_of(nearest)
     }
 }
 
@@ -109,9 +114,9 @@ fn metres(mm: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::boundary::SourcePart;
+    use super::super::grid::seeded::runner;
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
     /// Latitude and longitude.
     type Pair = (i32, i32);
@@ -255,34 +260,6 @@ mod tests {
             };
         }
         Some(turns / 4)
-    }
-
-    fn runner(cases: u32) -> TestRunner {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a random test takes its seed from outside"
-        )]
-        let given = std::env::var("CITY_NODE_SEED")
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let fresh = || u64::from_ne_bytes(rand_seed());
-        let seed: u64 = given.unwrap_or_else(fresh);
-        eprintln!("CITY_NODE_SEED={seed}");
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        TestRunner::new_with_rng(config, rng)
-    }
-
-    /// The address of a fresh allocation and of the stack differ from run to run; enough for a test's seed.
-    fn rand_seed() -> [u8; 8] {
-        use std::hash::{BuildHasher, RandomState};
-        RandomState::new().hash_one(0_u8).to_ne_bytes()
     }
 
     #[test]

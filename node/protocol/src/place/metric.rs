@@ -24,7 +24,7 @@ const COSINE_Q30: [i64; 91] = [
 /// Millimetres of 1e-7 degrees along a meridian, times 2^20: π × 6 371 008.8 m / 180 = 111 195.080 m a degree.
 const NORTH_Q20: i64 = (11_119_508 << 20) / 1_000_000;
 
-/// Millimetres of a difference in 1e-7 degrees, rounded; |difference| ≤ 3.6e9 and the scale ≤ 1.2e7 stay below 2^56.
+/// Millimetres of a difference in 1e-7 degrees, rounded; |difference| ≤ 7.2e9 and the scale ≤ 1.2e7 stay below 2^57.
 const fn millimetres(difference_e7: i64, scale_q20: i64) -> i64 {
     (difference_e7 * scale_q20 + (1 << 19)) >> 20
 }
@@ -46,10 +46,18 @@ fn cosine_q30(lat_e7: i32) -> i64 {
     low + (high - low) * part / i64::from(DEGREE_E7)
 }
 
+/// One turn in 1e-7 degrees.
+const TURN_E7: i64 = 360 * DEGREE_E7 as i64;
+/// What rounding may add to one coordinate of a nearest point, millimetres: half for each end of the segment, one for
+/// the foot, half for the box; rounded up.
+const ROUNDING_MM: i64 = 4;
+
 /// A flat map around one position, which is its origin.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    origin: Point,
+    lat_e7: i64,
+    /// May be a turn beyond the antimeridian.
+    lon_e7: i64,
     east_q20: i64,
 }
 
@@ -58,15 +66,32 @@ impl Metric {
     #[must_use]
     pub fn around(origin: Point) -> Self {
         Self {
-            origin,
+            lat_e7: i64::from(origin.lat_e7()),
+            lon_e7: i64::from(origin.lon_e7()),
             east_q20: east_q20(origin.lat_e7()),
         }
     }
 
+    /// The maps around this position and around the same, a turn west and a turn east: what lies just beyond the
+    /// antimeridian is near on one of them.
+    #[must_use]
+    pub fn all_around(origin: Point) -> [Self; 3] {
+        let map = Self::around(origin);
+        [0, -TURN_E7, TURN_E7].map(|turn| Self {
+            lon_e7: map.lon_e7 + turn,
+            ..map
+        })
+    }
+
+    /// The origin, 1e-7 degrees; the longitude may be a turn beyond the antimeridian.
+    pub(super) const fn origin_e7(&self) -> (i64, i64) {
+        (self.lat_e7, self.lon_e7)
+    }
+
     /// Millimetres east and north of the origin.
     fn place(&self, point: Point) -> (i64, i64) {
-        let north = i64::from(point.lat_e7()) - i64::from(self.origin.lat_e7());
-        let east = i64::from(point.lon_e7()) - i64::from(self.origin.lon_e7());
+        let north = i64::from(point.lat_e7()) - self.lat_e7;
+        let east = i64::from(point.lon_e7()) - self.lon_e7;
         (
             millimetres(east, self.east_q20),
             millimetres(north, NORTH_Q20),
@@ -76,12 +101,20 @@ impl Metric {
     /// Distance from the origin to the straight line from `a` to `b`, millimetres.
     #[must_use]
     pub fn to_segment_mm(&self, a: Point, b: Point) -> u64 {
+        millimetres_of(self.segment_squared(a, b, u128::MAX))
+    }
+
+    /// The square of that distance if it is below `best`, else `best`.
+    pub(super) fn segment_squared(&self, a: Point, b: Point, best: u128) -> u128 {
         let (ax, ay) = self.place(a);
         let (bx, by) = self.place(b);
+        if squared_at_least([ax.min(bx), ay.min(by)], [ax.max(bx), ay.max(by)]) >= best {
+            return best;
+        }
         let (dx, dy) = (i128::from(bx - ax), i128::from(by - ay));
         let length_squared = dx * dx + dy * dy;
         let along = -(i128::from(ax) * dx + i128::from(ay) * dy);
-        // Where the foot of the perpendicular falls; coordinates ≤ 4e10 mm, so products stay below 1e33.
+        // Where the foot of the perpendicular falls; coordinates ≤ 8.1e10 mm, so products stay below 1e34.
         let (x, y) = if length_squared == 0 || along <= 0 {
             (i128::from(ax), i128::from(ay))
         } else if along >= length_squared {
@@ -92,7 +125,15 @@ impl Metric {
                 i128::from(ay) + dy * along / length_squared,
             )
         };
-        root(x, y)
+        best.min(squared(x, y))
+    }
+
+    /// At most the square of the distance that [`Metric::segment_squared`] gives for any edge's part in this box; its
+    /// corners are latitude and longitude, 1e-7 degrees.
+    pub(super) fn box_squared(&self, low: (i64, i64), high: (i64, i64)) -> u128 {
+        let east = |lon: i64| millimetres(lon - self.lon_e7, self.east_q20);
+        let north = |lat: i64| millimetres(lat - self.lat_e7, NORTH_Q20);
+        squared_at_least([east(low.1), north(low.0)], [east(high.1), north(high.0)])
     }
 
     /// Distance from the origin to a position, millimetres.
@@ -103,17 +144,33 @@ impl Metric {
     }
 }
 
-fn root(x: i128, y: i128) -> u64 {
-    let squared = (x * x + y * y).unsigned_abs();
+/// The square of the distance to a box, less all rounding.
+fn squared_at_least(low: [i64; 2], high: [i64; 2]) -> u128 {
+    let [x, y] = [0, 1].map(|axis| {
+        let apart = low[axis].max(-high[axis]) - ROUNDING_MM;
+        apart.max(0).unsigned_abs()
+    });
+    u128::from(x) * u128::from(x) + u128::from(y) * u128::from(y)
+}
+
+const fn squared(x: i128, y: i128) -> u128 {
+    (x * x + y * y).unsigned_abs()
+}
+
+/// The distance of this square, rounded down; the largest number if it is none.
+pub(super) fn millimetres_of(squared: u128) -> u64 {
     u64::try_from(squared.isqrt()).expect("the root of less than 2^128 fits 64 bits")
+}
+
+fn root(x: i128, y: i128) -> u64 {
+    millimetres_of(squared(x, y))
 }
 
 /// Distance between two positions, millimetres; the shorter way round the antimeridian.
 #[must_use]
 pub fn distance_mm(a: Point, b: Point) -> u64 {
-    let turn = 360 * i64::from(DEGREE_E7);
     let east = i64::from(b.lon_e7()) - i64::from(a.lon_e7());
-    let east = (east + turn / 2).rem_euclid(turn) - turn / 2;
+    let east = (east + TURN_E7 / 2).rem_euclid(TURN_E7) - TURN_E7 / 2;
     let middle = i64::midpoint(i64::from(a.lat_e7()), i64::from(b.lat_e7()));
     let scale = east_q20(i32::try_from(middle).expect("between two latitudes"));
     let north = i64::from(b.lat_e7()) - i64::from(a.lat_e7());

@@ -72,6 +72,25 @@ impl Point {
         degrees_text(self.lon_e7)
     }
 
+    /// Whether it is the south or the north pole, whatever its longitude.
+    #[must_use]
+    pub const fn is_pole(self) -> bool {
+        self.lat_e7.unsigned_abs() == 90 * DEGREE_E7.unsigned_abs()
+    }
+
+    /// The same position with the antimeridian written the other way round, 180 or −180; `None` elsewhere.
+    #[must_use]
+    pub const fn other_spelling(self) -> Option<Self> {
+        if self.lon_e7.unsigned_abs() == 180 * DEGREE_E7.unsigned_abs() {
+            Some(Self {
+                lat_e7: self.lat_e7,
+                lon_e7: -self.lon_e7,
+            })
+        } else {
+            None
+        }
+    }
+
     /// The nearest multiples of `step_e7` (half up), kept within range; a step of 0 or 1 changes nothing.
     #[must_use]
     pub fn rounded(self, step_e7: u32) -> Self {

@@ -36,6 +36,22 @@ pub struct PlacePolicy {
     pub max_speed_mm_s: u32,
     /// Movement between two epochs that is put down to noise, millimetres. 100 m: a cold fix that settles.
     pub jump_allowance_mm: u32,
+    /// How far back the way between positions is compared with the reported speed, milliseconds. 10 s: a slow pull is
+    /// seen, and the errors of a good receiver hardly change in it.
+    pub speed_window_ms: u64,
+    /// Fewest used satellites with a C/N0 for comparing them. 8: with 4 to 7 in one part of the sky genuine ones are often
+    /// alike.
+    pub cn0_min_satellites: u8,
+    /// Smallest standard deviation of their C/N0, hundredths of a dB. 2.00: genuine skies show more than 3.0 in 99 of 100
+    /// epochs; one transmitter gives 0.0 to 0.5.
+    pub min_cn0_spread_centi: u16,
+    /// Strongest C/N0, dB-Hz. 60: a clear sky and a good antenna give up to 57.
+    pub max_cn0_dbhz: u8,
+    /// Largest difference between the positions of one epoch's sentences, 1e-7 degrees. 200: 2 m; receivers that write
+    /// three decimals of a minute in one sentence and more in another differ by 1.9 m at most.
+    pub max_sentence_difference_e7: u32,
+    /// Epochs in a row with one position after which it is held or frozen. 5: what noise in the last digit does not do.
+    pub held_epochs: u8,
     /// Step to which a proof rounds the position, 1e-7 degrees. 1000: 11 m, a building but not a desk.
     pub position_step_e7: u32,
 }
@@ -55,6 +71,12 @@ impl Default for PlacePolicy {
             window_ms: 60_000,
             max_speed_mm_s: 100_000,
             jump_allowance_mm: 100_000,
+            speed_window_ms: 10_000,
+            cn0_min_satellites: 8,
+            min_cn0_spread_centi: 200,
+            max_cn0_dbhz: 60,
+            max_sentence_difference_e7: 200,
+            held_epochs: 5,
             position_step_e7: 1_000,
         }
     }
@@ -87,6 +109,13 @@ impl PlacePolicy {
             (self.start_up_grace_ms <= MAX_MS, "start_up_grace_ms"),
             ((1..=MAX_MS).contains(&self.window_ms), "window_ms"),
             (self.max_speed_mm_s > 0, "max_speed_mm_s"),
+            (
+                (1..=MAX_MS).contains(&self.speed_window_ms),
+                "speed_window_ms",
+            ),
+            (self.cn0_min_satellites > 1, "cn0_min_satellites"),
+            (self.max_cn0_dbhz > 0, "max_cn0_dbhz"),
+            (self.held_epochs > 1, "held_epochs"),
             (
                 (1..=MAX_STEP_E7).contains(&self.position_step_e7),
                 "position_step_e7",

@@ -140,6 +140,7 @@ impl PlaceProof {
                 .iter()
                 .copied()
                 .map(ReasonCode::from)
+                .take(MAX_REASONS)
                 .collect(),
             municipality: verdict.municipality.clone(),
             lat_e7: point.map(Point::lat_e7),

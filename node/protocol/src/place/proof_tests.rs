@@ -19,7 +19,7 @@ fn binding(subject: Subject) -> Binding {
 fn verdict() -> Verdict {
     Verdict {
         grade: Grade::Plausible,
-        reasons: vec![Reason::AccuracyUnknown, Reason::NotJudgedYet],
+        reasons: vec![Reason::AccuracyUnknown, Reason::NotSurveyed],
         municipality: Some("17201".into()),
         point: Some(Point::from_decimal("36.5613254", "136.6562051").unwrap()),
         fix_time: Some(NOON),
@@ -79,8 +79,13 @@ fn a_proof_reads_back_and_its_digest_is_that_of_its_bytes() {
 }
 
 #[test]
-fn the_bytes_are_pinned() {
-    let digest = proof(Subject::Node).digest().to_string();
+fn the_bytes_are_pinned_and_a_reason_of_earlier_versions_is_still_read() {
+    let mut proof = proof(Subject::Node);
+    proof.reasons = ["accuracy-unknown", "not-judged-yet"]
+        .map(|r| r.parse().unwrap())
+        .into();
+    assert_eq!(PlaceProof::decode(&proof.encode()).as_ref(), Ok(&proof));
+    let digest = proof.digest().to_string();
     assert_eq!(
         digest,
         "sha256:d34b0147591560aa861920b84335fe35672314066653b2f3a80ca2acedf47955"

@@ -3,6 +3,9 @@
 //! Canonical: no closing repeat, no repeated neighbours, the smallest point first, a fixed sense of rotation; so the
 //! same outline has one digest whoever wrote it down. Polygons and municipalities stand in `boundary`.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use super::metric::Metric;
 use super::point::Point;
 
@@ -20,7 +23,7 @@ pub(super) enum RingSide {
 /// A closed line of at least three different points that encloses an area.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ring {
-    points: Vec<Point>,
+    points: Arc<[Point]>,
     low: Point,
     high: Point,
 }
@@ -41,10 +44,7 @@ impl Ring {
             points.reverse();
         }
         // A ring may pass through its smallest point more than once: the rotation that sorts first is the one.
-        let smallest = *points.iter().min()?;
-        let start = (0..points.len())
-            .filter(|&i| points[i] == smallest)
-            .min_by(|&a, &b| rotation(&points, a).cmp(rotation(&points, b)))?;
+        let start = least_rotation(&points);
         points.rotate_left(start);
         let bound = |of: fn(i32, i32) -> i32| {
             let lat = points.iter().map(|p| p.lat_e7()).reduce(of)?;
@@ -52,7 +52,11 @@ impl Ring {
             Point::new(lat, lon).ok()
         };
         let (low, high) = (bound(i32::min)?, bound(i32::max)?);
-        Some(Self { points, low, high })
+        Some(Self {
+            points: points.into(),
+            low,
+            high,
+        })
     }
 
     /// The points, without a closing repeat.
@@ -67,7 +71,13 @@ impl Ring {
         (self.low, self.high)
     }
 
-    fn edges(&self) -> impl Iterator<Item = (Point, Point)> + '_ {
+    /// The points, shared.
+    pub(super) fn shared(&self) -> Arc<[Point]> {
+        Arc::clone(&self.points)
+    }
+
+    /// Its edges, the closing one last.
+    pub(super) fn edges(&self) -> impl Iterator<Item = (Point, Point)> {
         let next = self.points.iter().cycle().skip(1);
         self.points.iter().copied().zip(next.copied())
     }
@@ -109,25 +119,20 @@ impl Ring {
         }
     }
 
-    /// Distance to its nearest edge, millimetres, as far as it is below `limit`; at least `limit` otherwise.
-    pub(super) fn distance_mm(&self, map: &Metric, point: Point, limit: u64) -> u64 {
-        let clamp = |value: i32, low: i32, high: i32| value.clamp(low, high);
-        let nearest_in_box = Point::new(
-            clamp(point.lat_e7(), self.low.lat_e7(), self.high.lat_e7()),
-            clamp(point.lon_e7(), self.low.lon_e7(), self.high.lon_e7()),
-        );
-        let lower_bound = nearest_in_box.map_or(0, |corner| map.to_point_mm(corner));
-        if lower_bound > limit {
-            return limit;
+    /// The square of the distance to its nearest edge, millimetres, as far as it is below `best`; `best` otherwise.
+    pub(super) fn nearest(&self, map: &Metric, best: u128) -> u128 {
+        let corner = |point: Point| (i64::from(point.lat_e7()), i64::from(point.lon_e7()));
+        if map.box_squared(corner(self.low), corner(self.high)) >= best {
+            return best;
         }
         self.edges()
-            .fold(limit, |best, (a, b)| best.min(map.to_segment_mm(a, b)))
+            .fold(best, |best, (a, b)| map.segment_squared(a, b, best))
     }
 
     /// The points as bytes, eight each.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.points.len() * VERTEX_BYTES);
-        for point in &self.points {
+        for point in self.points() {
             out.extend_from_slice(&point.lat_e7().to_be_bytes());
             out.extend_from_slice(&point.lon_e7().to_be_bytes());
         }
@@ -150,8 +155,26 @@ impl Ring {
     }
 }
 
-fn rotation(points: &[Point], start: usize) -> impl Iterator<Item = &Point> {
-    points[start..].iter().chain(&points[..start])
+/// Where the rotation begins that sorts first, in linear time whatever repeats (the least of two candidates, compared as
+/// far as they agree).
+fn least_rotation(points: &[Point]) -> usize {
+    let n = points.len();
+    let (mut first, mut second, mut same) = (0, 1, 0);
+    while first < n && second < n && same < n {
+        match points[(first + same) % n].cmp(&points[(second + same) % n]) {
+            Ordering::Equal => {
+                same += 1;
+                continue;
+            }
+            Ordering::Greater => first += same + 1,
+            Ordering::Less => second += same + 1,
+        }
+        if first == second {
+            second += 1;
+        }
+        same = 0;
+    }
+    first.min(second)
 }
 
 /// Twice the signed area in (1e-7 degrees)², positive if the points turn counter-clockwise (east to north).
@@ -165,13 +188,13 @@ fn doubled_area(points: &[Point]) -> i128 {
 
 /// Positive if `p` lies to the left of the line from `a` to `b` (west of one that goes north), zero if on it. Exact: the
 /// products need up to 65 bits.
-fn orientation(a: Point, b: Point, p: Point) -> i128 {
+pub(super) fn orientation(a: Point, b: Point, p: Point) -> i128 {
     let difference = |x: i32, y: i32| i128::from(x) - i128::from(y);
     difference(b.lon_e7(), a.lon_e7()) * difference(p.lat_e7(), a.lat_e7())
         - difference(b.lat_e7(), a.lat_e7()) * difference(p.lon_e7(), a.lon_e7())
 }
 
-fn is_between(a: i32, b: i32, value: i32) -> bool {
+pub(super) fn is_between(a: i32, b: i32, value: i32) -> bool {
     (a.min(b)..=a.max(b)).contains(&value)
 }
 
@@ -184,6 +207,23 @@ mod tests {
             .iter()
             .map(|&(lat, lon)| Point::new(lat, lon).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn the_least_rotation_is_the_least_of_all() {
+        // Every sequence of up to seven of three points, by counting.
+        for len in 1..=7_u32 {
+            for number in 0..3_i32.pow(len) {
+                let digits = (0..len).map(|place| number / 3_i32.pow(place) % 3);
+                let ring: Vec<Point> = digits.map(|d| Point::new(d, 0).unwrap()).collect();
+                let rotated = |start: usize| [&ring[start..], &ring[..start]].concat();
+                let least = (0..ring.len()).map(rotated).min().unwrap();
+                assert_eq!(rotated(least_rotation(&ring)), least, "{ring:?}");
+            }
+        }
+        // A line that goes round and round is no slower.
+        let again = points(&[(0, 0), (0, 5), (5, 5)]).repeat(300_000);
+        assert_eq!(Ring::new(again.clone(), true).unwrap().points(), again);
     }
 
     #[test]

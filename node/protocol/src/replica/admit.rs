@@ -123,6 +123,7 @@ impl Replica {
                     history,
                 )
             }
+            Submission::Amend(signed) => self.admit_amendment(ticket, signed, now, history),
             Submission::Correct(signed) => self.admit_correct(ticket, signed, now, history),
             Submission::Transfer(transfer) => self.admit_transfer(ticket, transfer, now, history),
             Submission::Accept(accept) => self.admit_accept(ticket, accept, now, history),
@@ -266,6 +267,8 @@ impl Replica {
         proof.binds(&self.network, &body.sender, &body.transfer_id)?;
         proof.admit(self.home.authority.region(), &self.policy, now.time)?;
         let balance = balance.minus(body.amount)?;
+        let confirming = &self.home.confirming;
+        confirming.admits(&body.sender, body.amount, now.time)?;
 
         let place = Entry::home_authored(Kind::Place, held.encoded.clone());
         let known_place = Known::place(proof.clone());
@@ -275,8 +278,10 @@ impl Replica {
         entry.booked.debit = Some(expense.code());
         entry.booked.place = Some(grade);
         let within = body.receiver_home == home;
+        let (sender, amount) = (body.sender, body.amount);
         let entries = vec![(place, known_place), (entry, body.known(identity, hashes))];
         self.book(ticket, identity, entries, now, history)?;
+        self.home.confirming.sends(sender, amount, now.time);
         if within {
             self.answer_by_itself(&home, &identity, now, history);
         }
@@ -329,8 +334,12 @@ impl Replica {
             }
         }
         let authority = self.home.authority();
-        let booked = stored_receipt(&self.layers(history), &authority, identity, at)
-            .ok_or(Refusal::NotSequencing)?;
+        let rows = self.layers(history);
+        let booked = stored_receipt(&rows, &authority, identity, at);
+        let booked = booked.ok_or_else(|| match rows.entry_stub(&authority.log, &at) {
+            Some(_) => Refusal::BodyPruned,
+            None => Refusal::NotSequencing,
+        })?;
         self.after
             .push(Action::Reply(ticket, Ok(Outcome::Booked(Box::new(booked)))));
         Ok(())
@@ -351,6 +360,12 @@ fn in_order(mut signatures: Vec<EntrySignature>) -> (Vec<EntrySignature>, Known)
     signatures.sort_by_key(|sig| sig.key);
     let known = Known::signatures(vec![Checked::Unknown; signatures.len()]);
     (signatures, known)
+}
+
+/// What officers decided about the log itself, received now.
+pub(super) fn officers_entry(kind: Kind, signed: SignedBySeveral, now: Now) -> Entry {
+    let (signatures, _) = in_order(signed.signatures);
+    signed_entry(kind, signed.bytes, signatures, now)
 }
 
 /// An entry that somebody submitted, received now.

@@ -198,7 +198,7 @@ impl Replica {
         let h = &vertex.header.header;
         let home = self.home.log();
         let Ok(entries) = &vertex.entries else { return };
-        if !h.to.contains(&home) {
+        if !h.to.contains(&home) || !self.home.sequences(&self.layers(history)) {
             return;
         }
         for (entry, known) in entries.iter().zip(&vertex.known) {

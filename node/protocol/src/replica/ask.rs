@@ -13,6 +13,10 @@ use crate::vertex::VerifiedVertex;
 
 /// How long a range may bring nothing before it is asked for elsewhere, in milliseconds.
 const RANGE_TIMEOUT_MS: u64 = 30_000;
+/// How long a range may bring nothing before another peer that claims more of the log is asked instead, in milliseconds:
+/// whoever claims what it does not have holds up a log no longer. It doubles with each change, so that two slow peers are
+/// not played off against each other.
+const RANGE_PATIENCE_MS: u64 = 3_000;
 /// How long a single vertex may take before it is asked for again, in milliseconds.
 const FETCH_TIMEOUT_MS: u64 = 10_000;
 /// Up to this distance from the head a range is live traffic.
@@ -24,6 +28,8 @@ pub(super) struct InFlight {
     /// Epoch and position that it is asked up to.
     to: (u64, u64),
     pub(super) deadline: Timestamp,
+    /// When another peer is asked instead, and how long that was waited for, in milliseconds; none once something came.
+    patience: Option<(Timestamp, u64)>,
 }
 
 impl Replica {
@@ -126,10 +132,15 @@ impl Replica {
         out.push(Action::Send(peer, Channel::Live, Message::Announce(news)));
     }
 
-    /// Asks one peer for what it has more of a log, if nobody is asked already.
+    /// Asks one peer for what it has more of a log, if nobody is asked already that may still bring it.
     fn request(&mut self, log: &LogId, now: Now, history: &dyn History, out: &mut Vec<Action>) {
-        if self.in_flight.contains_key(log) {
-            return;
+        let mut patience_ms = RANGE_PATIENCE_MS;
+        let mut instead_of = None;
+        if let Some(flight) = self.in_flight.get(log) {
+            let over = flight.patience.filter(|(until, _)| *until <= now.time);
+            let Some((_, waited_ms)) = over else { return };
+            patience_ms = (2 * waited_ms).min(RANGE_TIMEOUT_MS);
+            instead_of = Some(flight.peer);
         }
         let row = self.layers(history).log(log);
         let most = row
@@ -140,11 +151,18 @@ impl Replica {
         let more = |claim: &&Claim| {
             claim.epoch > epoch || claim.epoch == epoch && claim.seq > have && have < most
         };
-        let asked = self.sessions.iter().find_map(|(peer, session)| {
+        let claimants = self.sessions.iter().filter_map(|(peer, session)| {
             let claim = session.claims.get(log).filter(more)?;
-            Some((*peer, *claim))
+            (Some(*peer) != instead_of).then_some((session.idle, *peer, *claim))
         });
-        let Some((peer, claim)) = asked else { return };
+        // Who brought nothing when it was asked comes last.
+        let asked = claimants.min_by_key(|(idle, ..)| *idle);
+        let Some((_, peer, claim)) = asked else {
+            return;
+        };
+        if let Some(session) = instead_of.and_then(|idle| self.sessions.get_mut(&idle)) {
+            session.idle = session.idle.saturating_add(1);
+        }
         let deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
         self.in_flight.insert(
             *log,
@@ -152,6 +170,7 @@ impl Replica {
                 peer,
                 to: (claim.epoch, claim.seq),
                 deadline,
+                patience: Some((now.time.plus_ms(patience_ms), patience_ms)),
             },
         );
         let live = have > 0 && claim.seq.saturating_sub(have) <= LIVE_RANGE;
@@ -216,8 +235,10 @@ impl Replica {
         };
         if stored {
             flight.deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
+            flight.patience = None;
             if let Some(session) = self.sessions.get_mut(&flight.peer) {
                 session.unequal = false;
+                session.idle = 0;
             }
         }
         if have >= flight.to {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::amount::Timestamp;
-use crate::body::OwnEntry;
+use crate::body::{Note, OwnEntry, Trust};
 use crate::ids::{AccountId, BlockId, Digest, LogId, TransferId};
 use crate::ledger::{Changes, Frozen};
 use crate::pki::Crls;
@@ -87,6 +87,8 @@ pub enum Input {
     Checkpoint(Ticket),
     /// Somebody wants a proof of place.
     Place(Ticket, PlaceRequest),
+    /// A terminal of this municipality made a proof of place, and its signature is good: it is held as an own one is.
+    HoldPlace(Ticket, Box<PlaceProof>),
     /// A peer sent a vertex, of so many bytes, that was verified.
     Vertex(PeerId, Box<VerifiedVertex>, u64),
     /// A peer sent something that proves nothing but its own fault, or what newer software writes; the bytes are
@@ -101,6 +103,11 @@ pub enum Input {
     Disconnected(PeerId),
     /// What is revoked now: for the certificates of nodes that say hello, never for the past.
     Lists(Arc<Crls>),
+    /// The newest lists and CA certificates that this home's operator put there, verified: what its log is to say of
+    /// them once that is news.
+    Trust(Box<Trust>),
+    /// The operator writes on the board.
+    Note(Ticket, Box<Note>),
     /// Time passed.
     Tick,
     /// Close the open vertex and give out what is to be written.
@@ -129,6 +136,14 @@ pub enum Action {
     Disconnect(PeerId, Refusal),
     /// A log stopped counting.
     Frozen(LogId, Frozen, Option<Refusal>),
+    /// The data directory is older than the own log: note it durably, so that no later run signs before every peer
+    /// was heard.
+    RolledBack {
+        /// Epoch and position up to which the log is here.
+        here: (u64, u64),
+        /// Those of the vertex that a peer has shown.
+        shown: (u64, u64),
+    },
 }
 
 /// A good answer.

@@ -26,6 +26,10 @@ impl Replica {
             return;
         };
         let (rows, log) = (self.layers(history), self.home.log());
+        // Who writes nothing, a terminal or a home that is held, does not walk over its state each second either.
+        if !self.home.sequences(&rows) {
+            return;
+        }
         let Some(row) = rows.log(&log).filter(|row| row.seq > 0) else {
             return;
         };
@@ -140,7 +144,7 @@ impl Replica {
             // Those of transfers that are dropped are dropped before.
             Table::TransferId => rows.transfer(&log, &read_row(value)).is_some(),
             Table::Answer => stood(&read_row::<AnswerRow>(value).at),
-            Table::Submission => stood(&read_row(value)),
+            Table::Submission | Table::Trust => stood(&read_row(value)),
             Table::Checkpoint => stood(&read_row::<CheckpointRow>(value).at),
             _ => false,
         }

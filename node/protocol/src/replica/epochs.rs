@@ -3,6 +3,7 @@
 //! An `epoch-start` is the officers' word about where a log counts up to: a follower that holds more goes back to
 //! the cut, one that stood still at a fork takes the branch that the officers chose.
 
+use super::admit::officers_entry;
 use super::follow::Place;
 use super::seal::OpenVertex;
 use super::{Action, ClockQuality, MAX_AHEAD_MS, Now, Replica, Ticket};
@@ -13,7 +14,7 @@ use crate::ledger::{Fold, FoldError, History, LogRow, Missing, Rows, Table, Verd
 use crate::refusal::Refusal;
 use crate::stage::SignedBySeveral;
 use crate::trust::PeerId;
-use crate::vertex::{Authority, Booked, Entry, Known, SignedHeader, VerifiedVertex, decode_body};
+use crate::vertex::{Authority, Entry, Known, SignedHeader, VerifiedVertex, decode_body};
 
 /// Most vertices of a branch that are folded at once to reach a cut: what a box booked between a fork and the
 /// moment when somebody saw it.
@@ -54,13 +55,16 @@ impl Replica {
         // What waits was received by the epoch that ends.
         self.seal(now, history);
         let entry = self.epoch_entry(signed, now)?;
-        let next = self.home.authority.begin_epoch(&self.genesis, &entry)?;
+        let row = self.layers(history).log(&log);
+        let row = row.ok_or(Refusal::NotSequencing)?;
+        let authority = &self.home.authority;
+        let charter = row.charter.unwrap_or(authority.charter_hash);
+        let next = authority.begin_epoch(&self.genesis, &entry, charter)?;
         if !self.home.could_sign(&next) {
             return Err(Refusal::WrongKey);
         }
-        let row = self.layers(history).log(&log);
-        let row = row.ok_or(Refusal::NotSequencing)?;
-        let open = self.open_epoch(&next, entry, row, history)?;
+        let before = row.charter;
+        let open = self.open_decided(&next, entry, row, history)?;
 
         let (old, new) = (next.epoch() - 1, next.epoch());
         self.home.learn(next.into());
@@ -73,7 +77,7 @@ impl Replica {
             self.authorities.0.insert(log, self.home.authority());
         } else {
             // It could not be dated: whoever waited was told.
-            self.home.unlearn(old);
+            self.home.unlearn(old, before);
         }
         Ok(())
     }
@@ -81,22 +85,12 @@ impl Replica {
     fn epoch_entry(&self, signed: SignedBySeveral, now: Now) -> Result<Entry, Refusal> {
         let body: EpochStart = read_officers_body(&signed.bytes)?;
         super::admit::dated(body.created_at, now)?;
-        let mut sig = signed.signatures;
-        sig.sort_by_key(|sig| sig.key);
-        Ok(Entry {
-            kind: Kind::EpochStart,
-            body: signed.bytes,
-            sig,
-            booked: Booked {
-                received_at: Some(now.time),
-                ..Booked::default()
-            },
-            cites: Vec::new(),
-        })
+        Ok(officers_entry(Kind::EpochStart, signed, now))
     }
 
-    /// The first vertex of an epoch: its beginning, and this run's `start` if it is owed.
-    fn open_epoch(
+    /// A vertex that begins with what officers decided about the log itself, its next epoch or a later charter, and this
+    /// run's `start` if it is owed.
+    pub(super) fn open_decided(
         &mut self,
         next: &Authority,
         entry: Entry,
@@ -180,6 +174,7 @@ impl Replica {
     ) -> bool {
         let log = vertex.header.header.log;
         let (batch, order) = (self.batch.clone(), self.order);
+        let authority = self.authorities.0.get(&log).cloned();
         match self.reach(log, (common, branch), history).and_then(|()| {
             let ctx = self.context(&vertex.authority, history);
             match judge(&ctx, &vertex, self.order) {
@@ -191,6 +186,9 @@ impl Replica {
             Ok(()) => self.judge_next(from, vertex, now, history, out),
             Err(missing) => {
                 (self.batch, self.order) = (batch, order);
+                self.authorities
+                    .0
+                    .extend(authority.map(|known| (log, known)));
                 match missing {
                     Some(missing) => self.wait(from, vertex, missing, now, out),
                     // Its officers signed it, so it is no fault; the log goes on as if it had not come.
@@ -227,26 +225,34 @@ impl Replica {
             };
             self.batch.put(key(Table::Log, &[&log.0]), &thawed);
         }
-        let authority = self.authorities.0.get(&log).cloned().ok_or(None)?;
         for id in branch {
+            let authority = self.authorities.0.get(&log).cloned().ok_or(None)?;
             let rows = self.layers(history);
             let stored = || {
                 let vertex = rows.vertex(id)?;
                 let header = SignedHeader::read(&rows.get_block(id)?).ok()?;
-                Some((header, rows.get_block(&vertex.body)?))
+                if let Some(body) = rows.get_block(&vertex.body) {
+                    let entries = decode_body(&body);
+                    let known = entries.iter().flatten().map(Known::nothing).collect();
+                    return Some((header, body, entries, known));
+                }
+                // It was found valid before its body was pruned.
+                let (entries, known) = rows.stored_entries(&vertex.body)?.into_iter().unzip();
+                Some((header, Vec::new(), Ok(entries), known))
             };
-            let (header, body_block) = stored().ok_or(Some(Missing::Vertex(*id)))?;
-            let entries = decode_body(&body_block);
-            let known = entries.iter().flatten().map(Known::nothing).collect();
+            let stored = stored().ok_or(Some(Missing::Vertex(*id)))?;
+            let (header, body_block, entries, known) = stored;
             let aside = VerifiedVertex {
                 header,
                 body_block,
                 entries,
                 known,
-                authority: authority.clone(),
+                authority,
             };
+            let authority = self.authority_at(&aside).map_err(|_| None)?;
             match judge(&self.context(&authority, history), &aside, self.order) {
                 Verdict::Valid(mut valid) => {
+                    self.authorities.0.insert(log, authority);
                     valid.changes.blocks.clear();
                     self.batch.absorb(valid.changes);
                     self.note_witness(&aside.header.header, &valid.entries, None, history);

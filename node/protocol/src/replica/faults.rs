@@ -13,12 +13,12 @@ use crate::ledger::{
 };
 use crate::refusal::Refusal;
 use crate::sync::{Channel, Message};
-use crate::vertex::{KeySource, Known, SignedHeader, VerifiedVertex, decode_body};
+use crate::vertex::{EntryStub, KeySource, SignedHeader, VerifiedVertex};
 
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
 /// Tables whose keys begin with the log whose state they are.
-pub(super) const STATE_TABLES: [Table; 11] = [
+pub(super) const STATE_TABLES: [Table; 14] = [
     Table::Account,
     Table::Key,
     Table::Transfer,
@@ -30,6 +30,9 @@ pub(super) const STATE_TABLES: [Table; 11] = [
     Table::FaultEntry,
     Table::Checkpoint,
     Table::Tree,
+    Table::Trust,
+    Table::Note,
+    Table::Notes,
 ];
 
 /// Most headers without a body that wait for their rival while the store is replayed: the node writes them in
@@ -77,7 +80,7 @@ impl Replica {
             // sends it.
             return Ok(());
         }
-        convicts(&fault, &accused, Some(signer), self.network)?;
+        convicts(&fault, &accused, Some(signer), &[], self.network)?;
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return Ok(());
         };
@@ -130,14 +133,15 @@ impl Replica {
         };
         let fault = Fault::epoch_starts(log, epoch, cut, a, b);
         let known = rows.fault(&log, epoch);
+        let boards: Vec<_> = accused.boards().map(|(_, board)| board).collect();
         let news = known.is_none_or(|known| known.cut > cut)
-            && convicts(&fault, &accused, None, self.network).is_ok()
+            && convicts(&fault, &accused, None, &boards, self.network).is_ok()
             && (row.seq <= cut || self.can_fold(log, epoch, cut, history));
         if !news {
             return;
         }
         if self.layers(history).vertex(&vertex.id()).is_none() {
-            self.store_aside(vertex);
+            self.store_aside(vertex, history);
         }
         let known = FaultRow {
             cut,
@@ -269,7 +273,7 @@ impl Replica {
             || self.has_bodies(log, epoch, 1..=cut, history)
     }
 
-    /// Whether every block of a log in these positions can be read.
+    /// Whether every block of a log in these positions can be read, or what is left of it.
     pub(super) fn has_bodies(
         &self,
         log: LogId,
@@ -281,7 +285,9 @@ impl Replica {
         positions.all(|seq| {
             rows.vertex_on_chain(&log, epoch, seq)
                 .and_then(|id| rows.get_block(&id).and(rows.vertex(&id)))
-                .is_some_and(|vertex| rows.get_block(&vertex.body).is_some())
+                .is_some_and(|vertex| {
+                    rows.get_block(&vertex.body).is_some() || rows.get_stub(&vertex.body).is_some()
+                })
         })
     }
 
@@ -307,10 +313,10 @@ impl Replica {
             let stored = rows.vertex_on_chain(&log, old.epoch, seq).and_then(|id| {
                 let vertex = rows.vertex(&id)?;
                 let header = SignedHeader::read(&rows.get_block(&id)?).ok()?;
-                Some((header, rows.get_block(&vertex.body)?, vertex.order))
+                Some((header, rows.stored_entries(&vertex.body)?, vertex.order))
             });
-            let (header, body, order) = stored.expect("a log's vertices up to its head are stored");
-            let entries = decode_body(&body).expect("a stored body was decoded before");
+            let stored = stored.expect("a log's vertices up to its head are stored");
+            let (header, entries, order) = stored;
             // An epoch of which nothing is left was begun all the same.
             let row_before = row.map(|row: LogRow| LogRow {
                 epoch: row.epoch.max(header.header.epoch.saturating_sub(1)),
@@ -319,13 +325,12 @@ impl Replica {
             let epoch = header.header.epoch;
             let mut fold = Fold::begin(log, self.network, row_before, epoch).again(true);
             let ctx = self.context(&authority, history);
-            for entry in entries {
-                let known = Known::stored(&entry);
+            for (entry, known) in entries {
                 fold.push(&ctx, entry, &known)
                     .expect("what was valid stays valid");
             }
             let mut finished = fold
-                .finish(&header, body, order)
+                .finish(&ctx, &header, Vec::new(), order)
                 .expect("what was valid stays valid");
             finished.changes.blocks.clear();
             self.batch.absorb(finished.changes);
@@ -342,6 +347,7 @@ impl Replica {
             ..row
         };
         self.batch.put(key(Table::Log, &[&log.0]), &row);
+        self.put_in_force(log, row.charter);
     }
 
     /// Deletes every row of a log's state, and what waits for receivers because of it; with a checkpoint only what it
@@ -372,17 +378,28 @@ impl Replica {
     /// A transfer whose answer does not count any more waits for its receiver again, unless the sender has it back.
     fn wait_again(&mut self, home: LogId, transfer: &[u8], at: &[u8], history: &dyn History) {
         let rows = self.layers(history);
-        let answer = try_read_row::<AnswerRow>(at)
-            .and_then(|answer| rows.entry(&home, &answer.at))
-            .and_then(|entry| Answer::read(entry.kind, &entry.body).ok());
-        let Some(answer) = answer else { return };
-        let sent = rows.transfer(&answer.sender_home, &answer.transfer);
+        let answered = try_read_row::<AnswerRow>(at).and_then(|answer| {
+            if let Some(entry) = rows.entry(&home, &answer.at) {
+                let answer = Answer::read(entry.kind, &entry.body).ok()?;
+                return Some((answer.sender_home, answer.transfer));
+            }
+            match rows.entry_stub(&home, &answer.at)? {
+                EntryStub::Accept(stub) | EntryStub::Reject(stub) => {
+                    Some((stub.sender_home, stub.transfer))
+                }
+                _ => None,
+            }
+        });
+        let Some((sender_home, identity)) = answered else {
+            return;
+        };
+        let sent = rows.transfer(&sender_home, &identity);
         let Some(sent) = sent.filter(|sent| sent.state != TransferState::Refunded) else {
             return;
         };
         let receiver = sent.receiver.as_str().as_bytes();
         let waiting = IncomingRow {
-            log: answer.sender_home,
+            log: sender_home,
             at: sent.at,
             received_at: sent.received_at,
         };

@@ -13,7 +13,7 @@ use crate::ledger::{
 };
 use crate::refusal::Refusal;
 use crate::trust::PeerId;
-use crate::vertex::{Entry, VerifiedVertex, merkle_paths};
+use crate::vertex::{Entry, SignedHeader, VerifiedVertex, merkle_paths};
 
 /// What to do with a vertex, before its entries are looked at.
 pub(super) enum Place {
@@ -72,8 +72,15 @@ impl Replica {
         history: &dyn History,
         out: &mut Vec<Action>,
     ) -> bool {
+        if from.is_some() {
+            self.notice_rollback(&vertex.header, history, out);
+        }
         self.convict_beginning(&vertex, from.is_some(), now, history);
-        match self.place_of(&vertex, from.is_some().then_some(now), history) {
+        let place = self.place_of(&vertex, from.is_some().then_some(now), history);
+        if !matches!(place, Place::Next | Place::Epoch { .. } | Place::Wait(_)) {
+            self.learn_branch(&vertex);
+        }
+        match place {
             Place::Known => {
                 self.progress(&vertex, false, now, history);
                 false
@@ -83,7 +90,7 @@ impl Replica {
                 false
             }
             Place::Aside => {
-                self.store_aside(&vertex);
+                self.store_aside(&vertex, history);
                 self.adopt_above(&vertex.id(), now, history);
                 true
             }
@@ -139,18 +146,18 @@ impl Replica {
             let other = rows.vertex_at(&h.log, h.epoch, h.seq);
             return other.and_then(stored).unwrap_or(Place::Beyond);
         }
+        if let Some(Frozen::Equivocation(cut)) = frozen
+            && h.seq > cut
+        {
+            let rests = live.is_none() || self.pen.awaits(&vertex.id());
+            return if rests { Place::Aside } else { Place::Beyond };
+        }
+        // Two vertices at one position, even if one of them is invalid; also where a later fork is known by now.
+        let invalid = frozen.and_then(|_| self.invalid_beside(&vertex.header, history));
+        if let Some(other) = invalid {
+            return Place::Rival(other);
+        }
         match frozen {
-            Some(Frozen::Equivocation(cut)) if h.seq > cut => {
-                let rests = live.is_none() || self.pen.awaits(&vertex.id());
-                return if rests { Place::Aside } else { Place::Beyond };
-            }
-            Some(Frozen::Invalid(cut)) if h.seq == cut + 1 => {
-                // Two vertices at one position, even if one of them is invalid.
-                let other = rows
-                    .invalid(&h.log, h.epoch)
-                    .filter(|id| *id != vertex.id());
-                return other.and_then(stored).unwrap_or(Place::Beyond);
-            }
             Some(Frozen::Invalid(_) | Frozen::Unsupported(_)) => return Place::Beyond,
             // Up to the cut it is followed as before.
             Some(Frozen::Equivocation(_)) | None => {}
@@ -169,6 +176,15 @@ impl Replica {
         Place::Next
     }
 
+    /// The header of another vertex at this position, if that was found invalid.
+    fn invalid_beside(&self, header: &SignedHeader, history: &dyn History) -> Option<Vec<u8>> {
+        let (rows, h) = (self.layers(history), &header.header);
+        let other = rows.invalid(&h.log, h.epoch);
+        let block = rows.get_block(&other.filter(|id| *id != header.id)?)?;
+        let other = SignedHeader::read(&block).ok()?;
+        (other.header.seq == h.seq).then_some(block)
+    }
+
     pub(super) fn judge_next(
         &mut self,
         from: Option<PeerId>,
@@ -178,11 +194,11 @@ impl Replica {
         out: &mut Vec<Action>,
     ) -> bool {
         let log = vertex.header.header.log;
-        let verdict = judge(
-            &self.context(&vertex.authority, history),
-            &vertex,
-            self.order,
-        );
+        let authority = self.authority_at(&vertex);
+        let verdict = match &authority {
+            Ok(authority) => judge(&self.context(authority, history), &vertex, self.order),
+            Err(refusal) => Verdict::of(*refusal),
+        };
         match verdict {
             Verdict::Valid(valid) => {
                 let begins = vertex.begins();
@@ -193,7 +209,8 @@ impl Replica {
                     }
                     // Not more than this vertex says: what else came with it may never count.
                     let epoch = vertex.header.header.epoch;
-                    let authority = Arc::new(vertex.authority.until(epoch));
+                    let authority = authority.as_ref().expect("it was judged valid");
+                    let authority = Arc::new(authority.until(epoch, valid.row.charter));
                     if log == self.home.log() {
                         self.home.learn(authority.clone());
                         self.adoptions.begin();
@@ -277,8 +294,9 @@ impl Replica {
 
     /// Stores a vertex of a log that stands at its cut, without folding it: those who took it before they
     /// knew of the fault rest on it.
-    pub(super) fn store_aside(&mut self, vertex: &VerifiedVertex) {
+    pub(super) fn store_aside(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
         let h = &vertex.header.header;
+        let depth = self.layers(history).depth_of(h);
         let mut changes = Changes::default();
         changes.put(
             key(Table::Vertex, &[vertex.id().digest()]),
@@ -291,6 +309,7 @@ impl Replica {
                 entries_root: h.entries_root,
                 body: h.body,
                 order: self.order,
+                depth,
             },
         );
         changes.blocks.extend(unjudged(vertex));
@@ -377,7 +396,15 @@ impl Replica {
                 (FaultReason::EpochStarts, _) => {
                     self.convict_beginnings(&fault, live, now, history);
                 }
-                // Its author's own verdict: this node comes to the same when it sees the vertex.
+                // Its author's own verdict: this node comes to the same when it sees the vertex. Where it has seen another
+                // one of that position, which broke a rule as well, nobody compares heads any more: both stand before it.
+                (FaultReason::Invalid, [theirs]) => {
+                    let rows = self.layers(history);
+                    let mine = rows.invalid(&fault.log, fault.epoch);
+                    if let Some(mine) = mine.and_then(|id| rows.get_block(&id)) {
+                        let _known = self.convict_blocks(&mine, theirs, live, now, history);
+                    }
+                }
                 _ => {}
             }
         }

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
+use super::confirm::{Confirmation, Confirming, Standing};
 use crate::body::Start;
 use crate::crypto::Signer;
-use crate::ids::LogId;
+use crate::ids::{Digest, LogId};
 use crate::ledger::{History, Rows};
+use crate::refusal::Refusal;
 use crate::vertex::{Authority, Entry};
 
 /// The own log's keys and state.
 pub(super) struct Home {
     pub(super) authority: Arc<Authority>,
-    /// Its charter, and its epochs' beginnings, as they stand in every receipt.
+    /// Its charters, and its epochs' beginnings, as they stand in every receipt.
     pub(super) charters: Arc<Vec<Entry>>,
     /// Keys that are at hand: that of the newest epoch, and the next one before it begins.
     signers: Vec<Box<dyn Signer>>,
     pub(super) start: Start,
     /// Whether the log may be extended in this run.
     may_sequence: bool,
+    /// Whether the log is known to be whole.
+    pub(super) confirming: Confirming,
     /// Whether an epoch was begun that is not durable yet.
     begins_epoch: bool,
     /// Whether this run's `start` is durable.
@@ -34,11 +38,12 @@ impl Home {
         may_sequence: bool,
     ) -> Self {
         Self {
-            charters: Arc::new(authority.entries(authority.epoch())),
+            charters: entries(&authority),
             authority,
             signers,
             start,
             may_sequence,
+            confirming: Confirming::new(Confirmation::Confirmed),
             begins_epoch: false,
             start_written: false,
             start_at: None,
@@ -66,20 +71,21 @@ impl Home {
             .find(|signer| signer.public_key() == key)
     }
 
-    /// Learns of a newer epoch of the own log, or of the one that counts.
+    /// Learns of a newer epoch or charter of the own log, or of those that count.
     pub(super) fn learn(&mut self, authority: Arc<Authority>) {
         if authority.epoch() >= self.authority.epoch() {
-            self.charters = Arc::new(authority.entries(authority.epoch()));
+            self.charters = entries(&authority);
             self.authority = authority;
         }
     }
 
-    /// Goes back to the epoch that is durable.
-    pub(super) fn unlearn(&mut self, epoch: u64) {
+    /// Goes back to the epoch and the charter that are durable.
+    pub(super) fn unlearn(&mut self, epoch: u64, charter: Option<Digest>) {
         self.begins_epoch = false;
-        if self.authority.epoch() > epoch {
-            self.authority = Arc::new(self.authority.until(epoch));
-            self.charters = Arc::new(self.authority.entries(epoch));
+        let durable = charter.unwrap_or(self.authority.charter_hash);
+        if self.authority.epoch() > epoch || self.authority.in_force() != durable {
+            self.authority = Arc::new(self.authority.until(epoch, charter));
+            self.charters = entries(&self.authority);
         }
     }
 
@@ -96,14 +102,32 @@ impl Home {
 
     /// The epoch that was begun is durable.
     pub(super) const fn epoch_is_written(&mut self) {
-        self.may_sequence |= self.begins_epoch;
+        if self.begins_epoch {
+            self.may_sequence = true;
+            self.confirming.closed();
+        }
         self.begins_epoch = false;
     }
 
+    /// Whether the log may be extended for all that was known at the start, and by peers since.
+    pub(super) fn may_extend(&self) -> bool {
+        self.may_sequence && self.confirming.standing() != Standing::RolledBack
+    }
+
     pub(super) fn sequences(&self, rows: &(impl Rows + ?Sized)) -> bool {
-        self.may_sequence
+        self.may_extend()
+            && self.confirming.signs()
             && self.signer().is_some()
             && rows.log(&self.log()).is_none_or(|row| row.frozen.is_none())
+    }
+
+    /// Why nothing is sequenced, where that is so.
+    pub(super) const fn refusal(&self) -> Refusal {
+        if self.may_sequence {
+            self.confirming.refusal()
+        } else {
+            Refusal::NotSequencing
+        }
     }
 
     /// Whether the vertex at this position has to carry `start`: no earlier one of this run does.
@@ -121,4 +145,8 @@ impl Home {
             self.start_written |= history.vertex_at(&self.log(), epoch, seq).is_some();
         }
     }
+}
+
+fn entries(authority: &Authority) -> Arc<Vec<Entry>> {
+    Arc::new(authority.entries(authority.epoch(), Some(authority.in_force())))
 }

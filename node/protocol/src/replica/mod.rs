@@ -2,24 +2,27 @@
 //!
 //! `admit` books what people submit, `answers` what they and the home itself say to transfers (`clearing` is its policy),
 //! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
-//! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `checkpoints` takes
-//! the own log's state and puts states back, `home` holds the own keys, `receipts` makes proofs. `follow` judges what peers
+//! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `amend` takes later charters, `checkpoints` takes
+//! the own log's state and puts states back, `home` holds the own keys, `confirm` asks whether the own log is whole, `receipts` makes proofs. `follow` judges what peers
 //! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
-//! waits, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
+//! waits, `trust` enters what its CAs revoked, `notes` the operator's, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
 mod admit;
 mod adoption;
+mod amend;
 mod answers;
 mod ask;
 mod asked;
 mod checkpoints;
 mod clearing;
+mod confirm;
 mod epochs;
 mod expiry;
 mod faults;
 mod follow;
 mod home;
+mod notes;
 mod peers;
 mod pen;
 mod places;
@@ -27,18 +30,19 @@ mod receipts;
 mod seal;
 mod serve;
 mod settlements;
+mod trust;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::amount::Timestamp;
+use crate::amount::{Amount, Timestamp};
 use crate::body::Start;
 use crate::crypto::{PublicKey, Signer};
 use crate::genesis::Genesis;
 use crate::ids::{BlockId, Digest, KeyId, LogId, NetworkId};
 use crate::ledger::{
-    self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key,
+    self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key, stored_authority,
 };
 use crate::pki::Crls;
 use crate::place::PlacePolicy;
@@ -52,6 +56,7 @@ pub use answers::deadline_of;
 use ask::InFlight;
 pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceRequest, Ticket};
 pub use clearing::{Clearing, MAX_CLEARING_LIMITS, REJECT_GRACE_MS};
+pub use confirm::{Confirmation, Standing, UNCONFIRMED_WINDOW_MS};
 use expiry::Sweep;
 use home::Home;
 use pen::Pen;
@@ -59,6 +64,8 @@ use places::HeldPlaces;
 use receipts::VertexBody;
 pub use receipts::stored_receipt;
 use seal::OpenVertex;
+use trust::Saying;
+pub use trust::TRUST_EVERY_MS;
 use witness::Witnessing;
 
 /// A vertex this far ahead of the local clock waits, in milliseconds: ten minutes.
@@ -70,10 +77,10 @@ pub const MAX_LOGS: usize = 4096;
 pub struct ReplicaConfig {
     /// Genesis record.
     pub genesis: Arc<Genesis>,
-    /// The own log's charter, if this node is a home.
+    /// The charter of the own log; a terminal's is its home's.
     pub authority: Arc<Authority>,
     /// The keys that are at hand to sign the own log. That of its newest epoch signs; without it nothing is
-    /// sequenced.
+    /// sequenced. A terminal has none: it follows its home's log like the others, and writes nothing.
     pub signers: Vec<Box<dyn Signer>>,
     /// What the municipality asks of place evidence.
     pub policy: PlacePolicy,
@@ -91,14 +98,33 @@ pub struct ReplicaStatus {
     pub log: LogId,
     /// Whether this node sequences.
     pub sequencing: bool,
+    /// Whether the own log is known to be whole.
+    pub standing: Standing,
+    /// How much each account may send in [`UNCONFIRMED_WINDOW_MS`], where it is not.
+    pub unconfirmed_limit: Option<Amount>,
     /// The heads, in order of log ids.
     pub frontier: Vec<FrontierEntry>,
     /// What peers compare.
     pub frontier_hash: Digest,
     /// Ranges asked for, vertices that wait, and own transfers accepted elsewhere but not settled yet.
     pub in_flight: usize,
+    /// How many of those are vertices whose time has not come: nobody can hurry them.
+    pub early: usize,
     /// Peers whose hello was accepted, with their regions.
     pub peers: Vec<(PeerId, String)>,
+    /// When each peer's frontier was compared last, and whether it was equal.
+    pub compared: Vec<(PeerId, Timestamp, bool)>,
+}
+
+/// The node certificate that a connected peer announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Whose hello it came with.
+    pub peer: PeerId,
+    /// Node certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its intermediates, DER.
+    pub chain: Vec<Vec<u8>>,
 }
 
 /// One node's view of its network.
@@ -139,6 +165,8 @@ pub struct Replica {
     clearing: Clearing,
     /// What the own log lost at a cut and others rest on.
     adoptions: Adoptions,
+    /// What the own log is to say of its CAs' lists.
+    saying: Saying,
     /// Whether a known fault could not be entered yet, or not as far as it is known.
     owes_faults: bool,
     /// How often the own log gets a checkpoint by itself.
@@ -203,6 +231,7 @@ impl Replica {
             sweep: Sweep::default(),
             clearing: Clearing::default(),
             adoptions: Adoptions::default(),
+            saying: Saying::default(),
             owes_faults: false,
             checkpoint_every_ms: None,
             order: 0,
@@ -219,6 +248,7 @@ impl Replica {
     /// Takes one input and says what is to be done.
     pub fn handle(&mut self, input: Input, now: Now, history: &dyn History) -> Vec<Action> {
         let mut out = Vec::new();
+        self.look_whether_confirmed(now);
         match input {
             Input::Started => self.started(now, history),
             Input::Submit(ticket, submission) => self.submit(ticket, submission, now, history),
@@ -226,6 +256,9 @@ impl Replica {
             Input::Checkpoint(ticket) => self.make_checkpoint(ticket, now, history),
             Input::Place(ticket, request) => {
                 self.hold_place(ticket, request, now, history, &mut out);
+            }
+            Input::HoldPlace(ticket, proof) => {
+                self.hold_others_place(ticket, *proof, now, history, &mut out);
             }
             Input::Vertex(from, vertex, bytes) => {
                 self.received_bytes(&from, bytes);
@@ -247,6 +280,8 @@ impl Replica {
             }
             Input::Disconnected(peer) => self.disconnected(&peer, now, history, &mut out),
             Input::Lists(lists) => self.take_lists(lists, now, &mut out),
+            Input::Trust(body) => self.saying.take(*body, now),
+            Input::Note(ticket, note) => self.admit_note(ticket, &note, now, history),
             Input::Tick => self.tick(now, history, &mut out),
             Input::Seal => self.append(now, history, &mut out),
             Input::Committed => self.committed(now, history, &mut out),
@@ -287,15 +322,39 @@ impl Replica {
         ReplicaStatus {
             log: self.home.log(),
             sequencing: self.home.sequences(history),
+            standing: self.home.confirming.standing(),
+            unconfirmed_limit: self.home.confirming.limit(),
             frontier_hash: frontier_hash(&frontier),
             frontier,
             in_flight: self.in_flight.len() + self.pen.len() + self.unsettled(history),
+            early: self.pen.early(),
             peers: self
                 .sessions
                 .iter()
                 .filter_map(|(peer, s)| Some((*peer, s.region.as_ref()?.to_string())))
                 .collect(),
+            compared: self
+                .sessions
+                .iter()
+                .filter_map(|(peer, s)| s.compared.map(|(at, equal)| (*peer, at, equal)))
+                .collect(),
         }
+    }
+
+    /// What the peers announced whose hello was accepted.
+    #[must_use]
+    pub fn announced(&self) -> Vec<Announced> {
+        let sessions = self.sessions.iter();
+        sessions
+            .filter_map(|(peer, session)| {
+                let (certificate, chain) = session.announced.clone()?;
+                Some(Announced {
+                    peer: *peer,
+                    certificate,
+                    chain,
+                })
+            })
+            .collect()
     }
 
     /// The authorities of the logs that are known, for the pool that verifies.
@@ -312,7 +371,7 @@ impl Replica {
             .insert(self.home.log(), self.home.authority());
         for (log, row) in log_rows(history) {
             self.unfreeze_after_upgrade(&log, &row);
-            let Some(authority) = self.stored_authority(&log, &row, history) else {
+            let Some(authority) = stored_authority(history, &self.genesis, &log, row.epoch) else {
                 continue;
             };
             let authority = Arc::new(authority);
@@ -327,6 +386,7 @@ impl Replica {
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
         self.adoptions.begin();
+        self.saying.begin(now);
         self.sweep(now, history);
     }
 
@@ -339,27 +399,6 @@ impl Replica {
             };
             self.batch.put(key(Table::Log, &[&log.0]), &thawed);
         }
-    }
-
-    /// What the stored log says of who signs it.
-    fn stored_authority(
-        &self,
-        log: &LogId,
-        row: &LogRow,
-        history: &dyn History,
-    ) -> Option<Authority> {
-        let first_entry = |id: &BlockId| {
-            let vertex = history.vertex(id)?;
-            let entries = crate::vertex::decode_body(&history.block(&vertex.body)?).ok()?;
-            entries.into_iter().next()
-        };
-        let charter = first_entry(&row.first)?;
-        let first = Authority::from_charter(&self.genesis, &charter.body).ok()?;
-        (2..=row.epoch).try_fold(first, |authority, epoch| {
-            let first = history.epoch(log, epoch)?;
-            let start = first_entry(&first.id)?;
-            authority.begin_epoch(&self.genesis, &start).ok()
-        })
     }
 
     fn layers<'a>(&'a self, history: &'a dyn History) -> Layers<'a> {
@@ -399,6 +438,7 @@ impl Replica {
         self.appending = false;
         self.home.start_is_written(history);
         self.home.epoch_is_written();
+        self.home.confirming.committed();
         out.append(&mut self.after);
         self.announce(history, out);
         self.request_all(now, history, out);
@@ -413,6 +453,7 @@ impl Replica {
     ) {
         self.appending = false;
         self.batch = Changes::default();
+        self.home.confirming.aborted();
         self.abandon_open(refusal);
         self.moved.clear();
         self.order = order(history);
@@ -420,14 +461,19 @@ impl Replica {
         self.authorities
             .0
             .retain(|log, _| *log == own || history.log(log).is_some());
+        let durable = |log| {
+            let row = history.log(log);
+            row.map_or((1, None), |row| (row.epoch, row.charter))
+        };
         for (log, authority) in &mut self.authorities.0 {
-            let durable = history.log(log).map_or(1, |row| row.epoch);
-            if authority.epoch() > durable {
-                *authority = Arc::new(authority.until(durable));
+            let (epoch, charter) = durable(log);
+            let in_force = charter.unwrap_or(authority.charter_hash);
+            if authority.epoch() > epoch || authority.in_force() != in_force {
+                *authority = Arc::new(authority.until(epoch, charter));
             }
         }
-        self.home
-            .unlearn(history.log(&own).map_or(1, |row| row.epoch));
+        let (epoch, charter) = durable(&own);
+        self.home.unlearn(epoch, charter);
         // Asked for again by the next comparison, not at once: there may be no room for a while.
         self.forget_claims(now);
         // Which heads were acknowledged in the lost vertices is not remembered: all may be, again.
@@ -469,8 +515,9 @@ pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
         .collect()
 }
 
-/// The frontier as of what is durable.
-fn frontier(history: &dyn History) -> Vec<FrontierEntry> {
+/// The frontier as of what is durable: the newest of every log.
+#[must_use]
+pub fn frontier(history: &dyn History) -> Vec<FrontierEntry> {
     log_rows(history)
         .iter()
         .filter(|(_, row)| row.seq > 0 || row.frozen.is_some())

@@ -55,6 +55,7 @@ impl Replica {
     ) {
         self.sessions.remove(peer);
         self.in_flight.retain(|_, flight| flight.peer != *peer);
+        self.claimant_is_gone(peer, now);
         self.fetching.clear();
         self.fetch_missing(now, out);
         self.request_all(now, history, out);
@@ -88,19 +89,30 @@ impl Replica {
             out.push(Action::Disconnect(from, Refusal::BadCertificate));
             return;
         }
+        self.hear_of_own_log(from, &message, now, history);
+        let Some(session) = self.sessions.get_mut(&from) else {
+            return;
+        };
         match message {
-            // Vertices come verified; private values are no part of the ledger, and the node takes them out before.
+            // Vertices come verified; private values and recommendations are no part of the ledger, and the node takes
+            // them out before.
             Message::Hello(_)
             | Message::Vertex(..)
             | Message::Private(..)
-            | Message::PrivateStored(_) => {}
+            | Message::PrivateStored(_)
+            | Message::Recommend(_)
+            | Message::KeyAnnouncement(_)
+            | Message::KeyRequest(_)
+            | Message::KeyResponse(_) => {}
             Message::Beacon(hash) => {
                 let sent = session.frontier_sent;
                 if sent.is_some_and(|at| now.time.since(at) < FRONTIER_PAUSE_MS) {
                     return;
                 }
                 let mine = frontier(history);
-                if frontier_hash(&mine) != hash {
+                let equal = frontier_hash(&mine) == hash;
+                session.compared = Some((now.time, equal));
+                if !equal {
                     session.frontier_sent = Some(now.time);
                     session.unequal = true;
                     out.push(Action::Send(from, Channel::Sync, Message::Frontier(mine)));
@@ -192,6 +204,12 @@ impl Replica {
         if certificate.peer_id != from.to_string() {
             return Err(Refusal::BadCertificate);
         }
+        // A terminal is one of a municipality that is known here; its home says so itself.
+        let region = &certificate.region;
+        let known = || self.authorities.iter().any(|of| of.region() == region);
+        if certificate.role == pki::Role::Terminal && !known() {
+            return Err(Refusal::BadCertificate);
+        }
         let Some(session) = self.sessions.get_mut(&from) else {
             return Ok(());
         };
@@ -230,6 +248,7 @@ impl Replica {
             }
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.claims.remove(&log);
+                session.idle = session.idle.saturating_add(1);
                 // Compared again soon: the claim may have been true all the same.
                 session.next_beacon = session.next_beacon.min(now.time.plus_ms(BEACON_MS));
             }
@@ -240,6 +259,7 @@ impl Replica {
         self.sweep(now, history);
         self.witness_owed(now, history);
         self.adopt_step(now, history, out);
+        self.enter_due_trust(now, history);
         self.enter_due_checkpoint(now, history);
         self.give_credit(out);
         self.request_all(now, history, out);

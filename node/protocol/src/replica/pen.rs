@@ -40,6 +40,12 @@ impl Pen {
         self.waiting.len()
     }
 
+    /// How many wait for a moment.
+    pub(super) fn early(&self) -> usize {
+        let early = |w: &&Waiting| matches!(w.missing, Missing::Time(_));
+        self.waiting.values().filter(early).count()
+    }
+
     pub(super) fn contains(&self, id: &BlockId) -> bool {
         self.waiting.contains_key(id)
     }

@@ -26,6 +26,8 @@ pub(super) struct HeldPlaces {
 pub(super) struct Held {
     pub(super) proof: PlaceProof,
     pub(super) encoded: Vec<u8>,
+    /// Since when it is held: a terminal's may have been made long before.
+    since: Timestamp,
 }
 
 impl HeldPlaces {
@@ -36,7 +38,7 @@ impl HeldPlaces {
 
     pub(super) fn forget_old(&mut self, now: Timestamp) {
         let proofs = &mut self.proofs;
-        let old = |held: &Held| now.since(held.proof.time) > FRESH_MS;
+        let old = |held: &Held| now.since(held.since) > FRESH_MS;
         for mine in self.of_account.values_mut() {
             while mine
                 .front()
@@ -48,7 +50,7 @@ impl HeldPlaces {
         self.of_account.retain(|_, mine| !mine.is_empty());
     }
 
-    fn hold(&mut self, proof: PlaceProof) -> Result<(), Refusal> {
+    fn hold(&mut self, proof: PlaceProof, since: Timestamp) -> Result<(), Refusal> {
         if self.proofs.len() >= MAX_HELD {
             self.make_room()?;
         }
@@ -56,11 +58,12 @@ impl HeldPlaces {
         // By the rule by which others read it: what they would refuse must not be signed.
         let proof = PlaceProof::decode(&encoded)?;
         let (digest, account) = (Digest::of(&[&encoded]), proof.account);
-        if self
-            .proofs
-            .insert(digest, Held { proof, encoded })
-            .is_none()
-        {
+        let held = Held {
+            proof,
+            encoded,
+            since,
+        };
+        if self.proofs.insert(digest, held).is_none() {
             self.of_account
                 .entry(account)
                 .or_default()
@@ -109,11 +112,46 @@ impl Replica {
             now.time,
             request.raw,
         );
-        let held = self.places.hold(proof.clone());
+        let held = self.places.hold(proof.clone(), now.time);
         out.push(Action::Reply(
             ticket,
             held.map(|()| Outcome::Place(Box::new(proof))),
         ));
+    }
+
+    /// Holds what a terminal proved. How much it counts when its transfer comes, is judged then: what is not fresh any
+    /// more is a claim.
+    pub(super) fn hold_others_place(
+        &mut self,
+        ticket: Ticket,
+        proof: PlaceProof,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        let held = self.may_hold(&proof, now, history);
+        let held = held.and_then(|()| self.places.hold(proof.clone(), now.time));
+        out.push(Action::Reply(
+            ticket,
+            held.map(|()| Outcome::Place(Box::new(proof))),
+        ));
+    }
+
+    fn may_hold(&self, proof: &PlaceProof, now: Now, history: &dyn History) -> Result<(), Refusal> {
+        if proof.network != self.network {
+            return Err(Refusal::WrongNetwork);
+        }
+        super::admit::dated(proof.time, now)?;
+        let known = self
+            .rows_now(history)
+            .account(&self.home.log(), &proof.account);
+        known.map(drop).ok_or(Refusal::UnknownAccount)
+    }
+
+    /// A proof that is held at the moment.
+    #[must_use]
+    pub fn held_place(&self, digest: &Digest) -> Option<PlaceProof> {
+        self.places.get(digest).map(|held| held.proof.clone())
     }
 }
 
@@ -152,14 +190,14 @@ mod tests {
     fn one_account_cannot_crowd_the_others_out() {
         let mut held = HeldPlaces::default();
         let honest = proof(1, 0, 0);
-        held.hold(honest.clone()).unwrap();
+        held.hold(honest.clone(), Timestamp(1)).unwrap();
         for n in 0..2 * MAX_HELD {
-            held.hold(proof(2, n, 1)).unwrap();
+            held.hold(proof(2, n, 1), Timestamp(1)).unwrap();
         }
         assert_eq!(held.proofs.len(), MAX_HELD);
         let kept = held.get(&honest.digest()).map(|held| &held.proof);
         assert_eq!(kept, Some(&honest));
-        held.hold(proof(3, 0, 1)).unwrap();
+        held.hold(proof(3, 0, 1), Timestamp(1)).unwrap();
         assert!(
             held.get(&proof(2, MAX_HELD, 1).digest()).is_none(),
             "the oldest of the most"
@@ -171,13 +209,25 @@ mod tests {
     fn what_is_old_is_forgotten_and_nothing_of_it_stays() {
         let mut held = HeldPlaces::default();
         let (old, young) = (proof(1, 0, 0), proof(1, 1, 10));
-        held.hold(old.clone()).unwrap();
-        held.hold(old.clone()).unwrap();
-        held.hold(young.clone()).unwrap();
+        held.hold(old.clone(), Timestamp(0)).unwrap();
+        held.hold(old.clone(), Timestamp(0)).unwrap();
+        held.hold(young.clone(), Timestamp(10)).unwrap();
         held.forget_old(Timestamp(FRESH_MS + 1));
         assert!(held.get(&old.digest()).is_none());
         assert!(held.get(&young.digest()).is_some());
         held.forget_old(Timestamp(FRESH_MS + 11));
         assert!(held.proofs.is_empty() && held.of_account.is_empty());
+    }
+
+    #[test]
+    fn what_a_terminal_proved_long_before_is_held_from_when_it_came() {
+        let mut held = HeldPlaces::default();
+        let late = proof(1, 0, 0);
+        let came = Timestamp(10 * FRESH_MS);
+        held.hold(late.clone(), came).unwrap();
+        held.forget_old(came.plus_ms(FRESH_MS));
+        assert!(held.get(&late.digest()).is_some());
+        held.forget_old(came.plus_ms(FRESH_MS + 1));
+        assert!(held.get(&late.digest()).is_none());
     }
 }

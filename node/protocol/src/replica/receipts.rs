@@ -51,7 +51,7 @@ pub fn stored_receipt(
     let index = usize::try_from(at.index).ok()?;
     let path = merkle_path(&leaves, index);
     let receipt = receipt(
-        Arc::new(authority.entries(at.epoch)),
+        Arc::new(authority.entries(at.epoch, Some(header.header.charter))),
         &header,
         entries.into_iter().nth(index)?,
         at.index,

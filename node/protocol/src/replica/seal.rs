@@ -152,10 +152,13 @@ impl Replica {
     /// Puts entries into the open vertex together or not at all.
     pub(super) fn push(
         &mut self,
-        entries: Vec<(Entry, Known)>,
+        mut entries: Vec<(Entry, Known)>,
         now: Now,
         history: &dyn History,
     ) -> Result<(), Refusal> {
+        for (entry, _) in &mut entries {
+            self.home.confirming.mark(entry);
+        }
         let encoded = codec::encode_each(entries.iter().map(|(entry, _)| entry));
         self.make_room(entries.len(), encoded.len(), now, history);
         self.open_vertex(now, history)?;
@@ -203,7 +206,7 @@ impl Replica {
         let rows = self.layers(history);
         let row = rows.log(&log);
         if !self.home.sequences(&rows) {
-            return Err(Refusal::NotSequencing);
+            return Err(self.home.refusal());
         }
         let mut first = Vec::new();
         if row.is_none() {
@@ -289,7 +292,7 @@ impl Replica {
             body: BlockId::of(&body_block),
             alg: authority.node_key().algorithm(),
             key: authority.node_key().id(),
-            charter: authority.charter_hash,
+            charter: open.fold.in_force(authority),
         };
         if body_block.len() > MAX_BODY || time > not_after {
             // The clock went back behind a parent: what cannot be dated cannot be sequenced.
@@ -304,7 +307,12 @@ impl Replica {
         let OpenVertex { fold, waiters, .. } = open;
         let Ok(Finished {
             changes, entries, ..
-        }) = fold.finish(&header, body_block, self.order)
+        }) = fold.finish(
+            &self.context(authority, history),
+            &header,
+            body_block,
+            self.order,
+        )
         else {
             self.refuse_waiters(waiters, Refusal::Busy);
             return;

@@ -73,8 +73,13 @@ impl Replica {
                 session.ranges.remove(&log);
                 continue;
             };
-            session.spend(&header, &body);
             let channel = if live { Channel::Live } else { Channel::Sync };
+            for (header, body) in charters_before(&log, id, &header, history) {
+                session.spend(&header, &body);
+                let message = Message::Vertex(header.into(), body.into());
+                out.push(Action::Send(peer, channel, message));
+            }
+            session.spend(&header, &body);
             let message = Message::Vertex(header.into(), body.into());
             out.push(Action::Send(peer, channel, message));
             if let Some(range) = session.ranges.get_mut(&log) {
@@ -107,6 +112,31 @@ fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
         });
     }
     range.head.is_some()
+}
+
+/// What comes before a vertex that begins an epoch: those that brought a charter in the epoch before. Whoever stood at a
+/// fork may not have them, and knows the officers that way.
+fn charters_before(
+    log: &LogId,
+    first: BlockId,
+    header: &[u8],
+    history: &dyn History,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let Ok(header) = SignedHeader::read(header) else {
+        return Vec::new();
+    };
+    let (epoch, mut next) = (header.header.epoch, header.header.charter);
+    let begins = history.epoch(log, epoch).is_some_and(|row| row.id == first);
+    let mut found = Vec::new();
+    while let Some(row) = history.charter(log, &next).filter(|_| begins) {
+        if row.epoch + 1 != epoch {
+            break;
+        }
+        found.extend(blocks_of(&row.vertex, history));
+        next = row.before;
+    }
+    found.reverse();
+    found
 }
 
 /// The blocks of single vertices, as far as the peer's credit goes; what is left out is asked for again.
@@ -187,13 +217,26 @@ pub(super) fn send_beginning(
     history: &dyn History,
     out: &mut Vec<Action>,
 ) {
-    let first = history.epoch(log, epoch);
-    let message = first.and_then(|first| whole_vertex(&first.id, history));
-    out.extend(message.map(|message| Action::Send(peer, Channel::Live, message)));
+    let Some(first) = history.epoch(log, epoch) else {
+        return;
+    };
+    let Some((header, body)) = blocks_of(&first.id, history) else {
+        return;
+    };
+    let before = charters_before(log, first.id, &header, history);
+    let all = before.into_iter().chain([(header, body)]);
+    out.extend(all.map(|(header, body)| {
+        let message = Message::Vertex(header.into(), body.into());
+        Action::Send(peer, Channel::Live, message)
+    }));
 }
 
 fn whole_vertex(id: &BlockId, rows: &(impl Rows + ?Sized)) -> Option<Message> {
-    let vertex = rows.vertex(id)?;
-    let (header, body) = (rows.get_block(id)?, rows.get_block(&vertex.body)?);
+    let (header, body) = blocks_of(id, rows)?;
     Some(Message::Vertex(header.into(), body.into()))
+}
+
+fn blocks_of(id: &BlockId, rows: &(impl Rows + ?Sized)) -> Option<(Vec<u8>, Vec<u8>)> {
+    let vertex = rows.vertex(id)?;
+    Some((rows.get_block(id)?, rows.get_block(&vertex.body)?))
 }

@@ -1,7 +1,9 @@
 //! What the home enters by itself: how own transfers that were answered are closed, and faults.
 
+use std::collections::BTreeSet;
+
 use super::{Now, Replica, log_rows};
-use crate::body::{Answer, Fault, Kind, RefundReason, Settle};
+use crate::body::{Answer, Fault, FaultReason, Kind, RefundReason, Settle};
 use crate::codec;
 use crate::ids::{BlockId, Digest, LogId};
 use crate::ledger::{Frozen, History, Rows, TransferState, beginnings};
@@ -66,16 +68,41 @@ impl Replica {
         let mut entry = Entry::home_authored(Kind::Fault, codec::encode(fault));
         let first = rows.epoch(&fault.log, fault.epoch).map(|first| first.id);
         let first = first.filter(|_| fault.needs_first());
-        entry.cites.extend(first.map(Cite::Vertex));
+        let cited: Vec<BlockId> = match fault.reason {
+            FaultReason::EpochStarts => self.boards_of(fault, history),
+            _ => first.into_iter().collect(),
+        };
+        entry.cites.extend(cited.iter().copied().map(Cite::Vertex));
         match self.push(vec![(entry, Known::default())], now, history) {
-            Ok(()) => self
-                .open
-                .as_mut()
-                .expect("push leaves the vertex open")
-                .cites(first),
+            Ok(()) => {
+                let open = self.open.as_mut().expect("push leaves the vertex open");
+                cited
+                    .into_iter()
+                    .for_each(|vertex| open.cites(Some(vertex)));
+            }
             Err(Refusal::ClockUnknown) => self.owes_faults = true,
             Err(_) => {}
         }
+    }
+
+    /// The vertices that name the officers of later charters who began an epoch twice.
+    fn boards_of(&self, fault: &Fault, history: &dyn History) -> Vec<BlockId> {
+        let Some(accused) = self.authorities.0.get(&fault.log) else {
+            return Vec::new();
+        };
+        let rows = self.rows_now(history);
+        let mut cited = BTreeSet::new();
+        for bytes in &fault.evidence {
+            let Ok(entry) = codec::decode::<Entry>(bytes, bytes.len()) else {
+                continue;
+            };
+            let signed = accused
+                .boards()
+                .find(|(_, board)| board.signed(&entry, &[]).is_ok());
+            let named = signed.and_then(|(charter, _)| rows.charter(&fault.log, &charter));
+            cited.extend(named.map(|row| row.vertex));
+        }
+        cited.into_iter().collect()
     }
 
     /// Enters the faults of which this node holds proof but could not write.

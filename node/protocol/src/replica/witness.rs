@@ -88,11 +88,11 @@ impl Replica {
         }
     }
 
-    /// Whether the log's charter names this home.
+    /// Whether the log's charter in force names this home.
     fn is_witness_of(&self, log: &LogId) -> bool {
         let own = self.home.log();
         let authority = self.authorities.0.get(log);
-        *log != own && authority.is_some_and(|a| a.charter.witnesses.contains(&own))
+        *log != own && authority.is_some_and(|a| a.witnesses().contains(&own))
     }
 
     /// Of a log that stands at a cut now, nothing beyond it is witnessed.

@@ -17,6 +17,13 @@ pub const MAX_MESSAGE: usize = crate::vertex::MAX_BODY + crate::vertex::MAX_HEAD
 /// Most entries of a frontier: every municipality of a large country, with room for forks.
 const MAX_FRONTIER: usize = 4096;
 
+/// Longest frame of a recommendation in bytes: what is said, at most 1 KiB, and what is around it. They wait for the disk.
+const MAX_RECOMMEND: usize = 2048;
+/// Longest frame of a request for certificates: 64 peer ids, and what is around them.
+const MAX_KEY_REQUEST: usize = 4096;
+/// Longest frame that carries a certificate: the longest signed message, and what is around it.
+const MAX_CERTIFICATE: usize = crate::trust::MAX_SIGNED_DATA + 1024;
+
 /// The first message on a connection, both ways.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +123,14 @@ pub enum Message {
     Private(Digest, PrivateBytes),
     /// I have stored what you sent for this transfer.
     PrivateStored(Digest),
+    /// What I say of another peer: a signed [`TrustRecommendation`](crate::trust::TrustRecommendation).
+    Recommend(Box<SignedData>),
+    /// My node certificate, after it was renewed: a signed [`KeyAnnouncement`](crate::trust::KeyAnnouncement).
+    KeyAnnouncement(Box<SignedData>),
+    /// Send me these nodes' certificates: a signed [`KeyRequest`](crate::trust::KeyRequest).
+    KeyRequest(Box<SignedData>),
+    /// One of those that you asked for: a signed [`KeyResponse`](crate::trust::KeyResponse).
+    KeyResponse(Box<SignedData>),
 }
 
 impl Message {
@@ -136,6 +151,11 @@ impl Message {
                 Err(Refusal::TooLarge)
             }
             Self::Fetch(ids) if ids.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
+            Self::Recommend(_) if frame.len() > MAX_RECOMMEND => Err(Refusal::TooLarge),
+            Self::KeyRequest(_) if frame.len() > MAX_KEY_REQUEST => Err(Refusal::TooLarge),
+            Self::KeyAnnouncement(_) | Self::KeyResponse(_) if frame.len() > MAX_CERTIFICATE => {
+                Err(Refusal::TooLarge)
+            }
             Self::Private(_, values) if values.expose().len() > MAX_PRIVATE_VALUES => {
                 Err(Refusal::TooLarge)
             }

@@ -73,6 +73,10 @@ pub struct Session {
     pub expected: Option<Region>,
     /// Whether the last comparison found a difference and nothing came of it yet.
     pub unequal: bool,
+    /// How often it was asked for what it claims and another was asked instead, because it brought nothing.
+    pub idle: u32,
+    /// When its frontier was compared last, and whether it was equal.
+    pub compared: Option<(Timestamp, bool)>,
 }
 
 impl Session {
@@ -91,6 +95,8 @@ impl Session {
             frontier_sent: None,
             expected: None,
             unequal: false,
+            idle: 0,
+            compared: None,
         }
     }
 

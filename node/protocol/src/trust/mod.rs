@@ -1,9 +1,36 @@
-//! Messages between nodes that a transport key signs ([`SignedData`]). So far one kind: the
-//! announcement of a node certificate, which `hello` carries. Ledger and KEM keys are taken only from
-//! the certificate in it, never from the signature around it.
+//! Messages between nodes that a transport key signs ([`SignedData`]): the announcement of a node
+//! certificate, which `hello` carries, requests for others' certificates and the answers, a stranger's request to be whitelisted, and what one peer says of another. Ledger and KEM keys are
+//! taken only from the certificate in an announcement, never from the signature around it.
 
+mod enrol;
+mod keys;
+mod recommend;
 mod signed_data;
 
+pub use enrol::{EnrolVerdict, MAX_ENROL_ANSWER, MAX_WHITELIST_REQUEST, WhitelistRequest};
+pub use keys::{Answered, KeyRequest, KeyResponse, MAX_KEYS_ASKED};
+pub use recommend::{MAX_RECOMMENDATION_MS, RECOMMENDATION_MS, TrustRecommendation};
 pub use signed_data::{
-    KeyAnnouncement, MAX_SIGNED_DATA, PeerId, SIGNED_DATA_LIFETIME_MS, SignedData, TransportSigner,
+    KeyAnnouncement, MAX_SIGNED_DATA, Nonce, PeerId, SIGNED_DATA_LIFETIME_MS, SignedData,
+    TransportSigner,
 };
+
+#[cfg(test)]
+mod test_key {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::{PeerId, TransportSigner};
+
+    /// A transport key of the tests.
+    pub(super) struct Key(pub(super) SigningKey);
+
+    impl TransportSigner for Key {
+        fn peer_id(&self) -> PeerId {
+            PeerId::of_key(self.0.verifying_key().to_bytes())
+        }
+
+        fn sign(&self, message: &[u8]) -> [u8; 64] {
+            self.0.sign(message).to_bytes()
+        }
+    }
+}

@@ -15,6 +15,8 @@ use crate::refusal::Refusal;
 
 /// Longest message in bytes: a node certificate with three intermediates.
 pub const MAX_SIGNED_DATA: usize = 64 * 1024;
+/// Most intermediates of a node certificate.
+pub(super) const MAX_CHAIN: usize = 3;
 /// How long a message is taken after its time, in milliseconds: 24 hours.
 pub const SIGNED_DATA_LIFETIME_MS: u64 = 24 * 60 * 60 * 1000;
 /// An identity multihash of a protobuf `PublicKey { type: Ed25519, data: 32 bytes }` (libp2p peer id
@@ -70,6 +72,17 @@ impl FromStr for PeerId {
     fn from_str(text: &str) -> Result<Self, Refusal> {
         Self::from_bytes(&bs58::decode(text).into_vec().map_err(|_| Refusal::BadId)?)
     }
+}
+
+/// What tells one signed message from every other of its signer: 16 random bytes.
+pub type Nonce = [u8; 16];
+
+/// A signed message that was checked.
+pub(super) struct Opened {
+    /// What it says.
+    pub(super) body: Vec<u8>,
+    /// Its nonce.
+    pub(super) nonce: Nonce,
 }
 
 /// Something that signs with the transport key.
@@ -128,13 +141,25 @@ impl KeyAnnouncement {
 
     /// Signs the announcement for everybody.
     #[must_use]
-    pub fn sign(
-        &self,
-        signer: &dyn TransportSigner,
-        nonce: [u8; 16],
-        now: Timestamp,
-    ) -> SignedData {
+    pub fn sign(&self, signer: &dyn TransportSigner, nonce: Nonce, now: Timestamp) -> SignedData {
         SignedData::sign(Self::TYPE, codec::encode(self), signer, None, nonce, now)
+    }
+
+    /// The nonce of an announcement of exactly this peer; checked as by [`Self::open`].
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_with_nonce(
+        signed: &SignedData,
+        from: &PeerId,
+        now: Timestamp,
+    ) -> Result<(Nonce, Self), Refusal> {
+        let opened = signed.open_whole(Self::TYPE, from, None, now)?;
+        let said: Self = codec::decode(&opened.body, MAX_SIGNED_DATA)?;
+        if said.chain.len() > MAX_CHAIN {
+            return Err(Refusal::BadField);
+        }
+        Ok((opened.nonce, said))
     }
 
     /// Takes an announcement of exactly this peer.
@@ -143,17 +168,17 @@ impl KeyAnnouncement {
     /// [`Refusal::WrongKey`] for another signer, [`Refusal::BadSignature`], [`Refusal::Expired`],
     /// [`Refusal::FutureDated`], [`Refusal::BadField`] for another type, [`Refusal::BadCbor`].
     pub fn open(signed: &SignedData, from: &PeerId, now: Timestamp) -> Result<Self, Refusal> {
-        codec::decode(&signed.open(Self::TYPE, from, None, now)?, MAX_SIGNED_DATA)
+        Ok(Self::open_with_nonce(signed, from, now)?.1)
     }
 }
 
 impl SignedData {
-    fn sign(
+    pub(super) fn sign(
         kind: &str,
         body: Vec<u8>,
         signer: &dyn TransportSigner,
         recipient: Option<&PeerId>,
-        nonce: [u8; 16],
+        nonce: Nonce,
         now: Timestamp,
     ) -> Self {
         let envelope = Envelope {
@@ -173,14 +198,32 @@ impl SignedData {
         }
     }
 
+    /// When it says that it was signed; not checked.
+    #[must_use]
+    pub fn dated(&self) -> Option<Timestamp> {
+        let envelope: Envelope = codec::decode(&self.data, MAX_SIGNED_DATA).ok()?;
+        Some(envelope.time)
+    }
+
     /// Checks signer, signature, type, recipient and age, and gives the body.
-    fn open(
+    pub(super) fn open(
         &self,
         kind: &str,
         from: &PeerId,
         recipient: Option<&PeerId>,
         now: Timestamp,
     ) -> Result<Vec<u8>, Refusal> {
+        Ok(self.open_whole(kind, from, recipient, now)?.body)
+    }
+
+    /// Checks signer, signature, type, recipient and age.
+    pub(super) fn open_whole(
+        &self,
+        kind: &str,
+        from: &PeerId,
+        recipient: Option<&PeerId>,
+        now: Timestamp,
+    ) -> Result<Opened, Refusal> {
         if self.signer != from.to_bytes() {
             return Err(Refusal::WrongKey);
         }
@@ -201,26 +244,18 @@ impl SignedData {
         if now.since(envelope.time) > SIGNED_DATA_LIFETIME_MS {
             return Err(Refusal::Expired);
         }
-        Ok(envelope.body)
+        Ok(Opened {
+            body: envelope.body,
+            nonce: envelope.nonce.try_into().map_err(|_| Refusal::BadField)?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_key::Key;
     use super::*;
-    use ed25519_dalek::{Signer as _, SigningKey};
-
-    struct Key(SigningKey);
-
-    impl TransportSigner for Key {
-        fn peer_id(&self) -> PeerId {
-            PeerId::of_key(self.0.verifying_key().to_bytes())
-        }
-
-        fn sign(&self, message: &[u8]) -> [u8; 64] {
-            self.0.sign(message).to_bytes()
-        }
-    }
+    use ed25519_dalek::SigningKey;
 
     #[test]
     fn an_announcement_is_taken_only_from_its_signer_and_in_its_time() {
@@ -234,6 +269,7 @@ mod tests {
         let signed = announcement.sign(&kanazawa, [7; 16], made);
         let open = |from: &Key, at| KeyAnnouncement::open(&signed, &from.peer_id(), at);
         assert_eq!(open(&kanazawa, made), Ok(announcement));
+        assert_eq!(signed.dated(), Some(made));
         assert_eq!(open(&komatsu, made), Err(Refusal::WrongKey));
         let day = SIGNED_DATA_LIFETIME_MS;
         assert!(open(&kanazawa, made.plus_ms(day)).is_ok());
@@ -251,6 +287,23 @@ mod tests {
         forged.data[40] ^= 1;
         let opened = KeyAnnouncement::open(&forged, &kanazawa.peer_id(), made);
         assert_eq!(opened, Err(Refusal::BadSignature));
+    }
+
+    #[test]
+    fn an_announcement_of_more_intermediates_than_a_path_has_is_none() {
+        let kanazawa = Key(SigningKey::from_bytes(&[1; 32]));
+        let now = Timestamp(1_700_000_000_000);
+        let check = |intermediates, expected: Result<(), Refusal>| {
+            let announcement = KeyAnnouncement {
+                certificate: vec![1],
+                chain: vec![serde_bytes::ByteBuf::from([2]); intermediates],
+            };
+            let signed = announcement.sign(&kanazawa, [7; 16], now);
+            let opened = KeyAnnouncement::open(&signed, &kanazawa.peer_id(), now);
+            assert_eq!(opened.map(drop), expected, "{intermediates}");
+        };
+        check(MAX_CHAIN, Ok(()));
+        check(MAX_CHAIN + 1, Err(Refusal::BadField));
     }
 
     #[test]

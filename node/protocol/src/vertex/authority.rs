@@ -1,10 +1,12 @@
-//! The authority of a log: its charter, judged against the genesis roots, and the keys of its epochs.
+//! The authority of a log: its first charter, judged against the genesis roots, the keys of its epochs, and the charters
+//! that came later (`charters`).
 //!
 //! A node certificate is judged at the `created_at` of the body that names it, which the log id or the officers'
 //! signatures commit to: a receipt carries these bodies but not the vertices they stand in, and both must come to
 //! the same verdict.
 
-use super::{Booked, Checked, Entry, verify_entry_signature};
+use super::Entry;
+use super::charters::{InForce, is_received_alone};
 use crate::amount::Timestamp;
 use crate::body::{Charter, Der, EpochStart, Kind, read_officers_body};
 use crate::crypto::{PublicKey, Suite, one_algorithm_each};
@@ -14,30 +16,36 @@ use crate::pki::{self, Crls, NodeCertificate};
 use crate::refusal::Refusal;
 use crate::region::Region;
 
-/// Who signs a log: what its first entry says, verified up to a genesis root, and each `epoch-start` after it.
+/// Who signs a log and decides in it: what its first entry says, verified up to a genesis root, and each later charter and
+/// `epoch-start`.
 #[derive(Clone, Debug)]
 pub struct Authority {
     /// The log.
     pub log: LogId,
-    /// H(body) of the charter.
+    /// H(body) of the first charter.
     pub charter_hash: Digest,
-    /// The charter.
+    /// The first charter.
     pub charter: Charter,
-    /// The charter's body as it stands in the log.
+    /// The first charter's body as it stands in the log.
     pub charter_body: Vec<u8>,
-    officers: Vec<PublicKey>,
     suites: Vec<Suite>,
     /// The epochs from the first, never empty.
-    epochs: Vec<Epoch>,
+    pub(super) epochs: Vec<Epoch>,
+    /// The charters that are known, the first one first; those of branches that do not count may be among them.
+    pub(super) charters: Vec<InForce>,
+    /// Which of them is in force.
+    pub(super) in_force: Digest,
 }
 
 /// Who signs one epoch.
 #[derive(Clone, Debug)]
-struct Epoch {
+pub(super) struct Epoch {
     key: PublicKey,
     peer_id: String,
     /// When its officers, or the charter's author, wrote it.
     since: Timestamp,
+    /// The charter in force where it begins.
+    pub(super) charter: Digest,
     /// The entry that began it; none for the first, which the charter begins.
     start: Option<Entry>,
 }
@@ -62,7 +70,7 @@ impl Authority {
             &charter.chain,
             charter.created_at,
         )?;
-        let (officers, suite) = (charter.officer_keys()?, charter.suite);
+        let (officers, suite) = (charter.officers.public_keys()?, charter.suite);
         if certificate.key.algorithm().suite() != suite {
             return Err(Refusal::SuiteNotAdmitted);
         }
@@ -71,30 +79,40 @@ impl Authority {
         }
         let node = std::slice::from_ref(&certificate.key);
         one_algorithm_each(&[node, &officers].concat())?;
+        let hash = Digest(sha256(&[body]));
         Ok(Self {
             log: Charter::log_id(body),
-            charter_hash: Digest(sha256(&[body])),
+            charter_hash: hash,
             charter_body: body.to_vec(),
-            officers,
             suites: genesis.suites.clone(),
             epochs: vec![Epoch {
                 key: certificate.key,
                 peer_id: certificate.peer_id,
                 since: charter.created_at,
+                charter: hash,
                 start: None,
             }],
+            charters: vec![InForce::first(hash, &charter, officers)],
+            in_force: hash,
             charter,
         })
     }
 
-    /// The authority with the epoch that this `epoch-start` begins: enough officers signed it, it follows the
-    /// newest epoch, and its node certificate holds. That its cut is the log's head is for the fold to say.
+    /// The authority with the epoch that this `epoch-start` begins: enough officers of `charter`, which is in force at
+    /// its cut, signed it, it follows the newest epoch, and its node certificate holds. That its cut is the log's head
+    /// is for the fold to say.
     ///
     /// # Errors
+    /// [`Refusal::CharterMismatch`] for a charter that is not known,
     /// The refusals of the body's form, [`Refusal::WrongNetwork`], [`Refusal::WrongHome`],
     /// [`Refusal::OfficersShort`], [`Refusal::BadSignature`], [`Refusal::BadCertificate`],
     /// [`Refusal::KeyUsed`] for the key of an earlier epoch, or [`Refusal::BadEntry`].
-    pub fn begin_epoch(&self, genesis: &Genesis, entry: &Entry) -> Result<Self, Refusal> {
+    pub fn begin_epoch(
+        &self,
+        genesis: &Genesis,
+        entry: &Entry,
+        charter: Digest,
+    ) -> Result<Self, Refusal> {
         let body: EpochStart = read_officers_body(&entry.body)?;
         if body.network != genesis.network() {
             return Err(Refusal::WrongNetwork);
@@ -102,20 +120,14 @@ impl Authority {
         if body.home != self.log {
             return Err(Refusal::WrongHome);
         }
-        // No byte of it is without meaning, also in a receipt.
-        let plain = Booked {
-            received_at: entry.booked.received_at,
-            ..Booked::default()
-        };
         let fits = entry.kind == Kind::EpochStart
             && body.old_epoch == self.epoch()
-            && entry.booked == plain
-            && entry.booked.received_at.is_some()
-            && entry.cites.is_empty();
+            && is_received_alone(entry);
         if !fits {
             return Err(Refusal::BadEntry);
         }
-        self.officers_signed(entry, &[])?;
+        let board = self.board_of(&charter).ok_or(Refusal::CharterMismatch)?;
+        board.signed(entry, &[])?;
         let newest = self.newest();
         let (key, peer_id) = match &body.node_certificate {
             None => (newest.key.clone(), newest.peer_id.clone()),
@@ -128,7 +140,7 @@ impl Authority {
                 if key.id() != newest.id() && self.epochs.iter().any(used) {
                     return Err(Refusal::KeyUsed);
                 }
-                self.admits(&key, self.epoch())?;
+                self.admits(&key, self.epoch(), &charter)?;
                 (key, certificate.peer_id)
             }
         };
@@ -137,15 +149,17 @@ impl Authority {
             key,
             peer_id,
             since: body.created_at,
+            charter,
             start: Some(entry.clone()),
         });
+        next.in_force = charter;
         Ok(next)
     }
 
-    /// The authority as it was in an epoch.
+    /// The authority as it was in an epoch under a charter; under the first where none is named.
     #[must_use]
-    pub fn until(&self, epoch: u64) -> Self {
-        let mut before = self.clone();
+    pub fn until(&self, epoch: u64, charter: Option<Digest>) -> Self {
+        let mut before = self.under(charter);
         let epochs = usize::try_from(epoch).unwrap_or(usize::MAX);
         before.epochs.truncate(epochs.max(1));
         before
@@ -157,28 +171,23 @@ impl Authority {
         &self.charter.region
     }
 
-    /// Whether a key may stand in this log in an epoch: its suite is one that the network lists, and it is not the
-    /// node's or an officer's under another algorithm. What a later epoch's key is says nothing about an earlier one.
+    /// Whether a key may stand in this log in an epoch under a charter: its suite is one that the network lists, and it is
+    /// not the node's or an officer's under another algorithm. What a later epoch's key or a later charter's officer is
+    /// says nothing about an earlier one.
     ///
     /// # Errors
     /// [`Refusal::SuiteNotAdmitted`] or [`Refusal::WrongAlgorithm`].
-    pub fn admits(&self, key: &PublicKey, epoch: u64) -> Result<(), Refusal> {
+    pub fn admits(&self, key: &PublicKey, epoch: u64, charter: &Digest) -> Result<(), Refusal> {
         if !self.suites.contains(&key.algorithm().suite()) {
             return Err(Refusal::SuiteNotAdmitted);
         }
         let until = usize::try_from(epoch).unwrap_or(usize::MAX);
         let nodes = self.epochs.iter().take(until).map(|epoch| &epoch.key);
-        let mut known = nodes.chain(&self.officers);
+        let mut known = nodes.chain(self.officers_up_to(charter));
         if known.any(|one| one.is_twin_of(key)) {
             return Err(Refusal::WrongAlgorithm);
         }
         Ok(())
-    }
-
-    /// The officers' keys.
-    #[must_use]
-    pub fn officers(&self) -> &[PublicKey] {
-        &self.officers
     }
 
     /// The newest epoch, from 1.
@@ -229,12 +238,18 @@ impl Authority {
         self.epochs.get(at)?.start.as_ref()
     }
 
-    /// The authority up to an epoch as receipts carry it: the charter, then each `epoch-start`.
+    /// The authority up to an epoch and a charter as receipts carry it: the first charter, then each `epoch-start` and
+    /// each later charter in order.
     #[must_use]
-    pub fn entries(&self, epoch: u64) -> Vec<Entry> {
+    pub fn entries(&self, epoch: u64, charter: Option<Digest>) -> Vec<Entry> {
+        let mut until = self.until(epoch, charter);
+        until.forget_branches();
         let charter = Entry::home_authored(Kind::Charter, self.charter_body.clone());
-        let starts = (2..=epoch).filter_map(|epoch| self.start_of(epoch).cloned());
-        std::iter::once(charter).chain(starts).collect()
+        let later = (1..=until.epoch()).flat_map(|epoch| {
+            let start = until.start_of(epoch).into_iter();
+            start.chain(until.charters_of(epoch)).cloned()
+        });
+        std::iter::once(charter).chain(later).collect()
     }
 
     /// Reads what [`Authority::entries`] gave.
@@ -242,34 +257,43 @@ impl Authority {
     /// # Errors
     /// [`Refusal::BadReceipt`] where an entry says more than it should, and those of its parts.
     pub fn from_entries(genesis: &Genesis, entries: &[Entry]) -> Result<Self, Refusal> {
-        let (charter, starts) = entries.split_first().ok_or(Refusal::BadReceipt)?;
+        let (charter, later) = entries.split_first().ok_or(Refusal::BadReceipt)?;
         let first = Self::from_charter(genesis, &charter.body)?;
         // Nothing beside the charter's body: no byte of a receipt is without meaning.
         if *charter != Entry::home_authored(Kind::Charter, first.charter_body.clone()) {
             return Err(Refusal::BadReceipt);
         }
-        let begin = |authority: Self, start| authority.begin_epoch(genesis, start);
-        starts.iter().try_fold(first, begin)
+        later.iter().try_fold(first, |authority, entry| {
+            if entry.kind == Kind::Charter {
+                return authority.amend(genesis, entry, authority.epoch());
+            }
+            // A cut may take a charter back: then an earlier one's officers begin the epoch.
+            let charters = authority.charters.iter().rev().map(|one| one.hash);
+            let newest = authority.begin_epoch(genesis, entry, authority.in_force);
+            let mut each = charters.map(|charter| authority.begin_epoch(genesis, entry, charter));
+            newest.or_else(|refusal| each.find_map(Result::ok).ok_or(refusal))
+        })
     }
 
-    /// At least k distinct officers signed, all of them officers, in order of their key ids. `checked` is what is
-    /// known of the signatures; what is not known is checked here.
+    /// The same, if it says what is needed for this epoch and charter, and no more.
     ///
     /// # Errors
-    /// [`Refusal::OfficersShort`], and those of a signature.
-    pub fn officers_signed(&self, entry: &Entry, checked: &[Checked]) -> Result<(), Refusal> {
-        let enough = entry.sig.len() as u64 >= self.charter.officers.k;
-        if !enough || !entry.sig.is_sorted_by(|a, b| a.key < b.key) {
-            return Err(Refusal::OfficersShort);
+    /// As [`Authority::from_entries`].
+    pub fn from_exact_entries(
+        genesis: &Genesis,
+        entries: &[Entry],
+        (epoch, charter): (u64, Digest),
+    ) -> Result<Self, Refusal> {
+        let authority = Self::from_entries(genesis, entries)?;
+        if authority.epoch() != epoch || !authority.knows(&charter) {
+            return Err(Refusal::BadReceipt);
         }
-        for (i, sig) in entry.sig.iter().enumerate() {
-            let officer = self.officers.iter().find(|key| key.id() == sig.key);
-            let officer = officer.ok_or(Refusal::OfficersShort)?;
-            if checked.get(i) != Some(&Checked::Good) {
-                verify_entry_signature(entry, sig.key, officer)?;
-            }
+        let exact = authority.until(epoch, Some(charter));
+        if exact.entries(epoch, Some(charter)) == entries {
+            Ok(exact)
+        } else {
+            Err(Refusal::BadReceipt)
         }
-        Ok(())
     }
 
     fn newest(&self) -> &Epoch {

@@ -63,8 +63,7 @@ pub struct Booked {
     /// What the sender of an adopted transfer did not have; absent where they had all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortfall: Option<Amount>,
-    /// `true` where the home could not confirm that its log is whole (DESIGN §6.9); absent otherwise. This
-    /// version never books so, but takes it from others.
+    /// `true` where the home could not confirm that its log is whole (DESIGN §6.9); absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed: Option<bool>,
 }

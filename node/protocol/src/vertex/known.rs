@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Entry, EntryHashes, KeySource, verify_entry_signature};
+use super::{Entry, EntryHashes, EntryStub, KeySource, verify_entry_signature};
 use crate::body::{Accept, Kind, PersonBody, Transfer, identity, read_person_body};
 use crate::ids::Digest;
 use crate::place::PlaceProof;
@@ -36,6 +36,7 @@ enum ReadBody {
     Transfer(Box<Transfer>, Digest),
     Accept(Box<Accept>, Digest),
     Place(Box<PlaceProof>),
+    Pruned(Box<EntryStub>),
 }
 
 /// A body that may come with its submission, read already.
@@ -102,6 +103,27 @@ impl Known {
             signatures: Vec::new(),
             body: ReadBody::Place(Box::new(proof)),
             hashes: None,
+        }
+    }
+
+    /// An entry of a stored vertex that was found valid, and of which this is left. The entry beside it has its kind and
+    /// nothing else.
+    #[must_use]
+    pub fn pruned(stub: EntryStub) -> (Entry, Self) {
+        let entry = Entry::home_authored(stub.kind(), Vec::new());
+        let known = Self {
+            body: ReadBody::Pruned(Box::new(stub)),
+            ..Self::default()
+        };
+        (entry, known)
+    }
+
+    /// What is left of the entry, if its body was pruned.
+    #[must_use]
+    pub fn stub(&self) -> Option<&EntryStub> {
+        match &self.body {
+            ReadBody::Pruned(stub) => Some(stub),
+            _ => None,
         }
     }
 

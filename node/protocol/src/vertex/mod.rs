@@ -1,15 +1,18 @@
 //! Vertices: the batches of entries that a home signs. Two blocks: a header that is signed and whose
-//! block id is the vertex id, and a body with the entries.
+//! block id is the vertex id, and a body with the entries; `stub` is what a node keeps of a body that it pruned.
 
 mod authority;
+mod charters;
 mod entry;
 mod header;
 mod known;
 mod merkle;
 mod receipt;
+mod stub;
 mod verified;
 
 pub use authority::Authority;
+pub use charters::Board;
 pub use entry::{Booked, Cite, Entry, EntryCite, EntryHashes, EntrySignature, OwnCite};
 pub(crate) use header::body_of;
 pub use header::{Header, SignedHeader, decode_body, encode_body, entry_of_body};
@@ -17,6 +20,8 @@ pub use known::{Checked, Known, KnownBody};
 pub use merkle::{inner_hash, merkle_path, merkle_paths, merkle_root, verify_path};
 pub(crate) use receipt::MAX_AUTHORITY;
 pub use receipt::{MAX_RECEIPT, Receipt, VerifiedReceipt};
+pub use stub::{AnsweredStub, ClosedStub, EntryStub, SentStub, Stub};
+pub(crate) use verified::amends;
 pub use verified::{KeySource, VerifiedVertex, authority_of, verify_entry_signature};
 
 /// Most entries of a vertex: a receipt's path stays at 8 hashes.

@@ -11,9 +11,9 @@ use crate::genesis::Genesis;
 use crate::ids::{BlockId, Digest};
 use crate::refusal::Refusal;
 
-/// Longest list of charter and epochs' beginnings in bytes: each beginning of some 30 KB, with its officers'
-/// signatures, as often as a log may have one.
-pub(crate) const MAX_AUTHORITY: usize = 2 << 20;
+/// Longest list of charters and epochs' beginnings in bytes: each beginning of some 30 KB, with its officers'
+/// signatures, and each later charter of up to 75 KB, as often as a log may have one.
+pub(crate) const MAX_AUTHORITY: usize = 4 << 20;
 /// Longest receipt in bytes.
 pub const MAX_RECEIPT: usize = MAX_AUTHORITY + MAX_HEADER + MAX_BODY;
 
@@ -23,7 +23,7 @@ pub const MAX_RECEIPT: usize = MAX_AUTHORITY + MAX_HEADER + MAX_BODY;
 pub struct Receipt {
     /// Form: 1.
     pub v: u64,
-    /// The charter, and each `epoch-start` up to the header's epoch.
+    /// The first charter, and each `epoch-start` and later charter up to the header's.
     #[serde(with = "shared")]
     pub authority: Arc<Vec<Entry>>,
     /// The header block.
@@ -99,13 +99,11 @@ impl Receipt {
     /// charter, its certificate and the header signature.
     pub fn verify(&self, genesis: &Genesis) -> Result<VerifiedReceipt, Refusal> {
         let header = SignedHeader::read(&self.header)?;
-        // A later charter's change of officers is not built yet: one charter, the first.
-        let authority = Authority::from_entries(genesis, &self.authority)?;
         let h = &header.header;
+        let up_to = (h.epoch, h.charter);
+        let authority = Authority::from_exact_entries(genesis, &self.authority, up_to)?;
         let bound = h.network == genesis.network()
             && h.log == authority.log
-            && h.charter == authority.charter_hash
-            && h.epoch == authority.epoch()
             && authority.charter.created_at <= h.time;
         if !bound {
             return Err(Refusal::BadReceipt);

@@ -40,7 +40,7 @@ impl VerifiedVertex {
         self.header.id
     }
 
-    /// Whether it begins its log, or an epoch of it.
+    /// Whether it says who signs or decides from here on: it begins its log, or an epoch of it, or brings a later charter.
     #[must_use]
     pub fn begins(&self) -> bool {
         let first = self.entries.iter().flatten().next();
@@ -115,6 +115,11 @@ pub fn authority_of(
     };
     let epoch = header.header.epoch;
     let first = entries.iter().flatten().next();
+    if let Some(amendment) = first.filter(|entry| amends(header, entry)) {
+        // What does not hold is its author's fault, which the fold finds: the header is the node's all the same.
+        let amended = known.amend(genesis, amendment, epoch).map(Arc::new);
+        return Ok(amended.unwrap_or(known));
+    }
     let begins = first.filter(|entry| entry.kind == Kind::EpochStart);
     let as_known = match begins {
         Some(start) => known.start_of(epoch) == Some(start),
@@ -124,8 +129,13 @@ pub fn authority_of(
         return Ok(known);
     }
     // What is known may be a beginning that never counted.
-    let before = known.until(epoch.saturating_sub(1));
+    let before = known.until(epoch.saturating_sub(1), Some(header.header.charter));
     next_authority(genesis, &before, header, begins).map(Arc::new)
+}
+
+/// Whether this first entry of a vertex is a later charter.
+pub(crate) fn amends(header: &SignedHeader, first: &Entry) -> bool {
+    first.kind == Kind::Charter && header.header.seq > 1
 }
 
 /// The authority that a log's first vertex brings along.
@@ -157,9 +167,10 @@ fn next_authority(
     start: Option<&Entry>,
 ) -> Result<Authority, Refusal> {
     let follows = authority.epoch() + 1 == header.header.epoch;
-    match start.filter(|_| follows) {
-        Some(start) => authority.begin_epoch(genesis, start),
-        // Of an epoch whose beginning has not come yet.
+    let charter = header.header.charter;
+    match start.filter(|_| follows && authority.knows(&charter)) {
+        Some(start) => authority.begin_epoch(genesis, start, charter),
+        // Of an epoch whose beginning, or under a charter that, has not come yet.
         None => Err(Refusal::UnknownLog),
     }
 }
@@ -167,8 +178,9 @@ fn next_authority(
 /// The tag and message that a signature of this entry covers.
 fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>), Refusal> {
     use crate::body::{
-        Accept, Correct, Enrol, EpochStart, Grant, OfficersBody as _, Order, PersonBody as _,
-        Recover, Reject, Revoke, Rotate, Transfer, Ungrant, is_officers_revoke, officer_message,
+        Accept, Amendment, Correct, Enrol, EpochStart, Grant, OfficersBody as _, Order,
+        PersonBody as _, Recover, Reject, Revoke, Rotate, Transfer, Ungrant, is_officers_revoke,
+        officer_message,
     };
     let by_officer = || officer_message(key.algorithm(), &key.id(), &entry.body);
     match entry.kind {
@@ -185,15 +197,17 @@ fn signed_message(entry: &Entry, key: &PublicKey) -> Result<(DomainTag, Vec<u8>)
         Kind::EpochStart => Ok((EpochStart::TAG, by_officer())),
         Kind::Revoke if is_officers_revoke(&entry.body) => Ok((Revoke::TAG, by_officer())),
         Kind::Revoke => Ok((Revoke::TAG, entry.body.clone())),
-        Kind::Charter
-        | Kind::Place
+        // The first has no signatures to check.
+        Kind::Charter => Ok((Amendment::TAG, by_officer())),
+        Kind::Place
         | Kind::Settle
         | Kind::Refund
         | Kind::Start
         | Kind::Fault
         | Kind::Adopt
         | Kind::Checkpoint
-        | Kind::Trust => Err(Refusal::BadEntry),
+        | Kind::Trust
+        | Kind::Note => Err(Refusal::BadEntry),
     }
 }
 

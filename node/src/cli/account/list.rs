@@ -4,12 +4,12 @@ use city_protocol::ids::AccountId;
 use clap::Args;
 use serde_json::json;
 
-use super::super::exit::{Exit, Failure, Outcome};
-use super::super::launch::runtime;
+use super::super::exit::{Exit, Outcome};
+use super::super::launch::{asked, runtime};
 use super::super::output;
 use super::super::run::PlaceArgs;
 use crate::admin::pages::AccountShown;
-use crate::client::{AdminClient, ClientError};
+use crate::client::AdminClient;
 use crate::config::rfc3339;
 
 /// Most accounts in one JSON object: a city; the text has no end.
@@ -39,15 +39,12 @@ pub struct ListArgs {
 pub(super) fn run(args: &ListArgs) -> Outcome {
     let socket = args.place.locate().data.admin_socket();
     let runtime = runtime()?;
-    let admin = runtime.block_on(AdminClient::connect(&socket));
-    let admin = admin.map_err(asked)?;
+    let admin = asked(runtime.block_on(AdminClient::connect(&socket)))?;
     let mut after: Option<AccountId> = None;
     let mut shown: Vec<AccountShown> = Vec::new();
     let mut count = 0_u64;
     loop {
-        let page = runtime
-            .block_on(admin.accounts(after.as_ref()))
-            .map_err(asked)?;
+        let page = asked(runtime.block_on(admin.accounts(after.as_ref())))?;
         let wanted = page
             .accounts
             .into_iter()
@@ -73,13 +70,6 @@ pub(super) fn run(args: &ListArgs) -> Outcome {
         output::text(&format!("{count} accounts\n"))?;
     }
     Ok(Exit::Ok)
-}
-
-fn asked(error: ClientError) -> Failure {
-    match error {
-        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
-        error => error.into(),
-    }
 }
 
 fn line(account: &AccountShown) -> String {

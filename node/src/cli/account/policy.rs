@@ -6,7 +6,7 @@ use super::super::exit::{Exit, Outcome};
 use super::super::home::HomeArgs;
 use super::super::launch::runtime;
 use super::super::output;
-use crate::api::wire::NodePage;
+use crate::api::wire::{ClearingPage, NodePage};
 use crate::config::rfc3339;
 
 /// Milliseconds of a day, and of a minute.
@@ -59,6 +59,9 @@ fn told(page: &NodePage) -> String {
         suites.join(", "),
         page.suite.id(),
     );
+    if let Some(clearing) = &page.clearing {
+        text += &clearing_told(clearing);
+    }
     for (id, last) in &page.not_after {
         text += &format!("            {id} is taken until {}\n", rfc3339(*last));
     }
@@ -67,4 +70,23 @@ fn told(page: &NodePage) -> String {
         page.officers.k, page.officers.n, page.officers.officers_sequence
     );
     text
+}
+
+fn clearing_told(clearing: &ClearingPage) -> String {
+    let then = if clearing.reject_over_limit {
+        "is rejected"
+    } else {
+        "waits"
+    };
+    let mut text = format!(
+        "clearing    {} 愛貨 of each other municipality beyond what was settled to it; what is more {then}\n",
+        clearing.limit
+    );
+    for (region, limit) in &clearing.limits {
+        text += &format!("            {limit} 愛貨 of those in {region}\n");
+    }
+    text + &format!(
+        "unknown     a transfer to an account that is unknown or closed waits {} days, then it is rejected\n",
+        clearing.grace_ms / DAY_MS
+    )
 }

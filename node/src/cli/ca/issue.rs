@@ -158,7 +158,7 @@ pub struct TlsKeyArgs {
     new_key: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RoleArg {
     /// The one node that sequences the municipality's log.
     Home,

@@ -9,6 +9,8 @@ mod revoke;
 mod show;
 mod verify;
 
+pub(super) use issue::RoleArg;
+
 use std::path::{Path, PathBuf};
 
 use city_protocol::amount::Timestamp;

@@ -43,12 +43,26 @@ pub(super) fn end(day: Date, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     begin(next, zone)
 }
 
+/// The first moment of a day.
 fn begin(day: Date, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     let moment = day.to_zoned(zone.clone());
     let moment = moment.with_context(|| format!("{day}: too late a day"))?;
-    // Before 1970 nothing was booked.
-    let ms = moment.timestamp().as_millisecond();
-    Ok(Timestamp(u64::try_from(ms).unwrap_or(0)))
+    Ok(booked_at(moment.timestamp()))
+}
+
+/// A moment, such as 2026-01-01T12:00:00Z, or the beginning of a day.
+pub(in super::super) fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+    if let Ok(moment) = text.parse() {
+        return Ok(booked_at(moment));
+    }
+    let day: Result<Date, _> = text.parse();
+    let day = day.context("neither a day (2026-01-01) nor a moment (2026-01-01T12:00:00Z)")?;
+    begin(day, zone)
+}
+
+/// Before 1970 nothing was booked.
+fn booked_at(moment: jiff::Timestamp) -> Timestamp {
+    Timestamp(u64::try_from(moment.as_millisecond()).unwrap_or(0))
 }
 
 #[cfg(test)]

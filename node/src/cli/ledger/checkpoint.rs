@@ -5,6 +5,7 @@ use std::io::{BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use city_protocol::Refusal;
 use city_protocol::checkpoint::{Held, Leaf};
 use city_protocol::ledger::History as _;
 use clap::{Args, Subcommand};
@@ -14,10 +15,13 @@ use super::super::exit::{Exit, Failure, Outcome};
 use super::super::passphrase::PassphraseArgs;
 use super::super::run::PlaceArgs;
 use super::super::{launch, output};
-use super::prove::{genesis, refused};
+use super::proof_file::{genesis, refused};
 use super::source::SourceArgs;
+use crate::client::{AdminClient, ClientError};
 use crate::config::rfc3339;
 use crate::daemon;
+use crate::daemon::checkpoint::MakeError;
+use crate::ledger::checkpoints::{CheckpointShown, HeldShown};
 use crate::ledger::export;
 use crate::ledger::proof::{ProofError, Prover};
 
@@ -26,6 +30,8 @@ use crate::ledger::proof::{ProofError, Prover};
 pub enum CheckpointCommand {
     /// Show the newest checkpoint of a log.
     Show(ShowArgs),
+    /// List the checkpoints of a log that this node found to be its state.
+    List(ShowArgs),
     /// Write the newest checkpoint of a log, with its state, for the prefecture and the continent above.
     #[command(after_help = "\
 Example:
@@ -38,12 +44,12 @@ Example:
 
 Exit codes: 0 it holds · 4 it does not.")]
     Verify(VerifyArgs),
-    /// Write a checkpoint of this home's log now. The node is stopped.
+    /// Write a checkpoint of this home's log now: of a running node, or of a stopped one.
     #[command(after_help = "\
 Example:
   city-node ledger checkpoint make --data-dir data
 
-At most one an hour; a running node writes one a day by itself, if anything was booked.")]
+At most one an hour; a running node writes one a day (checkpoint.every) by itself, if anything was booked.")]
     Make(MakeArgs),
 }
 
@@ -106,53 +112,74 @@ pub struct MakeArgs {
 pub(super) fn run(command: &CheckpointCommand) -> Outcome {
     match command {
         CheckpointCommand::Show(args) => show(args),
+        CheckpointCommand::List(args) => list(args),
         CheckpointCommand::Export(args) => export_file(args),
         CheckpointCommand::Verify(args) => verify(args),
         CheckpointCommand::Make(args) => make(args),
     }
 }
 
-fn fields(held: &Held) -> Value {
-    let (body, h) = (&held.body, &held.receipt.header.header);
+fn fields(held: &HeldShown) -> Value {
     json!({
-        "log": h.log, "region": held.receipt.authority.region(),
-        "epoch": body.position.epoch, "seq": body.position.seq,
-        "vertices_root": body.vertices_root, "state_root": body.state_root,
-        "leaves": body.leaves, "snapshot": body.snapshot,
-        "vertex": held.receipt.vertex, "index": held.receipt.index, "time": rfc3339(h.time),
+        "log": held.log, "region": held.region,
+        "epoch": held.epoch, "seq": held.seq,
+        "vertices_root": held.vertices_root, "state_root": held.state_root,
+        "leaves": held.leaves, "snapshot": held.snapshot,
+        "vertex": held.vertex, "index": held.index, "time": rfc3339(held.time),
     })
 }
 
-fn told(held: &Held) -> String {
-    let (body, h) = (&held.body, &held.receipt.header.header);
+fn told(held: &HeldShown) -> String {
     format!(
         "log        {} ({})\nstate of   epoch {}, seq {}, {} leaves\nvertices   {}\nstate      {}\nsnapshot   {}\nstands in  {} at seq {}, {}\n",
-        h.log,
-        held.receipt.authority.region(),
-        body.position.epoch,
-        body.position.seq,
-        body.leaves,
-        body.vertices_root,
-        body.state_root,
-        body.snapshot,
-        held.receipt.vertex,
-        h.seq,
-        rfc3339(h.time),
+        held.log,
+        held.region,
+        held.epoch,
+        held.seq,
+        held.leaves,
+        held.vertices_root,
+        held.state_root,
+        held.snapshot,
+        held.vertex,
+        held.at,
+        rfc3339(held.time),
     )
 }
 
 fn show(args: &ShowArgs) -> Outcome {
     let source = args.source.open()?;
     let log = source.log(args.log.as_deref())?;
-    let (history, identity) = source.stopped()?;
-    let receipt = Prover::new(history, &identity.genesis).checkpoint(&log);
-    let receipt = receipt.ok_or(ProofError::NoCheckpoint)?;
-    let held = Held::verify(&receipt, &identity.genesis)?;
+    let held = source.checkpoints(&log)?.newest;
+    let held = held.ok_or(ProofError::NoCheckpoint)?;
     if args.json {
         output::object(fields(&held))?;
     } else {
         output::text(&told(&held))?;
     }
+    Ok(Exit::Ok)
+}
+
+fn list(args: &ShowArgs) -> Outcome {
+    let source = args.source.open()?;
+    let log = source.log(args.log.as_deref())?;
+    let page = source.checkpoints(&log)?;
+    if args.json {
+        output::object(json!({ "log": page.log, "checkpoints": page.checkpoints }))?;
+        return Ok(Exit::Ok);
+    }
+    let line = |shown: &CheckpointShown| {
+        format!(
+            "{}  state of epoch {}, seq {}; stands at seq {}; snapshot {}\n",
+            rfc3339(shown.time),
+            shown.epoch,
+            shown.seq,
+            shown.at.seq,
+            shown.snapshot,
+        )
+    };
+    let lines: String = page.checkpoints.iter().map(line).collect();
+    let none = "no checkpoint of this log was judged here yet\n".to_owned();
+    output::text(if lines.is_empty() { &none } else { &lines })?;
     Ok(Exit::Ok)
 }
 
@@ -163,6 +190,7 @@ fn export_file(args: &ExportArgs) -> Outcome {
     let receipt = Prover::new(history, &identity.genesis).checkpoint(&log);
     let receipt = receipt.ok_or(ProofError::NoCheckpoint)?;
     let held = Held::verify(&receipt, &identity.genesis)?;
+    let shown = HeldShown::from(&held);
     let file = File::create_new(&args.out)
         .with_context(|| format!("{}: cannot be made anew", args.out.display()))?;
     let mut out = BufWriter::new(file);
@@ -186,7 +214,7 @@ fn export_file(args: &ExportArgs) -> Outcome {
         }
     };
     if args.json {
-        let mut object = fields(&held);
+        let mut object = fields(&shown);
         object["file"] = json!(args.out);
         object["blocks"] = json!(blocks);
         output::object(object)?;
@@ -194,7 +222,7 @@ fn export_file(args: &ExportArgs) -> Outcome {
         output::text(&format!(
             "{}: {blocks} blocks\n{}",
             args.out.display(),
-            told(&held)
+            told(&shown)
         ))?;
     }
     Ok(Exit::Ok)
@@ -212,7 +240,7 @@ fn verify(args: &VerifyArgs) -> Outcome {
     let verdict = export::verify(&mut BufReader::new(file), &genesis, look);
     match &verdict {
         Ok(held) if args.json => {
-            let mut object = fields(held);
+            let mut object = fields(&held.into());
             object["valid"] = json!(true);
             object["accounts"] = json!(accounts);
             object["open_transfers"] = json!(open_transfers);
@@ -222,7 +250,7 @@ fn verify(args: &VerifyArgs) -> Outcome {
         Ok(held) => output::text(&format!(
             "{}: holds; its state was made again: {accounts} accounts, {open_transfers} open transfers\n{}",
             args.file.display(),
-            told(held)
+            told(&held.into())
         ))?,
         Err(refusal) => output::text(&format!(
             "{}: does NOT hold: {refusal} ({})\n",
@@ -245,16 +273,32 @@ fn open(path: &Path) -> anyhow::Result<File> {
 }
 
 fn make(args: &MakeArgs) -> Outcome {
-    let (data, config, identity) = launch::read(&args.place, &args.passphrase)?;
-    let made = launch::runtime()?.block_on(daemon::checkpoint::make(&data, &config, &identity));
-    let booked = made.map_err(|error| Failure::new(Exit::Failed, error))?;
-    let held = Held::verify(&booked.receipt, &identity.genesis)?;
+    let socket = args.place.locate().data.admin_socket();
+    let runtime = launch::runtime()?;
+    let asked = runtime.block_on(async {
+        let admin = AdminClient::connect(&socket).await?;
+        admin.make_checkpoint().await
+    });
+    let (held, repeated) = match asked {
+        Ok(page) => (page.checkpoint, page.repeated),
+        Err(error) if error.code() == Some(Refusal::Busy.code()) => {
+            return Err(anyhow::anyhow!(MakeError::TooSoon).into());
+        }
+        Err(ClientError::NotRunning { .. }) => {
+            let (data, config, identity) = launch::read(&args.place, &args.passphrase)?;
+            let made = runtime.block_on(daemon::checkpoint::make(&data, &config, &identity));
+            let booked = made.map_err(|error| Failure::new(Exit::Failed, error))?;
+            let held = Held::verify(&booked.receipt, &identity.genesis)?;
+            ((&held).into(), booked.repeated)
+        }
+        Err(error) => return Err(error.into()),
+    };
     if args.json {
         let mut object = fields(&held);
-        object["repeated"] = json!(booked.repeated);
+        object["repeated"] = json!(repeated);
         output::object(object)?;
     } else {
-        let again = if booked.repeated {
+        let again = if repeated {
             "Nothing was booked since the last one:\n"
         } else {
             ""

@@ -7,13 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use city_protocol::Refusal;
 use city_protocol::body::FaultReason;
+use city_protocol::genesis::Genesis;
 use city_protocol::ledger::{FaultProof, MAX_FAULT_PROOF, SignedTwice, VerifiedFault};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Outcome};
-use super::super::{input, output};
-use super::prove::{genesis, refused};
+use super::super::output;
+use super::proof_file::{self, CheckArgs, Shown};
 use super::show::name;
 use super::source::{Source, SourceArgs, means};
 use crate::config::rfc3339;
@@ -44,7 +45,7 @@ Example:
   city-node ledger equivocation verify kanazawa.fault --genesis data/network/genesis.cbor
 
 Exit codes: 0 it convicts · 4 it does not.")]
-    Verify(VerifyArgs),
+    Verify(CheckArgs),
 }
 
 /// Arguments of `ledger equivocation list`.
@@ -94,19 +95,6 @@ pub struct ExportArgs {
     /// Which node.
     #[command(flatten)]
     source: SourceArgs,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Arguments of `ledger equivocation verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The proof; - reads standard input.
-    file: PathBuf,
-    /// The network's genesis record.
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -236,37 +224,15 @@ fn export(args: &ExportArgs) -> Outcome {
         )
         .into());
     };
-    input::write_new(&args.out, &bytes)?;
-    if args.json {
-        output::object(json!({
-            "file": args.out, "bytes": bytes.len(), "log": page.shown.of.log, "epoch": page.shown.epoch,
-        }))?;
-    } else {
-        output::text(&format!(
-            "{file}: {} bytes; check it with: city-node ledger equivocation verify {file} --genesis GENESIS\n",
-            bytes.len(),
-            file = args.out.display()
-        ))?;
-    }
-    Ok(Exit::Ok)
+    let fields = args
+        .json
+        .then(|| json!({ "log": page.shown.of.log, "epoch": page.shown.epoch }));
+    proof_file::write(&args.out, &bytes, "equivocation verify", fields)
 }
 
-fn verify(args: &VerifyArgs) -> Outcome {
-    let genesis = genesis(&args.genesis)?;
-    let bytes = input::read(&args.file, MAX_FAULT_PROOF)?;
-    let verdict = FaultProof::read(&bytes).and_then(|proof| proof.verify(&genesis));
-    if args.json {
-        output::object(match &verdict {
-            Ok(fault) => fields(fault),
-            Err(refusal) => refused(*refusal),
-        })?;
-    } else {
-        output::text(&format!("{}: {}", args.file.display(), told(&verdict)))?;
-    }
-    Ok(match verdict {
-        Ok(_) => Exit::Ok,
-        Err(_) => Exit::CheckFailed,
-    })
+fn verify(args: &CheckArgs) -> Outcome {
+    let verify = |bytes: &[u8], genesis: &Genesis| FaultProof::read(bytes)?.verify(genesis);
+    proof_file::check(args, MAX_FAULT_PROOF, verify, &Shown { fields, told })
 }
 
 const fn reason(twice: &SignedTwice) -> FaultReason {

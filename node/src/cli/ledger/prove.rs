@@ -1,20 +1,22 @@
 //! `ledger prove` and `ledger verify-proof`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use city_protocol::Refusal;
 use city_protocol::checkpoint::{Leaf, MAX_PROOF, Proof, VerifiedProof};
-use city_protocol::genesis::{Genesis, MAX_GENESIS};
-use city_protocol::ids::{AccountId, Digest};
+use city_protocol::genesis::Genesis;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::exit::{Exit, Outcome};
-use super::super::{input, output};
+use super::super::exit::Outcome;
+use super::proof_file::{self, CheckArgs, Shown};
 use super::source::{Source, SourceArgs};
 use crate::config::rfc3339;
+use crate::ledger::archived::Archived;
+use crate::ledger::checkpoints::Provable;
 use crate::ledger::proof::Prover;
+use crate::store::{ArchiveError, ArchiveReader, OsFiles};
 
 /// Arguments of `ledger prove`.
 #[derive(Debug, Args)]
@@ -25,6 +27,9 @@ pub struct ProveArgs {
     /// Also prove that the entry's vertex stands under the log's newest checkpoint.
     #[arg(long)]
     checkpoint: bool,
+    /// The archive of `ledger prune`, or an export, that has the body if it was pruned here. The node is stopped for it.
+    #[arg(long, value_name = "FILE.car")]
+    from: Option<PathBuf>,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -36,97 +41,44 @@ pub struct ProveArgs {
     json: bool,
 }
 
-/// Arguments of `ledger verify-proof`.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The proof; - reads standard input.
-    file: PathBuf,
-    /// The network's genesis record.
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) fn run(args: &ProveArgs) -> Outcome {
     let source = args.source.open()?;
-    let proof = prove(&source, &args.what, args.checkpoint)?;
-    let bytes = proof.to_bytes();
-    input::write_new(&args.out, &bytes)?;
-    if args.json {
-        output::object(json!({ "file": args.out, "bytes": bytes.len() }))?;
-    } else {
-        output::text(&format!(
-            "{}: {} bytes; check it with: city-node ledger verify-proof {} --genesis GENESIS\n",
-            args.out.display(),
-            bytes.len(),
-            args.out.display()
-        ))?;
-    }
-    Ok(Exit::Ok)
+    let bytes = prove(&source, args)?;
+    let fields = args.json.then(|| json!({}));
+    proof_file::write(&args.out, &bytes, "verify-proof", fields)
 }
 
-fn prove(source: &Source, what: &str, checkpoint: bool) -> anyhow::Result<Proof> {
-    let (history, identity) = source.stopped()?;
-    let prover = Prover::new(history, &identity.genesis);
-    if let Ok(account) = what.parse::<AccountId>() {
-        let heads = source.heads()?.heads;
-        let home = heads.iter().map(|head| head.of.log);
-        let home = home.into_iter().find(|log| account.is_of(log));
-        let home = home.context("this node does not know that account's home")?;
-        return Ok(prover.account(&home, &account)?);
-    }
-    let (log, at) = if let Ok(submitted) = what.parse::<Digest>() {
-        prover
-            .find(&submitted)
-            .context("nothing with that identity is booked here")?
-    } else {
-        let form = || {
-            format!("{what:?} is no entry (LOG:SEQ:INDEX), no identity (sha256:…) and no account")
-        };
-        let (position, index) = what.rsplit_once(':').with_context(form)?;
-        let (log, seq) = position.rsplit_once(':').with_context(form)?;
-        let (seq, index) = (seq.parse(), index.parse());
-        let (seq, index) = (seq.with_context(form)?, index.with_context(form)?);
-        let log = source.log(Some(log))?;
-        let at = prover.at(&log, seq, index);
-        (log, at.context("nothing of that log is here")?)
+fn prove(source: &Source, args: &ProveArgs) -> anyhow::Result<Vec<u8>> {
+    let what = provable(source, &args.what)?;
+    let Some(file) = &args.from else {
+        return source.proof(&what, args.checkpoint);
     };
-    Ok(prover.entry(&log, at, checkpoint)?)
+    let (history, identity) = source.stopped()?;
+    let archive = || -> Result<_, ArchiveError> {
+        Archived::new(history, ArchiveReader::open(&OsFiles, file)?)
+    };
+    let archive = archive().with_context(|| file.display().to_string())?;
+    let prover = Prover::new(&archive, &identity.genesis);
+    Ok(prover.prove(&what, args.checkpoint)?.to_bytes())
 }
 
-/// The genesis record in a file.
-pub(super) fn genesis(file: &Path) -> anyhow::Result<Genesis> {
-    Genesis::read(&input::read(file, MAX_GENESIS)?).map_err(|refusal| {
-        anyhow::anyhow!(
-            "{}: not a genesis record ({refusal}); copy it from the network's CA or a data directory",
-            file.display()
-        )
-    })
-}
-
-pub(super) fn verify(args: &VerifyArgs) -> Outcome {
-    let genesis = genesis(&args.genesis)?;
-    let bytes = input::read(&args.file, MAX_PROOF)?;
-    let verdict = Proof::read(&bytes).and_then(|proof| proof.verify(&genesis));
-    if args.json {
-        output::object(match &verdict {
-            Ok(proof) => fields(proof),
-            Err(refusal) => refused(*refusal),
-        })?;
-    } else {
-        output::text(&told(&args.file, &verdict))?;
+/// What is to be proven; a log may be named as people do.
+fn provable(source: &Source, what: &str) -> anyhow::Result<Provable> {
+    if let Ok(what) = what.parse() {
+        return Ok(what);
     }
-    Ok(match verdict {
-        Ok(_) => Exit::Ok,
-        Err(_) => Exit::CheckFailed,
-    })
+    let form =
+        || format!("{what:?} is no entry (LOG:SEQ:INDEX), no identity (sha256:…) and no account");
+    let (position, index) = what.rsplit_once(':').with_context(form)?;
+    let (log, seq) = position.rsplit_once(':').with_context(form)?;
+    let (seq, index) = (seq.parse(), index.parse());
+    let (seq, index) = (seq.with_context(form)?, index.with_context(form)?);
+    Ok(Provable::Entry(source.log(Some(log))?, seq, index))
 }
 
-/// How a refusal looks in JSON.
-pub(super) fn refused(refusal: Refusal) -> Value {
-    json!({ "valid": false, "code": refusal.code(), "reason": refusal.to_string() })
+pub(super) fn verify(args: &CheckArgs) -> Outcome {
+    let verify = |bytes: &[u8], genesis: &Genesis| Proof::read(bytes)?.verify(genesis);
+    proof_file::check(args, MAX_PROOF, verify, &Shown { fields, told })
 }
 
 fn fields(proof: &VerifiedProof) -> Value {
@@ -149,15 +101,12 @@ fn fields(proof: &VerifiedProof) -> Value {
     json!({ "valid": true, "entry": entry, "checkpoint": checkpoint, "state": proof.state })
 }
 
-fn told(file: &Path, verdict: &Result<VerifiedProof, Refusal>) -> String {
-    let file = file.display();
+fn told(verdict: &Result<VerifiedProof, Refusal>) -> String {
     let proof = match verdict {
         Ok(proof) => proof,
-        Err(refusal) => {
-            return format!("{file}: does NOT hold: {refusal} ({})\n", refusal.code());
-        }
+        Err(refusal) => return format!("does NOT hold: {refusal} ({})\n", refusal.code()),
     };
-    let mut text = format!("{file}: holds, as its home signed it\n");
+    let mut text = "holds, as its home signed it\n".to_owned();
     if let Some(entry) = &proof.entry {
         let h = &entry.header.header;
         text += &format!(

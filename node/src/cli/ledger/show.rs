@@ -72,7 +72,7 @@ fn head(head: &HeadShown) -> String {
 }
 
 /// Name and code of a municipality, or the log where neither is known.
-pub(super) fn name(of: &LogName) -> String {
+pub(in crate::cli) fn name(of: &LogName) -> String {
     match (&of.name, &of.region) {
         (Some(name), Some(region)) => format!("{name} ({region})"),
         (None, Some(region)) => region.clone(),
@@ -117,8 +117,12 @@ fn told(vertex: &VertexShown) -> String {
     }
     let _ = writeln!(
         text,
-        "signed by  {} ({})\nentries    {}, root {}",
-        vertex.signed_by.key, vertex.signed_by.alg, vertex.count, vertex.entries_root
+        "signed by  {} ({})\ncharter    {}\nentries    {}, root {}",
+        vertex.signed_by.key,
+        vertex.signed_by.alg,
+        vertex.charter,
+        vertex.count,
+        vertex.entries_root
     );
     match &vertex.entries {
         Some(entries) => entries

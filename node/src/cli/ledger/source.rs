@@ -15,8 +15,11 @@ use super::super::run::PlaceArgs;
 use crate::client::{AdminClient, ClientError};
 use crate::daemon;
 use crate::engine::StoreHistory;
+use crate::ledger::checkpoints::{CheckpointsPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
+use crate::ledger::notes::{NotePage, NotesPage};
 use crate::ledger::pages::{HeadsPage, LinesPage, LogName, VertexShown};
+use crate::ledger::proof::Prover;
 use crate::ledger::read::{MAX_PAGE, Reader};
 use crate::setup::Identity;
 
@@ -25,7 +28,7 @@ const MIN_PREFIX: usize = 4;
 
 /// Which node is looked at.
 #[derive(Clone, Debug, Args)]
-pub(super) struct SourceArgs {
+pub(in crate::cli) struct SourceArgs {
     /// Which node.
     #[command(flatten)]
     place: PlaceArgs,
@@ -35,13 +38,13 @@ pub(super) struct SourceArgs {
 }
 
 /// An opened source.
-pub(super) enum Source {
+pub(in crate::cli) enum Source {
     Running(Box<(Runtime, AdminClient)>),
     Stopped(Box<Stopped>),
 }
 
 /// The store of a stopped node. It is closed when it was looked at: an index that was left open would be made again.
-pub(super) struct Stopped {
+pub(in crate::cli) struct Stopped {
     history: Option<StoreHistory>,
     identity: Identity,
     names: BTreeMap<String, String>,
@@ -74,7 +77,7 @@ pub(super) enum Wanted {
 
 impl SourceArgs {
     /// Opens it: the node if it runs, else its store.
-    pub(super) fn open(&self) -> Result<Source, Failure> {
+    pub(in crate::cli) fn open(&self) -> Result<Source, Failure> {
         let socket = self.place.locate().data.admin_socket();
         let runtime = launch::runtime()?;
         match runtime.block_on(AdminClient::connect(&socket)) {
@@ -183,6 +186,23 @@ impl Source {
         }
     }
 
+    /// What counts under a key of the board.
+    pub(in crate::cli) fn note(&self, key: &str) -> anyhow::Result<Option<NotePage>> {
+        self.look(
+            async |admin| admin.note(key).await,
+            |reader| reader.note(key),
+        )
+    }
+
+    /// What counts under the keys with this prefix behind another.
+    pub(in crate::cli) fn notes(&self, prefix: &str, after: &str) -> anyhow::Result<NotesPage> {
+        let page = self.look(
+            async |admin| admin.notes(prefix, after).await,
+            |reader| Some(reader.notes(prefix, after)),
+        )?;
+        page.context("a node always has its board")
+    }
+
     pub(super) fn lines(&self, log: LogId, after: u64) -> anyhow::Result<Option<LinesPage>> {
         self.look(
             async |admin| admin.ledger_lines(&log, after).await,
@@ -215,6 +235,32 @@ impl Source {
             async |admin| admin.equivocation(&log, epoch).await,
             |reader| reader.equivocation_of(&log, epoch),
         )
+    }
+
+    /// A proof of what stands in the store; without an archive also of a running node.
+    pub(super) fn proof(&self, what: &Provable, checkpoint: bool) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Running(running) => {
+                let page = running.0.block_on(running.1.proof(what, checkpoint))?;
+                Ok(page.proof)
+            }
+            Self::Stopped(_) => {
+                let (history, identity) = self.stopped()?;
+                let prover = Prover::new(history, &identity.genesis);
+                Ok(prover.prove(what, checkpoint)?.to_bytes())
+            }
+        }
+    }
+
+    /// The newest checkpoints of a log.
+    pub(super) fn checkpoints(&self, log: &LogId) -> anyhow::Result<CheckpointsPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.checkpoints(log))?),
+            Self::Stopped(_) => {
+                let (history, identity) = self.stopped()?;
+                Ok(Prover::new(history, &identity.genesis).checkpoints(log))
+            }
+        }
     }
 
     /// The log of a name: an id or its beginning, a region or its code; nothing means this home's.

@@ -77,6 +77,7 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Outcome {
         output::object(json!({
             "logs": report.logs,
             "known": report.known,
+            "bodies": report.bodies,
             "left_out": report.left_out,
             "frozen": frozen,
             "own_unconfirmed": report.own_unconfirmed,
@@ -103,5 +104,11 @@ fn told(report: &ImportReport) -> String {
         ""
     };
     let (known, left) = (report.known, report.left_out);
-    format!("{came} vertices came, {known} were here, {left} blocks are no vertex's\n{lines}{own}")
+    let bodies = match report.bodies {
+        0 => String::new(),
+        bodies => format!("{bodies} bodies that were pruned are here again\n"),
+    };
+    format!(
+        "{came} vertices came, {known} were here, {left} blocks are no vertex's\n{bodies}{lines}{own}"
+    )
 }

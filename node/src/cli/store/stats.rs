@@ -59,6 +59,7 @@ fn told(found: &StoreStats) -> String {
     format!(
         "ledger      {} segments, {} bytes, {} blocks; data of form {}\n\
          dead        {} blocks, {} bytes in all that `store compact` gives back\n\
+         pruned      {} bodies\n\
          damaged     {} places\n\
          {logs}\
          oldest      {}\n\
@@ -73,6 +74,7 @@ fn told(found: &StoreStats) -> String {
         found.data_schema,
         found.dead_blocks,
         found.dead_bytes,
+        found.pruned,
         found.damaged,
         time(found.oldest),
         time(found.newest),

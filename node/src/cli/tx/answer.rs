@@ -14,6 +14,7 @@ use super::super::home::{HomeArgs, WalletArgs, person};
 use super::super::input::keep;
 use super::super::launch::runtime;
 use super::super::output;
+use super::{is_unconfirmed, note};
 use crate::api::wire::{Der, IncomingItem, SubmittedPage, TransferPage};
 use crate::client::person::Person;
 use crate::client::{ApiClient, ClientError};
@@ -137,7 +138,7 @@ fn booked(args: &AnswerArgs, answer: Answer, page: &SubmittedPage) -> Outcome {
             "transfer": args.identity, "answer": answer.told(), "identity": page.identity,
             "vertex": page.vertex, "at": page.at, "repeated": page.repeated,
             "finality": page.finality, "balance_after": page.booked.balance_after,
-            "receipt": args.receipt,
+            "unconfirmed": is_unconfirmed(&page.booked), "receipt": args.receipt,
         }))?;
         return Ok(Exit::Ok);
     }
@@ -152,6 +153,7 @@ fn booked(args: &AnswerArgs, answer: Answer, page: &SubmittedPage) -> Outcome {
     if let Some(balance) = page.booked.balance_after {
         text += &format!("balance    {balance} after it\n");
     }
+    text += note(&page.booked);
     if let Some(path) = &args.receipt {
         text += &format!("receipt    {}\n", path.display());
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{AccountTitle, Dimension, GoodsOrMoney, PrivateField, Transfer};
+use city_protocol::client::EXPIRES_MS;
 use city_protocol::client::{Home, Order, Sender};
 use city_protocol::ids::AccountId;
 use clap::Args;
@@ -135,6 +136,7 @@ pub(super) fn run(args: &DraftArgs) -> Outcome {
         sequence: args.sequence,
         proof_of_place: None,
         now: Timestamp(0),
+        valid_ms: EXPIRES_MS,
     };
     let form = DraftForm::new(&draft.0, private, &settled);
     // What no home would take is told now, not when it is signed.

@@ -70,6 +70,8 @@ pub(super) struct Settled {
     pub(super) proof_of_place: Option<Digest>,
     /// When it is signed.
     pub(super) now: Timestamp,
+    /// How long the home may book it from then, in milliseconds.
+    pub(super) valid_ms: u64,
 }
 
 impl Settled {
@@ -138,7 +140,7 @@ impl DraftForm {
         settled.put(&mut whole);
         let mut put = |name: &str, at: Timestamp| whole.insert(name.into(), at.0.into());
         put("created_at", settled.now);
-        put("expires_at", settled.now.plus_ms(EXPIRES_MS));
+        put("expires_at", settled.now.plus_ms(settled.valid_ms));
         let bytes = json::canonical(&whole);
         let transfer: Transfer = read_person_body(&bytes)?;
         self.private.check(&transfer)?;
@@ -151,6 +153,7 @@ impl DraftForm {
             sequence: (!self.has_sequence()).then_some(1),
             proof_of_place: (!self.has_proof()).then_some(Digest([0; 32])),
             now: Timestamp(0),
+            valid_ms: EXPIRES_MS,
         })
     }
 
@@ -249,6 +252,7 @@ mod tests {
             sequence: None,
             proof_of_place: None,
             now: Timestamp(0),
+            valid_ms: EXPIRES_MS,
         };
         (chiyo, DraftForm::new(&draft.0, private, &nothing))
     }
@@ -266,6 +270,7 @@ mod tests {
             sequence: Some(7),
             proof_of_place: None,
             now: Timestamp(1_774_828_800_000),
+            valid_ms: EXPIRES_MS,
         };
         let refused = draft.sign(&settled, chiyo.signing()).map(drop);
         assert_eq!(
@@ -292,6 +297,7 @@ mod tests {
             sequence: Some(1),
             proof_of_place: Some(Digest([5; 32])),
             now: Timestamp(1),
+            valid_ms: EXPIRES_MS,
         };
         let refused = changed.sign(&settled, chiyo.signing()).map(drop);
         assert_eq!(refused, Err(Refusal::PrivateMismatch));

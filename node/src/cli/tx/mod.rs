@@ -1,12 +1,13 @@
 //! Transactions. `verify-receipt` checks a receipt with nothing but the genesis record (here) · `form` a transfer's two
 //! files · `draft`, `sign`, `send` (with `place`) the way out · `list`, `answer`, `receipt` the way back · `show` what stands
-//! in a receipt or in the node · `message` opening what is sealed · `private` erasing values, and proving one.
+//! in a receipt or in the node · `outbox` what a terminal keeps · `message` opening what is sealed · `private` erasing values, and proving one.
 
 mod answer;
 mod draft;
 mod form;
 mod list;
 mod message;
+mod outbox;
 mod private;
 mod receipt;
 mod send;
@@ -18,14 +19,13 @@ use std::path::{Path, PathBuf};
 use city_protocol::Refusal;
 use city_protocol::body::{Kind, Transfer, read_person_body};
 use city_protocol::genesis::{Genesis, MAX_GENESIS};
-use city_protocol::vertex::{MAX_RECEIPT, Receipt, VerifiedReceipt};
+use city_protocol::vertex::{Booked, MAX_RECEIPT, Receipt, VerifiedReceipt};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Outcome};
 use super::input::read;
 use super::output;
-use crate::client::ClientError;
 use crate::config::rfc3339;
 
 /// What can be done with transactions.
@@ -39,6 +39,9 @@ pub enum TxCommand {
     Sign(sign::SignArgs),
     /// Send a transfer: a draft, proven in place and signed on the way, or what was signed before.
     Send(Box<send::SendArgs>),
+    /// Transfers that a terminal keeps because its home could not be reached.
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// List what an account has sent, and what waits for it.
     List(list::ListArgs),
     /// Take a transfer that waits.
@@ -92,6 +95,7 @@ pub(super) fn run(command: &TxCommand) -> Outcome {
         TxCommand::Place(args) => send::place(args),
         TxCommand::Sign(args) => sign::run(args),
         TxCommand::Send(args) => send::run(args),
+        TxCommand::Outbox(command) => outbox::run(command),
         TxCommand::List(args) => list::run(args),
         TxCommand::Accept(args) => answer::run(args, answer::Answer::Accept),
         TxCommand::Reject(args) => answer::run(args, answer::Answer::Reject),
@@ -117,14 +121,6 @@ fn judge(file: &Path, genesis: &Path) -> anyhow::Result<Result<VerifiedReceipt, 
     })?;
     let bytes = read(file, MAX_RECEIPT)?;
     Ok(Receipt::read(&bytes).and_then(|receipt| receipt.verify(&record)))
-}
-
-/// What asking the node came to, with its exit code.
-fn asked<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
-    answer.map_err(|error| match error {
-        ClientError::NotRunning { .. } => Failure::new(Exit::NotRunning, error),
-        error => error.into(),
-    })
 }
 
 fn verify(file: &Path, genesis: &Path, json: bool) -> Outcome {
@@ -162,6 +158,7 @@ fn fields(receipt: &VerifiedReceipt) -> Value {
         "kind": receipt.entry.kind.as_str(),
         "balance_after": receipt.entry.booked.balance_after,
         "place": receipt.entry.booked.place.map(|grade| grade.code()),
+        "unconfirmed": is_unconfirmed(&receipt.entry.booked),
         // Bodies of people and homes are JSON; what is not stays out.
         "body": serde_json::from_slice::<Value>(&receipt.entry.body).ok(),
     })
@@ -204,5 +201,18 @@ fn told(file: &Path, verdict: &Result<VerifiedReceipt, Refusal>) -> String {
     if let Some(balance) = receipt.entry.booked.balance_after {
         text += &format!("balance    {balance} after it\n");
     }
-    text
+    text + note(&receipt.entry.booked)
+}
+
+fn is_unconfirmed(booked: &Booked) -> bool {
+    booked.unconfirmed == Some(true)
+}
+
+/// What people should know of a booking beside its figures; empty where there is nothing.
+fn note(booked: &Booked) -> &'static str {
+    if is_unconfirmed(booked) {
+        "unconfirmed (未確認): when its home booked this, no peer had confirmed that the home's log was whole\n"
+    } else {
+        ""
+    }
 }

@@ -15,10 +15,10 @@ use serde_json::json;
 
 use super::super::exit::{Exit, Failure, Outcome};
 use super::super::input::read;
-use super::super::launch::runtime;
+use super::super::launch::{asked, runtime};
 use super::super::output;
 use super::super::run::PlaceArgs;
-use super::{asked, judge};
+use super::judge;
 use crate::client::AdminClient;
 
 /// Arguments of `tx erase-private`.

@@ -23,16 +23,18 @@ use super::super::passphrase::PassphraseArgs;
 use super::draft::fields;
 use super::form::{DraftForm, Form, Settled, SignedForm};
 use super::sign::is_of;
-use crate::api::wire::{PlacePage, SubmittedPage};
+use super::{is_unconfirmed, note};
+use crate::api::problem::{HOME_SILENT, HOME_UNREACHABLE};
+use crate::api::wire::{KeptPage, PlacePage, SubmittedPage};
 use crate::client::ClientError;
 use crate::client::person::random;
+use crate::config::rfc3339;
 use crate::engine::utc;
 
-/// The code for a home that cannot be reached.
-const HOME_UNREACHABLE: &str = "home-unreachable";
 /// Refusals that say that what was kept is not booked and never will be: it is signed anew.
-const SIGN_ANEW: [Refusal; 3] = [
+const SIGN_ANEW: [Refusal; 4] = [
     Refusal::PlaceUnknown,
+    Refusal::PlaceInsufficient,
     Refusal::Expired,
     Refusal::SequenceUsed,
 ];
@@ -68,7 +70,8 @@ Examples:
   city-node tx send signed.json --node … --tls-root …                       (what `tx sign` wrote; no wallet is needed)
 
 A draft is proven in place, signed and kept as DRAFT.signed before it is sent. Doing it again after a time-out is harmless: the
-home says that it was booked already, and gives the first receipt.
+home says that it was booked already, and gives the first receipt. At a terminal (a kiosk) --node is the terminal; where that
+does not reach the home, --keep leaves the transfer with it, until somebody sends it (city-node tx outbox) or it expires.
 Exit codes: 0 booked · 1 refused or not reached · 4 the place evidence is not what the home asks for; nothing was sent.")]
 pub struct SendArgs {
     /// A draft, or what was signed.
@@ -79,6 +82,12 @@ pub struct SendArgs {
     /// The sender's home.
     #[command(flatten)]
     home: HomeArgs,
+    /// Where a terminal does not reach the home: have it keep the transfer for later.
+    #[arg(long)]
+    keep: bool,
+    /// For how many minutes from its signing a draft may be booked, at most a week: longer where a terminal is to keep it.
+    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    valid_minutes: u64,
     /// The account's certificate (PEM, leaf first), sent along when the home asks for it.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
@@ -144,6 +153,8 @@ enum Sent {
     Booked(Box<Signed<Transfer>>, Box<SubmittedPage>),
     /// The home would refuse it for its place: nothing was signed.
     Nowhere(Box<PlacePage>),
+    /// The terminal did not reach its home, for this reason, and keeps the transfer.
+    Kept(ClientError, KeptPage),
 }
 
 pub(super) fn run(args: &SendArgs) -> Outcome {
@@ -153,8 +164,11 @@ pub(super) fn run(args: &SendArgs) -> Outcome {
 /// Where the home is not reached nothing was accepted, and what is to be sent stays where it is.
 fn kept_anyway(args: &SendArgs, failure: Failure) -> Failure {
     let error = failure.error.downcast_ref::<ClientError>();
+    let unreachable = |error: &ClientError| {
+        matches!(error, ClientError::Unreachable { .. }) || error.code() == Some(HOME_UNREACHABLE)
+    };
     match error {
-        Some(ClientError::Unreachable { .. }) => Failure {
+        Some(error) if unreachable(error) => Failure {
             error: failure.error.context(format!(
                 "the home is not reached ({HOME_UNREACHABLE}): nothing was accepted; {} is kept, send it again later",
                 args.file.display()
@@ -186,6 +200,22 @@ fn sent(args: &SendArgs) -> Outcome {
     };
     match sent {
         Sent::Booked(signed, page) => told(args, &signed, &page),
+        Sent::Kept(error, page) => {
+            if args.json {
+                output::object(json!({
+                    "sent": false, "kept": true, "code": error.code(), "identity": page.identity,
+                    "kept_at": page.kept_at, "expires_at": page.expires_at,
+                }))?;
+            }
+            eprintln!(
+                "city-node: {error}; the terminal keeps the transfer until {}: send it from there with \
+                 city-node tx outbox send {}, or send {} again",
+                rfc3339(page.expires_at),
+                page.identity,
+                args.file.display()
+            );
+            Ok(Exit::Failed)
+        }
         Sent::Nowhere(page) => {
             if args.json {
                 output::object(json!({
@@ -212,8 +242,18 @@ fn submit(args: &SendArgs, form: &SignedForm) -> anyhow::Result<Result<Sent, Cli
             api.know(signed.signature().key, leaf, &chain);
         }
     }
-    let answer = runtime()?.block_on(api.send(&signed, form.private()));
-    Ok(answer.map(|page| Sent::Booked(Box::new(signed), Box::new(page))))
+    let runtime = runtime()?;
+    let error = match runtime.block_on(api.send(&signed, form.private())) {
+        Ok(page) => return Ok(Ok(Sent::Booked(Box::new(signed), Box::new(page)))),
+        Err(error) => error,
+    };
+    let away = [HOME_UNREACHABLE, HOME_SILENT];
+    if !args.keep || !error.code().is_some_and(|code| away.contains(&code)) {
+        return Ok(Err(error));
+    }
+    let kept = runtime.block_on(api.keep(&signed, form.private()));
+    let kept = kept.with_context(|| format!("{error}; and the terminal does not keep it"))?;
+    Ok(Ok(Sent::Kept(error, kept)))
 }
 
 /// The file beside a draft with what was signed of it.
@@ -267,6 +307,7 @@ fn from_draft(args: &SendArgs, draft: &DraftForm, wallet: &Path) -> anyhow::Resu
         sequence: Some(next),
         proof_of_place: Some(place.digest),
         now: utc(),
+        valid_ms: args.valid_minutes * 60_000,
     };
     let form = draft.sign(&settled, person.signing())?;
     form.keep(&kept)?;
@@ -296,6 +337,7 @@ fn told(args: &SendArgs, signed: &Signed<Transfer>, page: &SubmittedPage) -> Out
         told["finality"] = json!(page.finality);
         told["balance_after"] = json!(page.booked.balance_after);
         told["place"] = json!(page.booked.place.map(|grade| grade.code()));
+        told["unconfirmed"] = is_unconfirmed(&page.booked).into();
         told["receipt"] = json!(args.receipt);
         output::object(told)?;
         return Ok(Exit::Ok);
@@ -321,6 +363,7 @@ fn told(args: &SendArgs, signed: &Signed<Transfer>, page: &SubmittedPage) -> Out
     if let Some(balance) = page.booked.balance_after {
         text += &format!("balance    {balance} after it\n");
     }
+    text += note(&page.booked);
     if let Some(path) = &args.receipt {
         text += &format!("receipt    {}\n", path.display());
     }

@@ -14,11 +14,11 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::super::exit::{Exit, Failure, Outcome};
-use super::super::launch::runtime;
+use super::super::launch::{asked, runtime};
 use super::super::output;
 use super::super::passphrase::PassphraseArgs;
 use super::super::run::PlaceArgs;
-use super::{asked, judge, message};
+use super::{is_unconfirmed, judge, message, note};
 use crate::admin::pages::TransferShown;
 use crate::api::wire::{KeptAs, PrivatePage};
 use crate::client::AdminClient;
@@ -109,11 +109,12 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
         Kind::Transfer => {
             let body = &receipt.entry.body;
             let identity = identity(Transfer::TAG, body);
-            Ok((identity, read_person_body::<Transfer>(body)?))
+            let transfer = read_person_body::<Transfer>(body)?;
+            Ok((identity, transfer, receipt.entry.booked))
         }
         _ => Err(Refusal::BadField),
     });
-    let (identity, transfer) = match transfer {
+    let (identity, transfer, booked) = match transfer {
         Ok(transfer) => transfer,
         Err(refusal) => {
             let why = anyhow::anyhow!(
@@ -132,6 +133,7 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
         output::object(json!({
             "identity": identity,
             "transfer": transfer,
+            "unconfirmed": is_unconfirmed(&booked),
             "message": message.as_ref().map(|text| text.as_str()),
         }))?;
         return Ok(Exit::Ok);
@@ -154,6 +156,7 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
         ),
         (None, None) => "message    none\n".into(),
     };
+    text += note(&booked);
     output::text(&text)?;
     Ok(Exit::Ok)
 }

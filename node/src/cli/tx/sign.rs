@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use city_protocol::body::Transfer;
+use city_protocol::client::EXPIRES_MS;
 use clap::Args;
 
 use super::super::exit::{Exit, Outcome};
@@ -68,6 +69,7 @@ pub(super) fn run(args: &SignArgs) -> Outcome {
         sequence: args.sequence,
         proof_of_place: Some(read_proof(&args.proof, &transfer)?),
         now: utc(),
+        valid_ms: EXPIRES_MS,
     };
     let (signing, _) = wallet.into_keys();
     let form = draft.sign(&settled, &signing)?;

@@ -19,10 +19,15 @@ use super::super::revocation::{ListRequest, Reason, Revocation};
 use super::*;
 
 /// When the lists here are issued; the next comes 30 days later.
-const ISSUED: Timestamp = APRIL;
+pub(super) const ISSUED: Timestamp = APRIL;
 const NEXT: Timestamp = APRIL.plus_ms(30 * DAY);
 
-fn list(issuer: &Issuer<'_>, number: u64, from: Timestamp, revoked: &[&[u8]]) -> Vec<u8> {
+pub(super) fn list(
+    issuer: &Issuer<'_>,
+    number: u64,
+    from: Timestamp,
+    revoked: &[&[u8]],
+) -> Vec<u8> {
     let revoked: Vec<_> = revoked
         .iter()
         .map(|certificate| Revocation {

@@ -7,6 +7,7 @@ mod clients;
 mod crl;
 mod foreign;
 mod leaf;
+mod lists;
 mod path;
 mod tls;
 mod tls_trust;

@@ -1,12 +1,20 @@
-//! The index: small opaque rows over the log, in sled, which hold nothing that cannot be rebuilt.
+//! The index: small opaque rows over the log, in sled and below it in shelves, which hold nothing that cannot be
+//! rebuilt.
 //!
-//! Owns the one tree, the watermark row and the decision whether an index found at a start is believed.
-//! `pending` rows that are visible and not in sled yet · `writer` the thread that writes them · `rows` walking both.
-//! What the rows mean is the caller's. No type of sled leaves this folder.
+//! Owns the decision whether an index found at a start is believed. What the rows mean is the caller's.
+//! `pending` rows that are visible and not written yet · `young` the sled that takes them · `shelf` immutable files of
+//! what it gathered, which a power cut leaves whole · `list` which of them count · `writer` the thread that writes,
+//! `merge` the one that makes one shelf of several · `under` sled and shelves as they are now · `rows` walking all of it.
+//! No type of sled leaves this folder.
 
+mod list;
+mod merge;
 mod pending;
 mod rows;
+mod shelf;
+mod under;
 mod writer;
+mod young;
 
 use std::error::Error as StdError;
 use std::io;
@@ -19,24 +27,28 @@ use super::notes;
 use super::recover::{FoundLog, LogError};
 use super::watermark::{RebuildReason, Watermark};
 
+use list::List;
 use pending::Pending;
 pub use rows::Rows;
+use rows::{Merged, Source};
+use shelf::{Shelf, ShelfError, ShelfRange};
+use under::{Base, Part, Place, Under};
 use writer::{Running, Writer};
+use young::Young;
 
-/// The longest key or value in bytes. With bigger rows sled moves pages into files that it never fsyncs,
-/// and its memory grows.
-pub const MAX_ROW: usize = 256;
+/// The longest key in bytes.
+pub const MAX_KEY: usize = 256;
+/// The longest value in bytes. sled moves pages of more than 128 KiB into files that it never fsyncs: a leaf of it has at most
+/// 17 rows, 13 KiB of these, and an inner page at most 257 keys, 64 KiB.
+pub const MAX_VALUE: usize = 512;
 /// The most rows of one commit. A group of vertices has some thousands; a log that convicts itself is folded
 /// again in one commit, and 100,000 accounts and transfers must fit. About 150 MB, for that moment only.
 pub const MAX_ROWS: usize = 1 << 19;
-/// Memory for sled's page cache. A hint: it takes several times as much.
-const CACHE: u64 = 32 << 20;
-/// How often sled writes its buffers out. After a kill at most this much is indexed again from the log;
-/// oftener would put more of its `fsync`s between those of the log.
-const FLUSH_EVERY_MS: u64 = 1_000;
+/// Rows that sled gathers before they go to a shelf: some 15 MB, a few seconds of folding after a power cut, and few
+/// enough that sled stays quick.
+pub const SHELF_ROWS: usize = 1 << 16;
 /// Keys with this first byte are the index's own.
 const OWN: u8 = 0;
-const WATERMARK: &[u8] = b"\0watermark";
 
 const DIRECTORY: &str = "index";
 /// Where an index goes that is not believed; the one before it is removed.
@@ -70,70 +82,99 @@ pub enum IndexError {
 
 /// The open index of one data directory.
 pub(super) struct Index {
-    db: sled::Db,
+    base: Arc<Base>,
     pending: Arc<Pending>,
     writer: Running,
     files: Arc<dyn Files>,
     dir: PathBuf,
 }
 
+/// How an index is opened.
+pub(super) struct Opening<'a> {
+    /// The data directory.
+    pub(super) dir: &'a Path,
+    /// The machine's boot id.
+    pub(super) boot: &'a str,
+    /// Rows of a shelf.
+    pub(super) shelf_rows: usize,
+    /// The log under the index.
+    pub(super) log: &'a FoundLog,
+    /// A row that is kept when the index knew more than the log.
+    pub(super) keep_row: Option<Vec<u8>>,
+}
+
+/// What stood in the directory and is believed.
+struct Believed {
+    list: List,
+    shelves: Vec<Arc<Shelf>>,
+    young: Option<(Young, Watermark, u64)>,
+}
+
 impl Index {
     /// Opens the index of a data directory, or an empty one in its place if it cannot be believed.
     pub(super) fn open(
         files: Arc<dyn Files>,
-        dir: &Path,
-        boot: &str,
-        (log, keep_row): (&FoundLog, Option<Vec<u8>>),
+        how: Opening<'_>,
     ) -> Result<(Self, Option<Watermark>, Option<RebuildReason>), IndexError> {
-        let io = |source| IndexError::Io {
-            path: dir.to_owned(),
-            source,
-        };
+        let dir = how.dir;
+        let io = |source| writer::io_error(dir, source);
         let marks = Marks::new(Arc::clone(&files), dir.to_owned());
-        let place = dir.join(DIRECTORY);
         let names = files.list(dir).map_err(io)?;
-        let mut reason = if !names.iter().any(|name| name == DIRECTORY) {
-            Some(RebuildReason::Missing)
-        } else {
-            match marks.read(boot).map_err(io)? {
-                Left::Usable => None,
-                Left::Unproven => Some(RebuildReason::Unproven),
-                Left::PowerCut => Some(RebuildReason::PowerCut),
-            }
+        let left = match names.iter().any(|name| name == DIRECTORY) {
+            true => Ok(marks.read(how.boot).map_err(io)?),
+            false => Err(RebuildReason::Missing),
         };
-        marks.opening(boot).map_err(io)?;
-        let mut found = None;
-        if reason.is_none() {
-            match open_sled(&place).and_then(|db| Ok((read_watermark(&db)?, db))) {
-                Ok((Some(mark), db)) if log.holds(&mark)? => found = Some((mark, db)),
-                Ok((Some(mark), db)) => {
-                    // Before it is set aside: what it knew is the only witness of what was lost.
-                    let kept = keep_row.and_then(|key| db.get(key).ok().flatten());
-                    if let Some(row) = kept {
-                        notes::keep_row(&*files, dir, &row).map_err(io)?;
-                    }
-                    reason = Some(RebuildReason::NotOfThisLog(mark));
-                }
-                Ok((None, _)) | Err(_) => reason = Some(RebuildReason::Unreadable),
-            }
-        }
-        let (mark, db) = match found {
-            Some((mark, db)) => (Some(mark), db),
+        let again = matches!(left, Ok(Left::Unproven | Left::UnprovenAgain));
+        marks.opening(how.boot, again).map_err(io)?;
+        let place = Arc::new(Place {
+            files: Arc::clone(&files),
+            dir: dir.join(DIRECTORY),
+        });
+        let believed = match left {
+            Ok(left) => believe(&place, &how, left)?,
+            Err(reason) => Err(reason),
+        };
+        let (believed, reason) = match believed {
+            Ok(believed) => (believed, None),
+            Err(reason) => (begin(&place, dir).map_err(io)?, Some(reason)),
+        };
+        let Believed {
+            list,
+            shelves,
+            young,
+        } = believed;
+        let shelved = shelves.last().map(|shelf| shelf.mark());
+        let (young, mark, gathered) = match young {
+            Some((young, mark, gathered)) => (young, Some(mark), gathered),
             None => {
-                set_aside(&*files, dir).map_err(io)?;
-                (None, open_sled(&place).map_err(failed)?)
+                let young = Young::open(&files, &list.young_path(&place.dir))?;
+                (young, shelved, 0)
             }
         };
-        let pending = Arc::new(Pending::new(mark));
+        let under = Under {
+            young: Arc::new(young),
+            shelves,
+        };
+        let base = Arc::new(Base::new(place, under));
+        let pending = Arc::new(Pending::new(mark, how.shelf_rows));
         let writer = Writer {
-            db: db.clone(),
+            base: Arc::clone(&base),
+            next: list.next_shelf(),
+            list,
             marks,
+            boot: how.boot.to_owned(),
             dir: dir.to_owned(),
+            shelf_rows: how.shelf_rows,
             proven: false,
+            gathered,
+            enough: how.shelf_rows as u64,
+            mark,
             unflushed: 0,
+            merging: None,
+            unmerged: 0,
         };
         let index = Self {
-            db,
+            base,
             writer: Running::start(writer, &pending).map_err(io)?,
             pending,
             files,
@@ -144,33 +185,35 @@ impl Index {
 
     /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        // In this order: a row that is not pending any more is in sled.
+        // In this order: a row that is not pending any more is below.
         if let Some(value) = self.pending.get(key) {
             return Ok(value);
         }
-        let value = self.db.get(key).map_err(failed)?;
-        Ok(value.map(|value| value.to_vec()))
+        self.base.get(key)
     }
 
     /// The rows whose keys begin with `prefix`, and whose keys are at least `from` if it is given.
     pub(super) fn scan(&self, prefix: &[u8], from: Option<&[u8]>) -> Rows {
         // Behind the index's own rows.
         let from = from.unwrap_or(prefix).max(prefix).max(&[OWN + 1]);
-        let from = from.to_vec();
-        let wanted = |key: &[u8]| key.starts_with(prefix) && key >= from.as_slice();
-        let pending = self.pending.sorted(wanted);
         // The first key behind all that begin with the prefix: its last byte below 255, one higher.
         let mut behind = prefix.to_vec();
         while behind.pop_if(|byte| *byte == u8::MAX).is_some() {}
-        let written = match behind.last_mut() {
-            None => self.db.range(from..),
-            Some(last) => {
-                *last += 1;
-                let behind = behind.max(from.clone());
-                self.db.range(from..behind)
-            }
-        };
-        Rows::new(pending, written)
+        let behind = behind.last_mut().map(|last| *last += 1).map(|()| behind);
+        let pending = Source::Pending(self.pending.sorted(from, behind.as_deref()));
+        let under = self.base.now();
+        let young = under.young.range(from, behind.as_deref());
+        let young = Source::Young(young, Arc::clone(&under.young));
+        let shelves = under.shelves.iter().rev().map(|shelf| {
+            let range = ShelfRange::new(shelf, from.to_vec(), behind.clone());
+            Source::Shelf(Part::new(range, &self.base.place))
+        });
+        Rows(Merged::of([pending, young].into_iter().chain(shelves)))
+    }
+
+    /// Whether a log is folded again, so that many rows come.
+    pub(super) fn folding(&self, folding: bool) {
+        self.pending.folding(folding);
     }
 
     /// Takes rows to write and to remove and moves the watermark, all or nothing, visible when this returns; a
@@ -195,8 +238,7 @@ impl Index {
     /// Waits until everything that was committed is written.
     pub(super) fn settle(&self) -> Result<(), IndexError> {
         self.pending.settle()?;
-        self.db.flush().map_err(failed)?;
-        Ok(())
+        self.base.now().young.flush()
     }
 
     /// The watermark as it was last committed.
@@ -207,58 +249,154 @@ impl Index {
     /// Closes the index so that the next start believes it, also after a power cut.
     pub(super) fn close(self) -> Result<(), IndexError> {
         let Self {
-            db,
+            base,
             writer,
             files,
             dir,
             ..
         } = self;
-        let Writer { marks, db: own, .. } = writer.end()?;
-        own.flush().map_err(failed)?;
+        let Writer {
+            marks, base: own, ..
+        } = writer.end()?;
+        base.now().young.flush()?;
         // The last handles: their drop joins sled's flusher.
-        drop((db, own));
+        drop((base, own));
         files
             .sync_tree(&dir.join(DIRECTORY))
             .and_then(|()| marks.closed())
-            .map_err(|source| IndexError::Io { path: dir, source })
+            .map_err(|source| writer::io_error(&dir, source))
     }
 }
 
-fn open_sled(place: &Path) -> sled::Result<sled::Db> {
-    sled::Config::default()
-        .path(place)
-        .cache_capacity(CACHE)
-        .flush_every_ms(Some(FLUSH_EVERY_MS))
-        .open()
+/// Begins an empty index in place of what stands there.
+fn begin(place: &Place, dir: &Path) -> io::Result<Believed> {
+    let files = &*place.files;
+    set_aside(files, dir)?;
+    files.create_dir(&place.dir)?;
+    let list = List::new();
+    list.put(files, &place.dir)?;
+    files.sync_dir(dir)?;
+    Ok(Believed {
+        list,
+        shelves: Vec::new(),
+        young: None,
+    })
 }
 
-fn read_watermark(db: &sled::Db) -> sled::Result<Option<Watermark>> {
-    Ok(db
-        .get(WATERMARK)?
-        .and_then(|bytes| Watermark::decode(&bytes)))
+/// What stands in an index's directory, if it is the index of this log; else why it is not believed.
+fn believe(
+    place: &Arc<Place>,
+    how: &Opening<'_>,
+    left: Left,
+) -> Result<Result<Believed, RebuildReason>, IndexError> {
+    let io = |source| writer::io_error(how.dir, source);
+    let without = match left {
+        Left::UnprovenAgain => return Ok(Err(RebuildReason::Unproven)),
+        Left::Unproven => RebuildReason::Unproven,
+        Left::PowerCut => RebuildReason::PowerCut,
+        Left::Usable => RebuildReason::Unreadable,
+    };
+    let names = place.files.list(&place.dir).map_err(io)?;
+    let Some(list) = list::read(&*place.files, &place.dir, &names).map_err(io)? else {
+        return Ok(Err(without));
+    };
+    list.tidy(&*place.files, &place.dir, &names).map_err(io)?;
+    let mut shelves = Vec::new();
+    for number in &list.shelves {
+        let path = list::shelf_path(&place.dir, *number);
+        let opened = place.files.open(&path);
+        let opened = opened.map_err(|source| ShelfError::io(&path, source));
+        match opened.and_then(|file| Shelf::read(&path, file)) {
+            Ok(shelf) => shelves.push(Arc::new(shelf)),
+            Err(error) => {
+                tracing::warn!(%error, "the index is made again");
+                return Ok(Err(RebuildReason::Unreadable));
+            }
+        }
+    }
+    let shelved = shelves.last().map(|shelf| shelf.mark());
+    let position = |mark: &Watermark| mark.position;
+    let young = match left {
+        Left::Usable => Young::open(&place.files, &list.young_path(&place.dir))
+            .and_then(|young| Ok((young.mark()?, young)))
+            .ok(),
+        _ => None,
+    };
+    let young = match young {
+        Some((Some((mark, gathered)), young)) => {
+            // After a kill sled may lack what it had when the shelf below it was written.
+            let whole = shelved.as_ref().map(position) <= Some(mark.position);
+            whole.then_some((young, mark, gathered))
+        }
+        Some((None, _)) | None => None,
+    };
+    let newest = young.as_ref().map(|(_, mark, _)| *mark).or(shelved);
+    let Some(newest) = newest else {
+        return Ok(Err(without));
+    };
+    if !how.log.holds(&newest)? {
+        // Before it is set aside: what it knew is the only witness of what was lost.
+        let known = |key: &Vec<u8>| {
+            let young = young.as_ref().and_then(|(young, ..)| young.get(key).ok()?);
+            let shelved = || shelves.iter().rev().find_map(|shelf| shelf.get(key).ok()?);
+            young.or_else(shelved).flatten()
+        };
+        if let Some(row) = how.keep_row.as_ref().and_then(known) {
+            notes::keep_row(&*place.files, how.dir, &row).map_err(io)?;
+        }
+        return Ok(Err(RebuildReason::NotOfThisLog(newest)));
+    }
+    if young.is_none() {
+        // Rows that are not believed may not stand over shelves that are.
+        set_young_aside(place, how.dir, &list).map_err(io)?;
+    }
+    Ok(Ok(Believed {
+        list,
+        shelves,
+        young,
+    }))
 }
 
-/// Moves the index out of the way, in place of the one that was moved before.
-fn set_aside(files: &dyn Files, dir: &Path) -> io::Result<()> {
-    let names = files.list(dir)?;
-    let has = |name: &str| names.iter().any(|other| other == name);
-    if !has(DIRECTORY) {
+/// Moves a sled that is not believed out of the way, in place of what was moved before.
+fn set_young_aside(place: &Place, dir: &Path, list: &List) -> io::Result<()> {
+    let path = list.young_path(&place.dir);
+    let name = path.file_name().and_then(|name| name.to_str());
+    let names = place.files.list(&place.dir)?;
+    if !names.iter().any(|other| Some(other.as_str()) == name) {
         return Ok(());
     }
-    if has(ASIDE) {
-        files.remove_dir(&dir.join(ASIDE))?;
+    remove_aside(&*place.files, dir)?;
+    place.files.rename(&path, &dir.join(ASIDE))?;
+    place.files.sync_dir(&place.dir)?;
+    place.files.sync_dir(dir)
+}
+
+/// Moves the index out of the way, in place of what was moved before.
+fn set_aside(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    let names = files.list(dir)?;
+    if !names.iter().any(|name| name == DIRECTORY) {
+        return Ok(());
     }
+    remove_aside(files, dir)?;
     files.rename(&dir.join(DIRECTORY), &dir.join(ASIDE))?;
     files.sync_dir(dir)
+}
+
+fn remove_aside(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    let names = files.list(dir)?;
+    if names.iter().any(|name| name == ASIDE) {
+        files.remove_dir(&dir.join(ASIDE))?;
+    }
+    Ok(())
 }
 
 fn check_row(key: &[u8], value: Option<&[u8]>) -> Result<(), IndexError> {
     let bad = if key.is_empty() || key[0] == OWN {
         "a key is empty or begins with a zero byte"
-    } else if key.len() > MAX_ROW {
+    } else if key.len() > MAX_KEY {
         "a key longer than 256 bytes"
-    } else if value.is_some_and(|value| value.len() > MAX_ROW) {
-        "a value longer than 256 bytes"
+    } else if value.is_some_and(|value| value.len() > MAX_VALUE) {
+        "a value longer than 512 bytes"
     } else {
         return Ok(());
     };

@@ -1,10 +1,12 @@
-//! Rows that are visible and not in sled yet: a bounded layer over it, in the order of their commits.
+//! Rows that are visible and not written yet: a bounded layer over sled and the shelves, in the order of their commits.
 //!
 //! Owns what is pending and the waiting of both sides. Commits go into the youngest generation; the writer takes whole
 //! generations, the oldest first, each with the watermark of its last commit. The log alone makes rows durable: what
-//! a kill loses here is folded again from the watermark that sled has.
+//! a kill loses here is folded again from the watermark that was written last. Of a log that is folded again the
+//! generations are as large as a shelf.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -28,13 +30,14 @@ const REST: Duration = Duration::from_millis(100);
 /// Rows that sled takes together.
 #[derive(Default)]
 pub(super) struct Generation {
-    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// In the order in which they are walked and go to a shelf.
+    rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     mark: Option<Watermark>,
 }
 
 impl Generation {
     /// Its rows; `None` removes.
-    pub(super) const fn rows(&self) -> &HashMap<Vec<u8>, Option<Vec<u8>>> {
+    pub(super) const fn rows(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         &self.rows
     }
 
@@ -50,6 +53,8 @@ impl Generation {
 
 /// The layer.
 pub(super) struct Pending {
+    /// Rows of a generation while a log is folded again; so many again may wait.
+    shelf_rows: usize,
     state: Mutex<State>,
     /// For the writer: there is something to do.
     filled: Condvar,
@@ -61,16 +66,20 @@ struct State {
     young: Generation,
     /// When the first commit went into the young generation.
     since: Instant,
-    /// Generations that sled does not have, the oldest first.
+    /// Generations that are not written, the oldest first.
     sealed: VecDeque<Arc<Generation>>,
-    /// Those that it got last, the oldest first.
+    /// Those that were written last, the oldest first.
     kept: VecDeque<Arc<Generation>>,
-    /// Rows that sled does not have.
+    /// Rows that are not written.
     rows: usize,
     /// The watermark of the last commit, or that which sled had.
     mark: Option<Watermark>,
-    /// Somebody waits until everything is in sled.
+    /// Somebody waits until everything is written.
     hurry: bool,
+    /// A log is folded again.
+    folding: bool,
+    /// The writer is to look after what it merges.
+    merged: bool,
     closing: bool,
     failure: Option<Failure>,
 }
@@ -89,14 +98,17 @@ pub(super) enum Task {
     Write(Arc<Generation>),
     /// Nothing came for a while.
     Rest,
+    /// Shelves were merged.
+    Merged,
     /// Everything is written and nothing more comes.
     End,
 }
 
 impl Pending {
     /// Nothing is pending over an index with this watermark.
-    pub(super) fn new(mark: Option<Watermark>) -> Self {
+    pub(super) fn new(mark: Option<Watermark>, shelf_rows: usize) -> Self {
         Self {
+            shelf_rows,
             state: Mutex::new(State {
                 young: Generation::default(),
                 since: Instant::now(),
@@ -105,6 +117,8 @@ impl Pending {
                 rows: 0,
                 mark,
                 hurry: false,
+                folding: false,
+                merged: false,
                 closing: false,
                 failure: None,
             }),
@@ -120,13 +134,18 @@ impl Pending {
     /// Takes a commit, all rows at once; waits while too many are pending.
     pub(super) fn push(&self, rows: Vec<Row>, mark: &Watermark) -> Result<(), IndexError> {
         let mut state = self.lock();
-        while state.failure.is_none() && state.rows > 0 && state.rows + rows.len() > PENDING_ROWS {
+        let (most, one) = match state.folding {
+            true => (2 * self.shelf_rows, self.shelf_rows),
+            false => (PENDING_ROWS, GENERATION_ROWS),
+        };
+        if state.young.rows.len() + rows.len() > one {
+            state.seal();
+            self.filled.notify_one();
+        }
+        while state.failure.is_none() && state.rows > 0 && state.rows + rows.len() > most {
             state = self.moved.wait(state).expect("no holder panics");
         }
         state.check()?;
-        if state.young.rows.len() + rows.len() > GENERATION_ROWS {
-            state.seal();
-        }
         let begins = state.young.mark.is_none();
         if begins {
             state.since = Instant::now();
@@ -152,15 +171,15 @@ impl Pending {
         generations.find_map(|generation| generation.rows.get(key).cloned())
     }
 
-    /// What is pending under keys that `wanted` takes, in their order.
-    pub(super) fn sorted(&self, wanted: impl Fn(&[u8]) -> bool) -> VecDeque<Row> {
+    /// What is pending under keys from one on, below another if there is one, in their order.
+    pub(super) fn sorted(&self, from: &[u8], behind: Option<&[u8]>) -> VecDeque<Row> {
         let state = self.lock();
         let mut found = BTreeMap::new();
         let older: Vec<_> = state.kept.iter().chain(&state.sealed).cloned().collect();
-        let young: Vec<_> = state.young.matching(&wanted).collect();
+        let young: Vec<_> = state.young.between(from, behind).collect();
         drop(state);
         for generation in &older {
-            found.extend(generation.matching(&wanted));
+            found.extend(generation.between(from, behind));
         }
         found.extend(young);
         found.into_iter().collect()
@@ -187,6 +206,18 @@ impl Pending {
         state.check()
     }
 
+    /// Whether a log is folded again: then many rows come, which nobody waits for.
+    pub(super) fn folding(&self, folding: bool) {
+        self.lock().folding = folding;
+        self.filled.notify_one();
+    }
+
+    /// Shelves were merged.
+    pub(super) fn merged(&self) {
+        self.lock().merged = true;
+        self.filled.notify_one();
+    }
+
     /// Nothing more comes.
     pub(super) fn close(&self) {
         self.lock().closing = true;
@@ -207,7 +238,14 @@ impl Pending {
             if let Some(oldest) = state.sealed.front() {
                 return Task::Write(Arc::clone(oldest));
             }
-            let wait = if state.young.mark.is_some() {
+            if std::mem::take(&mut state.merged) {
+                return Task::Merged;
+            }
+            let gathers = state.folding && !state.hurry && !state.closing;
+            let wait = if gathers && state.young.mark.is_some() {
+                state = self.filled.wait(state).expect("no holder panics");
+                continue;
+            } else if state.young.mark.is_some() {
                 rests = Instant::now() + REST;
                 let hurry = haste || state.hurry || state.closing;
                 COMPANY.saturating_sub(if hurry {
@@ -234,14 +272,23 @@ impl Pending {
         }
     }
 
-    /// sled has the oldest generation.
+    /// The oldest generation is written.
     pub(super) fn written(&self) {
         let mut state = self.lock();
         let oldest = state.sealed.pop_front();
         let oldest = oldest.expect("only the writer takes generations away");
         state.rows -= oldest.rows.len();
-        state.kept.push_back(oldest);
-        let gone = (state.kept.len() > KEPT).then(|| state.kept.pop_front());
+        let mut gone = Vec::new();
+        if oldest.rows.len() <= GENERATION_ROWS {
+            state.kept.push_back(oldest);
+            if state.kept.len() > KEPT {
+                gone.extend(state.kept.pop_front());
+            }
+        } else {
+            // As large as a shelf it would only take memory, and what is older may not be read in its place.
+            gone.extend(state.kept.drain(..));
+            gone.push(oldest);
+        }
         state.hurry &= state.young.mark.is_some() || !state.sealed.is_empty();
         drop(state);
         self.moved.notify_all();
@@ -270,8 +317,12 @@ impl State {
 }
 
 impl Generation {
-    fn matching(&self, wanted: &impl Fn(&[u8]) -> bool) -> impl Iterator<Item = Row> {
-        let rows = self.rows.iter().filter(|(key, _)| wanted(key));
+    fn between(&self, from: &[u8], behind: Option<&[u8]>) -> impl Iterator<Item = Row> {
+        let end = match behind {
+            Some(behind) => Bound::Excluded(behind.max(from)),
+            None => Bound::Unbounded,
+        };
+        let rows = self.rows.range::<[u8], _>((Bound::Included(from), end));
         rows.map(|(key, value)| (key.clone(), value.clone()))
     }
 }
@@ -304,7 +355,7 @@ mod tests {
 
     #[test]
     fn commits_wait_while_too_many_rows_are_pending_and_are_written_in_order() {
-        let pending = Pending::new(None);
+        let pending = Pending::new(None, 1 << 17);
         let half = PENDING_ROWS / 2;
         pending.push(rows(0, half), &mark(1)).unwrap();
         pending.push(rows(half, half), &mark(2)).unwrap();
@@ -325,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_replaced_at_once_is_written_once() {
-        let pending = Pending::new(None);
+        let pending = Pending::new(None, 1 << 17);
         for n in 1..=3 {
             pending.push(rows(7, 1), &mark(n)).unwrap();
         }
@@ -337,7 +388,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_nothing_is_taken_and_nobody_waits() {
-        let pending = Pending::new(None);
+        let pending = Pending::new(None, 1 << 17);
         pending.push(rows(0, PENDING_ROWS), &mark(1)).unwrap();
         thread::scope(|scope| {
             let pushed = scope.spawn(|| pending.push(rows(0, 1), &mark(2)));

@@ -1,50 +1,27 @@
-//! Walking the index: sled's rows with those that are pending over them, from both ends.
+//! Walking the index: what is pending, sled and the shelves as one, from both ends.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::{IndexError, Row, failed};
+use super::under::Part;
+use super::young::{self, Young};
+use super::{IndexError, Row};
 
 type Found = (Vec<u8>, Vec<u8>);
 
 /// Rows of the index, in order of their keys; can be walked from both ends.
-pub struct Rows {
-    /// Taken before sled is read: a row that sled gets meanwhile is in both, and none is in neither.
-    pending: VecDeque<Row>,
-    written: Written,
-}
-
-impl Rows {
-    pub(super) const fn new(pending: VecDeque<Row>, written: sled::Iter) -> Self {
-        Self {
-            pending,
-            written: Written {
-                rows: written,
-                front: None,
-                back: None,
-            },
-        }
-    }
-}
+pub struct Rows(pub(super) Merged);
 
 impl Iterator for Rows {
     type Item = Result<Found, IndexError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let written = match self.written.front() {
-                Some(Ok((key, _))) => Some(key.as_slice()),
-                Some(Err(_)) => return self.written.take_front(),
-                None => None,
-            };
-            let pending = self.pending.front().map(|(key, _)| key.as_slice());
-            match first(pending, written)? {
-                Ordering::Greater => return self.written.take_front(),
-                Ordering::Equal => drop(self.written.take_front()),
-                Ordering::Less => {}
-            }
-            if let Some((key, Some(value))) = self.pending.pop_front() {
-                return Some(Ok((key, value)));
+            match self.0.next(End::Front)? {
+                Ok((key, Some(value))) => return Some(Ok((key, value))),
+                Ok((_, None)) => {}
+                Err(error) => return Some(Err(error)),
             }
         }
     }
@@ -53,78 +30,168 @@ impl Iterator for Rows {
 impl DoubleEndedIterator for Rows {
     fn next_back(&mut self) -> Option<Self::Item> {
         loop {
-            let written = match self.written.back() {
-                Some(Ok((key, _))) => Some(key.as_slice()),
-                Some(Err(_)) => return self.written.take_back(),
-                None => None,
-            };
-            let pending = self.pending.back().map(|(key, _)| key.as_slice());
-            // From the back the greater key comes first.
-            let order = match (pending, written) {
-                (Some(pending), Some(written)) => written.cmp(pending),
-                (pending, written) => first(pending, written)?,
-            };
-            match order {
-                Ordering::Greater => return self.written.take_back(),
-                Ordering::Equal => drop(self.written.take_back()),
-                Ordering::Less => {}
-            }
-            if let Some((key, Some(value))) = self.pending.pop_back() {
-                return Some(Ok((key, value)));
+            match self.0.next(End::Back)? {
+                Ok((key, Some(value))) => return Some(Ok((key, value))),
+                Ok((_, None)) => {}
+                Err(error) => return Some(Err(error)),
             }
         }
     }
 }
 
-/// How two keys stand to each other, where one that is missing gives way to the other; `None` for none.
-fn first(a: Option<&[u8]>, b: Option<&[u8]>) -> Option<Ordering> {
-    match (a, b) {
-        (None, None) => None,
-        (Some(_), None) => Some(Ordering::Less),
-        (None, Some(_)) => Some(Ordering::Greater),
-        (Some(a), Some(b)) => Some(a.cmp(b)),
+/// One layer's rows in order, those that remove others among them.
+pub(super) enum Source {
+    /// Taken before the layers below are read: a row that goes down meanwhile is in both, and none is in neither.
+    Pending(VecDeque<Row>),
+    /// The sled stays open as long as somebody walks it.
+    Young(
+        sled::Iter,
+        #[expect(dead_code, reason = "held, not read")] Arc<Young>,
+    ),
+    Shelf(Part),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Front,
+    Back,
+}
+
+impl Source {
+    fn next(&mut self, end: End) -> Option<Result<Row, IndexError>> {
+        match (self, end) {
+            (Self::Pending(rows), End::Front) => rows.pop_front().map(Ok),
+            (Self::Pending(rows), End::Back) => rows.pop_back().map(Ok),
+            (Self::Young(rows, _), End::Front) => rows.next().map(young::row),
+            (Self::Young(rows, _), End::Back) => rows.next_back().map(young::row),
+            (Self::Shelf(part), End::Front) => part.next(),
+            (Self::Shelf(part), End::Back) => part.next_back(),
+        }
     }
 }
 
-/// sled's rows with one looked at in advance at each end.
-struct Written {
-    rows: sled::Iter,
-    front: Option<Result<Found, IndexError>>,
-    back: Option<Result<Found, IndexError>>,
+/// A layer with one row looked at in advance at each end.
+struct Layer {
+    source: Source,
+    /// Its source has no more rows. It is not asked again: what sled gets later is pending in this walk, and may be behind it.
+    ended: bool,
+    front: Option<Row>,
+    back: Option<Row>,
 }
 
-impl Written {
-    fn read(item: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Found, IndexError> {
-        let (key, value) = item.map_err(failed)?;
-        Ok((key.to_vec(), value.to_vec()))
-    }
-
-    fn front(&mut self) -> Option<&Result<Found, IndexError>> {
-        if self.front.is_none() {
-            self.front = self
-                .rows
-                .next()
-                .map(Self::read)
-                .or_else(|| self.back.take());
+impl Layer {
+    fn at(&mut self, end: End) -> &mut Option<Row> {
+        match end {
+            End::Front => &mut self.front,
+            End::Back => &mut self.back,
         }
-        self.front.as_ref()
     }
 
-    fn back(&mut self) -> Option<&Result<Found, IndexError>> {
-        if self.back.is_none() {
-            let last = self.rows.next_back().map(Self::read);
-            self.back = last.or_else(|| self.front.take());
+    fn look(&mut self, end: End) -> Result<Option<&[u8]>, IndexError> {
+        if self.at(end).is_none() {
+            let found = match self.ended {
+                true => None,
+                false => self.source.next(end).transpose()?,
+            };
+            self.ended |= found.is_none();
+            let row = match found {
+                Some(row) => Some(row),
+                // The one that was looked at from the other end is the last.
+                None => match end {
+                    End::Front => self.back.take(),
+                    End::Back => self.front.take(),
+                },
+            };
+            *self.at(end) = row;
         }
-        self.back.as_ref()
+        Ok(self.at(end).as_ref().map(|(key, _)| key.as_slice()))
+    }
+}
+
+/// Layers walked as one: of rows with one key that of the newest counts.
+pub(super) struct Merged(Vec<Layer>);
+
+impl Merged {
+    /// Of these, the newest first.
+    pub(super) fn of(sources: impl IntoIterator<Item = Source>) -> Self {
+        let layers = sources.into_iter().map(|source| Layer {
+            source,
+            ended: false,
+            front: None,
+            back: None,
+        });
+        Self(layers.collect())
     }
 
-    fn take_front(&mut self) -> Option<Result<Found, IndexError>> {
-        self.front();
-        self.front.take()
+    /// The next row from this end, also one that only removes others.
+    pub(super) fn next(&mut self, end: End) -> Option<Result<Row, IndexError>> {
+        self.try_next(end).transpose()
     }
 
-    fn take_back(&mut self) -> Option<Result<Found, IndexError>> {
-        self.back();
-        self.back.take()
+    fn try_next(&mut self, end: End) -> Result<Option<Row>, IndexError> {
+        let sooner = match end {
+            End::Front => Ordering::Less,
+            End::Back => Ordering::Greater,
+        };
+        let mut next: Option<(usize, &[u8])> = None;
+        // All that have the key of the next row; the first of them is the newest.
+        let mut same: Vec<usize> = Vec::new();
+        for (n, layer) in self.0.iter_mut().enumerate() {
+            let Some(key) = layer.look(end)? else {
+                continue;
+            };
+            let order = next.map_or(sooner, |(_, best)| key.cmp(best));
+            if order == sooner {
+                next = Some((n, key));
+                same.clear();
+            } else if order == Ordering::Equal {
+                same.push(n);
+            }
+        }
+        let Some((newest, _)) = next else {
+            return Ok(None);
+        };
+        for older in same {
+            drop(self.0[older].at(end).take());
+        }
+        Ok(self.0[newest].at(end).take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use city_protocol::ids::BlockId;
+
+    use super::*;
+    use crate::store::{OsFiles, Watermark};
+
+    #[test]
+    fn what_goes_down_during_a_walk_is_not_met_a_second_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let files: Arc<dyn crate::store::Files> = Arc::new(OsFiles);
+        let young = Arc::new(Young::open(&files, &dir.path().join("young")).unwrap());
+        let rows: BTreeMap<_, _> = [b"a", b"b", b"c", b"d"]
+            .map(|key| (key.to_vec(), Some(b"v".to_vec())))
+            .into();
+        let pending = rows.clone().into_iter().collect();
+        let below = Source::Young(young.range(b"a", None), Arc::clone(&young));
+        let mut walk = Rows(Merged::of([Source::Pending(pending), below]));
+        let mut next = |end| {
+            let row = match end {
+                End::Front => walk.next(),
+                End::Back => walk.next_back(),
+            };
+            row.map(|row| row.unwrap().0)
+        };
+        assert_eq!(next(End::Front).unwrap(), b"a");
+        assert_eq!(next(End::Back).unwrap(), b"d");
+        let mark = Watermark::start(BlockId::of(b"genesis"), 1);
+        young.write(rows.iter(), (&mark, 4), false).unwrap();
+        assert_eq!(next(End::Front).unwrap(), b"b");
+        assert_eq!(next(End::Back).unwrap(), b"c");
+        assert_eq!(next(End::Front), None);
+        assert_eq!(next(End::Back), None);
     }
 }

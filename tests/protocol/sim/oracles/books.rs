@@ -5,23 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use city_protocol::amount::Amount;
 use city_protocol::body::{
-    Accept, Answer, AnsweredBy, Grant, Kind, OfficersBody as _, Order, PersonBody as _, Refund,
-    Reject, Settle, Transfer, Ungrant, identity,
+    Accept, Adopt, Answer, AnsweredBy, Correct, Enrol, Grant, Kind, NewKeys, OfficersBody as _,
+    Order, PersonBody as _, Recover, Refund, Reject, Revoke, Rotate, Settle, Transfer, Ungrant,
+    identity,
 };
 use city_protocol::crypto::TAG_GRANT;
-use city_protocol::ids::{AccountId, Digest, LogId};
-use city_protocol::ledger::{FaultRow, LogRow, Rows as _, Table, read_row};
+use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
+use city_protocol::ledger::{
+    AccountRow, FaultRow, Frozen, LogRow, Rows as _, Table, VertexRow, read_row,
+};
 use city_protocol::replica::log_rows;
-use city_protocol::vertex::{Entry, decode_body};
+use city_protocol::vertex::{Cite, Entry, decode_body};
 
 use super::step::{SHARED, same_rows, table};
 use super::{Finding, ensure};
+use crate::disk::Disk;
 use crate::sim::boxes::fold_again;
 use crate::sim::stage::{Acked, Sim};
 
 /// Tables that are a home's own, besides the order of arrival, which a rebuild begins anew, and the faults, whose
 /// proof may be another pair of the same position's vertices.
-const OWN: [Table; 3] = [Table::Log, Table::FaultEntry, Table::Invalid];
+const OWN: [Table; 2] = [Table::Log, Table::FaultEntry];
 
 /// What one log comes to, in hundredths.
 #[derive(Default)]
@@ -35,6 +39,11 @@ struct Sums {
     granted: i128,
     ungranted: i128,
     settled: i128,
+    shortfall: i128,
+    /// Accounts by the keys that they were given later than by enrolling.
+    given: BTreeMap<KeyId, AccountId>,
+    /// The key that an account has.
+    keys: BTreeMap<AccountId, KeyId>,
 }
 
 /// The home whose books are looked at: the others have the same rows.
@@ -60,6 +69,7 @@ pub(crate) fn books_balance(sim: &Sim) -> Finding {
         let added = [
             sums.granted,
             sums.ungranted,
+            sums.shortfall,
             available,
             open,
             sums.settled,
@@ -69,6 +79,7 @@ pub(crate) fn books_balance(sim: &Sim) -> Finding {
         let shown = [
             t.granted,
             t.ungranted,
+            t.shortfall,
             t.available,
             t.open_out,
             t.settled_out,
@@ -116,20 +127,62 @@ fn in_transit(sim: &Sim, logs: &BTreeMap<LogId, Sums>) -> Finding {
 
 /// Adds up one log's entries, in their order.
 fn added_up(sim: &Sim, home: usize, log: &LogId, row: &LogRow) -> Result<Sums, String> {
-    let disk = sim.world.homes[home].disk.read();
     let mut sums = Sums::default();
-    for seq in 1..=row.seq {
-        let vertex = disk
-            .vertex_at(log, row.epoch, seq)
-            .and_then(|id| disk.vertex(&id));
-        let body = vertex.and_then(|vertex| disk.block(&vertex.body));
-        let body = body.ok_or_else(|| format!("vertex {seq} is not here"))?;
-        for entry in decode_body(&body).map_err(|refusal| format!("{refusal:?} at {seq}"))? {
-            sums.add(log, &entry)
-                .map_err(|what| format!("{what} at {seq}"))?;
-        }
+    let disk = &sim.world.homes[home].disk;
+    let mut last = 0;
+    for (seq, entry) in entries_of(disk, log, row) {
+        sums.add(log, &entry)
+            .map_err(|what| format!("{what} at {seq}"))?;
+        last = seq;
     }
+    // The last that counts may be empty, but it has to be there.
+    let whole = (last..=row.seq).all(|seq| body_at(disk, log, row, seq).is_some());
+    ensure(whole || row.seq == 0, || {
+        format!("a vertex behind {last} is not here")
+    })?;
     Ok(sums)
+}
+
+/// The body of a log's vertex at a position of its chain.
+fn body_at(disk: &Disk, log: &LogId, row: &LogRow, seq: u64) -> Option<Vec<u8>> {
+    let disk = disk.read();
+    let id = disk.vertex_on_chain(log, row.epoch, seq)?;
+    disk.block(&disk.vertex(&id)?.body)
+}
+
+/// The entries of a log as far as their bodies are there, with the positions of their vertices, over all epochs.
+pub(crate) fn entries_of<'a>(
+    disk: &'a Disk,
+    log: &'a LogId,
+    row: &'a LogRow,
+) -> impl Iterator<Item = (u64, Entry)> + 'a {
+    let bodies = (1..=row.seq).map_while(move |seq| Some((seq, body_at(disk, log, row, seq)?)));
+    bodies.flat_map(|(seq, body)| {
+        let entries = decode_body(&body).unwrap_or_default();
+        entries.into_iter().map(move |entry| (seq, entry))
+    })
+}
+
+/// Between two steps: each log's totals are conserved, and are what its accounts have.
+pub(crate) fn sums_hold(sim: &Sim, home: usize) -> Finding {
+    let disk = &sim.world.homes[home].disk;
+    let mut available: BTreeMap<&[u8], u64> = BTreeMap::new();
+    let mut open: BTreeMap<&[u8], u64> = BTreeMap::new();
+    for (name, row) in table(Table::Account, disk) {
+        let row: AccountRow = read_row(row);
+        *available.entry(&name[1..33]).or_default() += row.available.hundredths();
+        *open.entry(&name[1..33]).or_default() += row.open_out.hundredths();
+    }
+    for (log, row) in log_rows(disk.read()) {
+        let sum = |of: &BTreeMap<&[u8], u64>| of.get(&log.0[..]).copied().unwrap_or(0);
+        let (t, shown) = (row.totals, (row.totals.available, row.totals.open_out));
+        let added = (sum(&available), sum(&open));
+        ensure(t.conserved() && added == shown, || {
+            let name = sim.name_of(&log);
+            format!("the sums of {name} at {home} are {t:?}, and its accounts have {added:?}")
+        })?;
+    }
+    Ok(())
 }
 
 impl Sums {
@@ -162,11 +215,7 @@ impl Sums {
                 ensure(once, || format!("{} is answered twice", answer.transfer))?;
                 if answer.accepts {
                     let amount = hundredths(answer.amount);
-                    let account = match &answer.by {
-                        AnsweredBy::Receiver(common) => AccountId::new(log, &common.key),
-                        AnsweredBy::Order(account, _) | AnsweredBy::Home(account, _) => *account,
-                    };
-                    self.move_by(account, amount)?;
+                    self.move_by(self.receiver_of(log, &answer), amount)?;
                     let from = (answer.sender_home, amount);
                     self.accepted.insert(answer.transfer, from);
                 }
@@ -179,6 +228,37 @@ impl Sums {
                 self.move_by(sender, amount)?;
                 self.sent_to.remove(&body.transfer);
             }
+            Kind::Enrol => {
+                let body: Enrol = read(&entry.body)?;
+                self.keys.insert(AccountId::new(log, &body.key), body.key);
+            }
+            Kind::Rotate => {
+                let body: Rotate = read(&entry.body)?;
+                self.take_key(body.account, &body.new)?;
+            }
+            Kind::Recover => {
+                let body: Recover = read(&entry.body)?;
+                self.take_key(body.account, &body.new)?;
+            }
+            Kind::Correct => {
+                let body: Correct = read(&entry.body)?;
+                let amount = hundredths(body.amount);
+                match body.transfer {
+                    Some(transfer) => {
+                        let open = self.open.remove(&transfer);
+                        let same = open == Some((body.account, amount));
+                        ensure(same, || format!("{transfer} was {open:?}"))?;
+                        self.move_by(body.account, amount)?;
+                        self.sent_to.remove(&transfer);
+                    }
+                    None => {
+                        self.move_by(body.account, -amount)?;
+                        self.shortfall -= amount;
+                        ensure(self.shortfall >= 0, || "too much is made good".into())?;
+                    }
+                }
+            }
+            Kind::Adopt => self.adopt(log, entry)?,
             Kind::Settle => {
                 let body = Settle::read(&entry.body).map_err(|refusal| format!("{refusal:?}"))?;
                 let open = self.open.remove(&body.transfer);
@@ -186,6 +266,61 @@ impl Sums {
                 self.settled += amount;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whose account an answer is about.
+    fn receiver_of(&self, log: &LogId, answer: &Answer) -> AccountId {
+        match &answer.by {
+            AnsweredBy::Receiver(common) => {
+                let given = self.given.get(&common.key).copied();
+                given.unwrap_or_else(|| AccountId::new(log, &common.key))
+            }
+            AnsweredBy::Order(account, _) | AnsweredBy::Home(account, _) => *account,
+        }
+    }
+
+    fn take_key(&mut self, account: AccountId, new: &NewKeys) -> Finding {
+        let key = new
+            .signing_key()
+            .map_err(|refusal| format!("{refusal:?}"))?;
+        self.keys.insert(account, key.id());
+        self.given.insert(key.id(), account);
+        Ok(())
+    }
+
+    /// What a cut took back and somebody rests on: who sent it pays as far as they can, with the key that they have.
+    fn adopt(&mut self, log: &LogId, entry: &Entry) -> Finding {
+        let body = Adopt::read(&entry.body).map_err(|refusal| format!("{refusal:?}"))?;
+        let [Cite::Entry(lost), _] = &entry.cites[..] else {
+            return Err("it adopts nothing".into());
+        };
+        let amount = hundredths(body.amount);
+        if lost.kind == Kind::Transfer {
+            let transfer: Transfer = read(&lost.body)?;
+            let signed = self.keys.get(&transfer.sender) == Some(&transfer.key);
+            let has = self.available.get(&transfer.sender).copied();
+            let paid = has.filter(|_| signed).unwrap_or(0).min(amount);
+            let short = entry.booked.shortfall.map_or(0, hundredths);
+            ensure(paid + short == amount, || {
+                format!("{paid} could be paid of {amount}, and {short} is said to be missing")
+            })?;
+            self.move_by(transfer.sender, -paid)?;
+            self.shortfall += short;
+            self.settled += amount;
+            let receiver = (transfer.receiver_home, amount);
+            let before = self.sent_to.insert(body.transfer, receiver);
+            return ensure(before.is_none(), || "adopted twice".into());
+        }
+        let answer = Answer::read(lost.kind, &lost.body);
+        let answer = answer.map_err(|refusal| format!("{refusal:?}"))?;
+        let once = self.answered.insert(answer.transfer);
+        ensure(once, || format!("{} is answered twice", answer.transfer))?;
+        if answer.accepts {
+            self.move_by(self.receiver_of(log, &answer), amount)?;
+            let from = (answer.sender_home, amount);
+            self.accepted.insert(answer.transfer, from);
         }
         Ok(())
     }
@@ -223,13 +358,34 @@ pub(crate) fn index_is_what_the_log_says(sim: &Sim) -> Finding {
     ensure(cuts(shown) == cuts(rebuilt), || {
         format!("{home} cuts logs elsewhere when it makes its index again")
     })?;
+    // Evidence of a broken rule counts until two signatures convict, or the officers begin again.
+    let evidence = |disk: &Disk| -> Vec<_> {
+        let rows = table(Table::Invalid, disk).into_iter();
+        let counts = |name: &[u8]| {
+            let log = LogId(name[1..33].try_into().unwrap());
+            let row = disk.read().log(&log);
+            row.is_some_and(|row| {
+                matches!(row.frozen, Some(Frozen::Invalid(_)))
+                    && name[33..] == row.epoch.to_be_bytes()
+            })
+        };
+        rows.filter(|(name, _)| counts(name))
+            .map(|(name, row)| (name.to_vec(), row.to_vec()))
+            .collect()
+    };
+    ensure(evidence(shown) == evidence(rebuilt), || {
+        format!("{home} has other evidence when it makes its index again")
+    })?;
     // More may be known: what was judged when it came stands aside when its log's cut is known before.
     let again = table(Table::Vertex, rebuilt);
-    let lost = table(Table::Vertex, shown)
-        .into_keys()
-        .find(|id| !again.contains_key(id));
+    // Of a log that broke the rules a vertex may be kept here that is a rival there: its evidence comes in another order.
+    let lost = table(Table::Vertex, shown).into_iter().find(|(id, row)| {
+        let row: VertexRow = read_row(row);
+        sim.is_clean(&row.log) && !again.contains_key(id)
+    });
     ensure(lost.is_none(), || {
-        format!("{home} loses vertices when its index is made again")
+        let row = lost.map(|(_, row)| read_row::<VertexRow>(row));
+        format!("{home} loses {row:?} when its index is made again")
     })
 }
 
@@ -260,6 +416,11 @@ fn stands(sim: &Sim, home: usize, acked: &Acked) -> bool {
         Kind::Reject => Some(Reject::TAG),
         Kind::Order => Some(Order::TAG),
         Kind::Ungrant => Some(Ungrant::TAG),
+        Kind::Correct => Some(Correct::TAG),
+        Kind::Enrol => Some(Enrol::TAG),
+        Kind::Rotate => Some(Rotate::TAG),
+        Kind::Revoke => Some(Revoke::TAG),
+        Kind::Recover => Some(Recover::TAG),
         _ => None,
     });
     let same = entry

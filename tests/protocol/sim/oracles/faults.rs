@@ -28,6 +28,10 @@ pub(crate) fn nobody_forks_unnoticed(sim: &Sim) -> Finding {
         for home in sim.honest() {
             let h = &sim.world.homes[home];
             let row = h.disk.read().log(&log);
+            // What the officers closed is never a new fault; those who followed the log before have the proof.
+            if row.as_ref().is_some_and(|row| row.epoch > epoch) {
+                continue;
+            }
             let cut = row.and_then(|row| match row.frozen {
                 Some(Frozen::Equivocation(cut)) => Some(cut),
                 _ => None,
@@ -64,4 +68,34 @@ pub(crate) fn verdicts_agree(sim: &Sim) -> Finding {
         Some((id, _)) => Err(format!("{id} is valid here and invalid there")),
         None => Ok(()),
     }
+}
+
+/// What the liar made up counts nowhere, and its log stands before it, alike at every honest home.
+pub(crate) fn nobody_believes_a_trick(sim: &Sim) -> Finding {
+    let Some(liar) = sim.liar() else {
+        return Ok(());
+    };
+    let log = sim.world.homes[liar].log();
+    let heads = sim.honest().into_iter().map(|home| {
+        let row = sim.world.homes[home].disk.read().log(&log);
+        row.map(|row| (row.epoch, row.seq, row.head))
+    });
+    let heads: BTreeSet<_> = heads.collect();
+    ensure(heads.len() == 1, || {
+        format!("the liar's log ends at {heads:?}")
+    })?;
+    for (id, trick) in &sim.tricks {
+        for home in sim.honest() {
+            let h = &sim.world.homes[home];
+            let rows = h.disk.read();
+            let counts = rows
+                .vertex(id)
+                .is_some_and(|row| rows.vertex_at(&row.log, row.epoch, row.seq) == Some(*id));
+            let believed = h.verdicts.get(id).is_some_and(|said| said.contains(&true));
+            ensure(!counts && !believed, || {
+                format!("{home} believes the {trick:?} of {liar}")
+            })?;
+        }
+    }
+    Ok(())
 }

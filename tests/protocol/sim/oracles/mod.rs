@@ -7,8 +7,10 @@ mod mutations;
 mod step;
 mod witnesses;
 
-pub(crate) use books::{acknowledged_entries_stand, books_balance, index_is_what_the_log_says};
-pub(crate) use faults::{nobody_forks_unnoticed, verdicts_agree};
+pub(crate) use books::{
+    acknowledged_entries_stand, books_balance, entries_of, index_is_what_the_log_says, sums_hold,
+};
+pub(crate) use faults::{nobody_believes_a_trick, nobody_forks_unnoticed, verdicts_agree};
 pub(crate) use step::{homes_are_in_step, what_was_sent_arrived};
 pub(crate) use witnesses::{the_named_witness, witnesses_rest_on_it};
 
@@ -21,13 +23,14 @@ pub(crate) type Finding = Result<(), String>;
 pub(crate) type Oracle = fn(&Sim) -> Finding;
 
 /// All of them.
-pub(crate) const ORACLES: [(&str, Oracle); 9] = [
+pub(crate) const ORACLES: [(&str, Oracle); 10] = [
     ("homes are in step", homes_are_in_step),
     ("books balance", books_balance),
     ("the index is what the log says", index_is_what_the_log_says),
     ("acknowledged entries stand", acknowledged_entries_stand),
     ("nobody forks unnoticed", nobody_forks_unnoticed),
     ("verdicts agree", verdicts_agree),
+    ("nobody believes a trick", nobody_believes_a_trick),
     ("what was sent arrived", what_was_sent_arrived),
     ("witnesses rest on it", witnesses_rest_on_it),
     ("the named witness", the_named_witness),

@@ -16,6 +16,7 @@ use super::step::table;
 use super::{ORACLES, complaints};
 use crate::liar::{Liar, start};
 use crate::sim::stage::Sim;
+use crate::sim::tricks::Trick;
 
 /// A story whose liar is convicted: the first one that there is.
 fn told() -> Sim {
@@ -168,7 +169,7 @@ fn a_fork_that_nobody_noticed_is_found() {
         let mut pen = Liar::new(&sim.world, author);
         let row = sim.world.homes[author].row(&pen.log);
         (pen.seq, pen.prev) = (row.seq, row.head);
-        let vertex = pen.sign(&sim.world, &[start("a second one")]);
+        let vertex = pen.sign(&[start("a second one")]);
         let home = sim.honest()[1];
         sim.world.homes[home]
             .disk
@@ -186,6 +187,34 @@ fn two_verdicts_on_one_vertex_are_found() {
         sim.world.homes[home].verdicts.insert(id, [false].into());
     };
     check(disagree, &["verdicts agree"]);
+}
+
+#[test]
+fn a_trick_that_somebody_believed_is_found() {
+    let believe = |sim: &mut Sim| {
+        let home = sim.honest()[0];
+        let (log, head) = {
+            let h = &sim.world.homes[sim.liar().unwrap()];
+            (h.log(), sim.world.homes[home].row(&h.log()).head)
+        };
+        assert!(sim.world.homes[home].row(&log).seq > 1);
+        sim.tricks.insert(head, Trick::FalseSettle);
+    };
+    check(believe, &["nobody believes a trick"]);
+    // And two honest homes at which a liar's log ends differently.
+    let behind = |sim: &mut Sim| {
+        let log = sim.world.homes[sim.liar().unwrap()].log();
+        let home = sim.honest()[0];
+        let row = sim.world.homes[home].row(&log);
+        let behind = LogRow {
+            seq: row.seq - 1,
+            ..row
+        };
+        let name = key(Table::Log, &[&log.0]);
+        let disk = &mut sim.world.homes[home].disk;
+        disk.rows.insert(name, codec::encode(&behind));
+    };
+    check(behind, &["nobody believes a trick", "homes are in step"]);
 }
 
 #[test]
@@ -259,8 +288,11 @@ fn another_answer_to_the_same_submission_is_found() {
 fn a_vertex_row_too_many_is_found() {
     let invent = |sim: &mut Sim| {
         let home = audited(sim);
+        let rows = table(Table::Vertex, &sim.world.homes[home].disk).into_values();
+        let rows: Vec<VertexRow> = rows.map(read_row).collect();
+        let clean = rows.into_iter().find(|row| sim.is_clean(&row.log));
+        let row = clean.unwrap();
         let disk = &mut sim.world.homes[home].disk;
-        let row: VertexRow = read_row(table(Table::Vertex, disk).into_values().next().unwrap());
         disk.rows
             .insert(key(Table::Vertex, &[&[9; 32]]), codec::encode(&row));
     };

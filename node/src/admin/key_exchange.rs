@@ -1,0 +1,99 @@
+//! Node certificates between nodes, by hand: this node's own is shown anew, others' are asked for.
+
+use axum::Json;
+use axum::extract::State;
+use city_protocol::pki::{Crls, Root, verify_node};
+use city_protocol::trust::{KeyAnnouncement, PeerId};
+
+use super::AdminState;
+use super::recommend::tell_all;
+use crate::api::Problem;
+use crate::api::extract::JsonBody;
+use crate::engine::{protocol_peer, utc};
+use crate::net::Channel;
+use crate::trust::pages::{AnnouncedPage, KeysAskedPage, KeysWantedForm, PeerText};
+
+/// `POST /v1/peer-keys/announce`: reads `certs/node.pem` anew, shows it from now on, and tells every connected peer.
+pub(super) async fn announce(
+    State(admin): State<AdminState>,
+) -> Result<Json<AnnouncedPage>, Problem> {
+    let (Some(net), Some(key), Some(shown), Some(keys), Some(own)) = (
+        &admin.net,
+        &admin.transport,
+        &admin.certificate,
+        &admin.keys,
+        &admin.own,
+    ) else {
+        return Err(Problem::internal());
+    };
+    let (data, doors) = (keys.data.clone(), admin.doors.now());
+    let (signer, kem) = (own.signer.public().clone(), own.kem.public().clone());
+    let peer = admin.peer_id.to_string();
+    let reading = tokio::task::spawn_blocking(move || {
+        let chain = data.renewed_certificate(&signer, &kem, &peer);
+        let chain = chain.map_err(|error| Problem::own_certificate(&error.to_string()))?;
+        judged(chain, &doors.trust.roots, &doors.trust.crls)
+    });
+    let (renewed, ends) = reading.await.map_err(|_| Problem::internal())??;
+    let message = key.announce(&renewed);
+    shown.renew(renewed);
+    Ok(Json(AnnouncedPage {
+        schema: 1,
+        not_after: ends,
+        // Who takes nothing now is shown it with its next connection.
+        told: tell_all(net, &message),
+    }))
+}
+
+/// The certificate as it is announced, and its end, if peers would take it now.
+fn judged(
+    mut chain: Vec<Vec<u8>>,
+    roots: &[Root],
+    crls: &Crls,
+) -> Result<(KeyAnnouncement, city_protocol::amount::Timestamp), Problem> {
+    if chain.is_empty() {
+        return Err(Problem::internal());
+    }
+    let certificate = chain.remove(0);
+    let judged = verify_node(roots, &certificate, &chain, crls, utc());
+    let judged = judged.map_err(|refusal| {
+        Problem::own_certificate(&format!(
+            "certs/node.pem is not one that peers take now: {refusal}; have the municipality's CA issue another"
+        ))
+    })?;
+    let chain = chain.into_iter().map(Into::into).collect();
+    let announcement = KeyAnnouncement { certificate, chain };
+    Ok((announcement, judged.certificate.not_after))
+}
+
+/// `POST /v1/peer-keys/request`: asks every connected peer for certificates: of the peers that are named, else of those whose
+/// certificates are not held.
+pub(super) async fn request(
+    State(admin): State<AdminState>,
+    JsonBody(form): JsonBody<KeysWantedForm>,
+) -> Result<Json<KeysAskedPage>, Problem> {
+    let (Some(net), Some(key)) = (&admin.net, &admin.transport) else {
+        return Err(Problem::internal());
+    };
+    let named: Result<Vec<PeerId>, _> = form.peers.iter().map(|peer| peer.0.parse()).collect();
+    let named = named.map_err(|_| Problem::bad_field("peers"))?;
+    let wanted = if named.is_empty() {
+        admin.trust.without_certificate(utc())
+    } else {
+        named.iter().map(crate::engine::libp2p_peer).collect()
+    };
+    let mut asked = Vec::new();
+    for peer in net.stats().peers {
+        let message = protocol_peer(&peer.peer).and_then(|id| key.ask(&admin.trust, &id, &wanted));
+        let sent = message.map(|message| net.try_send(&peer.peer, Channel::Sync, message.encode()));
+        if sent.is_some_and(|sent| sent.is_ok()) {
+            asked.push(PeerText(peer.peer.to_string()));
+        }
+    }
+    let wanted = wanted.iter().map(|peer| PeerText(peer.to_string()));
+    Ok(Json(KeysAskedPage {
+        schema: 1,
+        wanted: wanted.collect(),
+        asked,
+    }))
+}

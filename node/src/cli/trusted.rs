@@ -1,0 +1,306 @@
+//! The whitelist of a node: asked and changed by the admin socket of a running one, else in its data directory.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use city_protocol::ids::BlockId;
+use city_protocol::pki::{Crls, Root};
+use clap::Args;
+use libp2p::PeerId;
+use tokio::runtime::Runtime;
+
+use super::exit::Failure;
+use super::passphrase::PassphraseArgs;
+use super::run::PlaceArgs;
+use crate::access::{AccessLog, Class, Event};
+use crate::admin::pages::Peer as Connected;
+use crate::client::{AdminClient, ClientError};
+use crate::daemon;
+use crate::engine::utc;
+use crate::keys::Keyring;
+use crate::pki::read_crls;
+use crate::store::Store;
+use crate::trust::keyfile::Judges;
+use crate::trust::pages::{
+    AddForm, ApproveForm, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText,
+    RecommendForm, RecommendationsPage, WhitelistPage,
+};
+use crate::trust::{ChangeError, Decision, Keeper, wanted};
+
+/// Which node, and how it answers.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    pub(super) place: PlaceArgs,
+    #[command(flatten)]
+    pub(super) passphrase: PassphraseArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Opens the whitelist, looks or changes, and closes it.
+pub(super) fn with<T>(
+    common: &Common,
+    job: impl FnOnce(&Trusted) -> anyhow::Result<T>,
+) -> Result<T, Failure> {
+    let trusted = Trusted::open(&common.place, &common.passphrase)?;
+    let done = job(&trusted);
+    trusted.close()?;
+    Ok(done?)
+}
+
+/// Where the whitelist is.
+pub(super) enum Trusted {
+    /// At a node that runs.
+    Running(Box<(Runtime, AdminClient)>),
+    /// In a data directory.
+    Stopped(Box<Stopped>),
+}
+
+/// A data directory whose store is open.
+pub(super) struct Stopped {
+    keeper: Keeper,
+    store: Arc<Store>,
+    access: AccessLog,
+    roots: Vec<Root>,
+    crls: Crls,
+    who: String,
+}
+
+impl Trusted {
+    pub(super) fn open(place: &PlaceArgs, passphrase: &PassphraseArgs) -> Result<Self, Failure> {
+        let socket = place.locate().data.admin_socket();
+        let runtime = super::launch::runtime()?;
+        match runtime.block_on(AdminClient::connect(&socket)) {
+            Ok(client) => return Ok(Self::Running(Box::new((runtime, client)))),
+            Err(ClientError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (data, config, identity) = super::launch::read(place, passphrase)?;
+        let (store, _) = daemon::open_for_reading(&data, &identity)?;
+        let ring = Keyring::open(Arc::clone(&identity.keystore))?.map(Arc::new);
+        let names = daemon::private_names(&data, &config, ring.as_ref())?;
+        let store = Arc::new(store);
+        let own = identity.transport.public().to_peer_id();
+        let listed = wanted(&config, utc());
+        let keeper = Keeper::open(
+            Arc::clone(&store),
+            names,
+            &listed,
+            own,
+            config.network.recommendations_needed,
+        )?;
+        let root = BlockId::of(&identity.genesis.to_block());
+        Ok(Self::Stopped(Box::new(Stopped {
+            keeper,
+            store,
+            access: AccessLog::open(&data.access(), root, 0)?,
+            roots: identity.genesis.roots.clone(),
+            crls: read_crls(&data.crls())?,
+            who: format!("uid {}", rustix::process::geteuid().as_raw()),
+        })))
+    }
+
+    /// Every listed peer.
+    pub(super) fn all(&self) -> anyhow::Result<Vec<PeerShown>> {
+        let mut peers: Vec<PeerShown> = Vec::new();
+        let mut after: Option<PeerText> = None;
+        loop {
+            let page = match self {
+                Self::Running(running) => {
+                    running.0.block_on(running.1.whitelist(after.as_ref()))?
+                }
+                Self::Stopped(stopped) => stopped
+                    .keeper
+                    .fold(|fold| WhitelistPage::of(fold, after.as_ref(), MAX_PAGE, utc())),
+            };
+            peers.extend(page.peers);
+            after = page.next;
+            if after.is_none() {
+                return Ok(peers);
+            }
+        }
+    }
+
+    /// What is known of a peer, if it is listed.
+    pub(super) fn listed(&self, peer: &PeerText) -> anyhow::Result<Option<PeerShown>> {
+        let page = match self {
+            Self::Running(running) => running.0.block_on(running.1.listed(peer))?,
+            Self::Stopped(stopped) => stopped.page(peer),
+        };
+        Ok(page.listed)
+    }
+
+    /// What the gate decides about a peer now.
+    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<bool> {
+        let page = match self {
+            Self::Running(running) => running.0.block_on(running.1.listed(peer))?,
+            Self::Stopped(stopped) => ListedPage::tried(&stopped.keeper, peer, utc()),
+        };
+        page.admitted
+            .context("the node is of an older version, which does not say what its gate decides")
+    }
+
+    pub(super) fn add(&self, peer: &PeerText, form: AddForm) -> anyhow::Result<ListedPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.list_peer(peer, &form))?),
+            Self::Stopped(stopped) => {
+                let terms = form.terms().context("the key is not Base64")?;
+                stopped.change(Decision::WhitelistAdd, peer, |keeper, id, judges, by| {
+                    keeper.add(id, terms, judges, by).map(drop)
+                })
+            }
+        }
+    }
+
+    pub(super) fn add_key(&self, peer: &PeerText, file: &[u8]) -> anyhow::Result<ListedPage> {
+        match self {
+            Self::Running(running) => {
+                let form = KeyForm {
+                    key: STANDARD.encode(file),
+                };
+                Ok(running.0.block_on(running.1.add_key(peer, &form))?)
+            }
+            Self::Stopped(stopped) => {
+                stopped.change(Decision::WhitelistKey, peer, |keeper, id, judges, by| {
+                    keeper.add_key(id, file, judges, by).map(drop)
+                })
+            }
+        }
+    }
+
+    pub(super) fn remove(&self, peer: &PeerText) -> anyhow::Result<ListedPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.unlist_peer(peer))?),
+            Self::Stopped(stopped) => {
+                stopped.change(Decision::WhitelistRemove, peer, |keeper, id, judges, by| {
+                    keeper.remove(&id.to_string(), judges.now, by)
+                })
+            }
+        }
+    }
+
+    /// Who asks, and who is not heard.
+    pub(super) fn enrolment(&self) -> anyhow::Result<EnrolmentPage> {
+        Ok(match self {
+            Self::Running(running) => running.0.block_on(running.1.enrolment())?,
+            Self::Stopped(stopped) => stopped.keeper.fold(|fold| EnrolmentPage::of(fold, utc())),
+        })
+    }
+
+    pub(super) fn approve(&self, peer: &PeerText, form: ApproveForm) -> anyhow::Result<ListedPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.approve(peer, &form))?),
+            Self::Stopped(stopped) => {
+                let roles = form.roles.into_iter().collect();
+                stopped.change(Decision::WhitelistAdd, peer, |keeper, id, judges, by| {
+                    keeper.approve(id, form.hours, roles, judges, by).map(drop)
+                })
+            }
+        }
+    }
+
+    pub(super) fn ignore(&self, peer: &PeerText) -> anyhow::Result<()> {
+        match self {
+            Self::Running(running) => drop(running.0.block_on(running.1.ignore(peer))?),
+            Self::Stopped(stopped) => {
+                stopped.change(Decision::EnrolIgnore, peer, |keeper, id, judges, by| {
+                    keeper.ignore(id, judges.now, by)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn recommendations(&self) -> anyhow::Result<RecommendationsPage> {
+        Ok(match self {
+            Self::Running(running) => running.0.block_on(running.1.recommendations())?,
+            Self::Stopped(stopped) => stopped.keeper.recommendations(utc()),
+        })
+    }
+
+    pub(super) fn recommend(
+        &self,
+        peer: &PeerText,
+        form: RecommendForm,
+    ) -> anyhow::Result<RecommendationsPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.recommend(peer, &form))?),
+            Self::Stopped(stopped) => {
+                stopped.change(Decision::Recommend, peer, |keeper, id, judges, by| {
+                    let said = keeper.recommend(id, form.name, form.hours, judges.now, by);
+                    said.map(drop)
+                })?;
+                self.recommendations()
+            }
+        }
+    }
+
+    pub(super) fn revoke(&self, peer: &PeerText) -> anyhow::Result<RecommendationsPage> {
+        match self {
+            Self::Running(running) => {
+                Ok(running.0.block_on(running.1.revoke_recommendation(peer))?)
+            }
+            Self::Stopped(stopped) => {
+                stopped.change(Decision::RecommendRevoke, peer, |keeper, id, judges, by| {
+                    keeper.revoke(id, judges.now, by).map(drop)
+                })?;
+                self.recommendations()
+            }
+        }
+    }
+
+    /// Connected peers; a stopped node has none.
+    pub(super) fn connected(&self) -> anyhow::Result<Vec<Connected>> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.status())?.peers),
+            Self::Stopped(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Closes what was opened; what was changed is durable before.
+    pub(super) fn close(self) -> anyhow::Result<()> {
+        if let Self::Stopped(stopped) = self {
+            let Stopped {
+                keeper,
+                store,
+                access,
+                ..
+            } = *stopped;
+            access.close();
+            drop(keeper);
+            let store = Arc::into_inner(store).context("the store is still in use")?;
+            store.close()?;
+        }
+        Ok(())
+    }
+}
+
+impl Stopped {
+    fn page(&self, peer: &PeerText) -> ListedPage {
+        let listed = self.keeper.listed(&peer.0);
+        ListedPage::of(&peer.0, listed.as_ref(), utc())
+    }
+
+    fn change(
+        &self,
+        decision: Decision,
+        peer: &PeerText,
+        job: impl FnOnce(&Keeper, &PeerId, Judges<'_>, &str) -> Result<(), ChangeError>,
+    ) -> anyhow::Result<ListedPage> {
+        let id: PeerId = peer.0.parse()?;
+        let judges = Judges {
+            roots: &self.roots,
+            crls: &self.crls,
+            now: utc(),
+        };
+        job(&self.keeper, &id, judges, &self.who)?;
+        let what = format!("{} {peer}", decision.name());
+        self.access
+            .note(Event::once(Class::Trust, &self.who, &what));
+        Ok(self.page(peer))
+    }
+}

@@ -1,0 +1,65 @@
+//! What is remembered of peers for who looks at the network: why a call failed, why a connection was ended. Bounded by
+//! the whitelist: who has left it is forgotten.
+
+use super::{
+    DialFailure, Whitelist,
+    bans::Bans,
+    dial::Book,
+    handle::{Greeting, Known},
+};
+use libp2p::PeerId;
+use std::{collections::HashMap, time::Instant};
+
+/// The last failure and the last parting of each peer.
+#[derive(Default)]
+pub(super) struct Memory {
+    failures: HashMap<PeerId, DialFailure>,
+    sent_away: HashMap<PeerId, String>,
+}
+
+impl Memory {
+    /// A call of this peer failed.
+    pub(super) fn failed(&mut self, peer: PeerId, reason: DialFailure, whitelist: &Whitelist) {
+        self.failures.retain(|peer, _| whitelist.contains(peer, 0));
+        self.failures.insert(peer, reason);
+    }
+
+    /// A connection with it stands.
+    pub(super) fn reached(&mut self, peer: &PeerId) {
+        self.failures.remove(peer);
+    }
+
+    /// This node ended its connection.
+    pub(super) fn sent_away(&mut self, peer: PeerId, reason: &str, whitelist: &Whitelist) {
+        self.sent_away.retain(|peer, _| whitelist.contains(peer, 0));
+        self.sent_away.insert(peer, reason.to_owned());
+    }
+
+    /// Everything that is known of each peer.
+    pub(super) fn look(
+        &self,
+        book: &Book,
+        bans: &Bans,
+        greetings: &HashMap<PeerId, Greeting>,
+        now: Instant,
+    ) -> HashMap<PeerId, Known> {
+        let mut known: HashMap<PeerId, Known> = HashMap::new();
+        for (peer, addresses, failures) in book.look() {
+            let known = known.entry(peer).or_default();
+            (known.addresses, known.failures) = (addresses, failures);
+        }
+        for (peer, failure) in &self.failures {
+            known.entry(*peer).or_default().failure = Some(failure.clone());
+        }
+        for (peer, reason) in &self.sent_away {
+            known.entry(*peer).or_default().sent_away = Some(reason.clone());
+        }
+        for (peer, greeting) in greetings {
+            known.entry(*peer).or_default().greeting = Some(greeting.clone());
+        }
+        for (peer, known) in &mut known {
+            known.banned = bans.left(peer, now);
+        }
+        known
+    }
+}

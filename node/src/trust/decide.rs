@@ -1,0 +1,151 @@
+//! How a decision is made: names among the private values, the record in the log, and then it counts.
+
+use std::sync::MutexGuard;
+
+use city_protocol::Refusal;
+use city_protocol::ids::BlockId;
+use libp2p::PeerId;
+
+use super::config::{asked_of, given_name_of, recommended_of};
+use super::error::{ChangeError, TrustError};
+use super::fold::{Fold, Recommendation};
+use super::keeper::{HELD, Keeper};
+use super::record::{Decision, MAX_RECORD, Record};
+use crate::keys::PrivatePlace;
+
+/// Private values to put, or to remove.
+type Changes = Vec<(PrivatePlace, Option<String>)>;
+
+impl Keeper {
+    /// Records a decision, with its name where names belong; then it counts.
+    ///
+    /// # Errors
+    /// [`ChangeError::Trust`]; it does not count then.
+    pub(super) fn decide(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        record: Record,
+    ) -> Result<(), ChangeError> {
+        let inner = &*self.0;
+        let log = inner.store.trust();
+        let mut written = Record {
+            prev: log.head(),
+            ..record.clone()
+        };
+        // With everything that belongs to it, for what is left out only makes it shorter.
+        let mut bytes = written.encode();
+        if bytes.len() > MAX_RECORD {
+            let (id, refusal) = (BlockId::of(&bytes), Refusal::TooLarge);
+            return Err(TrustError::Record { id, refusal }.into());
+        }
+        if let Some(names) = &inner.names {
+            let before = self.fold(|fold| put_before(fold, &record));
+            if !before.is_empty() {
+                names.put(&borrowed(&before)).map_err(TrustError::from)?;
+                written.name.clear();
+                written.message.clear();
+                bytes = written.encode();
+            }
+        }
+        log.append(&bytes).map_err(TrustError::from)?;
+        let peer = record.peer.clone();
+        let (until, after) = {
+            let mut fold = inner.fold.write().expect(HELD);
+            let after = taken_after(&fold, &record);
+            fold.take(record);
+            let listed = fold.listed.get(&peer);
+            (
+                listed.map(|listed| listed.expires_at().map(|at| at.0)),
+                after,
+            )
+        };
+        if let Ok(id) = peer.parse::<PeerId>() {
+            match until {
+                // The number was checked before.
+                Some(until) => drop(inner.allowed.insert(id, until)),
+                None => drop(inner.allowed.remove(&id)),
+            }
+        }
+        if let Some(names) = inner.names.as_ref().filter(|_| !after.is_empty())
+            && let Err(error) = names.put(&borrowed(&after))
+        {
+            // The decision stands; a name without an entry is passed over.
+            tracing::warn!(%error, "names that belong to nobody any more could not be deleted");
+        }
+        Ok(())
+    }
+}
+
+fn borrowed(changes: &Changes) -> Vec<(PrivatePlace, Option<&str>)> {
+    let changes = changes.iter();
+    changes
+        .map(|(place, value)| (place.clone(), value.as_deref()))
+        .collect()
+}
+
+/// What must be among the private values before the record is written. With it goes what others left there that waited
+/// too long or is over: the fold forgets them by the same record.
+fn put_before(fold: &Fold, record: &Record) -> Changes {
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let name = some(&record.name);
+    match record.decision {
+        Decision::WhitelistAdd => vec![(given_name_of(&record.peer), name)],
+        Decision::EnrolRequest => {
+            let old = fold.pending.iter();
+            let old = old.filter(|(_, request)| request.is_old(record.at));
+            let gone = old
+                .flat_map(|(peer, _)| asked_of(peer))
+                .map(|place| (place, None));
+            let mut changes: Changes = gone.collect();
+            changes.extend(
+                asked_of(&record.peer)
+                    .into_iter()
+                    .zip([name, some(&record.message)]),
+            );
+            changes
+        }
+        Decision::Recommend => {
+            let over = |said: &Recommendation| record.at >= said.expires_at;
+            let others = fold.recommended.iter().filter(|(_, said)| over(said));
+            let others = others.map(|((peer, by), _)| recommended_of(peer, Some(by)));
+            let own = fold.own.iter().filter(|(_, said)| over(said));
+            let own = own.map(|(peer, _)| recommended_of(peer, None));
+            let mut changes: Changes = others.chain(own).map(|place| (place, None)).collect();
+            // The last counts, if it is one of those.
+            changes.push((
+                recommended_of(&record.peer, record.recommender.as_deref()),
+                name,
+            ));
+            changes
+        }
+        Decision::WhitelistRemove
+        | Decision::WhitelistKey
+        | Decision::EnrolIgnore
+        | Decision::RecommendRevoke => Vec::new(),
+    }
+}
+
+/// What belongs to nobody any more when the record is taken; `fold` is from before.
+fn taken_after(fold: &Fold, record: &Record) -> Changes {
+    let peer = &record.peer;
+    let places = match record.decision {
+        Decision::WhitelistAdd => asked_of(peer).to_vec(),
+        Decision::WhitelistRemove => {
+            let mut places = vec![given_name_of(peer)];
+            if fold
+                .listed
+                .get(peer)
+                .is_none_or(|listed| listed.config.is_none())
+            {
+                // What it recommended falls with it, and that it was recommended.
+                let said = fold.recommended.keys().filter(|(_, by)| by == peer);
+                places.extend(said.map(|(about, by)| recommended_of(about, Some(by))));
+                places.push(recommended_of(peer, None));
+            }
+            places
+        }
+        Decision::RecommendRevoke => vec![recommended_of(peer, record.recommender.as_deref())],
+        _ => Vec::new(),
+    };
+    places.into_iter().map(|place| (place, None)).collect()
+}

@@ -1,0 +1,328 @@
+//! The fold of the trust log: who is listed, by whom, until when; who asks, and who is not heard. Pure but for reading
+//! the records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use city_protocol::amount::Timestamp;
+use city_protocol::region::Region;
+
+use super::TrustError;
+use super::record::{Decision, HeldKey, KeyKind, Record, Role};
+use crate::store::SideLog;
+
+/// Keys that are held of one peer: its transport key, and node certificates while one follows another. The oldest
+/// certificate gives way.
+pub const MAX_KEYS: usize = 4;
+
+/// Requests that may wait for an operator.
+pub const MAX_PENDING: usize = 256;
+/// How long a request waits, in milliseconds: 30 days. Who still wants to be listed asks again.
+pub const PENDING_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// Peers that are not heard: an operator names each by hand.
+pub const MAX_IGNORED: usize = 2048;
+
+/// A stranger's request. What it says is the stranger's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What it calls itself; empty while that stands among the private values.
+    pub name: String,
+    /// What its operator says.
+    pub message: String,
+    /// Its municipality, as it says.
+    pub region: Option<Region>,
+    /// Where it can be called, as it says.
+    pub addresses: Vec<String>,
+    /// From which address it asked.
+    pub from: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Request {
+    /// Whether it has waited too long.
+    #[must_use]
+    pub const fn is_old(&self, now: Timestamp) -> bool {
+        now.since(self.at) >= PENDING_MS
+    }
+}
+
+/// A peer that is not heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// What it had asked, if it had.
+    pub request: Option<Request>,
+    /// Since when.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+}
+
+/// What is said of a peer that may be listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recommendation {
+    /// Its name; empty if it has none, or while it stands among the private values.
+    pub name: String,
+    /// Its municipality.
+    pub region: Option<Region>,
+    /// Since when.
+    pub at: Timestamp,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// Which operator of this node said so; of another's recommendation, `peer`.
+    pub by: String,
+}
+
+/// What one source says of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name; empty if it has none, or while it stands among the private values.
+    pub name: String,
+    /// Its municipality, if it was named.
+    pub region: Option<Region>,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// What it is listed for.
+    pub roles: BTreeSet<Role>,
+    /// Where to call it, without its peer id.
+    pub addresses: Vec<String>,
+    /// Since when.
+    pub at: Timestamp,
+    /// By whom: `config`, or an operator.
+    pub by: String,
+}
+
+impl Entry {
+    /// Whether it is over. It is at its last moment, not after it.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| now >= at)
+    }
+
+    /// Whether the file would be understood the same: of what stands in it, the log keeps these.
+    pub(super) fn same_terms(&self, other: &Self) -> bool {
+        (&self.name, &self.region, self.expires_at)
+            == (&other.name, &other.region, other.expires_at)
+    }
+}
+
+/// A listed peer: the configuration may list it, and operators may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// What the configuration says.
+    pub config: Option<Entry>,
+    /// What an operator decided.
+    pub operator: Option<Entry>,
+    /// Keys that operators gave.
+    pub keys: Vec<HeldKey>,
+}
+
+impl Listed {
+    /// Both entries, the configuration's first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.config.iter().chain(&self.operator)
+    }
+
+    /// Until when the peer may connect: the later of both; none without an end.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        if self.entries().any(|entry| entry.expires_at.is_none()) {
+            return None;
+        }
+        self.entries().filter_map(|entry| entry.expires_at).max()
+    }
+
+    /// Whether it may connect at this time.
+    #[must_use]
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.entries().any(|entry| !entry.is_over(now))
+    }
+
+    /// The municipality that its node certificate has to name, if an entry names one.
+    #[must_use]
+    pub fn region(&self) -> Option<&Region> {
+        self.entries().find_map(|entry| entry.region.as_ref())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.entries().next().is_none()
+    }
+
+    fn hold(&mut self, keys: &[HeldKey]) {
+        for key in keys
+            .iter()
+            .filter(|key| {
+                let same = |held: &HeldKey| (held.kind, &held.data) == (key.kind, &key.data);
+                !self.keys.iter().any(same)
+            })
+            .collect::<Vec<_>>()
+        {
+            if self.keys.len() >= MAX_KEYS {
+                let oldest = |held: &HeldKey| held.kind == KeyKind::NodeCertificate;
+                let oldest = self.keys.iter().position(oldest).unwrap_or(0);
+                self.keys.remove(oldest);
+            }
+            self.keys.push(key.clone());
+        }
+    }
+}
+
+/// What the trust log comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fold {
+    /// Listed peers by their ids.
+    pub listed: BTreeMap<String, Listed>,
+    /// Those who ask.
+    pub pending: BTreeMap<String, Request>,
+    /// Those who are not heard.
+    pub ignored: BTreeMap<String, Ignored>,
+    /// What other peers recommend: by whom it is about, and by whom it comes.
+    pub recommended: BTreeMap<(String, String), Recommendation>,
+    /// What this node recommends.
+    pub own: BTreeMap<String, Recommendation>,
+}
+
+impl Fold {
+    /// Folds a whole log.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn of(log: &SideLog) -> Result<Self, TrustError> {
+        let mut fold = Self::default();
+        for block in log.iter() {
+            let block = block?;
+            let record = Record::read(&block.bytes).map_err(|refusal| TrustError::Record {
+                id: block.id,
+                refusal,
+            })?;
+            fold.take(record);
+        }
+        Ok(fold)
+    }
+
+    /// Takes one more record.
+    pub fn take(&mut self, record: Record) {
+        match record.decision {
+            Decision::EnrolRequest => return self.asked(record),
+            Decision::EnrolIgnore => {
+                let request = self.pending.remove(&record.peer);
+                let before = self.ignored.remove(&record.peer);
+                let ignored = Ignored {
+                    request: request.or_else(|| before.and_then(|before| before.request)),
+                    at: record.at,
+                    by: record.by,
+                };
+                self.ignored.insert(record.peer, ignored);
+                return;
+            }
+            Decision::Recommend | Decision::RecommendRevoke => return self.recommend(record),
+            Decision::WhitelistAdd => {
+                // Whoever is listed need not ask, and is heard.
+                self.pending.remove(&record.peer);
+                self.ignored.remove(&record.peer);
+            }
+            Decision::WhitelistRemove | Decision::WhitelistKey => {}
+        }
+        let listed = self.listed.entry(record.peer.clone()).or_default();
+        let of_config = record.is_of_config();
+        let layer = if of_config {
+            &mut listed.config
+        } else {
+            &mut listed.operator
+        };
+        match record.decision {
+            Decision::WhitelistAdd => {
+                let mut roles = record.roles;
+                if roles.is_empty() {
+                    roles.insert(Role::Sync);
+                }
+                *layer = Some(Entry {
+                    name: record.name,
+                    region: record.region,
+                    expires_at: record.expires_at,
+                    roles,
+                    addresses: record.addresses,
+                    at: record.at,
+                    by: record.by,
+                });
+                listed.hold(&record.keys);
+            }
+            Decision::WhitelistRemove => *layer = None,
+            Decision::WhitelistKey => listed.hold(&record.keys),
+            Decision::EnrolRequest
+            | Decision::EnrolIgnore
+            | Decision::Recommend
+            | Decision::RecommendRevoke => {}
+        }
+        if listed.is_gone() {
+            self.listed.remove(&record.peer);
+            // What stood on its word falls with it; and who is no peer of this node is not recommended by it.
+            self.recommended
+                .retain(|(_, recommender), _| *recommender != record.peer);
+            self.own.remove(&record.peer);
+        }
+    }
+
+    fn recommend(&mut self, record: Record) {
+        let now = record.at;
+        self.recommended.retain(|_, said| now < said.expires_at);
+        self.own.retain(|_, said| now < said.expires_at);
+        let said = Recommendation {
+            name: record.name,
+            region: record.region,
+            at: record.at,
+            expires_at: record.expires_at.unwrap_or(now),
+            by: record.by,
+        };
+        let holds = record.decision == Decision::Recommend && now < said.expires_at;
+        match (record.recommender, holds) {
+            (None, true) => drop(self.own.insert(record.peer, said)),
+            (None, false) => drop(self.own.remove(&record.peer)),
+            (Some(recommender), true) => {
+                self.recommended.insert((record.peer, recommender), said);
+            }
+            (Some(recommender), false) => {
+                self.recommended.remove(&(record.peer, recommender));
+            }
+        }
+    }
+
+    /// Who recommends a peer now: only peers that are listed for it at this time.
+    pub fn recommenders<'a>(
+        &'a self,
+        peer: &'a str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&'a String, &'a Recommendation)> {
+        let said = self.recommended.iter();
+        said.filter(move |((about, recommender), said)| {
+            about == peer && now < said.expires_at && self.may_recommend(recommender, now)
+        })
+        .map(|((_, recommender), said)| (recommender, said))
+    }
+
+    /// Whether this peer is listed for what it recommends, at this time.
+    #[must_use]
+    pub fn may_recommend(&self, peer: &str, now: Timestamp) -> bool {
+        self.listed.get(peer).is_some_and(|listed| {
+            let mut entries = listed.entries().filter(|entry| !entry.is_over(now));
+            entries.any(|entry| entry.roles.contains(&Role::Recommend))
+        })
+    }
+
+    fn asked(&mut self, record: Record) {
+        let now = record.at;
+        self.pending.retain(|_, request| !request.is_old(now));
+        let request = Request {
+            name: record.name,
+            message: record.message,
+            region: record.region,
+            addresses: record.addresses,
+            from: record.from,
+            at: record.at,
+        };
+        self.pending.insert(record.peer, request);
+    }
+}
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

@@ -1,0 +1,257 @@
+//! The whitelist as the admin socket and `--json` show it; `enrolment` who asks, `recommendation` who is recommended. Moments
+//! are milliseconds since the Unix epoch.
+
+mod enrolment;
+mod exchange;
+mod recommendation;
+
+pub use enrolment::{ApproveForm, AskForm, AskedPage, EnrolmentPage, IgnoredShown, RequestShown};
+pub use exchange::{AnnouncedPage, KeysAskedPage, KeysWantedForm};
+pub use recommendation::{RecommendForm, RecommendationShown, RecommendationsPage};
+
+use std::fmt;
+use std::str::FromStr;
+
+use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
+use city_protocol::ids::{Digest, KeyId};
+use city_protocol::pki::{certified_key, fingerprint};
+use city_protocol::region::Region;
+use libp2p::PeerId;
+use serde::{Deserialize, Serialize};
+
+use super::Keeper;
+use super::fold::{Entry, Fold, Listed};
+use super::record::{HeldKey, KeyKind, Role};
+
+/// Most peers on one page: each up to some 3 KB.
+pub const MAX_PAGE: usize = 500;
+
+/// A peer id as text, of any kind of key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerText(pub String);
+
+impl FromStr for PeerText {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let peer: PeerId = text.parse().map_err(|_| Refusal::BadId)?;
+        Ok(Self(peer.to_string()))
+    }
+}
+
+impl fmt::Display for PeerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where an entry comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// `config.toml`.
+    Config,
+    /// An operator.
+    Operator,
+}
+
+/// What one source says of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryShown {
+    /// Which.
+    pub source: Source,
+    /// The peer's name; empty without one.
+    pub name: String,
+    /// Its municipality.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// What it is listed for.
+    pub roles: Vec<Role>,
+    /// Where to call it.
+    pub addresses: Vec<String>,
+    /// Since when.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Whether that is over.
+    pub expired: bool,
+}
+
+/// A key that is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyShown {
+    /// What it is.
+    pub kind: KeyKind,
+    /// SHA-256 of its bytes.
+    pub fingerprint: Digest,
+    /// The ledger key in a node certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_key: Option<KeyId>,
+}
+
+/// A listed peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerShown {
+    /// Its id.
+    pub peer: PeerText,
+    /// Whether it may connect now.
+    pub in_force: bool,
+    /// Until when, by all entries together; none without an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What each source says.
+    pub entries: Vec<EntryShown>,
+    /// Keys that are held.
+    pub keys: Vec<KeyShown>,
+}
+
+/// `GET /v1/whitelist`: some peers in the order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhitelistPage {
+    /// 1.
+    pub schema: u64,
+    /// The peers.
+    pub peers: Vec<PeerShown>,
+    /// Behind whom the next page begins, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<PeerText>,
+}
+
+/// `GET /v1/whitelist/{peer}`, and the answer to a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedPage {
+    /// 1.
+    pub schema: u64,
+    /// Who.
+    pub peer: PeerText,
+    /// What is known of it; none if it is not listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<PeerShown>,
+    /// What the gate decides about it now, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<bool>,
+}
+
+/// `POST /v1/whitelist/{peer}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AddForm {
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For how many hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<u64>,
+    /// Its municipality.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// What it is listed for.
+    pub roles: Vec<Role>,
+    /// Where to call it.
+    pub addresses: Vec<String>,
+    /// The content of a key file, Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// `POST /v1/whitelist/{peer}/keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyForm {
+    /// The content of a key file, Base64.
+    pub key: String,
+}
+
+impl WhitelistPage {
+    /// The peers behind one.
+    #[must_use]
+    pub fn of(fold: &Fold, after: Option<&PeerText>, limit: usize, now: Timestamp) -> Self {
+        use std::ops::Bound;
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.0.clone()));
+        let mut rest = fold.listed.range((from, Bound::Unbounded));
+        let peers: Vec<PeerShown> = rest
+            .by_ref()
+            .take(limit)
+            .map(|(peer, listed)| PeerShown::of(peer, listed, now))
+            .collect();
+        let more = rest.next().is_some();
+        let next = peers.last().filter(|_| more).map(|last| last.peer.clone());
+        Self {
+            schema: 1,
+            peers,
+            next,
+        }
+    }
+}
+
+impl ListedPage {
+    /// A peer, listed or not.
+    #[must_use]
+    pub fn of(peer: &str, listed: Option<&Listed>, now: Timestamp) -> Self {
+        Self {
+            schema: 1,
+            peer: PeerText(peer.into()),
+            listed: listed.map(|listed| PeerShown::of(peer, listed, now)),
+            admitted: None,
+        }
+    }
+
+    /// A peer, and what the gate decides about it now.
+    #[must_use]
+    pub fn tried(keeper: &Keeper, peer: &PeerText, now: Timestamp) -> Self {
+        let id = peer.0.parse();
+        Self {
+            admitted: Some(id.is_ok_and(|id| keeper.admits(&id, now))),
+            ..Self::of(&peer.0, keeper.listed(&peer.0).as_ref(), now)
+        }
+    }
+}
+
+impl PeerShown {
+    fn of(peer: &str, listed: &Listed, now: Timestamp) -> Self {
+        let shown = |source, entry: &Entry| EntryShown {
+            source,
+            name: entry.name.clone(),
+            region: entry.region.clone(),
+            roles: entry.roles.iter().copied().collect(),
+            addresses: entry.addresses.clone(),
+            at: entry.at,
+            by: entry.by.clone(),
+            expires_at: entry.expires_at,
+            expired: entry.is_over(now),
+        };
+        let config = listed
+            .config
+            .iter()
+            .map(|entry| shown(Source::Config, entry));
+        let operator = listed
+            .operator
+            .iter()
+            .map(|entry| shown(Source::Operator, entry));
+        Self {
+            peer: PeerText(peer.into()),
+            in_force: listed.is_in_force(now),
+            expires_at: listed.expires_at(),
+            entries: config.chain(operator).collect(),
+            keys: listed.keys.iter().map(KeyShown::of).collect(),
+        }
+    }
+}
+
+impl KeyShown {
+    fn of(held: &HeldKey) -> Self {
+        let ledger_key = match held.kind {
+            KeyKind::Transport => None,
+            KeyKind::NodeCertificate => certified_key(&held.data).ok().map(|key| key.id()),
+        };
+        Self {
+            kind: held.kind,
+            fingerprint: fingerprint(&held.data),
+            ledger_key,
+        }
+    }
+}

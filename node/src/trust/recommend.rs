@@ -1,0 +1,253 @@
+//! Recommendations: what listed peers say of others, and what this node says to them. They list nobody; an operator does.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use city_protocol::amount::Timestamp;
+use city_protocol::trust::{
+    MAX_RECOMMENDATION_MS, RECOMMENDATION_MS, SignedData, TrustRecommendation,
+};
+use libp2p::PeerId;
+
+use super::error::ChangeError;
+use super::fold::{Fold, Recommendation};
+use super::keeper::{Keeper, Terms};
+use super::pages::RecommendationsPage;
+use super::record::{Decision, PEER, Record};
+use crate::config::check_name;
+use crate::engine::protocol_peer;
+
+/// Peers that this node recommends at once: its neighbours, which its operators know.
+pub(super) const MAX_OWN: usize = 64;
+/// Recommendations of one peer that are kept.
+const MAX_OF_ONE: usize = 64;
+/// Recommendations that are kept in all.
+const MAX_IN_ALL: usize = 1024;
+/// Records that one peer causes in a day, by recommendations and certificates: all the former it may have, said and taken back.
+const MAX_A_DAY: u32 = 2 * 64;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
+/// By how much its end must differ for a word that was said before to be news, in milliseconds: an hour.
+const NEWS_MS: u64 = HOUR_MS;
+
+/// How often what each peer said was recorded in a day. No more peers than are listed.
+#[derive(Default)]
+pub(super) struct Heard {
+    since: Timestamp,
+    of: HashMap<PeerId, u32>,
+}
+
+impl Heard {
+    /// Whether one more of this peer is recorded; counts it.
+    fn take(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        if now.0.abs_diff(self.since.0) >= DAY_MS {
+            self.since = now;
+            self.of.clear();
+        }
+        let count = self.of.entry(peer).or_default();
+        *count += 1;
+        *count <= MAX_A_DAY
+    }
+}
+
+impl Keeper {
+    /// Hears what a peer says of another; says whether that was new and is recorded. Waits for the disk.
+    pub fn hear(&self, from: &PeerId, signed: &SignedData, now: Timestamp) -> bool {
+        let Some(recommender) = protocol_peer(from) else {
+            return false;
+        };
+        let Ok((about, said)) = TrustRecommendation::open(signed, &recommender, now) else {
+            return false;
+        };
+        let about = crate::engine::libp2p_peer(&about);
+        if about == *self.own() {
+            return false;
+        }
+        let (peer, by) = (about.to_string(), from.to_string());
+        let changing = self.changing();
+        let decision = if said.expires_at > now {
+            Decision::Recommend
+        } else {
+            Decision::RecommendRevoke
+        };
+        let new = self.fold(|fold| {
+            let before = fold.recommended.get(&(peer.clone(), by.clone()));
+            let before = before.filter(|before| now < before.expires_at);
+            match decision {
+                Decision::Recommend => {
+                    let of_one = fold.recommended.keys().filter(|(_, other)| *other == by);
+                    let room = before.is_some()
+                        || (of_one.count() < MAX_OF_ONE && fold.recommended.len() < MAX_IN_ALL);
+                    // The same again is no news.
+                    let same = before.is_some_and(|before| {
+                        before.expires_at.0.abs_diff(said.expires_at.0) < NEWS_MS
+                    });
+                    fold.may_recommend(&by, now) && room && !same
+                }
+                _ => before.is_some(),
+            }
+        });
+        if !new || !self.may_record(from, now) {
+            return false;
+        }
+        let record = Record {
+            name: said.name,
+            region: said.region,
+            expires_at: Some(said.expires_at),
+            recommender: Some(by),
+            ..Record::of(decision, &peer, now, PEER)
+        };
+        match self.decide(&changing, record) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a recommendation could not be recorded");
+                false
+            }
+        }
+    }
+
+    /// Whether one more record that this peer causes is written today; counts it.
+    pub(super) fn may_record(&self, from: &PeerId, now: Timestamp) -> bool {
+        let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.take(*from, now)
+    }
+
+    /// Recommends a listed peer to those that listen to this node; durable when this returns. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was changed then.
+    pub fn recommend(
+        &self,
+        peer: &PeerId,
+        name: Option<String>,
+        hours: Option<u64>,
+        now: Timestamp,
+        by: &str,
+    ) -> Result<TrustRecommendation, ChangeError> {
+        let id = peer.to_string();
+        if peer == self.own() {
+            return Err(ChangeError::Myself(id));
+        }
+        let time = hours.map_or(Some(RECOMMENDATION_MS), |hours| hours.checked_mul(HOUR_MS));
+        let time = time.filter(|time| (1..=MAX_RECOMMENDATION_MS).contains(time));
+        let expires_at = now.plus_ms(time.ok_or(ChangeError::RecommendHours)?);
+        if let Some(name) = &name {
+            check_name(name).map_err(|what| ChangeError::Name(format!("{name:?} {what}")))?;
+        }
+        let changing = self.changing();
+        let listed = self.listed(&id).filter(|listed| listed.is_in_force(now));
+        let listed = listed.ok_or_else(|| ChangeError::NotListed(id.clone()))?;
+        let (duplicate, full) = self.fold(|fold| {
+            let before = fold.own.get(&id);
+            let longer = |before: &Recommendation| {
+                now < before.expires_at && before.expires_at.plus_ms(NEWS_MS) > expires_at
+            };
+            let live = fold.own.values().filter(|said| now < said.expires_at);
+            (
+                before.is_some_and(longer),
+                before.is_none() && live.count() >= MAX_OWN,
+            )
+        });
+        if duplicate {
+            return Err(ChangeError::Recommended(id));
+        }
+        if full {
+            return Err(ChangeError::OwnFull);
+        }
+        let called = listed.entries().map(|entry| entry.name.clone());
+        let called = called.into_iter().find(|name| !name.is_empty());
+        let record = Record {
+            name: name.or(called).unwrap_or_default(),
+            region: listed.region().cloned(),
+            expires_at: Some(expires_at),
+            ..Record::of(Decision::Recommend, &id, now, by)
+        };
+        let said = said(peer, &record.name, record.region.clone(), expires_at);
+        self.decide(&changing, record)?;
+        Ok(said)
+    }
+
+    /// Takes back what this node recommends; durable when this returns. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was changed then.
+    pub fn revoke(
+        &self,
+        peer: &PeerId,
+        now: Timestamp,
+        by: &str,
+    ) -> Result<TrustRecommendation, ChangeError> {
+        let id = peer.to_string();
+        let changing = self.changing();
+        let there = |fold: &Fold| fold.own.get(&id).is_some_and(|said| now < said.expires_at);
+        if !self.fold(there) {
+            return Err(ChangeError::NotRecommended(id));
+        }
+        let record = Record::of(Decision::RecommendRevoke, &id, now, by);
+        self.decide(&changing, record)?;
+        Ok(said(peer, "", None, Timestamp(0)))
+    }
+
+    /// Everything that is recommended at this time, as it is shown.
+    #[must_use]
+    pub fn recommendations(&self, now: Timestamp) -> RecommendationsPage {
+        self.fold(|fold| RecommendationsPage::of(fold, self.0.needed, now))
+    }
+
+    /// What this node recommends now, to be signed.
+    #[must_use]
+    pub fn recommends(&self, now: Timestamp) -> Vec<TrustRecommendation> {
+        self.fold(|fold| {
+            let live = fold.own.iter().filter(|(_, own)| now < own.expires_at);
+            live.filter_map(|(peer, own)| {
+                let peer = peer.parse().ok()?;
+                Some(said(&peer, &own.name, own.region.clone(), own.expires_at))
+            })
+            .collect()
+        })
+    }
+
+    /// The terms on which a recommended peer is listed, if enough peers recommend it.
+    pub(super) fn recommended(
+        &self,
+        peer: &str,
+        now: Timestamp,
+    ) -> Result<Option<Terms>, ChangeError> {
+        let (have, first) = self.fold(|fold| {
+            let said: Vec<_> = fold
+                .recommenders(peer, now)
+                .map(|(_, said)| said.clone())
+                .collect();
+            (said.len(), said.into_iter().next())
+        });
+        let needed = self.0.needed;
+        match first {
+            None => Ok(None),
+            Some(_) if (have as u64) < needed => Err(ChangeError::TooFew {
+                peer: peer.into(),
+                have,
+                needed,
+            }),
+            Some(said) => Ok(Some(Terms {
+                name: Some(said.name),
+                region: said.region,
+                ..Terms::default()
+            })),
+        }
+    }
+}
+
+fn said(
+    peer: &PeerId,
+    name: &str,
+    region: Option<city_protocol::region::Region>,
+    expires_at: Timestamp,
+) -> TrustRecommendation {
+    TrustRecommendation {
+        v: 1,
+        peer: peer.to_bytes(),
+        name: name.into(),
+        region,
+        expires_at,
+    }
+}

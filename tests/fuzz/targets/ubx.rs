@@ -1,0 +1,3 @@
+//! See `city_fuzz::gnss_framing::run_ubx`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| city_fuzz::gnss_framing::run_ubx(data));

@@ -1,0 +1,121 @@
+//! `city-node netcheck` beside real nodes: what is well, what is not, and what it says to do.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::account::{run, text};
+use crate::daemon::city::{City, PATIENCE, directory, found};
+
+/// Asks until what is said holds; gives the exit code and the page.
+async fn asked(root: &Path, city: &City, holds: impl Fn(&Value) -> bool) -> (i32, Value) {
+    let begun = std::time::Instant::now();
+    loop {
+        let data = text(city.data.path()).to_owned();
+        let root = root.to_owned();
+        // The node answers meanwhile.
+        let asking = move || run(&root, &["netcheck", "--json", "--data-dir", &data]);
+        let (code, said) = tokio::task::spawn_blocking(asking).await.unwrap();
+        let page: Value = serde_json::from_str(&said).unwrap();
+        if holds(&page) {
+            return (code, page);
+        }
+        assert!(begun.elapsed() < PATIENCE, "{code}: {page:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
+    let root = directory();
+    let mut cities = found(root.path(), 3);
+    // 白山 does not let 金沢 in, and is not called by it; 金沢 calls.
+    cities[2].config.network.peers.remove(0);
+    cities[2].configure();
+    let [kanazawa, komatsu, hakusan] = &cities[..] else {
+        unreachable!()
+    };
+    let (a, b, c) = (
+        kanazawa.ready().await,
+        komatsu.ready().await,
+        hakusan.ready().await,
+    );
+    let well = |page: &Value| {
+        let peer = &page["peers"][0];
+        peer["heads"]["equal"].is_boolean()
+            && peer["ping_us"].is_u64()
+            && page["nat"]["guess"] == "direct"
+    };
+    let (code, page) = asked(root.path(), komatsu, |page| {
+        page["peers"][1]["hello"] == true && page["peers"][0]["hello"] == true
+    })
+    .await;
+    assert_eq!(
+        (code, &page["ok"], &page["schema"]),
+        (0, &true.into(), &1.into()),
+        "{page:#}"
+    );
+    let clock = page["peers"][0]["clock_ahead_ms"].as_i64().unwrap();
+    assert!(clock.abs() < 5_000, "one clock: {clock} ms");
+    assert_eq!(page["peers"][0]["protocol"], 1);
+    assert_eq!(page["peers"][0]["addresses"][0]["tcp"], true);
+    assert_eq!(page["listens"][0]["bound"], true);
+
+    let (code, page) = asked(root.path(), kanazawa, |page| {
+        page["peers"][1]["lists_us"] == false && page["peers"][0]["connected"] == true
+    })
+    .await;
+    assert_eq!(code, 4, "{page:#}");
+    let shut_out = &page["peers"][1];
+    assert_eq!(
+        (&shut_out["ok"], &shut_out["connected"]),
+        (&false.into(), &false.into())
+    );
+    assert_eq!(shut_out["addresses"][0]["tcp"], true, "it is there");
+    let own = kanazawa.report.peer_id.to_string();
+    let remedy = shut_out["remedy"].as_str().unwrap();
+    assert!(remedy.contains(&format!("to whitelist {own}")), "{remedy}");
+
+    c.stop().await;
+    let (code, page) = asked(root.path(), kanazawa, |page| {
+        page["peers"][1]["addresses"][0]["tcp"] == false
+    })
+    .await;
+    let remedy = page["peers"][1]["remedy"].as_str().unwrap();
+    assert!(
+        code == 4 && remedy.contains("no address answers"),
+        "{remedy}"
+    );
+
+    // Who called sees itself as its peer sees it.
+    let caller = match page["peers"][0]["called_by"].as_str().unwrap() {
+        "us" => kanazawa,
+        _ => komatsu,
+    };
+    let (_, page) = asked(root.path(), caller, well).await;
+    assert_eq!(page["nat"]["observed"], serde_json::json!(["127.0.0.1"]));
+    let (_, said) = {
+        let (root, data) = (root.path().to_owned(), text(caller.data.path()).to_owned());
+        let asking = move || run(&root, &["netcheck", "--data-dir", &data]);
+        tokio::task::spawn_blocking(asking).await.unwrap()
+    };
+    for word in [
+        "listen   /ip4/127.0.0.1/tcp/",
+        "bound as",
+        "heads ",
+        "sync/1",
+        "nat      none seen",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    println!("{said}");
+    a.stop().await;
+    b.stop().await;
+    let (code, said) = run(
+        root.path(),
+        &["netcheck", "--data-dir", text(kanazawa.data.path())],
+    );
+    assert_eq!(code, 3, "{said}");
+}
