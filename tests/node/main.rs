@@ -27,6 +27,7 @@ mod netcheck;
 mod note;
 mod place;
 mod plug;
+mod ports;
 mod prune;
 mod recommend;
 mod recorded;

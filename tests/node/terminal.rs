@@ -6,7 +6,7 @@ mod false_home;
 mod setup;
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use super::account::{certificate, open, run, text};
 use super::daemon::city::{self, City, Line, Node, directory, found};
+use super::ports::free_port;
 
 /// A home and its kiosk, which has the antenna.
 struct Town {
@@ -32,11 +33,6 @@ struct Town {
     /// The kiosk's data directory.
     kiosk: DataDir,
     _line: Line,
-}
-
-fn free_port() -> u16 {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    probe.local_addr().unwrap().port()
 }
 
 /// What `init --role terminal` is told of this home, with other arguments behind.

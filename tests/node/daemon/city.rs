@@ -4,7 +4,7 @@
 #![allow(unreachable_pub, reason = "for the tests beside it")]
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -35,6 +35,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
+
+use crate::ports::free_port;
 
 /// Longer than anything here takes on a machine that does other things too.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -96,12 +98,6 @@ pub fn found_at(root: &Path, sites: &[Site]) -> Vec<City> {
 /// One city alone, with its data in this directory.
 pub fn alone(root: &Path, data: PathBuf) -> City {
     settle(root, 0, data, true, &Site::here(0, 0))
-}
-
-/// A port for the peers of a city, who have to know it beforehand.
-fn free_port() -> u16 {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    probe.local_addr().unwrap().port()
 }
 
 fn settle(root: &Path, which: usize, data: PathBuf, first: bool, site: &Site) -> City {
