@@ -6,7 +6,6 @@
 
 mod common;
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,13 +13,12 @@ use std::time::{Duration, Instant};
 use city_node::daemon::open_for_reading;
 use city_node::store::Position;
 use city_protocol::vertex::SignedHeader;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use common::limits::{number, per_s, verifications_per_s};
 use common::options::Options;
 use common::process::Node;
+use common::proxy::count_between;
 use common::table::{Bar, Table};
 use common::town::{Site, Town, free_port};
 
@@ -49,7 +47,7 @@ async fn run(options: Options) {
     full.admit(&empty, None);
     empty.admit(&full, Some(proxy));
 
-    let port = port_of(&full);
+    let port = full.port();
     let mut town = Town::open(full, options.size(SENDERS, 50)).await;
     town.fill(transfers, |done| {
         if done.is_multiple_of(8_000) {
@@ -164,49 +162,9 @@ impl Held {
     }
 }
 
-fn port_of(site: &Site) -> u16 {
-    let address = site.config.network.listen[0].to_string();
-    let port = address.rsplit('/').next().expect("a port");
-    port.parse().expect("a port")
-}
-
 /// Whether both know the same heads, among them everything that was held at first.
 async fn same_heads(giver: &Node, taker: &Node, vertices: u64) -> bool {
     let taken = taker.status().await;
     let whole = taken.frontier.iter().any(|head| head.seq >= vertices);
     whole && taken.frontier_hash == giver.status().await.frontier_hash
-}
-
-/// Counts what passes in both directions; tells when the first connection comes.
-async fn count_between(at: u16, to: u16, met: oneshot::Sender<Instant>, count: Arc<AtomicU64>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, at)).await;
-    let listener = listener.expect("a port");
-    let mut met = Some(met);
-    loop {
-        let (near, _) = listener.accept().await.expect("a caller");
-        if let Some(met) = met.take() {
-            met.send(Instant::now()).expect("somebody waits for it");
-        }
-        let far = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await;
-        let far = far.expect("the node listens");
-        near.set_nodelay(true).expect("a socket");
-        far.set_nodelay(true).expect("a socket");
-        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-        tokio::spawn(pass(near_in, far_out, Arc::clone(&count)));
-        tokio::spawn(pass(far_in, near_out, Arc::clone(&count)));
-    }
-}
-
-async fn pass(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    count: Arc<AtomicU64>,
-) {
-    let mut buffer = vec![0; 256 << 10];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        count.fetch_add(length as u64, Ordering::Relaxed);
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
-        }
-    }
 }

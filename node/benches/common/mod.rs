@@ -2,7 +2,7 @@
 //!
 //! `options` what the command line asks for · `town` a home with people, in process · `work` their signed
 //! transfers · `forge` transfers in a log without signing them · `https` their real API · `process` nodes as processes · `limits` what the machine could do at
-//! most · `pace` transfers that come by themselves · `table` what is printed.
+//! most · `pace` transfers that come by themselves · `proxy` what passes between two nodes · `table` what is printed.
 
 #![allow(
     dead_code,
@@ -16,6 +16,7 @@ pub mod limits;
 pub mod options;
 pub mod pace;
 pub mod process;
+pub mod proxy;
 pub mod table;
 pub mod town;
 pub mod work;

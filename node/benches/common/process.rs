@@ -62,6 +62,12 @@ impl Node {
         (node, begun.elapsed())
     }
 
+    /// A connection to its operator's socket.
+    pub async fn admin(&self) -> AdminClient {
+        let admin = AdminClient::connect(&self.data.admin_socket()).await;
+        admin.expect("a socket")
+    }
+
     async fn ask(&self) -> Option<Status> {
         let admin = AdminClient::connect(&self.data.admin_socket()).await;
         admin.ok()?.status().await.ok()

@@ -125,6 +125,13 @@ impl Site {
         write_config(&self.data, &self.config).expect("a configuration");
     }
 
+    /// Where it waits for its peers.
+    pub fn port(&self) -> u16 {
+        let address = self.config.network.listen[0].to_string();
+        let port = address.rsplit('/').next().expect("a port");
+        port.parse().expect("a port")
+    }
+
     /// Its keys and certificates.
     pub fn identity(&self) -> Identity {
         load_identity(&self.data).expect("an identity")

@@ -1,0 +1,170 @@
+//! How soon a peer has stored what a home booked, and what two nodes that are in step say to each other: two processes
+//! over loopback. `cargo bench -p city-node --bench live`
+//!
+//! Timed: from the home's answer until the peer reads the note from what it stored. The limit is one verification, one
+//! fdatasync and one round trip over loopback, measured before and after in the same run. Bytes are counted by a proxy between the two.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use city_node::client::AdminClient;
+use city_node::ledger::notes::{NoteForm, NoteValue};
+use city_protocol::crypto::{SecretKey, Signer as _, TAG_VERTEX};
+use tokio::sync::oneshot;
+
+use common::limits::{median, number, p99, times};
+use common::options::Options;
+use common::process::Node;
+use common::proxy::count_between;
+use common::table::{Bar, Table};
+use common::town::{Site, free_port};
+
+/// Notes, one after the other.
+const NOTES: usize = 400;
+/// Runs of each part of the limit, before and after.
+const SAMPLES: usize = 200;
+/// How long nothing is booked.
+const IDLE: Duration = Duration::from_secs(180);
+/// The key under which all of them stand: the last counts.
+const KEY: &str = "live";
+/// Pause between two notes: an open day, no burst.
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn main() {
+    let options = Options::read();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(run(options));
+}
+
+async fn run(options: Options) {
+    let notes = options.size(NOTES, 20);
+    let what = format!("{notes} notes of one home, one after the other, TLS 1.3 over loopback");
+    let mut table = Table::new("live", options, &what);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut home = Site::found(dir.path(), 0);
+    let mut peer = Site::found(dir.path(), 1);
+    let proxy = free_port();
+    home.admit(&peer, None);
+    peer.admit(&home, Some(proxy));
+    let counted = Arc::new(AtomicU64::new(0));
+    let (met, first) = oneshot::channel();
+    tokio::spawn(count_between(proxy, home.port(), met, Arc::clone(&counted)));
+    let (home_node, _) = Node::start(&home.data).await;
+    let (peer_node, _) = Node::start(&peer.data).await;
+    first.await.expect("a connection");
+    let (writer, reader) = (home_node.admin().await, peer_node.admin().await);
+    // The first ones open both logs and all files.
+    for number in 0..8 {
+        stored(&writer, &reader, number).await;
+    }
+
+    let samples = options.size(SAMPLES, 10);
+    let mut limits = limit(dir.path(), home.suite.signing(), samples);
+    let mut took = Vec::new();
+    for number in 8..notes + 8 {
+        took.push(stored(&writer, &reader, number).await);
+        tokio::time::sleep(PAUSE).await;
+    }
+    limits.extend(limit(dir.path(), home.suite.signing(), samples));
+    let raw = median(&mut limits);
+    let (middle, late) = (median(&mut took), p99(&mut took));
+    table.row(
+        "one verification + fdatasync + round trip, p50",
+        raw * 1e6,
+        "µs",
+        Bar::None,
+    );
+    table.row(
+        "booked here → stored there, p50",
+        middle * 1e6,
+        "µs",
+        Bar::None,
+    );
+    table.row(
+        "booked here → stored there, p99",
+        late * 1e6,
+        "µs",
+        Bar::None,
+    );
+    table.row("p50 ÷ that", middle / raw, "", Bar::AtMost(3.0));
+    table.row("p99 ÷ that", late / raw, "", Bar::AtMost(5.0));
+
+    let idle = if options.quick {
+        Duration::from_secs(5)
+    } else {
+        IDLE
+    };
+    let before = counted.load(Ordering::Relaxed);
+    tokio::time::sleep(idle).await;
+    let said = number(counted.load(Ordering::Relaxed) - before);
+    let a_minute = said / idle.as_secs_f64() * 60.0;
+    table.row(
+        "both ways between two nodes in step, a minute",
+        a_minute,
+        "B",
+        Bar::AtMost(2048.0),
+    );
+    table.end();
+    peer_node.stop();
+    home_node.stop();
+}
+
+/// Seconds from the home's answer to a note until the peer has it.
+async fn stored(writer: &AdminClient, reader: &AdminClient, number: usize) -> f64 {
+    let value = NoteValue(number.to_string().into_bytes());
+    let form = NoteForm {
+        key: KEY.into(),
+        value: Some(value.clone()),
+    };
+    writer.write_note(&form).await.expect("booked");
+    let begun = Instant::now();
+    loop {
+        // None before the first has come.
+        let found = reader.note(KEY).await.ok();
+        if found.and_then(|page| page.value) == Some(value.clone()) {
+            return begun.elapsed().as_secs_f64();
+        }
+    }
+}
+
+/// How long one verification, one fdatasync and one round trip took together, in seconds, so many times.
+fn limit(dir: &Path, algorithm: city_protocol::crypto::Algorithm, samples: usize) -> Vec<f64> {
+    let key = SecretKey::generate(algorithm);
+    let message = vec![7; 1500];
+    let signature = key.sign(TAG_VERTEX, &message);
+    let mut file = File::create(dir.join("limit")).expect("a file");
+    let bytes = vec![7; 8 * 1024];
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let echo = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a caller");
+        stream.set_nodelay(true).expect("a socket");
+        let mut byte = [0];
+        while stream.read_exact(&mut byte).is_ok() {
+            stream.write_all(&byte).expect("it listens");
+        }
+    });
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_nodelay(true).expect("a socket");
+    let taken = times(samples, || {
+        let mut byte = [7];
+        stream.write_all(&byte).expect("it listens");
+        stream.read_exact(&mut byte).expect("it answers");
+        key.public()
+            .verify(TAG_VERTEX, &message, &signature)
+            .expect("good");
+        file.write_all(&bytes).expect("written");
+        file.sync_data().expect("synced");
+    });
+    drop(stream);
+    echo.join().expect("it ends with the connection");
+    taken
+}
