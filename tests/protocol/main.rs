@@ -32,6 +32,7 @@ mod memo;
 mod model;
 mod notes;
 mod officers;
+mod overhead;
 mod people;
 mod proof_of_fault;
 mod pruned;

@@ -27,7 +27,7 @@ fn note(key: &str, value: Option<&[u8]>) -> Note {
 }
 
 /// A home's operator writes; nothing is carried yet.
-fn write(
+pub(crate) fn write(
     world: &mut World,
     home: usize,
     key: &str,
