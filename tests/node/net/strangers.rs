@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::atomic::AtomicUsize;
+
 use city_node::net::Enrolment;
 use city_protocol::trust::{EnrolVerdict, MAX_WHITELIST_REQUEST};
 use libp2p::futures::AsyncReadExt as _;
@@ -160,4 +162,73 @@ async fn a_request_runs_beside_the_whitelisted_and_a_listed_peer_needs_none() {
         .enrol(komatsu.peer, komatsu.address.clone(), b"please".to_vec());
     assert!(within("answer", asked).await.is_err());
     until("denial", || komatsu.net.stats().denied_strangers == 1).await;
+}
+
+/// Requests of the flood, and how many each of its connections sends at most.
+const FLOOD: usize = 10_000;
+const A_CONNECTION: usize = 250;
+/// Callers at once: as many as one address may have.
+const CALLERS: usize = 4;
+const FLOOD_TIME: Duration = Duration::from_secs(180);
+/// Sends requests over one connection until it is hung up on; gives how many went out.
+async fn flood_once(town: &Town, request: &[u8]) -> usize {
+    let caller = Keypair::generate_ed25519();
+    let Some(mut intruder) = Intruder::try_call(&caller, &town.address, town.peer).await else {
+        return 0;
+    };
+    let mut kept = Vec::new();
+    while kept.len() < A_CONNECTION {
+        let Some(mut stream) = intruder.stream().await else {
+            break;
+        };
+        if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
+            break;
+        }
+        kept.push(stream);
+    }
+    kept.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_ten_thousand_requests_few_are_read_and_a_friend_is_heard_all_the_time() {
+    let (desk, mut requests) = mpsc::channel(4);
+    let friend = Keypair::generate_ed25519();
+    let mut plan = Plan::new(&[friend.public().to_peer_id()], &[]);
+    plan.requests = Some(desk);
+    let mut town = plan.open("金沢市").await;
+    let mut plan = Plan::new(&[town.peer], &[&town]);
+    plan.keypair = friend;
+    let mut komatsu = plan.open("小松市").await;
+    town.settle(&mut komatsu).await;
+    let reading = tokio::spawn(async move {
+        let mut read = 0;
+        while let Some(request) = requests.recv().await {
+            read += 1;
+            // Whoever asked may be gone.
+            let _gone = request.answer.send(EnrolVerdict::Pending);
+        }
+        read
+    });
+    let asked = [line("/multistream/1.0.0"), line(ENROL)].concat();
+    let request = [asked, frame(&[7; MAX_WHITELIST_REQUEST])].concat();
+    let begun = Instant::now();
+    let sent = AtomicUsize::new(0);
+    let (town_of, sent_of, request) = (&town, &sent, request.as_slice());
+    let call = || async move {
+        while sent_of.load(Ordering::SeqCst) < FLOOD {
+            let more = flood_once(town_of, request).await;
+            sent_of.fetch_add(more, Ordering::SeqCst);
+        }
+    };
+    let flood = libp2p::futures::future::join_all((0..CALLERS).map(|_| call()));
+    timeout(FLOOD_TIME, flood)
+        .await
+        .expect("an end of the flood");
+    let took = begun.elapsed();
+    komatsu.send(&town, Channel::Sync, b"undisturbed").await;
+    assert_eq!(town.frame(komatsu.peer).await.1, b"undisturbed");
+    println!("{} requests in {took:?}", sent.load(Ordering::SeqCst));
+    drop(town);
+    let read = within("the end", reading).await.unwrap();
+    assert!(read <= 6, "{read} were read");
 }
