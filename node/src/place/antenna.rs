@@ -96,7 +96,7 @@ impl Antenna {
             .as_ref()
             .map(|receiver| receiver.source.to_string());
         let seen = Seen {
-            observation: Observation::new(config.recorded),
+            observation: Observation::new(config.recorded, &config.policy),
             status: ReceiverStatus {
                 device,
                 ..ReceiverStatus::default()

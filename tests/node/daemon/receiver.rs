@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use city_node::api::wire::SignedPlaceForm;
 use city_node::engine::utc;
@@ -82,6 +83,74 @@ async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
         .await;
     send(&api, &person, 1).await.unwrap();
     node.check().await;
+    node.stop().await;
+}
+
+/// How a line is.
+const SPEAKS: u8 = 0;
+const SILENT: u8 = 1;
+const GARBAGE: u8 = 2;
+/// What asking for the status may take beside the 3 s that are promised.
+const ASKED: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_and_grade_follow_silence_garbage_and_a_pulled_plug_within_three_seconds() {
+    let root = directory();
+    let mut city = alone(root.path(), root.path().join("d"));
+    let how = Arc::new(AtomicU8::new(SPEAKS));
+    let is = Arc::clone(&how);
+    let line = city.plug_in_as(move |epoch| match is.load(Ordering::Relaxed) {
+        SPEAKS => epoch,
+        SILENT => Vec::new(),
+        // As another speed looks: the same bits, cut at other places.
+        _ => epoch.iter().map(|b| b.rotate_left(3) | 0x80).collect(),
+    });
+    let node = city.ready().await;
+    let api = city.api(&node);
+    let person = city.rich(&api, 1000).await;
+    let good = "a place";
+    node.until(good, |status| status.place.satisfies_policy)
+        .await;
+    for (trouble, word) in [(SILENT, "nothing received"), (GARBAGE, "nothing readable")] {
+        how.store(trouble, Ordering::Relaxed);
+        let began = Instant::now();
+        let seen = node
+            .until("the trouble", |status| {
+                !status.place.satisfies_policy && status.receiver.problem.is_some()
+            })
+            .await;
+        let took = began.elapsed();
+        println!("{word}: seen after {took:?}");
+        assert!(took <= Duration::from_secs(3) + ASKED, "{word}: {took:?}");
+        let problem = seen.receiver.problem.unwrap();
+        assert!(problem.contains(word), "{problem}");
+        assert_eq!(seen.place.grade, Grade::Suspect, "{:?}", seen.place);
+        assert!(
+            seen.place.reasons.contains(&"fix-stale".into()),
+            "{:?}",
+            seen.place
+        );
+        let refused = send(&api, &person, 1).await.unwrap_err();
+        assert_eq!(refused.code(), Some("place-insufficient"), "{refused:?}");
+
+        how.store(SPEAKS, Ordering::Relaxed);
+        let began = Instant::now();
+        node.until(good, |status| status.place.satisfies_policy)
+            .await;
+        let took = began.elapsed();
+        assert!(took <= Duration::from_secs(3) + ASKED, "again: {took:?}");
+    }
+    drop(line);
+    let began = Instant::now();
+    node.until("the loss", |status| {
+        status.place.grade == Grade::None && !status.receiver.connected
+    })
+    .await;
+    let took = began.elapsed();
+    assert!(
+        took <= Duration::from_secs(3) + ASKED,
+        "unplugged: {took:?}"
+    );
     node.stop().await;
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boundary::BoundaryIndex;
 use super::checks::{self, Tally};
+use super::checks_time::between_ms;
 use super::evidence::{Grade, Reason};
 use super::locate::Side;
 use super::observe::{Jamming, Observation, Quality, Sample, Spoofing};
@@ -79,6 +80,8 @@ pub struct Figures {
     pub quality: Quality,
     /// Age of the fix, milliseconds.
     pub fix_age_ms: Option<u64>,
+    /// How old it may be at this receiver's rate, milliseconds.
+    pub fix_age_allowed_ms: Option<u64>,
     /// Satellites in view.
     pub satellites_in_view: Option<u8>,
     /// Accuracy, one sigma, millimetres: reported, or estimated from the dilution of precision.
@@ -91,6 +94,9 @@ pub struct Figures {
     pub longest_step_mm: Option<u64>,
     /// Fixes in the window.
     pub fixes: usize,
+    /// Epochs of the window that came faster than they are kept: nothing between two kept ones is compared.
+    #[serde(default)]
+    pub left_out: u64,
     /// Farthest that the positions moved beyond the way that the reported speed makes, millimetres.
     pub unexplained_way_mm: Option<u64>,
     /// Epochs in a row with the newest position.
@@ -171,6 +177,7 @@ pub fn judge(seen: &Observation, site: &Site<'_>, now: Timestamp) -> Verdict {
     figures.mode = newest.mode.number();
     figures.quality = newest.quality;
     figures.satellites_in_view = newest.satellites_in_view;
+    figures.left_out = seen.left_out();
 
     checks::source(&mut tally, seen, site, now);
     checks_time::time(&mut tally, figures, seen, newest, policy, now);
@@ -204,9 +211,13 @@ fn newest_fix<'a>(
         .find_map(|s| s.fix().map(|point| (s, point)));
     let (newest, point) = found.ok_or(Reason::NoFix)?;
     let latest = seen.latest().unwrap_or(newest);
-    // The node's clock may have been set back in between.
-    let lost_for = latest.received_at.0.abs_diff(newest.received_at.0);
-    if !seen.own_clock() && lost_for > policy.max_fix_age_ms {
+    let lost_for = if seen.own_clock() {
+        between_ms(latest, newest)
+    } else {
+        // The node's clock may have been set back in between.
+        latest.received_at.0.abs_diff(newest.received_at.0)
+    };
+    if lost_for > policy.fix_age_allowed_ms(seen.interval_ms()) {
         return Err(Reason::NoFix);
     }
     Ok((newest, point))
