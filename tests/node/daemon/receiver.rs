@@ -167,7 +167,7 @@ fn spoofing_indicated() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
+async fn indicated_spoofing_outlives_cable_and_node_and_ends_by_an_operator() {
     let root = directory();
     let mut city = alone(root.path(), root.path().join("d"));
     let attack = Arc::new(AtomicBool::new(true));
@@ -179,7 +179,7 @@ async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
             Vec::new()
         }
     });
-    let node = city.ready().await;
+    let mut node = city.ready().await;
     let indicated = |reasons: &[String]| reasons.iter().any(|one| one == "spoofing-indicated");
     let seen = node
         .until("the attack", |status| indicated(&status.place.reasons))
@@ -194,6 +194,31 @@ async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
     node.until("another receiver", |status| status.place.lat.is_some())
         .await;
     assert!(indicated(&node.status().await.place.reasons));
+    // Nor is it when the power goes and the node starts again.
+    node.signal("-KILL");
+    node.end().await;
+    let note = city.data.path().join("SPOOFING");
+    let noted = std::fs::read_to_string(&note).unwrap();
+    assert!(noted.starts_with("since "), "{noted}");
+    let node = city.ready().await;
+    let again = node
+        .until("the place after a restart", |status| {
+            status.place.lat.is_some()
+        })
+        .await;
+    assert_eq!(again.place.grade, Grade::Suspect);
+    assert!(indicated(&again.place.reasons), "{:?}", again.place);
+    // A damaged note is one, and what to do is told.
+    node.stop().await;
+    std::fs::write(&note, "gone").unwrap();
+    let node = city.ready().await;
+    let damaged = node
+        .until("the place after the damage", |status| {
+            status.place.lat.is_some()
+        })
+        .await;
+    assert!(indicated(&damaged.place.reasons), "{:?}", damaged.place);
+    assert!(node.log().contains("clear-spoofing"), "{}", node.log());
     let cleared = city.answer(&["place", "clear-spoofing"], &[], 0);
     assert!(cleared["indicated_since"].as_u64().is_some(), "{cleared}");
     let clean = node
@@ -202,6 +227,13 @@ async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
     assert!(!indicated(&clean.place.reasons));
     let again = city.answer(&["place", "clear-spoofing"], &[], 0);
     assert_eq!(again.get("indicated_since"), None, "{again}");
+    assert!(!note.exists());
+    node.stop().await;
+    let node = city.ready().await;
+    node.until("a clean sky after a restart", |status| {
+        status.place.satisfies_policy
+    })
+    .await;
     node.stop().await;
 }
 
