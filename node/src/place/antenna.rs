@@ -8,7 +8,7 @@ use std::time::Duration;
 use city_drivers::gnss::{self, Event, ReceiverConfig, receiver};
 use city_protocol::amount::Timestamp;
 use city_protocol::place::{
-    self, BoundaryIndex, Observation, PlacePolicy, SeenSatellite, Site, Survey, Verdict,
+    self, BoundaryIndex, Claim, Observation, PlacePolicy, SeenSatellite, Site, Survey, Verdict,
 };
 use city_protocol::region::Region;
 use tokio::sync::mpsc;
@@ -240,15 +240,24 @@ impl Antenna {
     #[must_use]
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let seen = self.seen.lock().expect(HELD);
+        place::judge(&seen.observation, &self.site(), now)
+    }
+
+    /// What a person's own coordinates amount to here. The receiver is not asked.
+    #[must_use]
+    pub fn claim(&self, claim: &Claim) -> Verdict {
+        place::judge_claim(claim, &self.site())
+    }
+
+    fn site(&self) -> Site<'_> {
         let config = &self.config;
-        let site = Site {
+        Site {
             boundary: config.boundary.as_ref(),
             home: Some(&config.home),
             survey: config.survey,
             policy: &config.policy,
             purpose_allows_recorded: config.purpose_allows_recorded,
-        };
-        place::judge(&seen.observation, &site, now)
+        }
     }
 
     /// The satellites of the newest epoch that lists any.

@@ -44,6 +44,15 @@ pub struct Survey {
     pub radius_m: u32,
 }
 
+/// Where somebody says that they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The point.
+    pub point: Point,
+    /// How exact they say it is, one sigma, millimetres.
+    pub accuracy_mm: Option<u32>,
+}
+
 /// What the evidence amounts to, with the figures it rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -190,9 +199,33 @@ pub fn judge(seen: &Observation, site: &Site<'_>, now: Timestamp) -> Verdict {
     checks::place(&mut tally, &mut verdict, site, point);
 
     verdict.grade = tally.grade();
-    verdict.reasons = tally.reasons;
-    verdict.reasons.sort_unstable();
-    verdict.reasons.dedup();
+    verdict.reasons = tally.sorted();
+    verdict
+}
+
+/// Judges somebody's own coordinates: at most `claimed`, for no check of a receiver ran. Which municipality they lie in and how
+/// near its border is as exact as for a receiver's; the node's antenna says nothing about it.
+#[must_use]
+pub fn judge_claim(claim: &Claim, site: &Site<'_>) -> Verdict {
+    let policy = site.policy;
+    let mut tally = Tally::default();
+    let mut verdict = Verdict {
+        boundary: site.boundary.map(BoundaryIndex::digest),
+        policy: policy.version,
+        point: Some(claim.point),
+        ..Verdict::default()
+    };
+    verdict.figures.accuracy_mm = claim.accuracy_mm;
+    tally.cap(Reason::ClientClaim);
+    tally.require(
+        claim.accuracy_mm,
+        Reason::AccuracyUnknown,
+        |mm| mm <= policy.max_accuracy_mm,
+        Reason::AccuracyLow,
+    );
+    checks::place(&mut tally, &mut verdict, site, claim.point);
+    verdict.grade = tally.grade().min(Grade::Claimed);
+    verdict.reasons = tally.sorted();
     verdict
 }
 

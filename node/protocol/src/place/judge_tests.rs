@@ -540,3 +540,52 @@ fn a_simulator_counts_only_where_nothing_is_live() {
     check(&simulated(true), Grade::Plausible, &[Reason::Simulated]);
     check(&simulated(false), Grade::Suspect, &[Reason::Simulated]);
 }
+
+#[test]
+fn somebodys_own_word_is_a_claim_whatever_it_says() {
+    let (map, home) = (map(), kanazawa());
+    let policy = PlacePolicy::default();
+    let claimed = |lon, accuracy_mm, boundary| {
+        let site = Site {
+            boundary,
+            home: Some(&home),
+            survey: None,
+            policy: &policy,
+            purpose_allows_recorded: false,
+        };
+        let point = Point::new(500_000, lon).unwrap();
+        judge_claim(&Claim { point, accuracy_mm }, &site)
+    };
+    let at = |lon, accuracy| claimed(lon, accuracy, Some(&map));
+    let here = at(500_000, Some(5_000));
+    check(&here, Grade::Claimed, &[Reason::ClientClaim]);
+    assert_eq!(here.municipality.as_deref(), Some("17201"));
+    assert_eq!(here.boundary, Some(map.digest()));
+    let refused = Err(Refusal::PlaceInsufficient);
+    assert_eq!(here.admit(&home, &policy), refused);
+    let trusting = PlacePolicy {
+        required: Grade::Claimed,
+        ..policy.clone()
+    };
+    assert_eq!(here.admit(&home, &trusting), Ok(()));
+    let elsewhere = at(1_500_000, Some(5_000));
+    let outside = &[Reason::ClientClaim, Reason::Outside];
+    check(&elsewhere, Grade::Claimed, outside);
+    assert_eq!(elsewhere.admit(&home, &trusting), refused);
+    let border = &[Reason::Border, Reason::ClientClaim];
+    check(&at(999_600, Some(5_000)), Grade::Claimed, border);
+    let inexact = &[Reason::AccuracyUnknown, Reason::Border, Reason::ClientClaim];
+    check(&at(500_000, None), Grade::Claimed, inexact);
+    // What says itself that it is not exact enough is no claim of a place.
+    let low = at(500_000, Some(50_001));
+    check(
+        &low,
+        Grade::Suspect,
+        &[Reason::AccuracyLow, Reason::ClientClaim],
+    );
+    assert_eq!(low.admit(&home, &trusting), refused);
+    let nowhere = claimed(500_000, Some(5_000), None);
+    let unknown = &[Reason::ClientClaim, Reason::NoBoundary];
+    check(&nowhere, Grade::Claimed, unknown);
+    assert_eq!(nowhere.admit(&home, &trusting), refused);
+}
