@@ -9,13 +9,15 @@ use std::path::Path;
 
 use city_node::place::import::{Import, ImportOptions, Skipped, import};
 use city_node::place::outlines::DEMO_CITIES;
-use city_protocol::place::{BoundaryIndex, Point};
+use city_protocol::place::{BoundaryIndex, Grade, Point};
 use shapefile::dbase::encoding::DynEncoding;
 use shapefile::dbase::{FieldValue, Record, TableWriterBuilder};
 use shapefile::{Polygon, PolygonRing, Writer};
 
-use crate::cli::{expect, json, run, stdout};
+use crate::account::text;
+use crate::cli::{expect, json, run, stderr, stdout};
 use crate::recorded::data;
+use crate::tx::Town;
 
 /// Where the offices' table and the outlines differ, as code of the table, code of the outlines, and why. A change of
 /// either, or of a verdict, fails.
@@ -552,4 +554,110 @@ fn a_batch_from_a_pipe_says_which_lines_are_no_points() {
     );
     let output = run(place.path(), &[&batch[..], &["36", "136"]].concat());
     assert_eq!(output.status.code(), Some(2), "one point or a file of them");
+}
+
+#[test]
+fn a_shapefile_that_names_one_shape_many_times_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let at = place.path();
+    let path = at.join("town.shp");
+    let ring = vec![
+        shapefile::Point::new(136.0, 36.0),
+        shapefile::Point::new(136.0, 37.0),
+        shapefile::Point::new(137.0, 37.0),
+        shapefile::Point::new(137.0, 36.0),
+        shapefile::Point::new(136.0, 36.0),
+    ];
+    let feature = ("17201", "金沢市", vec![PolygonRing::Outer(ring)]);
+    shapefile(&path, "UTF-8", &[feature]);
+    expect(at, 0, &["place", "import", "town.shp", "--out", "a.cbor"]);
+    let index = path.with_extension("shx");
+    let whole = fs::read(&index).unwrap();
+    let entry = whole[100..108].to_vec();
+    let mut many = [whole, entry.repeat(1_000_000)].concat();
+    let words = u32::try_from(many.len() / 2).unwrap();
+    many[24..28].copy_from_slice(&words.to_be_bytes());
+    fs::write(&index, many).unwrap();
+    let output = run(at, &["place", "import", "town.shp", "--out", "b.cbor"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(
+        told.contains("town.shp") && told.contains("more than once"),
+        "{told}"
+    );
+    assert!(!at.join("b.cbor").exists());
+}
+
+fn with<'a>(command: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [command, more].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebodys_own_word_counts_where_the_policy_takes_it_and_nowhere_else() {
+    let mut town = Town::with_two_people().await;
+    town.grant();
+    let page = town.file("home.json");
+    fs::write(&page, town.at_home(&["account", "policy", "--json"])).unwrap();
+    let draft = town.draft("d.json", "1.00", &["--home", text(&page)]);
+    let wallet = town.file("chiyo.wallet");
+    let send = ["tx", "send", text(&draft), "--wallet", text(&wallet)];
+    let kanazawa = ["--lat", "36.5613", "--lon", "136.6562", "--accuracy", "10"];
+
+    // The antenna is good, and says nothing of somebody far away.
+    let (code, told) = town.ask(&with(&send, &kanazawa));
+    assert_eq!(code, 4, "{told}");
+    for word in [
+        "place claimed in 17201",
+        "client-claim",
+        "place-insufficient",
+        "policy.required",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+
+    town.city.config.place.policy.required = Grade::Claimed;
+    town.city.configure();
+    town.node.signal("-TERM");
+    town.node.end().await;
+    town.node = town.city.ready().await;
+    let komatsu = ["--lat", "36.4082", "--lon", "136.4455", "--accuracy", "10"];
+    let (code, told) = town.ask(&with(&send, &komatsu));
+    assert!(code == 4 && told.contains("outside"), "{told}");
+    let vague = [&kanazawa[..5], &["60"]].concat();
+    let (code, told) = town.ask(&with(&send, &vague));
+    assert!(code == 4 && told.contains("accuracy-low"), "{told}");
+    let (code, told) = town.ask(&with(&send, &["--lat", "91", "--lon", "0"]));
+    assert!(code == 1 && told.contains("not a point"), "{told}");
+    let (code, _usage) = town.ask(&with(&send, &["--lat", "36.5613"]));
+    assert_eq!(code, 2);
+    let receipt = town.file("claimed.receipt");
+    let with_receipt = [&kanazawa[..], &["--receipt", text(&receipt)]].concat();
+    let sent = town.json(&with(&send, &with_receipt));
+    assert_eq!(
+        (&sent["sent"], &sent["place"]),
+        (&true.into(), &"claimed".into()),
+        "{sent}"
+    );
+    let genesis = town.city.data.genesis();
+    let verify = [
+        "tx",
+        "verify-receipt",
+        text(&receipt),
+        "--json",
+        "--genesis",
+        text(&genesis),
+    ];
+    let held: serde_json::Value = serde_json::from_str(&town.good(&verify)).unwrap();
+    assert_eq!(
+        (&held["valid"], &held["place"]),
+        (&true.into(), &"claimed".into()),
+        "{held}"
+    );
+    let signed = town.file("d.json.signed");
+    let signed = [&["tx", "send", text(&signed)][..], &kanazawa].concat();
+    let (code, told) = town.ask(&signed);
+    assert!(code == 1 && told.contains("signed already"), "{told}");
+    town.node.check().await;
+    let (_root, node) = town.into_stopping();
+    node.stop().await;
 }

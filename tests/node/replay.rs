@@ -140,6 +140,35 @@ fn undated(seconds: u32) -> String {
     (0..seconds).map(epoch).collect()
 }
 
+/// A receiver at 10 Hz that is suddenly half a kilometre farther north, after so many epochs.
+fn jumping(epochs: u32, jump: u32) -> String {
+    let epoch = |n: u32| {
+        let time = format!("09{:02}{:02}.{}0", n / 600, n / 10 % 60, n % 10);
+        let minutes = if n < jump { "33.678" } else { "33.978" };
+        let at = format!("36{minutes}{},N,13639.372,E", n % 3);
+        let rmc = sentence(&format!("GPRMC,{time},A,{at},0.1,0.0,201126,,,A"));
+        let gga = sentence(&format!("GPGGA,{time},{at},1,08,1.1,30.0,M,36.0,M,,"));
+        rmc + &gga
+    };
+    (0..epochs).map(epoch).collect()
+}
+
+#[test]
+fn a_jump_is_remembered_for_a_minute_at_ten_a_second() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("fast.nmea");
+    fs::write(&path, jumping(700, 50)).unwrap();
+    let epochs = replayed(&path, false);
+    assert_eq!(epochs.len(), 700);
+    let jumped = |n: usize| epochs[n].reasons.contains(&Reason::Jump);
+    let firsts: Vec<_> = (0..700)
+        .filter(|&n| jumped(n) != jumped(n.max(1) - 1))
+        .collect();
+    // From the jump on, until the epoch before it is a minute old.
+    assert_eq!(firsts, [50, 650], "{:?}", epochs[200].reasons);
+    assert_eq!(epochs[699].figures.fixes, 601);
+}
+
 #[test]
 fn a_replay_is_a_line_an_epoch() {
     let place = tempfile::tempdir().unwrap();

@@ -316,6 +316,12 @@ async fn who_pays_at_the_kiosk_is_booked_by_the_home_with_the_kiosks_place() {
         &["tx", "send", text(&nothing), "--wallet", text(&wallet)],
     );
     assert!(code == 1 && told.contains("(overdraft)"), "{told}");
+    // Where somebody says that they are themselves, a terminal does not vouch for.
+    let claim = ["--lat", "36.5613", "--lon", "136.6562"];
+    let out = town.root.path().join("claim.json");
+    let place = ["tx", "place", text(&nothing), "--out", text(&out)];
+    let (code, told) = town.ask(&kiosk, &[&place[..], &claim].concat());
+    assert!(code == 1 && told.contains("(at-the-home)"), "{told}");
 
     let told = city_node::admin::show::page(&kiosk.status().await, &jiff::tz::TimeZone::UTC);
     assert!(told.contains("sequencing  by its home"), "{told}");

@@ -84,7 +84,7 @@ impl Town {
     }
 
     /// With the home's address behind.
-    fn ask(&self, arguments: &[&str]) -> (i32, String) {
+    pub(super) fn ask(&self, arguments: &[&str]) -> (i32, String) {
         let home = self.home();
         let home = home.iter().map(String::as_str);
         let all: Vec<&str> = arguments.iter().copied().chain(home).collect();

@@ -44,6 +44,7 @@ pub async fn serve(town: &Town) -> String {
         receiver: None,
         recorded: false,
         survey: None,
+        latch: None,
         purpose_allows_recorded: true,
         boundary: Some(demo_boundary()),
         home: identity.authority.region().clone(),

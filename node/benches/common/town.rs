@@ -333,7 +333,7 @@ async fn grant(handle: &EngineHandle, officer: &SecretKey, account: AccountId, s
 /// The verdict on a minute of good fixes inside the city.
 fn verdict(site: &Site) -> place::Verdict {
     let now = utc();
-    let mut seen = Observation::new(false);
+    let mut seen = Observation::new(false, &PlacePolicy::default());
     seen.connected(now.minus_ms(120_000));
     for second in (0..60).rev() {
         let at = now.minus_ms(second * 1000);

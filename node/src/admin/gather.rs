@@ -371,7 +371,7 @@ fn amount_text(hundredths: i128) -> String {
     format!("{sign}{}", Amount::from_hundredths(magnitude))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(job)

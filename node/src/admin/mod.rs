@@ -317,15 +317,24 @@ async fn place(State(admin): State<AdminState>) -> Result<Json<serde_json::Value
     Ok(Json(admin.place()?))
 }
 
-async fn clear_spoofing(State(admin): State<AdminState>) -> Json<pages::ClearedPage> {
-    let since = admin.antenna.clear_spoofing();
+async fn clear_spoofing(
+    State(admin): State<AdminState>,
+) -> Result<Json<pages::ClearedPage>, Problem> {
+    let antenna = admin.antenna;
+    let cleared = gather::blocking(move || {
+        antenna.clear_spoofing().map_err(|error| {
+            tracing::error!(%error, "the note of indicated spoofing could not be removed; it still counts");
+            Problem::internal().with_detail(error.to_string())
+        })
+    });
+    let since = cleared.await?;
     if let Some(since) = since {
         tracing::warn!(since = since.0, "an operator cleared indicated spoofing");
     }
-    Json(pages::ClearedPage {
+    Ok(Json(pages::ClearedPage {
         schema: SCHEMA,
         indicated_since: since,
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `POST /send/api/place`: the antenna's verdict becomes a proof that the node holds for five minutes.
 //!
 //! Nothing is written; the proof is booked with its transfer. A home's antenna proves where the node is; a terminal's also
-//! where somebody at its screen is. `POST /send/api/place/signed` takes what a terminal proved. Clients' own coordinates are not
-//! built yet.
+//! where somebody at its screen is. `POST /send/api/place/signed` takes what a terminal proved. A remote app may say where it is
+//! itself: that is a claim, whatever it says, and only the home takes it.
 
 use std::net::IpAddr;
 
@@ -31,9 +31,17 @@ pub(super) async fn prove(
     let account = form.account.parse()?;
     // Held proofs are few: only accounts that could use one get it.
     api.engine.account_key(&account)?;
-    let verdict = api.antenna.verdict(api.clock.now().time);
+    let (subject, verdict) = match form.position {
+        None => {
+            let verdict = api.antenna.verdict(api.clock.now().time);
+            (api.subject(source), verdict)
+        }
+        // What a person far away says, a terminal cannot vouch for.
+        Some(_) if api.terminal.is_some() => return Err(Problem::at_the_home()),
+        Some(position) => (Subject::Client, api.antenna.claim(&position.read()?)),
+    };
     let request = PlaceRequest {
-        subject: api.subject(source),
+        subject,
         account,
         transfer_id: form.transfer_id.parse()?,
         nonce: nonce.ok_or(Refusal::BadField)?,

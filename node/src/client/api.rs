@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use city_protocol::Refusal;
 use city_protocol::body::{Accept, Enrol, Order, PersonBody, PrivateValues, Reject, Transfer};
 use city_protocol::ids::{AccountId, Digest, KeyId, TransferId};
-use city_protocol::place::PlaceProof;
+use city_protocol::place::{Claim, PlaceProof, Subject};
 use city_protocol::stage::{Signed, SignedBySeveral};
 use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
@@ -255,11 +255,44 @@ impl ApiClient {
             account: account.to_string(),
             transfer_id: transfer_id.to_string(),
             nonce: HEXLOWER.encode(nonce),
+            position: None,
         };
-        let page: PlacePage = self.link.post("/send/api/place", &form).await?;
+        self.proven(account, transfer_id, nonce, &form).await
+    }
+
+    /// The same for where somebody says that they are: a claim, which few homes take.
+    ///
+    /// # Errors
+    /// As [`Self::place`]; a proof about anybody else is refused.
+    pub async fn place_claimed(
+        &self,
+        account: &AccountId,
+        transfer_id: &TransferId,
+        nonce: &[u8; 16],
+        claim: &Claim,
+    ) -> Result<PlacePage, ClientError> {
+        let form = PlaceForm {
+            account: account.to_string(),
+            transfer_id: transfer_id.to_string(),
+            nonce: HEXLOWER.encode(nonce),
+            position: Some(claim.into()),
+        };
+        self.proven(account, transfer_id, nonce, &form).await
+    }
+
+    async fn proven(
+        &self,
+        account: &AccountId,
+        transfer_id: &TransferId,
+        nonce: &[u8; 16],
+        form: &PlaceForm,
+    ) -> Result<PlacePage, ClientError> {
+        let page: PlacePage = self.link.post("/send/api/place", form).await?;
         let proof = PlaceProof::decode(&page.proof)?;
         proof.binds(&proof.network, account, transfer_id)?;
-        if proof.nonce == *nonce && proof.digest() == page.digest {
+        let is_claim = proof.subject == Subject::Client;
+        let asked = proof.nonce == *nonce && is_claim == form.position.is_some();
+        if asked && proof.digest() == page.digest {
             Ok(page)
         } else {
             Err(Refusal::PlaceMismatch.into())

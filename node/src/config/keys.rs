@@ -155,7 +155,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 83] = [
+pub const KEYS: [Key; 84] = [
     key(
         "node.region",
         Text,
@@ -434,9 +434,16 @@ pub const KEYS: [Key; 83] = [
     key(
         "place.policy.max_fix_age_ms",
         Whole,
-        "Oldest fix, milliseconds, at most 3600000.",
+        "Oldest fix, however slow the receiver, milliseconds, at most 3600000.",
         "write milliseconds from 1 to 3600000",
         "10000",
+    ),
+    key(
+        "place.policy.max_silence_ms",
+        Whole,
+        "Oldest fix of a receiver that speaks once a second or faster, milliseconds, at most 3600000; a slower one has two and a half of its own intervals.",
+        "write milliseconds from 1 to 3600000",
+        "2500",
     ),
     key(
         "place.policy.min_satellites",
@@ -483,7 +490,7 @@ pub const KEYS: [Key; 83] = [
     key(
         "place.policy.window_ms",
         Whole,
-        "How far back epochs are compared, milliseconds, at most 3600000; at most 120 epochs are kept.",
+        "How far back epochs are compared, milliseconds, at most 3600000; up to 10 Hz all are kept, beyond ten minutes fewer.",
         "write milliseconds from 1 to 3600000",
         "60000",
     ),

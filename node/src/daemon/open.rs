@@ -22,6 +22,7 @@ use crate::engine::{
 use crate::journal::log_rows;
 use crate::keys::{Keyring, KeystoreError, PrivateFields};
 use crate::place::antenna::AntennaConfig;
+use crate::place::latch::SpoofingLatch;
 use crate::setup::{DataDir, Identity};
 use crate::store::{
     AppendError, Damage, IndexError, OpenOutcome, OpenReport, ReadError, Store, StoreError,
@@ -468,5 +469,6 @@ pub(super) fn antenna_config(
             point,
             radius_m: config.place.surveyed_radius_m,
         }),
+        latch: Some(SpoofingLatch::open(&dir.spoofing(), utc())),
     }
 }

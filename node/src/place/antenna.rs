@@ -5,17 +5,19 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use city_drivers::gnss::{Event, ReceiverConfig, receiver};
+use city_drivers::gnss::{self, Event, ReceiverConfig, receiver};
 use city_protocol::amount::Timestamp;
 use city_protocol::place::{
-    self, BoundaryIndex, Observation, PlacePolicy, SeenSatellite, Site, Survey, Verdict,
+    self, BoundaryIndex, Claim, Observation, PlacePolicy, SeenSatellite, Site, Survey, Verdict,
 };
 use city_protocol::region::Region;
 use tokio::sync::mpsc;
 
+use super::latch::SpoofingLatch;
 use super::sample::sample;
 use crate::config::rfc3339;
 use crate::engine::utc;
+use crate::keys::KeyFileError;
 
 /// Events of the receiver that wait: some seconds of ten epochs each.
 const EVENTS: usize = 64;
@@ -67,6 +69,8 @@ pub struct AntennaConfig {
     pub policy: PlacePolicy,
     /// Where the antenna is, if somebody measured it.
     pub survey: Option<Survey>,
+    /// Where indicated spoofing is noted, and since when it is; none: it is forgotten at the end.
+    pub latch: Option<(SpoofingLatch, Option<Timestamp>)>,
 }
 
 struct Seen {
@@ -95,8 +99,12 @@ impl Antenna {
             .receiver
             .as_ref()
             .map(|receiver| receiver.source.to_string());
+        let mut observation = Observation::new(config.recorded, &config.policy);
+        if let Some((_, Some(since))) = &config.latch {
+            observation.remember_spoofing(*since);
+        }
         let seen = Seen {
-            observation: Observation::new(config.recorded),
+            observation,
             status: ReceiverStatus {
                 device,
                 ..ReceiverStatus::default()
@@ -117,10 +125,42 @@ impl Antenna {
         let reading = receiver::run(receiver, events);
         let noting = async {
             while let Some(event) = inbox.recv().await {
+                self.latch(&event).await;
                 self.note(event);
             }
         };
         tokio::join!(reading, noting);
+    }
+
+    /// Notes indicated spoofing durably, before any verdict shows it.
+    async fn latch(&self, event: &Event) {
+        let indicated =
+            matches!(event, Event::Fix(fix) if fix.spoofing > Some(gnss::Spoofing::NoneIndicated));
+        if !indicated {
+            return;
+        }
+        let (own, since) = (self.clone(), utc());
+        let noting = move || {
+            let Some((latch, _)) = &own.config.latch else {
+                return;
+            };
+            if latch.is_noted() {
+                return;
+            }
+            let visible = || {
+                let mut seen = own.seen.lock().expect(HELD);
+                seen.observation.remember_spoofing(since);
+            };
+            if let Err(error) = latch.close(since, visible) {
+                tracing::error!(
+                    %error,
+                    "indicated spoofing could not be noted and would be forgotten at a restart; mend the disk, the next \
+                     indication tries again"
+                );
+            }
+        };
+        // Its own panic is the only way in which it fails, and none is in it.
+        let _done = tokio::task::spawn_blocking(noting).await;
     }
 
     fn note(&self, event: Event) {
@@ -200,15 +240,24 @@ impl Antenna {
     #[must_use]
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let seen = self.seen.lock().expect(HELD);
+        place::judge(&seen.observation, &self.site(), now)
+    }
+
+    /// What a person's own coordinates amount to here. The receiver is not asked.
+    #[must_use]
+    pub fn claim(&self, claim: &Claim) -> Verdict {
+        place::judge_claim(claim, &self.site())
+    }
+
+    fn site(&self) -> Site<'_> {
         let config = &self.config;
-        let site = Site {
+        Site {
             boundary: config.boundary.as_ref(),
             home: Some(&config.home),
             survey: config.survey,
             policy: &config.policy,
             purpose_allows_recorded: config.purpose_allows_recorded,
-        };
-        place::judge(&seen.observation, &site, now)
+        }
     }
 
     /// The satellites of the newest epoch that lists any.
@@ -221,13 +270,21 @@ impl Antenna {
     }
 
     /// Forgets that the receiver indicated spoofing: an operator has looked at the antenna. Returns since when it was
-    /// remembered.
-    #[must_use]
-    pub fn clear_spoofing(&self) -> Option<Timestamp> {
-        let mut seen = self.seen.lock().expect(HELD);
-        let since = seen.observation.spoofing_since();
-        seen.observation.clear_spoofing();
-        since
+    /// remembered. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] if the note could not be removed: then it is remembered.
+    pub fn clear_spoofing(&self) -> Result<Option<Timestamp>, KeyFileError> {
+        let forget = || {
+            let mut seen = self.seen.lock().expect(HELD);
+            let since = seen.observation.spoofing_since();
+            seen.observation.clear_spoofing();
+            since
+        };
+        match &self.config.latch {
+            Some((latch, _)) => latch.clear(forget),
+            None => Ok(forget()),
+        }
     }
 
     /// How the receiver is.

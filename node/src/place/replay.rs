@@ -66,9 +66,9 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn new(site: Site<'a>, now: Timestamp, recorded: bool) -> Self {
         let mut seen = if recorded {
-            Observation::new(true)
+            Observation::new(true, site.policy)
         } else {
-            Observation::replayed()
+            Observation::replayed(site.policy)
         };
         seen.connected(now);
         Self {

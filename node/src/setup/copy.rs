@@ -31,7 +31,7 @@ const CHUNK: usize = 1 << 20;
 const PRIVATE: u32 = 0o700;
 
 /// Files of a data directory that are taken.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "boundary.cbor",
     "charter.json",
     "COUNTER",
@@ -40,6 +40,7 @@ const FILES: [&str; 9] = [
     "private.json",
     "revoked-tokens.json",
     "SCHEMA",
+    "SPOOFING",
     "index.kept",
 ];
 /// Directories that are taken with all that is in them, but for keys.

@@ -249,6 +249,12 @@ impl DataDir {
         self.0.join("seen.cbor")
     }
 
+    /// `SPOOFING`, that the receiver indicated spoofing and nobody has cleared it.
+    #[must_use]
+    pub fn spoofing(&self) -> PathBuf {
+        self.0.join("SPOOFING")
+    }
+
     /// `trust/`, the trust log. The store makes it.
     #[must_use]
     pub fn trust(&self) -> PathBuf {

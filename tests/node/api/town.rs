@@ -206,6 +206,7 @@ impl Founded {
             receiver: device.map(|device| ReceiverConfig::serial(device, 9600)),
             recorded: false,
             survey: None,
+            latch: None,
             purpose_allows_recorded: true,
             boundary: Some(demo_boundary()),
             home: self.region.clone(),

@@ -199,6 +199,14 @@ impl City {
 
     /// Plugs in a receiver that is simulated, with whatever else is on the line before each epoch.
     pub fn plug_in(&mut self, mut noise: impl FnMut() -> Vec<u8> + Send + 'static) -> Line {
+        self.plug_in_as(move |epoch| [noise(), epoch].concat())
+    }
+
+    /// The same with what the line makes of the bytes of each epoch.
+    pub fn plug_in_as(
+        &mut self,
+        mut line: impl FnMut(Vec<u8>) -> Vec<u8> + Send + 'static,
+    ) -> Line {
         let mut pty = Pty::open().unwrap();
         let _none = std::fs::remove_file(self.link());
         symlink(pty.path(), self.link()).unwrap();
@@ -213,8 +221,7 @@ impl City {
         });
         Line(tokio::spawn(async move {
             loop {
-                let epoch = simulator.epoch(utc().0);
-                let bytes = [noise(), epoch.into_bytes()].concat();
+                let bytes = line(simulator.epoch(utc().0).into_bytes());
                 if pty.write_all(&bytes).await.is_err() {
                     return;
                 }

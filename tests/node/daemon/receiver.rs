@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use city_node::api::wire::SignedPlaceForm;
 use city_node::engine::utc;
@@ -85,6 +86,74 @@ async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
     node.stop().await;
 }
 
+/// How a line is.
+const SPEAKS: u8 = 0;
+const SILENT: u8 = 1;
+const GARBAGE: u8 = 2;
+/// What asking for the status may take beside the 3 s that are promised.
+const ASKED: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_and_grade_follow_silence_garbage_and_a_pulled_plug_within_three_seconds() {
+    let root = directory();
+    let mut city = alone(root.path(), root.path().join("d"));
+    let how = Arc::new(AtomicU8::new(SPEAKS));
+    let is = Arc::clone(&how);
+    let line = city.plug_in_as(move |epoch| match is.load(Ordering::Relaxed) {
+        SPEAKS => epoch,
+        SILENT => Vec::new(),
+        // As another speed looks: the same bits, cut at other places.
+        _ => epoch.iter().map(|b| b.rotate_left(3) | 0x80).collect(),
+    });
+    let node = city.ready().await;
+    let api = city.api(&node);
+    let person = city.rich(&api, 1000).await;
+    let good = "a place";
+    node.until(good, |status| status.place.satisfies_policy)
+        .await;
+    for (trouble, word) in [(SILENT, "nothing received"), (GARBAGE, "nothing readable")] {
+        how.store(trouble, Ordering::Relaxed);
+        let began = Instant::now();
+        let seen = node
+            .until("the trouble", |status| {
+                !status.place.satisfies_policy && status.receiver.problem.is_some()
+            })
+            .await;
+        let took = began.elapsed();
+        println!("{word}: seen after {took:?}");
+        assert!(took <= Duration::from_secs(3) + ASKED, "{word}: {took:?}");
+        let problem = seen.receiver.problem.unwrap();
+        assert!(problem.contains(word), "{problem}");
+        assert_eq!(seen.place.grade, Grade::Suspect, "{:?}", seen.place);
+        assert!(
+            seen.place.reasons.contains(&"fix-stale".into()),
+            "{:?}",
+            seen.place
+        );
+        let refused = send(&api, &person, 1).await.unwrap_err();
+        assert_eq!(refused.code(), Some("place-insufficient"), "{refused:?}");
+
+        how.store(SPEAKS, Ordering::Relaxed);
+        let began = Instant::now();
+        node.until(good, |status| status.place.satisfies_policy)
+            .await;
+        let took = began.elapsed();
+        assert!(took <= Duration::from_secs(3) + ASKED, "again: {took:?}");
+    }
+    drop(line);
+    let began = Instant::now();
+    node.until("the loss", |status| {
+        status.place.grade == Grade::None && !status.receiver.connected
+    })
+    .await;
+    let took = began.elapsed();
+    assert!(
+        took <= Duration::from_secs(3) + ASKED,
+        "unplugged: {took:?}"
+    );
+    node.stop().await;
+}
+
 /// A UBX-NAV-STATUS whose spoofDetState says "spoofing indicated" (flags2, bits 3 and 4).
 fn spoofing_indicated() -> Vec<u8> {
     let mut body = vec![0x01, 0x03, 16, 0];
@@ -98,7 +167,7 @@ fn spoofing_indicated() -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
+async fn indicated_spoofing_outlives_cable_and_node_and_ends_by_an_operator() {
     let root = directory();
     let mut city = alone(root.path(), root.path().join("d"));
     let attack = Arc::new(AtomicBool::new(true));
@@ -110,7 +179,7 @@ async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
             Vec::new()
         }
     });
-    let node = city.ready().await;
+    let mut node = city.ready().await;
     let indicated = |reasons: &[String]| reasons.iter().any(|one| one == "spoofing-indicated");
     let seen = node
         .until("the attack", |status| indicated(&status.place.reasons))
@@ -125,6 +194,31 @@ async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
     node.until("another receiver", |status| status.place.lat.is_some())
         .await;
     assert!(indicated(&node.status().await.place.reasons));
+    // Nor is it when the power goes and the node starts again.
+    node.signal("-KILL");
+    node.end().await;
+    let note = city.data.path().join("SPOOFING");
+    let noted = std::fs::read_to_string(&note).unwrap();
+    assert!(noted.starts_with("since "), "{noted}");
+    let node = city.ready().await;
+    let again = node
+        .until("the place after a restart", |status| {
+            status.place.lat.is_some()
+        })
+        .await;
+    assert_eq!(again.place.grade, Grade::Suspect);
+    assert!(indicated(&again.place.reasons), "{:?}", again.place);
+    // A damaged note is one, and what to do is told.
+    node.stop().await;
+    std::fs::write(&note, "gone").unwrap();
+    let node = city.ready().await;
+    let damaged = node
+        .until("the place after the damage", |status| {
+            status.place.lat.is_some()
+        })
+        .await;
+    assert!(indicated(&damaged.place.reasons), "{:?}", damaged.place);
+    assert!(node.log().contains("clear-spoofing"), "{}", node.log());
     let cleared = city.answer(&["place", "clear-spoofing"], &[], 0);
     assert!(cleared["indicated_since"].as_u64().is_some(), "{cleared}");
     let clean = node
@@ -133,6 +227,13 @@ async fn indicated_spoofing_outlives_the_cable_and_ends_by_an_operator() {
     assert!(!indicated(&clean.place.reasons));
     let again = city.answer(&["place", "clear-spoofing"], &[], 0);
     assert_eq!(again.get("indicated_since"), None, "{again}");
+    assert!(!note.exists());
+    node.stop().await;
+    let node = city.ready().await;
+    node.until("a clean sky after a restart", |status| {
+        status.place.satisfies_policy
+    })
+    .await;
     node.stop().await;
 }
 

@@ -51,6 +51,13 @@ impl Tally {
         }
     }
 
+    /// The reasons by code, each once.
+    pub(super) fn sorted(mut self) -> Vec<Reason> {
+        self.reasons.sort_unstable();
+        self.reasons.dedup();
+        self.reasons
+    }
+
     pub(super) const fn grade(&self) -> Grade {
         match (self.failed, self.capped) {
             (true, _) => Grade::Suspect,

@@ -26,20 +26,19 @@ pub(super) fn time(
     policy: &PlacePolicy,
     now: Timestamp,
 ) {
-    figures.fix_age_ms = if seen.own_clock() {
-        let latest = seen.latest().unwrap_or(newest);
-        Some(match (latest.fix_time, newest.fix_time) {
-            (Some(end), Some(fix)) => end.since(fix),
-            _ => latest.received_at.since(newest.received_at),
-        })
+    let age = if seen.own_clock() {
+        seen.latest().map_or(0, |latest| between_ms(latest, newest))
     } else {
         // The node's clock may have been set back since: the age is not known then, and not 0.
-        Some(now.0.abs_diff(newest.received_at.0))
+        now.0.abs_diff(newest.received_at.0)
     };
+    let allowed = policy.fix_age_allowed_ms(seen.interval_ms());
+    figures.fix_age_ms = Some(age);
+    figures.fix_age_allowed_ms = Some(allowed);
     if newest.fix_time.is_none() {
         tally.cap(Reason::NoReceiverTime);
     }
-    if figures.fix_age_ms > Some(policy.max_fix_age_ms) {
+    if age > allowed {
         tally.fail(Reason::FixStale);
     }
     figures.clock_difference_ms = newest

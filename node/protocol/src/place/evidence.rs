@@ -96,6 +96,8 @@ reasons! {
     AccuracyUnknown = "accuracy-unknown",
     /// Nearer to the border than the accuracy.
     Border = "border",
+    /// Somebody's own coordinates: nothing but their word stands for them.
+    ClientClaim = "client-claim",
     /// All satellites are equally strong, as from one transmitter.
     Cn0Flat = "cn0-flat",
     /// A satellite is stronger than one in the sky can be.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boundary::BoundaryIndex;
 use super::checks::{self, Tally};
+use super::checks_time::between_ms;
 use super::evidence::{Grade, Reason};
 use super::locate::Side;
 use super::observe::{Jamming, Observation, Quality, Sample, Spoofing};
@@ -41,6 +42,15 @@ pub struct Survey {
     pub point: Point,
     /// How far from it a position may be, metres.
     pub radius_m: u32,
+}
+
+/// Where somebody says that they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The point.
+    pub point: Point,
+    /// How exact they say it is, one sigma, millimetres.
+    pub accuracy_mm: Option<u32>,
 }
 
 /// What the evidence amounts to, with the figures it rests on.
@@ -79,6 +89,8 @@ pub struct Figures {
     pub quality: Quality,
     /// Age of the fix, milliseconds.
     pub fix_age_ms: Option<u64>,
+    /// How old it may be at this receiver's rate, milliseconds.
+    pub fix_age_allowed_ms: Option<u64>,
     /// Satellites in view.
     pub satellites_in_view: Option<u8>,
     /// Accuracy, one sigma, millimetres: reported, or estimated from the dilution of precision.
@@ -91,6 +103,9 @@ pub struct Figures {
     pub longest_step_mm: Option<u64>,
     /// Fixes in the window.
     pub fixes: usize,
+    /// Epochs of the window that came faster than they are kept: nothing between two kept ones is compared.
+    #[serde(default)]
+    pub left_out: u64,
     /// Farthest that the positions moved beyond the way that the reported speed makes, millimetres.
     pub unexplained_way_mm: Option<u64>,
     /// Epochs in a row with the newest position.
@@ -171,6 +186,7 @@ pub fn judge(seen: &Observation, site: &Site<'_>, now: Timestamp) -> Verdict {
     figures.mode = newest.mode.number();
     figures.quality = newest.quality;
     figures.satellites_in_view = newest.satellites_in_view;
+    figures.left_out = seen.left_out();
 
     checks::source(&mut tally, seen, site, now);
     checks_time::time(&mut tally, figures, seen, newest, policy, now);
@@ -183,9 +199,33 @@ pub fn judge(seen: &Observation, site: &Site<'_>, now: Timestamp) -> Verdict {
     checks::place(&mut tally, &mut verdict, site, point);
 
     verdict.grade = tally.grade();
-    verdict.reasons = tally.reasons;
-    verdict.reasons.sort_unstable();
-    verdict.reasons.dedup();
+    verdict.reasons = tally.sorted();
+    verdict
+}
+
+/// Judges somebody's own coordinates: at most `claimed`, for no check of a receiver ran. Which municipality they lie in and how
+/// near its border is as exact as for a receiver's; the node's antenna says nothing about it.
+#[must_use]
+pub fn judge_claim(claim: &Claim, site: &Site<'_>) -> Verdict {
+    let policy = site.policy;
+    let mut tally = Tally::default();
+    let mut verdict = Verdict {
+        boundary: site.boundary.map(BoundaryIndex::digest),
+        policy: policy.version,
+        point: Some(claim.point),
+        ..Verdict::default()
+    };
+    verdict.figures.accuracy_mm = claim.accuracy_mm;
+    tally.cap(Reason::ClientClaim);
+    tally.require(
+        claim.accuracy_mm,
+        Reason::AccuracyUnknown,
+        |mm| mm <= policy.max_accuracy_mm,
+        Reason::AccuracyLow,
+    );
+    checks::place(&mut tally, &mut verdict, site, claim.point);
+    verdict.grade = tally.grade().min(Grade::Claimed);
+    verdict.reasons = tally.sorted();
     verdict
 }
 
@@ -204,9 +244,13 @@ fn newest_fix<'a>(
         .find_map(|s| s.fix().map(|point| (s, point)));
     let (newest, point) = found.ok_or(Reason::NoFix)?;
     let latest = seen.latest().unwrap_or(newest);
-    // The node's clock may have been set back in between.
-    let lost_for = latest.received_at.0.abs_diff(newest.received_at.0);
-    if !seen.own_clock() && lost_for > policy.max_fix_age_ms {
+    let lost_for = if seen.own_clock() {
+        between_ms(latest, newest)
+    } else {
+        // The node's clock may have been set back in between.
+        latest.received_at.0.abs_diff(newest.received_at.0)
+    };
+    if lost_for > policy.fix_age_allowed_ms(seen.interval_ms()) {
         return Err(Reason::NoFix);
     }
     Ok((newest, point))

@@ -150,7 +150,7 @@ fn clocks_that_lie() {
         }
     };
     check(&since(120, hour), Grade::Attested, &[]);
-    let mut replay = Observation::replayed();
+    let mut replay = Observation::replayed(&PlacePolicy::default());
     let mut samples = good_window();
     for (ago, sample) in (0..).zip(samples.iter_mut().rev()) {
         hour(sample, ago);

@@ -73,7 +73,7 @@ pub(super) fn good_window() -> Vec<Sample> {
 }
 
 pub(super) fn observation(samples: Vec<Sample>, recorded: bool) -> Observation {
-    let mut seen = Observation::new(recorded);
+    let mut seen = Observation::new(recorded, &PlacePolicy::default());
     seen.connected(NOON.minus_ms(120 * SECOND));
     samples.into_iter().for_each(|sample| seen.push(sample));
     seen
@@ -173,8 +173,9 @@ fn no_position_is_none_and_never_a_random_one() {
             Err(Refusal::NoPosition)
         );
     };
-    none(&Observation::new(false), Reason::NoReceiver);
-    none(&Observation::new(true), Reason::NoReceiver);
+    let nothing = |recorded| Observation::new(recorded, &PlacePolicy::default());
+    none(&nothing(false), Reason::NoReceiver);
+    none(&nothing(true), Reason::NoReceiver);
     none(&observation(vec![], false), Reason::NoFix);
     none(
         &observation(vec![Sample::empty(NOON)], false),
@@ -183,9 +184,9 @@ fn no_position_is_none_and_never_a_random_one() {
     let mut unplugged = observation(good_window(), false);
     unplugged.disconnected();
     none(&unplugged, Reason::NoReceiver);
-    // Indoors for eleven seconds: the receiver speaks, but has lost its position.
+    // Indoors for three seconds: the receiver speaks, but has lost its position.
     let lost = |s: Sample| {
-        if NOON.since(s.received_at) < 11 * SECOND {
+        if NOON.since(s.received_at) < 3 * SECOND {
             Sample::empty(s.received_at)
         } else {
             s
@@ -205,13 +206,50 @@ fn no_position_is_none_and_never_a_random_one() {
 
 #[test]
 fn a_receiver_that_fell_silent_is_stale() {
-    let mut samples = good_window();
-    samples.truncate(110);
-    check(&judge_live(samples.clone()), Grade::Attested, &[]);
-    samples.pop();
-    let verdict = judge_live(samples);
-    check(&verdict, Grade::Suspect, &[Reason::FixStale]);
-    assert_eq!(verdict.figures.fix_age_ms, Some(11 * SECOND));
+    // Its newest fix is as old as this at noon, and it speaks once in so many milliseconds.
+    let silent = |age: u64, every: u64| {
+        let sample = |n: u64| {
+            let mut sample = good_sample(NOON.minus_ms(age + n * every));
+            let noise = i32::try_from(n % 3).unwrap();
+            sample.point = Point::new(500_000 + noise, 500_000).ok();
+            sample
+        };
+        judge_live((0..120).rev().map(sample).collect())
+    };
+    let check = |age, every, grade, reasons: &[Reason]| {
+        let verdict = silent(age, every);
+        check(&verdict, grade, reasons);
+        assert_eq!(verdict.figures.fix_age_ms, Some(age));
+    };
+    let stale = &[Reason::FixStale];
+    check(2_500, SECOND, Grade::Attested, &[]);
+    check(2_501, SECOND, Grade::Suspect, stale);
+    // A fast one is given no less, and a slow one two of its epochs, but never more than the policy's age.
+    check(2_500, 100, Grade::Attested, &[]);
+    check(2_501, 100, Grade::Suspect, stale);
+    check(5_000, 2 * SECOND, Grade::Attested, &[]);
+    check(5_001, 2 * SECOND, Grade::Suspect, stale);
+    check(10_000, 5 * SECOND, Grade::Attested, &[]);
+    check(10_001, 5 * SECOND, Grade::Suspect, stale);
+}
+
+#[test]
+fn a_jump_of_a_fast_receiver_is_remembered_for_the_whole_window() {
+    let jumped = |ago: u64| {
+        let sample = |n: u64| {
+            let mut sample = good_sample(NOON.minus_ms(n * 100));
+            let north = if n * 100 >= ago { 250 * 90 } else { 0 };
+            let noise = i32::try_from(n % 3).unwrap();
+            sample.point = Point::new(500_000 + noise + north, 500_000).ok();
+            sample
+        };
+        judge_live((0..1200).rev().map(sample).collect())
+    };
+    let both = &[Reason::Jump, Reason::SpeedContradicted];
+    let verdict = jumped(60 * SECOND);
+    check(&verdict, Grade::Suspect, both);
+    assert_eq!((verdict.figures.fixes, verdict.figures.left_out), (601, 0));
+    check(&jumped(60 * SECOND + 100), Grade::Attested, &[]);
 }
 
 #[test]
@@ -343,7 +381,7 @@ fn a_jump_is_remembered_for_the_window() {
 #[test]
 fn a_receiver_that_was_just_connected_is_in_its_grace() {
     let grace = |connected: Timestamp| {
-        let mut seen = Observation::new(false);
+        let mut seen = Observation::new(false, &PlacePolicy::default());
         seen.connected(connected);
         good_window()
             .into_iter()
@@ -501,4 +539,53 @@ fn a_simulator_counts_only_where_nothing_is_live() {
     };
     check(&simulated(true), Grade::Plausible, &[Reason::Simulated]);
     check(&simulated(false), Grade::Suspect, &[Reason::Simulated]);
+}
+
+#[test]
+fn somebodys_own_word_is_a_claim_whatever_it_says() {
+    let (map, home) = (map(), kanazawa());
+    let policy = PlacePolicy::default();
+    let claimed = |lon, accuracy_mm, boundary| {
+        let site = Site {
+            boundary,
+            home: Some(&home),
+            survey: None,
+            policy: &policy,
+            purpose_allows_recorded: false,
+        };
+        let point = Point::new(500_000, lon).unwrap();
+        judge_claim(&Claim { point, accuracy_mm }, &site)
+    };
+    let at = |lon, accuracy| claimed(lon, accuracy, Some(&map));
+    let here = at(500_000, Some(5_000));
+    check(&here, Grade::Claimed, &[Reason::ClientClaim]);
+    assert_eq!(here.municipality.as_deref(), Some("17201"));
+    assert_eq!(here.boundary, Some(map.digest()));
+    let refused = Err(Refusal::PlaceInsufficient);
+    assert_eq!(here.admit(&home, &policy), refused);
+    let trusting = PlacePolicy {
+        required: Grade::Claimed,
+        ..policy.clone()
+    };
+    assert_eq!(here.admit(&home, &trusting), Ok(()));
+    let elsewhere = at(1_500_000, Some(5_000));
+    let outside = &[Reason::ClientClaim, Reason::Outside];
+    check(&elsewhere, Grade::Claimed, outside);
+    assert_eq!(elsewhere.admit(&home, &trusting), refused);
+    let border = &[Reason::Border, Reason::ClientClaim];
+    check(&at(999_600, Some(5_000)), Grade::Claimed, border);
+    let inexact = &[Reason::AccuracyUnknown, Reason::Border, Reason::ClientClaim];
+    check(&at(500_000, None), Grade::Claimed, inexact);
+    // What says itself that it is not exact enough is no claim of a place.
+    let low = at(500_000, Some(50_001));
+    check(
+        &low,
+        Grade::Suspect,
+        &[Reason::AccuracyLow, Reason::ClientClaim],
+    );
+    assert_eq!(low.admit(&home, &trusting), refused);
+    let nowhere = claimed(500_000, Some(5_000), None);
+    let unknown = &[Reason::ClientClaim, Reason::NoBoundary];
+    check(&nowhere, Grade::Claimed, unknown);
+    assert_eq!(nowhere.admit(&home, &trusting), refused);
 }

@@ -27,7 +27,7 @@ mod signed;
 
 pub use boundary::{BoundaryIndex, BuildReport, Municipality, Polygon, Problem, SourcePart};
 pub use evidence::{Grade, Reason, ReasonCode};
-pub use judge::{Figures, Site, Survey, Verdict, judge};
+pub use judge::{Claim, Figures, Site, Survey, Verdict, judge, judge_claim};
 pub use locate::{Location, Side};
 pub use observe::{FixMode, Jamming, Observation, Quality, Sample, Spoofing};
 pub use point::Point;

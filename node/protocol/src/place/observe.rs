@@ -7,11 +7,19 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::point::Point;
+use super::policy::PlacePolicy;
 use super::satellite::{Cn0, SeenSatellite, System};
 use crate::amount::Timestamp;
 
-/// Most epochs kept: two minutes at the usual 1 Hz, twelve seconds at 10 Hz.
-pub const MAX_SAMPLES: usize = 120;
+/// Most epochs kept: ten minutes at 10 Hz, and at [`MIN_SPACING_MS`]. With all satellites that are kept of one it is 10 MB.
+pub const MAX_SAMPLES: usize = 7_500;
+/// Epochs kept however old they are: two minutes at the usual 1 Hz. A leap of time is seen by the epochs before it.
+const MIN_SAMPLES: usize = 120;
+/// Epochs that come closer than this are thinned out, milliseconds: 10 Hz, and a clock that trembles by a fifth of it. What
+/// carries a node does nothing in less that would not be seen after it.
+pub const MIN_SPACING_MS: u64 = 80;
+/// Epochs that the rate of a receiver is taken from: one that is missing, or one too many, changes nothing.
+const RATE_EPOCHS: usize = 10;
 /// Most satellites kept of one epoch: all constellations together show under 70 over one horizon.
 pub const MAX_SATELLITES: usize = 96;
 
@@ -185,10 +193,20 @@ enum Source {
     Replayed,
 }
 
+/// An epoch of the window.
+#[derive(Clone, Debug)]
+struct Kept {
+    sample: Sample,
+    /// Epochs between it and the one before it that were left out.
+    left_out: u64,
+}
+
 /// The window of epochs of one receiver.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observation {
-    samples: VecDeque<Sample>,
+    samples: VecDeque<Kept>,
+    /// How long an epoch is kept, milliseconds.
+    span_ms: u64,
     connected_at: Option<Timestamp>,
     source: Source,
     spoofing_since: Option<Timestamp>,
@@ -226,11 +244,13 @@ impl Stillness {
 }
 
 impl Observation {
-    /// Nothing seen yet. `recorded`: the configuration says that the source is a recording.
+    /// Nothing seen yet; epochs are kept for as long as this policy looks back. `recorded`: the configuration says that the
+    /// source is a recording.
     #[must_use]
-    pub const fn new(recorded: bool) -> Self {
+    pub fn new(recorded: bool, policy: &PlacePolicy) -> Self {
         Self {
             samples: VecDeque::new(),
+            span_ms: policy.span_ms(),
             connected_at: None,
             source: if recorded {
                 Source::Recorded
@@ -238,22 +258,22 @@ impl Observation {
                 Source::Live
             },
             spoofing_since: None,
-            stillness: Stillness {
-                point: None,
-                held: 0,
-                before: 0,
-                repeats: 0,
-            },
+            stillness: Stillness::default(),
         }
     }
 
     /// Nothing seen yet of a capture that is judged as live, but by its own clock.
     #[must_use]
-    pub fn replayed() -> Self {
+    pub fn replayed(policy: &PlacePolicy) -> Self {
         Self {
             source: Source::Replayed,
-            ..Self::default()
+            ..Self::new(false, policy)
         }
+    }
+
+    /// What was remembered of an earlier run of the node: the receiver's detection indicated spoofing then.
+    pub fn remember_spoofing(&mut self, since: Timestamp) {
+        self.spoofing_since = self.spoofing_since.or(Some(since));
     }
 
     /// A receiver was connected: what another one said before is forgotten. What its spoofing detection said is not:
@@ -283,7 +303,7 @@ impl Observation {
         self.spoofing_since
     }
 
-    /// One more epoch; the oldest makes room.
+    /// One more epoch; what no check looks back to makes room.
     pub fn push(&mut self, mut sample: Sample) {
         sample.satellites.truncate(MAX_SATELLITES);
         if sample.spoofing > Some(Spoofing::NoneIndicated) {
@@ -292,10 +312,53 @@ impl Observation {
         if let Some(point) = sample.fix() {
             self.stillness.count(point);
         }
-        if self.samples.len() == MAX_SAMPLES {
+        let left_out = self.thin_out();
+        self.samples.push_back(Kept { sample, left_out });
+        while self.samples.len() > MAX_SAMPLES || self.reaches_too_far() {
             self.samples.pop_front();
         }
-        self.samples.push_back(sample);
+    }
+
+    /// Makes the newest epoch leave if it came too soon behind the one before it: it was judged while it was the newest. How
+    /// many were left out since then.
+    fn thin_out(&mut self) -> u64 {
+        let held = u64::try_from(MAX_SAMPLES).expect("a few thousand");
+        let spacing = MIN_SPACING_MS.max(self.span_ms.div_ceil(held));
+        let mut newest = self.samples.iter().rev();
+        let (Some(last), Some(before)) = (newest.next(), newest.next()) else {
+            return 0;
+        };
+        if apart_ms(&last.sample, &before.sample) >= spacing {
+            return 0;
+        }
+        self.samples.pop_back().map_or(0, |gone| gone.left_out + 1)
+    }
+
+    /// Whether the oldest epoch is needed by nothing: the one behind it is out of reach, too.
+    fn reaches_too_far(&self) -> bool {
+        let (Some(second), Some(newest)) = (self.samples.get(1), self.samples.back()) else {
+            return false;
+        };
+        self.samples.len() > MIN_SAMPLES && apart_ms(&newest.sample, &second.sample) > self.span_ms
+    }
+
+    /// Time from one epoch to the next as this receiver sends them, milliseconds: the middle one of its last steps. `None`
+    /// before the second epoch.
+    #[must_use]
+    pub fn interval_ms(&self) -> Option<u64> {
+        let newest = self.samples.iter().rev().take(RATE_EPOCHS);
+        let steps = newest.clone().zip(newest.skip(1));
+        let mut steps: Vec<_> = steps
+            .map(|(later, earlier)| apart_ms(&later.sample, &earlier.sample))
+            .collect();
+        steps.sort_unstable();
+        steps.get(steps.len() / 2).copied()
+    }
+
+    /// Epochs of the window that were left out because they came too fast.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.samples.iter().map(|kept| kept.left_out).sum()
     }
 
     /// How still the positions stand.
@@ -305,13 +368,13 @@ impl Observation {
 
     /// The epochs, oldest first; at most [`MAX_SAMPLES`].
     pub fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> + ExactSizeIterator + Clone {
-        self.samples.iter()
+        self.samples.iter().map(|kept| &kept.sample)
     }
 
     /// The newest epoch.
     #[must_use]
     pub fn latest(&self) -> Option<&Sample> {
-        self.samples.back()
+        self.samples.back().map(|kept| &kept.sample)
     }
 
     /// When the receiver was connected, by the node's clock; `None` if there is none.
@@ -333,9 +396,23 @@ impl Observation {
     }
 }
 
+/// Time between two epochs, milliseconds, by whichever clock went on more: recordings are played faster than they were made,
+/// and a receiver's own clock may stand.
+fn apart_ms(later: &Sample, earlier: &Sample) -> u64 {
+    let received = later.received_at.0.abs_diff(earlier.received_at.0);
+    match (later.fix_time, earlier.fix_time) {
+        (Some(later), Some(earlier)) => received.max(later.0.abs_diff(earlier.0)),
+        _ => received,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn nothing() -> Observation {
+        Observation::new(false, &PlacePolicy::default())
+    }
 
     fn satellite() -> SeenSatellite {
         SeenSatellite {
@@ -350,7 +427,7 @@ mod tests {
 
     #[test]
     fn indicated_spoofing_is_remembered_until_an_operator_clears_it() {
-        let mut seen = Observation::new(false);
+        let mut seen = nothing();
         let say = |seen: &mut Observation, at, spoofing| {
             let mut sample = Sample::empty(Timestamp(at));
             sample.spoofing = spoofing;
@@ -368,18 +445,25 @@ mod tests {
         assert_eq!(say(&mut seen, 7, None), since);
         seen.clear_spoofing();
         assert_eq!(say(&mut seen, 8, Some(Spoofing::NoneIndicated)), None);
+        // What an earlier run of the node noted; the first time stays.
+        seen.remember_spoofing(Timestamp(1));
+        seen.remember_spoofing(Timestamp(2));
+        assert_eq!(
+            say(&mut seen, 9, Some(Spoofing::Indicated)),
+            Some(Timestamp(1))
+        );
     }
 
     #[test]
     fn the_window_is_bounded_and_another_receiver_starts_anew() {
-        let mut seen = Observation::new(false);
+        let mut seen = nothing();
         seen.connected(Timestamp(0));
         for second in 0..200 {
             let mut sample = Sample::empty(Timestamp(second * 1000));
             sample.satellites = vec![satellite(); 200];
             seen.push(sample);
         }
-        assert_eq!(seen.samples().len(), MAX_SAMPLES);
+        assert_eq!(seen.samples().len(), MIN_SAMPLES);
         assert_eq!(seen.latest().unwrap().received_at, Timestamp(199_000));
         assert_eq!(seen.latest().unwrap().satellites.len(), MAX_SATELLITES);
         seen.connected(Timestamp(200_000));
@@ -387,6 +471,80 @@ mod tests {
         seen.push(Sample::empty(Timestamp(201_000)));
         seen.disconnected();
         assert_eq!((seen.latest(), seen.connected_at()), (None, None));
+    }
+
+    /// What is kept of so many epochs, one in this many milliseconds.
+    fn after(epochs: u64, every_ms: u64, policy: &PlacePolicy) -> Observation {
+        let mut seen = Observation::new(false, policy);
+        for n in 0..epochs {
+            seen.push(Sample::empty(Timestamp(n * every_ms)));
+        }
+        seen
+    }
+
+    /// From the oldest epoch that is kept to the newest, milliseconds.
+    fn reach_ms(seen: &Observation) -> u64 {
+        let oldest = seen.samples().next().unwrap();
+        seen.latest().unwrap().received_at.since(oldest.received_at)
+    }
+
+    #[test]
+    fn the_window_holds_the_time_of_the_policy_at_any_rate() {
+        let policy = PlacePolicy::default();
+        let check = |every_ms, interval, kept, left_out| {
+            let seen = after(200_000 / every_ms, every_ms, &policy);
+            let told = (seen.interval_ms(), seen.samples().len(), seen.left_out());
+            assert_eq!(told, (Some(interval), kept, left_out), "{every_ms} ms");
+            assert!(reach_ms(&seen) >= policy.window_ms, "{every_ms} ms");
+        };
+        check(1000, 1000, MIN_SAMPLES, 0);
+        check(200, 200, 302, 0);
+        check(100, 100, 602, 0);
+        // 25 Hz: every second epoch is kept. 50 Hz: every fourth.
+        check(40, 80, 752, 751);
+        check(20, 80, 752, 2_255);
+        assert_eq!(after(1, 1000, &policy).interval_ms(), None);
+        // An hour at 10 Hz is thinned out to what is held, and none of it is lost without a word.
+        let hour = PlacePolicy {
+            window_ms: 3_600_000,
+            ..policy
+        };
+        let seen = after(40_000, 100, &hour);
+        assert!(seen.samples().len() <= MAX_SAMPLES);
+        assert!(reach_ms(&seen) >= hour.window_ms);
+        assert!(seen.left_out() > 28_000, "{}", seen.left_out());
+    }
+
+    #[test]
+    fn one_missing_epoch_and_one_too_many_do_not_change_the_rate() {
+        let mut seen = nothing();
+        for at in [0, 1000, 2000, 2300, 3000, 7000, 8000, 9000, 10_000] {
+            seen.push(Sample::empty(Timestamp(at)));
+        }
+        assert_eq!(seen.interval_ms(), Some(1000));
+    }
+
+    #[test]
+    fn what_was_before_a_leap_of_time_stays_to_show_it() {
+        let mut seen = after(1000, 100, &PlacePolicy::default());
+        let leap = 100_000 + 3_600_000;
+        for n in 0..500 {
+            seen.push(Sample::empty(Timestamp(leap + n * 100)));
+        }
+        let before = seen.samples().filter(|s| s.received_at < Timestamp(leap));
+        assert_eq!(before.count(), 1, "the last one before it");
+    }
+
+    #[test]
+    fn a_recording_is_as_long_as_its_own_clock_says() {
+        let mut seen = Observation::new(true, &PlacePolicy::default());
+        for n in 0..2000 {
+            let mut sample = Sample::empty(Timestamp(7));
+            sample.fix_time = Some(Timestamp(n * 100));
+            seen.push(sample);
+        }
+        assert_eq!((seen.samples().len(), seen.left_out()), (602, 0));
+        assert_eq!(seen.interval_ms(), Some(100));
     }
 
     #[test]

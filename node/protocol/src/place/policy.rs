@@ -15,8 +15,13 @@ pub struct PlacePolicy {
     pub version: u64,
     /// Weakest grade that a transfer needs. `plausible`: what one ordinary receiver reaches.
     pub required: Grade,
-    /// Oldest fix, milliseconds. 10 s: ten epochs of the usual 1 Hz, a bus passing the antenna.
+    /// Oldest fix, milliseconds, however slow the receiver; and how long what it lists now and then counts (satellites, its
+    /// monitors). 10 s: two epochs of the slowest usual receivers, which speak every five seconds.
     pub max_fix_age_ms: u64,
+    /// Age from which a fix of a receiver that speaks at least once a second is none, milliseconds. 2.5 s: two epochs of the
+    /// usual 1 Hz went missing and a third is late; so the grade follows a silence within 3 s. See
+    /// [`Self::fix_age_allowed_ms`].
+    pub max_silence_ms: u64,
     /// Fewest satellites used. Four unknowns (position and clock) need four.
     pub min_satellites: u8,
     /// Highest horizontal dilution of precision, hundredths. 5.00: beyond it the usual scales speak of "fair" at best.
@@ -62,6 +67,7 @@ impl Default for PlacePolicy {
             version: 1,
             required: Grade::Plausible,
             max_fix_age_ms: 10_000,
+            max_silence_ms: 2_500,
             min_satellites: 4,
             max_hdop_centi: 500,
             max_accuracy_mm: 50_000,
@@ -88,6 +94,22 @@ const MAX_MS: u64 = 3_600_000;
 const MAX_STEP_E7: u32 = 100_000;
 
 impl PlacePolicy {
+    /// How old a fix may be, milliseconds, of a receiver that speaks once in `interval_ms`: as long as two of its epochs are
+    /// missing and a third is late, never less than `max_silence_ms` and never more than `max_fix_age_ms`.
+    #[must_use]
+    pub fn fix_age_allowed_ms(&self, interval_ms: Option<u64>) -> u64 {
+        let own = interval_ms.unwrap_or(0).saturating_mul(5) / 2;
+        self.max_silence_ms.max(own).min(self.max_fix_age_ms)
+    }
+
+    /// How long epochs are kept to be compared, milliseconds: the longest time that any check looks back.
+    #[must_use]
+    pub fn span_ms(&self) -> u64 {
+        self.window_ms
+            .max(self.speed_window_ms)
+            .max(self.max_fix_age_ms)
+    }
+
     /// Whether the numbers make sense together.
     ///
     /// # Errors
@@ -99,6 +121,10 @@ impl PlacePolicy {
             (
                 (1..=MAX_MS).contains(&self.max_fix_age_ms),
                 "max_fix_age_ms",
+            ),
+            (
+                (1..=MAX_MS).contains(&self.max_silence_ms),
+                "max_silence_ms",
             ),
             (self.max_hdop_centi > 0, "max_hdop_centi"),
             (self.max_accuracy_mm > 0, "max_accuracy_mm"),
@@ -159,6 +185,29 @@ mod tests {
             },
             "window_ms",
         );
+    }
+
+    #[test]
+    fn a_fix_may_be_as_old_as_the_receiver_is_slow() {
+        let policy = PlacePolicy::default();
+        let check = |interval, expected| {
+            assert_eq!(
+                policy.fix_age_allowed_ms(interval),
+                expected,
+                "{interval:?}"
+            );
+        };
+        check(None, 2_500);
+        check(Some(100), 2_500);
+        check(Some(1_000), 2_500);
+        check(Some(2_000), 5_000);
+        check(Some(5_000), 10_000);
+        check(Some(u64::MAX), 10_000);
+        let short = PlacePolicy {
+            max_fix_age_ms: 2_000,
+            ..policy
+        };
+        assert_eq!(short.fix_age_allowed_ms(Some(1_000)), 2_000);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use city_protocol::crypto::Suite;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
 use city_protocol::json::base64_bytes;
 use city_protocol::ledger::{Finality, History, PeopleState, Rows as _, witnesses_of};
-use city_protocol::place::{Grade, SignedPlace};
+use city_protocol::place::{Claim, Grade, Point, SignedPlace};
 use city_protocol::region::Region;
 use city_protocol::replica::BookedEntry;
 use city_protocol::vertex::{Booked, EntrySignature};
@@ -262,6 +262,45 @@ pub struct PlaceForm {
     pub transfer_id: String,
     /// 16 fresh random bytes, 32 lower-case hexadecimal digits.
     pub nonce: String,
+    /// Where the app says that it is. None: the node's antenna is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<PositionForm>,
+}
+
+/// Somebody's own coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionForm {
+    /// Latitude, 1e-7 degrees, north positive.
+    pub lat_e7: i32,
+    /// Longitude, 1e-7 degrees, east positive.
+    pub lon_e7: i32,
+    /// How exact it is, one sigma, millimetres, if the app knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_mm: Option<u32>,
+}
+
+impl PositionForm {
+    /// As it is judged.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfRange`] if it is not on the Earth.
+    pub fn read(self) -> Result<Claim, Refusal> {
+        Ok(Claim {
+            point: Point::new(self.lat_e7, self.lon_e7)?,
+            accuracy_mm: self.accuracy_mm,
+        })
+    }
+}
+
+impl From<&Claim> for PositionForm {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            lat_e7: claim.point.lat_e7(),
+            lon_e7: claim.point.lon_e7(),
+            accuracy_mm: claim.accuracy_mm,
+        }
+    }
 }
 
 /// `POST /send/api/place/signed`: what a terminal of this municipality proved.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use city_protocol::Refusal;
 use city_protocol::body::Transfer;
+use city_protocol::place::{Claim, Point};
 use city_protocol::stage::Signed;
 use clap::Args;
 use serde_json::json;
@@ -26,8 +27,8 @@ use super::sign::is_of;
 use super::{is_unconfirmed, note};
 use crate::api::problem::{HOME_SILENT, HOME_UNREACHABLE};
 use crate::api::wire::{KeptPage, PlacePage, SubmittedPage};
-use crate::client::ClientError;
 use crate::client::person::random;
+use crate::client::{ApiClient, ClientError};
 use crate::config::rfc3339;
 use crate::engine::utc;
 
@@ -39,13 +40,75 @@ const SIGN_ANEW: [Refusal; 4] = [
     Refusal::SequenceUsed,
 ];
 
+/// Where the sender says that they are, instead of the home's antenna.
+#[derive(Debug, Args)]
+pub(super) struct ClaimArgs {
+    /// Your own latitude, decimal degrees: few homes take somebody's own word.
+    #[arg(
+        long,
+        value_name = "DEGREES",
+        allow_negative_numbers = true,
+        requires = "lon"
+    )]
+    lat: Option<String>,
+    /// Your own longitude, decimal degrees.
+    #[arg(
+        long,
+        value_name = "DEGREES",
+        allow_negative_numbers = true,
+        requires = "lat"
+    )]
+    lon: Option<String>,
+    /// How exact they are, metres (one sigma).
+    #[arg(
+        long,
+        value_name = "METRES",
+        requires = "lat",
+        value_parser = clap::value_parser!(u32).range(..=MAX_ACCURACY_M)
+    )]
+    accuracy: Option<u32>,
+}
+
+/// Least exact position that can be said, metres: as millimetres it fits a number of 32 bits.
+const MAX_ACCURACY_M: i64 = 4_000_000;
+
+impl ClaimArgs {
+    fn claim(&self) -> anyhow::Result<Option<Claim>> {
+        let (Some(lat), Some(lon)) = (&self.lat, &self.lon) else {
+            return Ok(None);
+        };
+        let point = Point::from_decimal(lat, lon).map_err(|_| {
+            anyhow::anyhow!(
+                "--lat {lat} --lon {lon}: not a point; write decimal degrees such as --lat 36.5613 --lon 136.6562"
+            )
+        })?;
+        let accuracy_mm = self.accuracy.map(|metres| metres.saturating_mul(1000));
+        Ok(Some(Claim { point, accuracy_mm }))
+    }
+}
+
+/// Asks for the proof of place of a transfer: of the antenna, or of what the sender says.
+async fn ask_place(
+    api: &ApiClient,
+    transfer: &Transfer,
+    claim: Option<&Claim>,
+) -> Result<PlacePage, ClientError> {
+    let (sender, id, nonce) = (&transfer.sender, &transfer.transfer_id, random());
+    match claim {
+        Some(claim) => api.place_claimed(sender, id, &nonce, claim).await,
+        None => api.place(sender, id, &nonce).await,
+    }
+}
+
 /// Arguments of `tx place`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   city-node tx place leek.json --node https://node.example:8443 --tls-root tls-root.pem --out place.json
+  city-node tx place leek.json --node … --tls-root … --lat 36.5613 --lon 136.6562 --accuracy 10 --out place.json
 
-The home holds the proof for five minutes, for this transfer alone. Nothing is written.
+By itself the home's antenna is asked. --lat and --lon say where you are yourself: that is a claim, and only a home whose policy
+says place.policy.required = \"claimed\" takes it. The home holds the proof for five minutes, for this transfer alone. Nothing is written.
 Exit codes: 0 the home would take a transfer with it · 4 it would not; the answer says why.")]
 pub struct PlaceArgs {
     /// The draft.
@@ -53,6 +116,8 @@ pub struct PlaceArgs {
     /// The sender's home.
     #[command(flatten)]
     home: HomeArgs,
+    #[command(flatten)]
+    claim: ClaimArgs,
     /// Where the proof is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -85,6 +150,8 @@ pub struct SendArgs {
     /// Where a terminal does not reach the home: have it keep the transfer for later.
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    claim: ClaimArgs,
     /// For how many minutes from its signing a draft may be booked, at most a week: longer where a terminal is to keep it.
     #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_080))]
     valid_minutes: u64,
@@ -112,8 +179,8 @@ pub(super) fn place(args: &PlaceArgs) -> Outcome {
     };
     let transfer = draft.shown()?;
     let api = args.home.api()?;
-    let nonce = random();
-    let page = runtime()?.block_on(api.place(&transfer.sender, &transfer.transfer_id, &nonce))?;
+    let claim = args.claim.claim()?;
+    let page = runtime()?.block_on(ask_place(&api, &transfer, claim.as_ref()))?;
     let bytes = serde_json::to_vec(&page).context("a page has a JSON form")?;
     write_new(&args.out, &bytes)?;
     if args.json {
@@ -181,6 +248,13 @@ fn kept_anyway(args: &SendArgs, failure: Failure) -> Failure {
 
 fn sent(args: &SendArgs) -> Outcome {
     let sent = match (Form::read(&args.file)?, &args.wallet) {
+        (Form::Signed(_), None) if args.claim.lat.is_some() => {
+            return Err(anyhow::anyhow!(
+                "{}: is signed already, with the proof that it names; send it without --lat and --lon",
+                args.file.display()
+            )
+            .into());
+        }
         (Form::Signed(form), None) => submit(args, &form)?.map_err(again)?,
         (Form::Signed(_), Some(_)) => {
             return Err(anyhow::anyhow!(
@@ -222,8 +296,15 @@ fn sent(args: &SendArgs) -> Outcome {
                     "sent": false, "grade": page.grade, "reasons": page.reasons, "code": page.code,
                 }))?;
             }
+            let remedy = match args.claim.lat {
+                None => "go where the antenna sees the sky, or ask the operator (city-node status)",
+                Some(_) => {
+                    "a home takes somebody's own word only within its municipality, and where place.policy.required says \
+                     \"claimed\": send without --lat and --lon, or ask the operator"
+                }
+            };
             eprintln!(
-                "city-node: nothing was sent: {}; go where the antenna sees the sky, or ask the operator (city-node status)",
+                "city-node: nothing was sent: {}; {remedy}",
                 told_place(&page)
             );
             Ok(Exit::CheckFailed)
@@ -289,14 +370,13 @@ fn from_draft(args: &SendArgs, draft: &DraftForm, wallet: &Path) -> anyhow::Resu
     let wallet = super::super::account::open(wallet, &args.passphrase)?;
     let transfer = is_of(draft, &wallet)?;
     let api = args.home.api()?;
+    let claim = args.claim.claim()?;
     let prepared = runtime()?.block_on(async {
         let home = api.node().await?;
         let person = person(wallet, &home, Some(transfer.sender));
         api.login(&person).await?;
         let next = api.account(&transfer.sender).await?.next_sequence;
-        let place = api
-            .place(&transfer.sender, &transfer.transfer_id, &random())
-            .await?;
+        let place = ask_place(&api, &transfer, claim.as_ref()).await?;
         Ok::<_, ClientError>((person, next, place))
     });
     let (person, next, place) = prepared?;

@@ -8,8 +8,14 @@ use city_protocol::place::{Point, SourcePart};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::topojson::Topology;
+use super::bounded::{Budget, List, read as read_within};
+use super::topojson::{Topology, TopologyError};
 use super::{Collector, ImportError, Skipped, point_of};
+
+/// Most features of a file. N03 of all Japan has some 125,000 polygons, each a feature.
+const MAX_FEATURES: usize = 1_000_000;
+/// Longest feature, bytes: it is held as numbers, which take up to sixteen times as much. N03's longest has some 5 MB.
+const MAX_FEATURE_BYTES: usize = 32 << 20;
 
 /// As much of a file as says what it is; features stay text.
 #[derive(Deserialize)]
@@ -19,7 +25,7 @@ struct File<'a> {
     #[serde(default)]
     credit: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
-    features: Vec<&'a RawValue>,
+    features: Option<&'a RawValue>,
 }
 
 /// Reads a file's features; a byte order mark before them is no error.
@@ -34,20 +40,34 @@ pub(super) fn read(
     };
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let file: File<'_> = serde_json::from_slice(text).map_err(failed)?;
+    let too_much = |what, limit| ImportError::TooMuch {
+        path: path.into(),
+        what,
+        limit,
+    };
     let credit = file.credit.map(Cow::into_owned);
     match &*file.kind {
         "FeatureCollection" => {
-            for (number, feature) in file.features.iter().enumerate() {
-                let feature = serde_json::from_str(feature.get());
-                take(collector, path, number, feature);
+            let budget = Budget::new(MAX_FEATURES);
+            let features = file.features.map_or("[]", RawValue::get);
+            let features = read_within(features, List::<&RawValue>::within(&budget));
+            let features = features.map_err(|error| match budget.is_spent() {
+                true => too_much("features", MAX_FEATURES),
+                false => failed(error),
+            })?;
+            collector.report.features += features.len();
+            for (number, feature) in features.into_iter().map(RawValue::get).enumerate() {
+                if feature.len() > MAX_FEATURE_BYTES {
+                    collector.report.skip(path, number, Skipped::TooLarge);
+                } else {
+                    take(collector, path, number, serde_json::from_str(feature));
+                }
             }
-            collector.report.features += file.features.len();
         }
         "Topology" => {
-            let topology: Topology = serde_json::from_slice(text).map_err(failed)?;
-            let areas = topology.areas().ok_or(ImportError::IndexTooLarge)?;
-            collector.report.features += areas.len();
-            for (number, area) in areas.into_iter().enumerate() {
+            let topology: Topology<'_> = serde_json::from_slice(text).map_err(failed)?;
+            let mut number = 0;
+            let areas = topology.areas(&mut |area| {
                 let added = collector.names(&area.properties).and_then(|names| {
                     let polygons = area.polygons?;
                     add(collector, names, polygons)
@@ -55,7 +75,17 @@ pub(super) fn read(
                 if let Err(reason) = added {
                     collector.report.skip(path, number, reason);
                 }
-            }
+                number += 1;
+            });
+            areas.map_err(|error| match error {
+                TopologyError::Json(error) => failed(error),
+                TopologyError::TooMuch { what, limit } => too_much(what, limit),
+                TopologyError::TooManyPoints => ImportError::IndexTooLarge,
+            })?;
+            collector.report.features += number;
+        }
+        _ if text.len() > MAX_FEATURE_BYTES => {
+            return Err(too_much("bytes in one feature", MAX_FEATURE_BYTES));
         }
         "Feature" => {
             take(collector, path, 0, serde_json::from_slice(text));

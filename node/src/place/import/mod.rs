@@ -2,11 +2,13 @@
 //! property, in GeoJSON, TopoJSON and Shapefiles.
 //!
 //! Owns which files are read, and their limits. Broken features are reported and skipped, never fatal; the canonical form
-//! is the protocol's. `geojson`, `topojson`, `shapefile` the formats · `report` what was read, kept and skipped.
+//! is the protocol's. `geojson`, `topojson`, `shapefile` the formats, `bounded` and `shapes` what of a hostile file is taken · `report` what was read, kept and skipped.
 
+mod bounded;
 mod geojson;
 mod report;
 mod shapefile;
+mod shapes;
 mod topojson;
 
 use std::collections::BTreeSet;
@@ -98,6 +100,18 @@ pub enum ImportError {
         /// What is wrong with it or with its `.dbf`.
         why: String,
     },
+    /// There is more in a file than is taken of one.
+    #[error(
+        "{}: more than {limit} {what}; import it in parts (one file per prefecture) or simplify it", path.display()
+    )]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is taken.
+        limit: usize,
+    },
     /// No files, or too many.
     #[error(
         "{found} files with .geojson, .topojson, .json or .shp found; an import takes 1 to {MAX_FILES}"
@@ -161,9 +175,11 @@ pub fn import_watched<P: AsRef<Path>>(
         done += size(&path);
         let before = collector.standing();
         match collector.read_file(&path) {
-            Err(error @ (ImportError::NotGeoJson { .. } | ImportError::NotShapefile { .. }))
-                if !named =>
-            {
+            Err(
+                error @ (ImportError::NotGeoJson { .. }
+                | ImportError::NotShapefile { .. }
+                | ImportError::TooMuch { .. }),
+            ) if !named => {
                 collector.forget_after(before);
                 collector.report.unread.push((path, error.to_string()));
             }

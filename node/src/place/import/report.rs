@@ -52,6 +52,8 @@ pub enum Skipped {
     Malformed,
     /// A hole that lies in none of the feature's outer rings: the rest of the feature is kept.
     HoleOutside,
+    /// Longer than one feature, or its properties, may be.
+    TooLarge,
     /// More points than an index holds: the import fails.
     TooMany,
 }

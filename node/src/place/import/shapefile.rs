@@ -13,7 +13,7 @@ use ::shapefile::record::traits::HasXY;
 use ::shapefile::{PolygonRing, Reader, Shape, ShapeReader, dbase};
 use city_protocol::place::{Point, SourcePart};
 
-use super::{Collector, ImportError, MAX_FILE_BYTES, MAX_POINTS, Skipped, point_of};
+use super::{Collector, ImportError, MAX_FILE_BYTES, MAX_POINTS, Skipped, point_of, shapes};
 
 /// Longest description of a coordinate system that is looked at, bytes: the usual ones have a few hundred.
 const MAX_PRJ: u64 = 4096;
@@ -31,6 +31,7 @@ pub(super) fn read(collector: &mut Collector<'_>, path: &Path) -> Result<(), Imp
             "its .prj names a projection; coordinates must be degrees".into(),
         ));
     }
+    shapes::check(path).map_err(failed)?;
     let mut reader = open(path).map_err(|error| failed(error.to_string()))?;
     for (number, feature) in reader.iter_shapes_and_records().enumerate() {
         let (shape, record) = feature.map_err(|error| failed(error.to_string()))?;

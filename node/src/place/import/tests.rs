@@ -171,6 +171,33 @@ fn errors_name_the_file_and_the_remedy() {
     );
 }
 
+#[test]
+fn a_file_of_too_many_features_or_too_long_ones_is_told() {
+    let none = ImportOptions::default();
+    let many = format!(
+        r#"{{"type":"FeatureCollection","features":[0{}]}}"#,
+        ",0".repeat(1_000_000)
+    );
+    let error = import_text("many.geojson", many.as_bytes(), &none).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("many.geojson: more than 1000000 features; import it in parts"),
+        "{told}"
+    );
+    let book = "a".repeat(32 << 20);
+    let long = feature(&format!(r#"{{"N03_007":"1","b":"{book}"}}"#), &polygon(136));
+    let alone = import_text("long.geojson", long.as_bytes(), &none).unwrap_err();
+    assert!(
+        alone.to_string().contains("bytes in one feature"),
+        "{alone}"
+    );
+    let good = feature(r#"{"N03_007":"17201"}"#, &polygon(137));
+    let both = imported(&collection(&[long, good]));
+    let skipped = &both.report.skipped;
+    assert_eq!((skipped.len(), skipped[0].reason), (1, Skipped::TooLarge));
+    assert!(both.index.municipality("17201").is_some());
+}
+
 /// The folder of recorded data, or `None` with a word about it: a newcomer's checkout passes without.
 fn data() -> Option<PathBuf> {
     let given = std::env::var_os("CITY_NODE_TEST_DATA").map(PathBuf::from);
