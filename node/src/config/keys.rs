@@ -723,7 +723,7 @@ pub const PEER_KEYS: [Key; 5] = [
         "addresses",
         List,
         "Where to call it. May be left out: then it calls, or mDNS finds it.",
-        "write addresses like [\"/dns/node.example/tcp/7420\"] or [\"/ip4/192.0.2.1/tcp/7420\"]",
+        "write addresses like [\"/dns/node.example/tcp/7420\"], [\"/ip4/192.0.2.1/tcp/7420\"] or [\"/dnsaddr/node.example\"]",
         "/ip4/192.0.2.1/tcp/7420",
     ),
     key(

@@ -244,7 +244,7 @@ async fn try_one(address: &Multiaddr) -> AddressTried {
                 Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
             }
         }
-        _ => Err("not tried: no host and TCP port in it".into()),
+        _ => Err("not tried: what stands in the DNS is looked up when the peer is called".into()),
     };
     AddressTried {
         address: address.to_string(),
