@@ -24,8 +24,8 @@ use crate::pki::read_crls;
 use crate::store::Store;
 use crate::trust::keyfile::Judges;
 use crate::trust::pages::{
-    AddForm, ApproveForm, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText,
-    RecommendForm, RecommendationsPage, WhitelistPage,
+    AddForm, ApproveForm, CleanedPage, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown,
+    PeerText, RecommendForm, RecommendationsPage, WhitelistPage,
 };
 use crate::trust::{ChangeError, Decision, Keeper, wanted};
 
@@ -93,6 +93,8 @@ impl Trusted {
             own,
             config.network.recommendations_needed,
         )?;
+        let oldest = config.network.max_message_age_hours * 60 * 60 * 1000;
+        keeper.remember(data.seen(), oldest, utc());
         let root = BlockId::of(&identity.genesis.to_block());
         Ok(Self::Stopped(Box::new(Stopped {
             keeper,
@@ -255,6 +257,19 @@ impl Trusted {
 
     /// Connected peers; a stopped node has none.
     pub(super) fn connected(&self) -> anyhow::Result<Vec<Connected>> {
+    /// Takes away what is over.
+    pub(super) fn clean_up(&self) -> anyhow::Result<CleanedPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.clean_up())?),
+            Self::Stopped(stopped) => {
+                let cleaned = stopped.keeper.clean_up(utc(), &stopped.who)?;
+                let event = Event::once(Class::Trust, &stopped.who, Decision::Cleanup.name());
+                stopped.access.note(event);
+                Ok(CleanedPage::of(&cleaned))
+            }
+        }
+    }
+
         match self {
             Self::Running(running) => Ok(running.0.block_on(running.1.status())?.peers),
             Self::Stopped(_) => Ok(Vec::new()),

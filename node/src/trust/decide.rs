@@ -3,9 +3,11 @@
 use std::sync::MutexGuard;
 
 use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
 use city_protocol::ids::BlockId;
 use libp2p::PeerId;
 
+use super::cleanup::names_over;
 use super::config::{asked_of, given_name_of, recommended_of};
 use super::error::{ChangeError, TrustError};
 use super::fold::{Fold, Recommendation};
@@ -54,17 +56,10 @@ impl Keeper {
             let after = taken_after(&fold, &record);
             fold.take(record);
             let listed = fold.listed.get(&peer);
-            (
-                listed.map(|listed| listed.expires_at().map(|at| at.0)),
-                after,
-            )
+            (listed.map(|listed| listed.expires_at()), after)
         };
         if let Ok(id) = peer.parse::<PeerId>() {
-            match until {
-                // The number was checked before.
-                Some(until) => drop(inner.allowed.insert(id, until)),
-                None => drop(inner.allowed.remove(&id)),
-            }
+            self.admit(id, until);
         }
         if let Some(names) = inner.names.as_ref().filter(|_| !after.is_empty())
             && let Err(error) = names.put(&borrowed(&after))
@@ -77,6 +72,18 @@ impl Keeper {
 }
 
 fn borrowed(changes: &Changes) -> Vec<(PrivatePlace, Option<&str>)> {
+impl Keeper {
+    /// Has the gate go by it that a peer is listed until then, or not at all.
+    pub(super) fn admit(&self, peer: PeerId, until: Option<Option<Timestamp>>) {
+        let allowed = &self.0.allowed;
+        match until {
+            // The number was checked before.
+            Some(until) => drop(allowed.insert(peer, until.map(|at| at.0))),
+            None => drop(allowed.remove(&peer)),
+        }
+    }
+}
+
     let changes = changes.iter();
     changes
         .map(|(place, value)| (place.clone(), value.as_deref()))
@@ -121,7 +128,8 @@ fn put_before(fold: &Fold, record: &Record) -> Changes {
         Decision::WhitelistRemove
         | Decision::WhitelistKey
         | Decision::EnrolIgnore
-        | Decision::RecommendRevoke => Vec::new(),
+        | Decision::RecommendRevoke
+        | Decision::Cleanup => Vec::new(),
     }
 }
 
@@ -146,6 +154,7 @@ fn taken_after(fold: &Fold, record: &Record) -> Changes {
         }
         Decision::RecommendRevoke => vec![recommended_of(peer, record.recommender.as_deref())],
         _ => Vec::new(),
+        Decision::Cleanup => names_over(fold, record.at),
     };
     places.into_iter().map(|place| (place, None)).collect()
 }

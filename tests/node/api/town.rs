@@ -325,6 +325,7 @@ impl Founded {
             engine: engine.handle().clone(),
             antenna,
             net: None,
+            config: self.dir.path().join("config.toml"),
             network: Arc::new(
                 city_node::config::Config::for_region("Asia/JP/17/17201".parse().unwrap()).network,
             ),

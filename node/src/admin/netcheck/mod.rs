@@ -55,10 +55,8 @@ fn wanted(admin: &AdminState) -> Vec<Wanted> {
         listed
             .filter_map(|(id, listed)| {
                 let peer_id: PeerId = id.parse().ok()?;
-                let configured = place(&peer_id).map(|at| &configured[at].addresses);
-                let mut addresses = configured.cloned().unwrap_or_default();
-                let named = listed.operator.iter().flat_map(|entry| &entry.addresses);
-                addresses.extend(named.filter_map(|address| address.parse().ok()));
+                let named = listed.entries().flat_map(|entry| &entry.addresses);
+                let addresses = named.filter_map(|address| address.parse().ok()).collect();
                 let mut names = listed.entries().map(|entry| &entry.name);
                 let name = names.find(|name| !name.is_empty());
                 Some(Wanted {

@@ -1,5 +1,6 @@
-//! `peer`: who is known (`known`), connected, asking or recommended; and asking another node.
+//! `peer`: who is known (`known`), connected, asking or recommended; what of it is over (`cleanup`); and asking another node.
 
+mod cleanup;
 mod known;
 
 use clap::{Args, Subcommand};
@@ -131,6 +132,20 @@ or when the peer is not on this node's whitelist any more.")]
     },
     /// Read this node's certificate anew and show it to the connected peers; this node has to run.
     #[command(after_help = "\
+    /// Take away what is over, and say how much that was.
+    #[command(after_help = "\
+Example:
+  city-node peer cleanup
+
+Gone are: entries that operators made and that have expired, with the certificates held of these peers and what they recommended;
+recommendations that have ended; requests that waited 30 days; node certificates that have ended; and remembered messages that are too
+old to be taken again. None of it counts any more before. One record in the trust log says that it was done. What config.toml lists is
+taken out of the file.")]
+    Cleanup {
+        /// Which node, and how it answers.
+        #[command(flatten)]
+        common: Common,
+    },
 Example:
   city-node ca …                  # the municipality's CA renews certs/node.pem, for the same keys
   city-node peer announce-key
@@ -226,6 +241,7 @@ pub(super) fn run(command: &PeerCommand) -> Outcome {
         PeerCommand::Revoke { peer, common } => recommended(common, |trusted| trusted.revoke(peer)),
         PeerCommand::AnnounceKey(reach) => announce(reach),
         PeerCommand::RequestKeys { peers, reach } => request_keys(peers, reach),
+        PeerCommand::Cleanup { common } => cleanup::run(common),
         PeerCommand::RequestWhitelist(args) => ask(args),
     }
 }
