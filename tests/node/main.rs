@@ -28,6 +28,7 @@ mod note;
 mod place;
 mod plug;
 mod prune;
+mod readers;
 mod recommend;
 mod recorded;
 mod replay;

@@ -35,6 +35,7 @@ mod officers;
 mod people;
 mod proof_of_fault;
 mod pruned;
+mod readers;
 mod refusals;
 mod refusals_others;
 mod rollback;

@@ -98,6 +98,9 @@ pub(super) async fn request(
     };
     let mut asked = Vec::new();
     for peer in net.stats().peers {
+        if peer.reads_only {
+            continue;
+        }
         let message = protocol_peer(&peer.peer).and_then(|id| key.ask(&admin.trust, &id, &wanted));
         let sent = message.map(|message| net.try_send(&peer.peer, Channel::Sync, message.encode()));
         if sent.is_some_and(|sent| sent.is_ok()) {

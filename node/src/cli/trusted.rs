@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::trust::keyfile::Judges;
 use crate::trust::pages::{
     AddForm, ApproveForm, CleanedPage, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown,
-    PeerText, RecommendForm, RecommendationsPage, WhitelistPage,
+    PeerText, ReaderShown, RecommendForm, RecommendationsPage, WhitelistPage,
 };
 use crate::trust::{ChangeError, Decision, Keeper, wanted};
 
@@ -91,7 +91,7 @@ impl Trusted {
             names,
             &listed,
             own,
-            config.network.recommendations_needed,
+            config.network.recommended(),
         )?;
         let oldest = config.network.max_message_age_hours * 60 * 60 * 1000;
         keeper.remember(data.seen(), oldest, utc());
@@ -136,14 +136,16 @@ impl Trusted {
         Ok(page.listed)
     }
 
-    /// What the gate decides about a peer now.
-    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<bool> {
+    /// What the gate decides about a peer now: whether it is let in, and else why it may read, if so.
+    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<(bool, Option<ReaderShown>)> {
         let page = match self {
             Self::Running(running) => running.0.block_on(running.1.listed(peer))?,
             Self::Stopped(stopped) => ListedPage::tried(&stopped.keeper, peer, utc()),
         };
-        page.admitted
-            .context("the node is of an older version, which does not say what its gate decides")
+        let admitted = page
+            .admitted
+            .context("the node is of an older version, which does not say what its gate decides")?;
+        Ok((admitted, page.reads))
     }
 
     pub(super) fn add(&self, peer: &PeerText, form: AddForm) -> anyhow::Result<ListedPage> {
@@ -255,8 +257,6 @@ impl Trusted {
         }
     }
 
-    /// Connected peers; a stopped node has none.
-    pub(super) fn connected(&self) -> anyhow::Result<Vec<Connected>> {
     /// Takes away what is over.
     pub(super) fn clean_up(&self) -> anyhow::Result<CleanedPage> {
         match self {
@@ -270,6 +270,8 @@ impl Trusted {
         }
     }
 
+    /// Connected peers; a stopped node has none.
+    pub(super) fn connected(&self) -> anyhow::Result<Vec<Connected>> {
         match self {
             Self::Running(running) => Ok(running.0.block_on(running.1.status())?.peers),
             Self::Stopped(_) => Ok(Vec::new()),

@@ -155,7 +155,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 83] = [
+pub const KEYS: [Key; 86] = [
     key(
         "node.region",
         Text,
@@ -291,6 +291,18 @@ pub const KEYS: [Key; 83] = [
         "write a whole number from 1 to 604800",
         "3600",
     ),
+    limit(
+        "network.limits.readers",
+        "Peers at once that are not listed and only read, because listed ones recommend them. 0: none.",
+        "write a whole number from 0 to 1024",
+        "8",
+    ),
+    limit(
+        "network.limits.reader_kib_s",
+        "KiB that are sent to such a peer in a second.",
+        "write a whole number from 1 to 1048576",
+        "64",
+    ),
     key(
         "network.accept_whitelist_requests",
         Switch,
@@ -324,6 +336,13 @@ pub const KEYS: [Key; 83] = [
         Whole,
         "How many peers with the role recommend have to recommend a node before `city-node peer approve` can list it. It never\nlists one by itself.",
         "write a whole number from 1 to 64",
+        "1",
+    ),
+    key(
+        "network.recommendations_to_read",
+        Whole,
+        "How many peers with the role recommend have to recommend a node before it may connect to read the ledger, and nothing else,\nwithout an operator's word (docs/peers.md). 0: it may not.",
+        "write a whole number from 0 to 64",
         "1",
     ),
     key(

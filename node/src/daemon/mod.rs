@@ -214,7 +214,7 @@ pub async fn serve(
         peer_names,
         &listed,
         own_id,
-        config.network.recommendations_needed,
+        config.network.recommended(),
     )?;
     epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));

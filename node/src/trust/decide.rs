@@ -61,6 +61,7 @@ impl Keeper {
         if let Ok(id) = peer.parse::<PeerId>() {
             self.admit(id, until);
         }
+        self.admit_readers();
         if let Some(names) = inner.names.as_ref().filter(|_| !after.is_empty())
             && let Err(error) = names.put(&borrowed(&after))
         {
@@ -71,7 +72,6 @@ impl Keeper {
     }
 }
 
-fn borrowed(changes: &Changes) -> Vec<(PrivatePlace, Option<&str>)> {
 impl Keeper {
     /// Has the gate go by it that a peer is listed until then, or not at all.
     pub(super) fn admit(&self, peer: PeerId, until: Option<Option<Timestamp>>) {
@@ -84,6 +84,7 @@ impl Keeper {
     }
 }
 
+fn borrowed(changes: &Changes) -> Vec<(PrivatePlace, Option<&str>)> {
     let changes = changes.iter();
     changes
         .map(|(place, value)| (place.clone(), value.as_deref()))
@@ -153,8 +154,8 @@ fn taken_after(fold: &Fold, record: &Record) -> Changes {
             places
         }
         Decision::RecommendRevoke => vec![recommended_of(peer, record.recommender.as_deref())],
-        _ => Vec::new(),
         Decision::Cleanup => names_over(fold, record.at),
+        _ => Vec::new(),
     };
     places.into_iter().map(|place| (place, None)).collect()
 }

@@ -14,6 +14,10 @@ use city_protocol::trust::{
 use libp2p::identity::Keypair;
 use std::time::{Duration, Instant};
 
+const ONE: Needed = Needed {
+    to_approve: 1,
+    to_read: 1,
+};
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 struct City {
@@ -36,7 +40,7 @@ impl City {
                 opened => break Arc::new(opened.unwrap().0),
             }
         };
-        let keeper = Keeper::open(store, None, &Wanted::new(), libp2p_peer(&own), 1).unwrap();
+        let keeper = Keeper::open(store, None, &Wanted::new(), libp2p_peer(&own), ONE).unwrap();
         Self {
             _dir: dir,
             keeper,

@@ -19,19 +19,21 @@ mod fold;
 mod keeper;
 pub mod keyfile;
 pub mod pages;
+mod readers;
 mod recommend;
 mod record;
-mod seen;
 mod relist;
+mod seen;
 
-pub use config::{Wanted, reconcile, wanted};
 pub use cleanup::Cleaned;
+pub use config::{Wanted, reconcile, wanted};
 pub use error::{ChangeError, TrustError};
 pub use exchange::Taken;
 pub use fold::{
     Entry, Fold, Ignored, Listed, MAX_IGNORED, MAX_KEYS, MAX_PENDING, PENDING_MS, Recommendation,
     Request,
 };
-pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Terms};
+pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Needed, Terms};
+pub use readers::Reader;
 pub use record::{Decision, HeldKey, KeyKind, Record, Role};
 pub use relist::Relisted;

@@ -54,6 +54,7 @@ impl Keeper {
         let allowed: Vec<(PeerId, Option<u64>)> = allowed.collect();
         *self.0.fold.write().expect(HELD) = after;
         self.0.allowed.set(allowed).map_err(|_| ChangeError::Full)?;
+        self.admit_readers();
         Ok(relisted)
     }
 }

@@ -343,7 +343,10 @@ impl Founded {
                 None,
                 &Wanted::new(),
                 self.peer.public().to_peer_id(),
-                1,
+                trust::Needed {
+                    to_approve: 1,
+                    to_read: 0,
+                },
             )
             .unwrap(),
             transport: None,
