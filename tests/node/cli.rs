@@ -105,6 +105,7 @@ fn help_names_what_there_is_and_only_that() {
         "peer",
         "note",
         "netcheck",
+        "reload",
         "console",
         "completions",
         "man",

@@ -328,6 +328,16 @@ fn peers_are_checked_one_by_one() {
         ("/dns/komatsu.example/tcp/7420", "/ip4/192.0.2.1/tcp/0"),
         &["network.peer[0].addresses[0]@7"],
     );
+    for listed in ["/dnsaddr/komatsu.example/tcp/7420", "/dnsaddr", "/udp/1"] {
+        check(
+            ("/dns/komatsu.example/tcp/7420", listed),
+            &["network.peer[0].addresses[0]@7"],
+        );
+    }
+    let named = good.replace("/dns/komatsu.example/tcp/7420", "/dnsaddr/komatsu.example");
+    let named = read(&named).unwrap();
+    let first = named.bootstrap().next().unwrap().to_string();
+    assert_eq!(first, format!("/dnsaddr/komatsu.example/p2p/{komatsu}"));
     check(
         ("2027-04-01T00:00:00+09:00", "2027-04-01"),
         &["network.peer[0].expires_at@8"],

@@ -132,7 +132,11 @@ impl Side {
         let dir = city.data.path().join("other-store");
         let (store, _) = Store::open(&dir, identity.network, StoreOptions::new()).unwrap();
         let own = city.report.peer_id;
-        let keeper = Keeper::open(Arc::new(store), None, &Wanted::new(), own, 1).unwrap();
+        let needed = city_node::trust::Needed {
+            to_approve: 1,
+            to_read: 0,
+        };
+        let keeper = Keeper::open(Arc::new(store), None, &Wanted::new(), own, needed).unwrap();
         let seen = city.data.seen();
         keeper.remember(seen.clone(), DAY, utc());
         let side = Self {

@@ -29,6 +29,7 @@ mod place;
 mod plug;
 mod ports;
 mod prune;
+mod readers;
 mod recommend;
 mod recorded;
 mod replay;

@@ -6,4 +6,5 @@
 mod delay;
 mod lab;
 mod moves;
+mod names;
 mod parted;

@@ -277,6 +277,19 @@ impl World {
         }
     }
 
+    /// Connects a home with one that may only read there.
+    pub(crate) fn connect_reader(&mut self, home: usize, reader: usize) {
+        self.links.insert((home.min(reader), home.max(reader)));
+        let announcement = Box::new(self.homes[home].announcement(self.now));
+        let peer = self.homes[reader].peer();
+        self.tell(home, Input::Reader(peer, announcement, None));
+        self.commit(home);
+        let announcement = Box::new(self.homes[reader].announcement(self.now));
+        let peer = self.homes[home].peer();
+        self.tell(reader, Input::Connected(peer, announcement, None));
+        self.commit(reader);
+    }
+
     pub(crate) fn disconnect(&mut self, a: usize, b: usize) {
         if !self.links.remove(&(a.min(b), a.max(b))) {
             return;

@@ -58,6 +58,7 @@ impl AdminState {
                 address: peer.address.to_string(),
                 since: Timestamp(peer.since_ms),
                 software: peer.agent.clone(),
+                reads_only: peer.reads_only,
             }
         };
         Ok(Status {

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use city_protocol::amount::Timestamp;
 use city_protocol::pki::{Crls, Root, verify_node};
 use city_protocol::trust::{KeyAnnouncement, PeerId};
 
@@ -17,49 +18,62 @@ use crate::trust::pages::{AnnouncedPage, KeysAskedPage, KeysWantedForm, PeerText
 pub(super) async fn announce(
     State(admin): State<AdminState>,
 ) -> Result<Json<AnnouncedPage>, Problem> {
-    let (Some(net), Some(key), Some(shown), Some(keys), Some(own)) = (
-        &admin.net,
-        &admin.transport,
-        &admin.certificate,
-        &admin.keys,
-        &admin.own,
-    ) else {
-        return Err(Problem::internal());
-    };
-    let (data, doors) = (keys.data.clone(), admin.doors.now());
-    let (signer, kem) = (own.signer.public().clone(), own.kem.public().clone());
-    let peer = admin.peer_id.to_string();
-    let reading = tokio::task::spawn_blocking(move || {
-        let chain = data.renewed_certificate(&signer, &kem, &peer);
-        let chain = chain.map_err(|error| Problem::own_certificate(&error.to_string()))?;
-        judged(chain, &doors.trust.roots, &doors.trust.crls)
-    });
-    let (renewed, ends) = reading.await.map_err(|_| Problem::internal())??;
-    let message = key.announce(&renewed);
-    shown.renew(renewed);
+    let read = admin.own_certificate().await;
+    let (renewed, ends) = read.map_err(|why| Problem::own_certificate(&why))?;
+    let told = admin.show_certificate(renewed);
+    let told = told.ok_or_else(Problem::internal)?;
     Ok(Json(AnnouncedPage {
         schema: 1,
         not_after: ends,
-        // Who takes nothing now is shown it with its next connection.
-        told: tell_all(net, &message),
+        told,
     }))
 }
 
-/// The certificate as it is announced, and its end, if peers would take it now.
+impl AdminState {
+    /// What stands in `certs/node.pem` now, and its end, if peers would take it; else why not.
+    pub(super) async fn own_certificate(&self) -> Result<(KeyAnnouncement, Timestamp), String> {
+        let (Some(keys), Some(own)) = (&self.keys, &self.own) else {
+            return Err("this node has no keys of its own".into());
+        };
+        let (data, doors) = (keys.data.clone(), self.doors.now());
+        let (signer, kem) = (own.signer.public().clone(), own.kem.public().clone());
+        let peer = self.peer_id.to_string();
+        let reading = tokio::task::spawn_blocking(move || {
+            let chain = data.renewed_certificate(&signer, &kem, &peer);
+            let chain = chain.map_err(|error| error.to_string())?;
+            judged(chain, &doors.trust.roots, &doors.trust.crls)
+        });
+        reading
+            .await
+            .map_err(|_| "reading certs/node.pem ended by a bug; look at the log".to_owned())?
+    }
+
+    /// Shows this certificate from now on, and tells every connected peer; gives those. Who takes nothing now is shown it
+    /// with its next connection. `None` where there is no network.
+    pub(super) fn show_certificate(&self, renewed: KeyAnnouncement) -> Option<Vec<PeerText>> {
+        let net = self.net.as_ref()?;
+        let (key, shown) = (self.transport.as_ref()?, self.certificate.as_ref()?);
+        let message = key.announce(&renewed);
+        shown.renew(renewed);
+        Some(tell_all(net, &message))
+    }
+}
+
+/// The certificate as it is announced, and its end, if peers would take it now; else why not.
 fn judged(
     mut chain: Vec<Vec<u8>>,
     roots: &[Root],
     crls: &Crls,
-) -> Result<(KeyAnnouncement, city_protocol::amount::Timestamp), Problem> {
+) -> Result<(KeyAnnouncement, Timestamp), String> {
     if chain.is_empty() {
-        return Err(Problem::internal());
+        return Err("certs/node.pem has no certificate; put it back from a backup".into());
     }
     let certificate = chain.remove(0);
     let judged = verify_node(roots, &certificate, &chain, crls, utc());
     let judged = judged.map_err(|refusal| {
-        Problem::own_certificate(&format!(
+        format!(
             "certs/node.pem is not one that peers take now: {refusal}; have the municipality's CA issue another"
-        ))
+        )
     })?;
     let chain = chain.into_iter().map(Into::into).collect();
     let announcement = KeyAnnouncement { certificate, chain };
@@ -84,6 +98,9 @@ pub(super) async fn request(
     };
     let mut asked = Vec::new();
     for peer in net.stats().peers {
+        if peer.reads_only {
+            continue;
+        }
         let message = protocol_peer(&peer.peer).and_then(|id| key.ask(&admin.trust, &id, &wanted));
         let sent = message.map(|message| net.try_send(&peer.peer, Channel::Sync, message.encode()));
         if sent.is_some_and(|sent| sent.is_ok()) {

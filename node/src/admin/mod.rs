@@ -4,6 +4,7 @@
 //! `show` the same for people · `store` exports and figures · `transfers` one transfer · `probe` keys are tried · `outbox` a
 //! terminal's drafts · `accounts` the home's accounts · `ledger` the DAG · `notes` the board · `journal` pages of the journal ·
 //! `whitelist` who may connect · `enrolment` who asks to · `recommend` what peers say of others · `key_exchange` certificates between nodes ·
+//! `upkeep` what is taken away or read again ·
 //! `netcheck` every peer, tried
 //! out. Operators may ask everything, others whom the file lets in the status only.
 
@@ -25,9 +26,11 @@ mod socket;
 mod store;
 mod transfers;
 mod trust;
+mod upkeep;
 mod whitelist;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -72,6 +75,8 @@ pub struct AdminState {
     pub antenna: Antenna,
     /// The network; none while it is not started.
     pub net: Option<NetHandle>,
+    /// The configuration's file.
+    pub config: PathBuf,
     /// What the configuration says of the network.
     pub network: Arc<Network>,
     /// Why this run does not book, if opening found a reason.
@@ -182,6 +187,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/enrolment/{peer}/ignore", post(enrolment::ignore))
         .route("/v1/peer-keys/announce", post(key_exchange::announce))
         .route("/v1/peer-keys/request", post(key_exchange::request))
+        .route("/v1/upkeep/cleanup", post(upkeep::cleanup))
+        .route("/v1/upkeep/reload", post(upkeep::reload))
         .route("/v1/recommendations", get(recommend::list))
         .route("/v1/recommendations/{peer}", post(recommend::recommend))
         .route("/v1/recommendations/{peer}/revoke", post(recommend::revoke))

@@ -246,6 +246,9 @@ pub struct Peer {
     /// What it calls its program; known a moment after connecting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub software: Option<String>,
+    /// Whether it may only read, because listed peers recommend it.
+    #[serde(default)]
+    pub reads_only: bool,
 }
 
 /// The receiver.

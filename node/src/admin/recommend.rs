@@ -68,10 +68,11 @@ impl AdminState {
     }
 }
 
-/// Sends a message to every connected peer; gives those that took it.
+/// Sends a message to every connected peer that does not only read; gives those that took it.
 pub(super) fn tell_all(net: &NetHandle, message: &Message) -> Vec<PeerText> {
     let frame = message.encode();
-    let peers = net.stats().peers.into_iter().map(|peer| peer.peer);
+    let peers = net.stats().peers.into_iter();
+    let peers = peers.filter(|peer| !peer.reads_only).map(|peer| peer.peer);
     let told = peers.filter(|peer| net.try_send(peer, Channel::Sync, frame.clone()).is_ok());
     told.map(|peer| PeerText(peer.to_string())).collect()
 }

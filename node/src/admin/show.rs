@@ -97,7 +97,11 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         let region = peer.region.as_deref().unwrap_or("hello not finished");
         let region = named(region, peer.name.as_deref());
         let since = local(peer.since, zone);
-        line("", format!("{region}  {}  since {since}", peer.address));
+        let reads = if peer.reads_only { "  only reads" } else { "" };
+        line(
+            "",
+            format!("{region}  {}  since {since}{reads}", peer.address),
+        );
     }
     if let Some(said) = &status.certificates.said {
         line("crls", crls(said, zone));
@@ -304,6 +308,7 @@ mod tests {
                 address: "/ip4/192.0.2.7/tcp/4001".into(),
                 since: Timestamp(1_775_001_600_000),
                 software: Some("city-node/0.1.0".into()),
+                reads_only: false,
             }],
             denied_strangers: 2,
             whitelist_requests: 1,

@@ -301,6 +301,10 @@ impl Problem {
                 tracing::error!(%error, "the trust log");
                 Self::internal()
             }
+            ChangeError::Seen(error) => {
+                tracing::error!(%error, "the list of peers' messages");
+                Self::internal()
+            }
             ChangeError::NotRecommended(_) => {
                 Self::plain(StatusCode::NOT_FOUND, "not-recommended", &title)
             }

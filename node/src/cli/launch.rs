@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs, config: Config, located: Located, identity: Id
             }
             signals.cancel();
         });
-        daemon::serve(located.data, config, identity, stop).await
+        daemon::serve(located.data, (config, located.config), identity, stop).await
     });
     // Reading standard input blocks a thread that nothing can wake.
     runtime.shutdown_timeout(Duration::from_millis(100));

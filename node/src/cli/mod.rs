@@ -35,6 +35,7 @@ mod output;
 mod passphrase;
 mod peer;
 mod place;
+mod reload;
 mod renewal;
 mod run;
 mod shell;
@@ -96,6 +97,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Talk to the running node, line by line.
     Console(console::ConsoleArgs),
+    /// Have the running node read its certificates, lists and listed peers again.
+    Reload(reload::ReloadArgs),
     /// Try out how every whitelisted peer can be reached, and say what to do where it cannot.
     Netcheck(netcheck::NetcheckArgs),
     /// Check or show a configuration.
@@ -184,6 +187,7 @@ fn dispatch(command: Command) -> Outcome {
         }
         Command::Demo(args) => launch::demo(&args),
         Command::Status(args) => launch::status(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Netcheck(args) => netcheck::run(&args),
         Command::Store(args) => launch::store(&args),
         Command::Init(args) => init::run(*args),

@@ -24,8 +24,8 @@ use crate::pki::read_crls;
 use crate::store::Store;
 use crate::trust::keyfile::Judges;
 use crate::trust::pages::{
-    AddForm, ApproveForm, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText,
-    RecommendForm, RecommendationsPage, WhitelistPage,
+    AddForm, ApproveForm, CleanedPage, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown,
+    PeerText, ReaderShown, RecommendForm, RecommendationsPage, WhitelistPage,
 };
 use crate::trust::{ChangeError, Decision, Keeper, wanted};
 
@@ -91,8 +91,10 @@ impl Trusted {
             names,
             &listed,
             own,
-            config.network.recommendations_needed,
+            config.network.recommended(),
         )?;
+        let oldest = config.network.max_message_age_hours * 60 * 60 * 1000;
+        keeper.remember(data.seen(), oldest, utc());
         let root = BlockId::of(&identity.genesis.to_block());
         Ok(Self::Stopped(Box::new(Stopped {
             keeper,
@@ -134,14 +136,16 @@ impl Trusted {
         Ok(page.listed)
     }
 
-    /// What the gate decides about a peer now.
-    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<bool> {
+    /// What the gate decides about a peer now: whether it is let in, and else why it may read, if so.
+    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<(bool, Option<ReaderShown>)> {
         let page = match self {
             Self::Running(running) => running.0.block_on(running.1.listed(peer))?,
             Self::Stopped(stopped) => ListedPage::tried(&stopped.keeper, peer, utc()),
         };
-        page.admitted
-            .context("the node is of an older version, which does not say what its gate decides")
+        let admitted = page
+            .admitted
+            .context("the node is of an older version, which does not say what its gate decides")?;
+        Ok((admitted, page.reads))
     }
 
     pub(super) fn add(&self, peer: &PeerText, form: AddForm) -> anyhow::Result<ListedPage> {
@@ -249,6 +253,19 @@ impl Trusted {
                     keeper.revoke(id, judges.now, by).map(drop)
                 })?;
                 self.recommendations()
+            }
+        }
+    }
+
+    /// Takes away what is over.
+    pub(super) fn clean_up(&self) -> anyhow::Result<CleanedPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.clean_up())?),
+            Self::Stopped(stopped) => {
+                let cleaned = stopped.keeper.clean_up(utc(), &stopped.who)?;
+                let event = Event::once(Class::Trust, &stopped.who, Decision::Cleanup.name());
+                stopped.access.note(event);
+                Ok(CleanedPage::of(&cleaned))
             }
         }
     }

@@ -27,8 +27,9 @@ use crate::ledger::notes::{HexKey, NoteForm, NotePage, NotedPage, NotesPage};
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
 use crate::store::ArchiveStream;
 use crate::trust::pages::{
-    AddForm, AnnouncedPage, ApproveForm, AskForm, AskedPage, EnrolmentPage, KeyForm, KeysAskedPage,
-    KeysWantedForm, ListedPage, PeerText, RecommendForm, RecommendationsPage, WhitelistPage,
+    AddForm, AnnouncedPage, ApproveForm, AskForm, AskedPage, CleanedPage, EnrolmentPage, KeyForm,
+    KeysAskedPage, KeysWantedForm, ListedPage, PeerText, RecommendForm, RecommendationsPage,
+    ReloadedPage, WhitelistPage,
 };
 
 /// A running node on this machine.
@@ -386,6 +387,22 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn request_keys(&self, form: &KeysWantedForm) -> Result<KeysAskedPage, ClientError> {
         self.0.post("/v1/peer-keys/request", form).await
+    }
+
+    /// Has the node take away what is over.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn clean_up(&self) -> Result<CleanedPage, ClientError> {
+        self.0.post("/v1/upkeep/cleanup", &()).await
+    }
+
+    /// Has the node read its files again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reload(&self) -> Result<ReloadedPage, ClientError> {
+        self.0.post("/v1/upkeep/reload", &()).await
     }
 
     /// What is recommended, by others and by this node.

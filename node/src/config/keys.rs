@@ -155,7 +155,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 84] = [
+pub const KEYS: [Key; 87] = [
     key(
         "node.region",
         Text,
@@ -291,6 +291,18 @@ pub const KEYS: [Key; 84] = [
         "write a whole number from 1 to 604800",
         "3600",
     ),
+    limit(
+        "network.limits.readers",
+        "Peers at once that are not listed and only read, because listed ones recommend them. 0: none.",
+        "write a whole number from 0 to 1024",
+        "8",
+    ),
+    limit(
+        "network.limits.reader_kib_s",
+        "KiB that are sent to such a peer in a second.",
+        "write a whole number from 1 to 1048576",
+        "64",
+    ),
     key(
         "network.accept_whitelist_requests",
         Switch,
@@ -324,6 +336,13 @@ pub const KEYS: [Key; 84] = [
         Whole,
         "How many peers with the role recommend have to recommend a node before `city-node peer approve` can list it. It never\nlists one by itself.",
         "write a whole number from 1 to 64",
+        "1",
+    ),
+    key(
+        "network.recommendations_to_read",
+        Whole,
+        "How many peers with the role recommend have to recommend a node before it may connect to read the ledger, and nothing else,\nwithout an operator's word (docs/peers.md). 0: it may not.",
+        "write a whole number from 0 to 64",
         "1",
     ),
     key(
@@ -730,7 +749,7 @@ pub const PEER_KEYS: [Key; 5] = [
         "addresses",
         List,
         "Where to call it. May be left out: then it calls, or mDNS finds it.",
-        "write addresses like [\"/dns/node.example/tcp/7420\"] or [\"/ip4/192.0.2.1/tcp/7420\"]",
+        "write addresses like [\"/dns/node.example/tcp/7420\"], [\"/ip4/192.0.2.1/tcp/7420\"] or [\"/dnsaddr/node.example\"]",
         "/ip4/192.0.2.1/tcp/7420",
     ),
     key(

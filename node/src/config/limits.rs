@@ -55,7 +55,7 @@ impl Field {
 }
 
 /// Every key, in the order of the file.
-pub(super) const FIELDS: [Field; 19] = [
+pub(super) const FIELDS: [Field; 21] = [
     field("connections", 2..=65_536, |limits| {
         Slot::Count(&mut limits.established)
     }),
@@ -108,6 +108,12 @@ pub(super) const FIELDS: [Field; 19] = [
     }),
     field("ban_decay_s", 1..=604_800, |limits| {
         Slot::Seconds(&mut limits.ban_decay)
+    }),
+    field("readers", 0..=1024, |limits| {
+        Slot::Count(&mut limits.readers)
+    }),
+    field("reader_kib_s", 1..=1_048_576, |limits| {
+        Slot::Size(&mut limits.reader_rate, 10)
     }),
 ];
 

@@ -90,6 +90,8 @@ pub struct Network {
     pub max_message_age_hours: u64,
     /// How many peers have to recommend a node before an operator can approve it.
     pub recommendations_needed: u64,
+    /// How many peers have to recommend a node before it may read without an operator's word; 0: it may not.
+    pub recommendations_to_read: u64,
     /// The whitelist.
     pub peers: Vec<Peer>,
     /// `[network.limits]`.
@@ -309,6 +311,7 @@ impl Config {
                 auto_request_keys: true,
                 max_message_age_hours: 24,
                 recommendations_needed: 1,
+                recommendations_to_read: 1,
                 peers: Vec::new(),
                 limits: Limits::default(),
             },

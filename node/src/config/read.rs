@@ -120,6 +120,11 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         |v| values::whole(v, 1..=64),
         &mut config.network.recommendations_needed,
     );
+    reader.put(
+        "network.recommendations_to_read",
+        |v| values::whole(v, 0..=64),
+        &mut config.network.recommendations_to_read,
+    );
     config.network.peers = reader.peers();
     reader.limits(&mut config.network.limits);
     reader.put("api.listen", values::parsed, &mut config.api.listen);

@@ -125,6 +125,7 @@ impl Config {
             "network.listen" => list(&self.network.listen),
             "network.mdns" => Value::Boolean(self.network.mdns),
             "network.recommendations_needed" => whole(self.network.recommendations_needed),
+            "network.recommendations_to_read" => whole(self.network.recommendations_to_read),
             "network.auto_share_keys" => Value::Boolean(self.network.auto_share_keys),
             "network.auto_request_keys" => Value::Boolean(self.network.auto_request_keys),
             "network.max_message_age_hours" => whole(self.network.max_message_age_hours),

@@ -298,6 +298,7 @@ pub(crate) fn check_peer_address(text: &str, peer: Option<PeerId>) -> Read<Multi
     }
     let parts: Vec<Protocol<'_>> = address.iter().collect();
     match parts.as_slice() {
+        [Protocol::Dnsaddr(name)] if !name.is_empty() => Ok(address),
         [
             Protocol::Ip4(_)
             | Protocol::Ip6(_)
@@ -306,7 +307,9 @@ pub(crate) fn check_peer_address(text: &str, peer: Option<PeerId>) -> Read<Multi
             | Protocol::Dns6(_),
             Protocol::Tcp(1..),
         ] => Ok(address),
-        _ => Err(format!("\"{address}\" is not /ip4|ip6|dns/HOST/tcp/PORT")),
+        _ => Err(format!(
+            "\"{address}\" is not /ip4|ip6|dns/HOST/tcp/PORT or /dnsaddr/HOST"
+        )),
     }
 }
 

@@ -17,6 +17,7 @@ mod upkeep;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -144,13 +145,14 @@ impl DaemonError {
     }
 }
 
-/// Runs the node until `stop` or a fault, then closes everything in order.
+/// Runs the node until `stop` or a fault, then closes everything in order. `config` was read from `file`, which is read
+/// again when an operator wants it.
 ///
 /// # Errors
 /// [`DaemonError`].
 pub async fn serve(
     dir: DataDir,
-    config: Config,
+    (config, file): (Config, PathBuf),
     identity: Identity,
     stop: CancellationToken,
 ) -> Result<(), DaemonError> {
@@ -212,7 +214,7 @@ pub async fn serve(
         peer_names,
         &listed,
         own_id,
-        config.network.recommendations_needed,
+        config.network.recommended(),
     )?;
     epoch::resume(dir, identity, &store).map_err(DaemonError::Epoch)?;
     let clock = SystemClock::new(config.clock.trust_system, open::last_vertex(&store));
@@ -347,6 +349,7 @@ pub async fn serve(
         engine: engine.handle().clone(),
         antenna,
         net: Some(net.clone()),
+        config: file,
         network: Arc::new(config.network.clone()),
         hold,
         clock,

@@ -232,29 +232,43 @@ impl Bridge {
     /// Takes what the network tells; gives what is to be done.
     fn event(&self, event: NetEvent, peers: &mut HashMap<PeerId, Peer>) -> Option<Verdict> {
         match event {
-            NetEvent::Connected { peer, address, .. } => {
+            NetEvent::Connected {
+                peer,
+                address,
+                reads_only,
+                ..
+            } => {
                 let id = protocol_peer(&peer)?;
-                tracing::info!(%peer, %address, "peer connected");
+                tracing::info!(%peer, %address, reads_only, "peer connected");
                 peers.retain(|_, peer| !peer.is_gone());
                 let known = peers.entry(id).or_default();
                 let before = known.lane.take().map(Lane::end).or(known.earlier.take());
                 let signed = self.certificate.now().sign(&self.key, nonce(), utc());
-                let listed = self.trust.listed(&peer.to_string());
-                let region = listed.and_then(|listed| listed.region().cloned());
+                let region = if reads_only {
+                    self.trust
+                        .reader(&peer.to_string())
+                        .and_then(|reader| reader.region)
+                } else {
+                    let listed = self.trust.listed(&peer.to_string());
+                    listed.and_then(|listed| listed.region().cloned())
+                };
                 let greeting = Greeting {
                     announcement: signed,
                     region,
                     post: self.post.clone(),
                     limits: self.limits.clone(),
                     words: self.words.clone(),
+                    reads_only,
                 };
                 let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
-                for said in self.trust.recommends(utc()) {
-                    // A lane that begins has room for all of them.
-                    let _room = lane.send(Channel::Sync, &self.key.say(&said));
-                }
-                if self.request_keys {
-                    self.ask_for_keys(id);
+                if !reads_only {
+                    for said in self.trust.recommends(utc()) {
+                        // A lane that begins has room for all of them.
+                        let _room = lane.send(Channel::Sync, &self.key.say(&said));
+                    }
+                    if self.request_keys {
+                        self.ask_for_keys(id);
+                    }
                 }
                 known.lane = Some(lane);
                 known.ungreeted += 1;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use city_protocol::Refusal;
 use city_protocol::crypto::PublicKey;
@@ -34,6 +34,9 @@ const OUTBOX: usize = 8192;
 /// Bytes that wait for one peer: far more than the credit that it can have (4 MiB and one vertex), because frontiers and proofs need
 /// none. This, and not credit alone, is what bounds a peer that asks and does not read.
 const OUTBOX_BYTES: usize = 16 << 20;
+
+/// Seconds' worth of control messages that a peer which may only read can send at once, as others can.
+const READER_BURST: usize = 16;
 
 type Frame = (Channel, Vec<u8>);
 /// What a peer says to the keeper of the whitelist, as it is signed.
@@ -77,6 +80,8 @@ pub(super) struct Greeting {
     pub(super) limits: Limits,
     /// Who hears what the peer says of others; the engine does not.
     pub(super) words: mpsc::Sender<Word>,
+    /// Whether the peer may only read: then it carries nothing private, nobody hears what it says, and it is sent little at once.
+    pub(super) reads_only: bool,
 }
 
 /// One connection, as the bridge holds it.
@@ -102,6 +107,7 @@ impl Lane {
         let (outbox, to_send) = mpsc::channel(OUTBOX);
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let (waiting, unsent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let reads_only = greeting.reads_only;
         let desk = Desk {
             peer,
             engine: engine.clone(),
@@ -109,9 +115,16 @@ impl Lane {
             post: greeting.post.clone(),
             words: greeting.words.clone(),
             limits: greeting.limits.clone(),
+            reads_only,
         };
         tokio::spawn(desk.decode(inbox, turns));
-        tokio::spawn(send(libp2p_peer(&peer), net, to_send, Arc::clone(&unsent)));
+        let rate = reads_only.then_some(greeting.limits.reader_rate);
+        let queue = Queue {
+            messages: to_send,
+            unsent: Arc::clone(&unsent),
+            rate,
+        };
+        tokio::spawn(send(libp2p_peer(&peer), net, queue));
         let counted = Arc::clone(&waiting);
         let told = tokio::spawn(async move {
             if let Some(earlier) = earlier {
@@ -124,11 +137,13 @@ impl Lane {
                 post,
                 ..
             } = greeting;
-            tell(
-                &engine,
-                Input::Connected(peer, Box::new(announcement), region),
-            )
-            .await;
+            let announcement = Box::new(announcement);
+            let (input, post) = if reads_only {
+                (Input::Reader(peer, announcement, region), None)
+            } else {
+                (Input::Connected(peer, announcement, region), post)
+            };
+            tell(&engine, input).await;
             hand_on(post.as_ref(), Post::Connected(peer)).await;
             forward(peer, &engine, in_turn, counted).await;
             hand_on(post.as_ref(), Post::Disconnected(peer)).await;
@@ -209,6 +224,7 @@ struct Desk {
     /// Who hears what the peer says of others.
     words: mpsc::Sender<Word>,
     limits: Limits,
+    reads_only: bool,
 }
 
 impl Desk {
@@ -216,13 +232,18 @@ impl Desk {
     async fn decode(self, mut frames: mpsc::Receiver<Frame>, turns: mpsc::Sender<Turn>) {
         let Self { peer, post, .. } = &self;
         let verifying = Arc::new(Semaphore::new(self.limits.verifications));
-        let mut budget = Budget::new(&self.limits, Instant::now());
+        let mut budget = Budget::new(&self.control(), Instant::now());
         while let Some((channel, frame)) = frames.recv().await {
             let size = frame.len();
             let turn = match Message::decode(&frame) {
                 Err(refusal) => {
                     self.ban(refusal).await;
                     Turn::Ready(Box::new(Input::Garbage(*peer, refusal, 0)), size)
+                }
+                Ok(message) if self.reads_only => {
+                    let pause = budget.take(size, Instant::now());
+                    tokio::time::sleep(pause).await;
+                    self.read(channel, message, size)
                 }
                 Ok(Message::Vertex(header, body)) => {
                     let Ok(permit) = Arc::clone(&verifying).acquire_owned().await else {
@@ -264,6 +285,32 @@ impl Desk {
             if turns.send(turn).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// By what its control messages are measured: who may only read says no more in a second than it is sent.
+    fn control(&self) -> Limits {
+        let mut limits = self.limits.clone();
+        if self.reads_only {
+            (limits.control_rate, limits.control_burst) =
+                (limits.reader_rate, READER_BURST * limits.reader_rate);
+        }
+        limits
+    }
+
+    /// What becomes of a message of a peer that may only read. Nothing of it is verified, carried or heard; what is for the
+    /// engine, the engine judges.
+    fn read(&self, channel: Channel, message: Message, size: usize) -> Turn {
+        match message {
+            Message::Vertex(..) | Message::Private(..) | Message::PrivateStored(_) => {
+                Turn::HandedOn(size)
+            }
+            message => match Said::of(message) {
+                Ok(_unheard) => Turn::HandedOn(size),
+                Err(message) => {
+                    Turn::Ready(Box::new(Input::Message(self.peer, channel, *message)), size)
+                }
+            },
         }
     }
 
@@ -436,17 +483,24 @@ async fn verdict(
     }
 }
 
-/// Sends what waits for a peer, as fast as it takes it.
-async fn send(
-    peer: libp2p::PeerId,
-    net: NetHandle,
-    mut outbox: mpsc::Receiver<Frame>,
+/// What waits for a peer.
+struct Queue {
+    messages: mpsc::Receiver<Frame>,
     unsent: Arc<AtomicUsize>,
-) {
-    while let Some((channel, frame)) = outbox.recv().await {
-        unsent.fetch_sub(frame.len(), Ordering::Relaxed);
+    /// Bytes that it is sent in a second; none: as fast as it takes them.
+    rate: Option<usize>,
+}
+
+/// Sends what waits for a peer, as fast as it takes it or is meant to.
+async fn send(peer: libp2p::PeerId, net: NetHandle, mut queue: Queue) {
+    while let Some((channel, frame)) = queue.messages.recv().await {
+        let size = frame.len();
+        queue.unsent.fetch_sub(size, Ordering::Relaxed);
         if net.send(&peer, to_net(channel), frame).await.is_err() {
             return;
+        }
+        if let Some(rate) = queue.rate {
+            tokio::time::sleep(Duration::from_secs_f64(size as f64 / rate as f64)).await;
         }
     }
 }

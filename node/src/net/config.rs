@@ -84,6 +84,11 @@ pub struct Limits {
     pub ban_max: Duration,
     /// After so long without another, one time is forgotten.
     pub ban_decay: Duration,
+    /// Peers that may only read, because others recommend them, at once: a courtesy beside the work for listed ones.
+    pub readers: u32,
+    /// Bytes that are sent to such a peer in one second: a ledger of 50 MB is with it in a quarter of an hour, and all of them
+    /// together take half of a line of 10 Mbit/s.
+    pub reader_rate: usize,
     /// How long a shutdown waits for queued frames to leave; the daemon has 5 s in all.
     pub drain: Duration,
 }
@@ -112,6 +117,8 @@ impl Default for Limits {
             ban: Duration::from_secs(10),
             ban_max: Duration::from_secs(60 * 60),
             ban_decay: Duration::from_secs(60 * 60),
+            readers: 8,
+            reader_rate: 64 << 10,
             drain: Duration::from_secs(2),
         }
     }
@@ -135,9 +142,11 @@ impl Limits {
                 "silence must be longer than ping, and ban_max at least ban",
             ));
         }
-        if self.verifications == 0 || self.control_rate == 0 || self.ban_decay.is_zero() {
+        if [self.verifications, self.control_rate, self.reader_rate].contains(&0)
+            || self.ban_decay.is_zero()
+        {
             return Err(NetError::Limits(
-                "verifications, control_rate and ban_decay must be above 0",
+                "verifications, control_rate, reader_rate and ban_decay must be above 0",
             ));
         }
         if self.backoff_min.is_zero() || self.backoff_max < self.backoff_min {

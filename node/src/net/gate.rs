@@ -4,6 +4,7 @@
 //! other handler is made.
 
 use super::{
+    config::Limits,
     enrol,
     handle::Shared,
     handler::{Handler, Kind, Outcome, SetupError},
@@ -66,6 +67,8 @@ pub(super) struct Opened {
     pub(super) connection: ConnectionId,
     pub(super) address: Multiaddr,
     pub(super) dialer: bool,
+    /// Whether the peer may only read.
+    pub(super) reads_only: bool,
     pub(super) sync: Box<Stream>,
     pub(super) live: Box<Stream>,
 }
@@ -75,6 +78,8 @@ pub(super) struct Gate {
     shared: Arc<Shared>,
     setup: Duration,
     per_source: usize,
+    /// Peers that may read at once.
+    readers: usize,
     now_ms: u64,
     closing: bool,
     connections: HashMap<ConnectionId, Caller>,
@@ -96,17 +101,14 @@ struct Caller {
 }
 
 impl Gate {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        setup: Duration,
-        per_source: u32,
-        requests: bool,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, limits: &Limits, requests: bool) -> Self {
+        let many = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         Self {
             now_ms: (shared.clock)(),
             shared,
-            setup,
-            per_source: usize::try_from(per_source).unwrap_or(usize::MAX),
+            setup: limits.setup,
+            per_source: many(limits.pending_per_source),
+            readers: many(limits.readers),
             closing: false,
             connections: HashMap::new(),
             handshakes: HashMap::new(),
@@ -117,17 +119,21 @@ impl Gate {
         }
     }
 
-    /// Takes the time and closes the connections of peers that are no longer whitelisted; answers
-    /// with these peers.
+    /// Takes the time and closes the connections of peers that are no longer whitelisted, or may no longer read, or may do more
+    /// by now and come back for that; answers with these peers.
     pub(super) fn sweep(&mut self, now_ms: u64) -> Vec<PeerId> {
         self.now_ms = now_ms;
         let whitelist = &self.shared.whitelist;
+        let stays = |caller: &Caller| match caller.kind {
+            Kind::Asked | Kind::Stranger => true,
+            Kind::Called | Kind::Caller => whitelist.contains(&caller.peer, now_ms),
+            Kind::Reader { .. } => whitelist.reads(&caller.peer, now_ms).is_some(),
+        };
         let mut expelled: Vec<PeerId> = self
             .connections
             .values()
-            .filter(|caller| !caller.kind.is_enrolment())
+            .filter(|caller| !stays(caller))
             .map(|caller| caller.peer)
-            .filter(|peer| !whitelist.contains(peer, now_ms))
             .collect();
         expelled.sort_unstable();
         expelled.dedup();
@@ -155,13 +161,26 @@ impl Gate {
             Ok(()) => Ok(Kind::Caller),
             Err(denied) => {
                 let stranger = matches!(denied.downcast_ref(), Some(Refusal::NotListed));
-                if stranger && self.requests && self.has_room(source(remote)) {
+                let reads = self.shared.whitelist.reads(peer, self.now_ms).is_some();
+                if stranger && reads && self.has_room_to_read(peer) {
+                    let asks = self.requests;
+                    Ok(Kind::Reader { asks })
+                } else if stranger && self.requests && self.has_room(source(remote)) {
                     Ok(Kind::Stranger)
                 } else {
                     Err(denied)
                 }
             }
         }
+    }
+
+    /// Readers have places of their own, and each one or, as a connection that is lost is noticed late, two.
+    fn has_room_to_read(&self, peer: &PeerId) -> bool {
+        let callers = self.connections.values();
+        let readers = callers.filter(|caller| caller.kind.reads_only());
+        let (own, others): (Vec<_>, Vec<_>) = readers.partition(|caller| caller.peer == *peer);
+        let others: HashSet<PeerId> = others.into_iter().map(|caller| caller.peer).collect();
+        own.len() < 2 && others.len() < self.readers
     }
 
     fn has_room(&self, from: Option<IpAddr>) -> bool {
@@ -322,6 +341,7 @@ impl NetworkBehaviour for Gate {
                         connection,
                         address: caller.address.clone(),
                         dialer: caller.kind.dialer(),
+                        reads_only: caller.kind.reads_only(),
                         sync,
                         live,
                     })));

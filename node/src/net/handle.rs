@@ -259,6 +259,8 @@ pub struct PeerStats {
     pub address: Multiaddr,
     /// Whether this node dialled.
     pub dialer: bool,
+    /// Whether the peer may only read.
+    pub reads_only: bool,
     /// Since when, milliseconds since the Unix epoch by the configured clock.
     pub since_ms: u64,
     /// The peer's program, as it says itself (at most 64 characters); known a moment after
@@ -326,6 +328,7 @@ pub(super) struct Link {
     pub(super) connection: ConnectionId,
     pub(super) address: Multiaddr,
     pub(super) dialer: bool,
+    pub(super) reads_only: bool,
     pub(super) since_ms: u64,
     pub(super) agent: OnceLock<String>,
     pub(super) observed: OnceLock<Multiaddr>,
@@ -404,6 +407,7 @@ impl Shared {
                 peer: *peer,
                 address: link.address.clone(),
                 dialer: link.dialer,
+                reads_only: link.reads_only,
                 since_ms: link.since_ms,
                 agent: link.agent.get().cloned(),
                 observed: link.observed.get().cloned(),

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Caller,
     /// A peer that this node asks to be whitelisted.
     Asked,
+    /// A peer that called and may only read, because others recommend it; if so, it may also ask once.
+    Reader { asks: bool },
     /// A stranger, who may ask once.
     Stranger,
 }
@@ -40,6 +42,10 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const fn dialer(self) -> bool {
         matches!(self, Self::Called | Self::Asked)
+    }
+
+    pub(super) const fn reads_only(self) -> bool {
+        matches!(self, Self::Reader { .. })
     }
 
     pub(super) const fn is_enrolment(self) -> bool {
@@ -110,7 +116,7 @@ impl Handler {
                     Purpose::Frames(Channel::Sync),
                 ],
                 Kind::Asked => vec![Purpose::Enrol],
-                Kind::Caller | Kind::Stranger => Vec::new(),
+                Kind::Caller | Kind::Reader { .. } | Kind::Stranger => Vec::new(),
             },
             sync: None,
             live: None,
@@ -222,7 +228,7 @@ impl ConnectionHandler for Handler {
 }
 
 /// Accepts our two protocols on the side that was called, of a stranger the one for requests, and
-/// none on the dialer's.
+/// none on the dialer's. A reader comes with the two, or with a request.
 #[derive(Clone, Debug)]
 pub(super) struct Accept(Kind);
 
@@ -232,7 +238,8 @@ impl UpgradeInfo for Accept {
 
     fn protocol_info(&self) -> Vec<StreamProtocol> {
         match self.0 {
-            Kind::Caller => vec![SYNC, LIVE],
+            Kind::Caller | Kind::Reader { asks: false } => vec![SYNC, LIVE],
+            Kind::Reader { asks: true } => vec![SYNC, LIVE, ENROL],
             Kind::Stranger => vec![ENROL],
             Kind::Called | Kind::Asked => Vec::new(),
         }

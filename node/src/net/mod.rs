@@ -50,7 +50,7 @@ pub enum NetEvent {
         /// The bound address, without a peer id.
         address: Multiaddr,
     },
-    /// Both streams of a whitelisted peer are open.
+    /// Both streams of a peer are open that is whitelisted, or may read.
     Connected {
         /// Who, as TLS proved it.
         peer: PeerId,
@@ -58,6 +58,8 @@ pub enum NetEvent {
         address: Multiaddr,
         /// Whether this node dialled.
         dialer: bool,
+        /// Whether the peer may only read.
+        reads_only: bool,
     },
     /// The peer's connection is gone; exactly once for each Connected, except that after a shutdown
     /// the end of the events stands for those that the consumer did not take in time. Frames queued

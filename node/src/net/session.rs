@@ -65,6 +65,7 @@ impl Session {
             connection: opened.connection,
             address: opened.address.clone(),
             dialer: opened.dialer,
+            reads_only: opened.reads_only,
             since_ms: (shared.clock)(),
             agent: OnceLock::new(),
             observed: OnceLock::new(),
@@ -104,6 +105,7 @@ impl Session {
             peer,
             address: opened.address,
             dialer: opened.dialer,
+            reads_only: opened.reads_only,
         };
         // A session that is stopped before anybody heard of it leaves no event.
         let announced = tokio::select! {

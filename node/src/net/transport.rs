@@ -71,12 +71,7 @@ pub(super) fn swarm(
     let me = keypair.public().to_peer_id();
     let limits = &config.limits;
     let behaviour = Behaviour {
-        gate: Gate::new(
-            Arc::clone(shared),
-            limits.setup,
-            limits.pending_per_source,
-            config.requests.is_some(),
-        ),
+        gate: Gate::new(Arc::clone(shared), limits, config.requests.is_some()),
         connections: connection_limits::Behaviour::new(
             ConnectionLimits::default()
                 .with_max_pending_incoming(Some(limits.pending_incoming))

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 /// Entries at most: Japan's municipalities twice over, with room for terminals.
 pub const MAX_WHITELIST: usize = 8192;
 
+const HELD: &str = "no holder of this lock panics";
+
 /// The whitelist has [`MAX_WHITELIST`] entries: remove some first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the whitelist is full ({MAX_WHITELIST} entries): remove some first")]
@@ -27,6 +29,8 @@ pub struct Whitelist {
 #[derive(Debug, Default)]
 struct Inner {
     entries: RwLock<HashMap<PeerId, Option<u64>>>,
+    /// Who may only read, until when.
+    readers: RwLock<HashMap<PeerId, u64>>,
     changed: Notify,
 }
 
@@ -67,6 +71,26 @@ impl Whitelist {
         was_in
     }
 
+    /// Replaces the set of those who may only read, each until its time, milliseconds since the Unix epoch. Who is listed, too,
+    /// is no reader while that holds. Peers that are no longer in either set are disconnected.
+    pub fn set_readers(&self, readers: impl IntoIterator<Item = (PeerId, u64)>) {
+        let fresh: HashMap<PeerId, u64> = readers.into_iter().take(MAX_WHITELIST).collect();
+        let mut before = self.inner.readers.write().expect(HELD);
+        if *before == fresh {
+            return;
+        }
+        *before = fresh;
+        drop(before);
+        self.inner.changed.notify_one();
+    }
+
+    /// Until when the peer may connect at this time, only to read.
+    #[must_use]
+    pub fn reads(&self, peer: &PeerId, now_ms: u64) -> Option<u64> {
+        let until = *self.inner.readers.read().expect(HELD).get(peer)?;
+        (now_ms < until && !self.contains(peer, now_ms)).then_some(until)
+    }
+
     /// Whether the peer may connect at this time. An entry is over at its expiry, not after it.
     #[must_use]
     pub fn contains(&self, peer: &PeerId, now_ms: u64) -> bool {
@@ -93,16 +117,35 @@ impl Whitelist {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<PeerId, Option<u64>>> {
-        self.inner
-            .entries
-            .read()
-            .expect("no holder of this lock panics")
+        self.inner.entries.read().expect(HELD)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<PeerId, Option<u64>>> {
-        self.inner
-            .entries
-            .write()
-            .expect("no holder of this lock panics")
+        self.inner.entries.write().expect(HELD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_does_so_until_its_time_and_only_while_it_is_not_listed() {
+        let list = Whitelist::default();
+        let peer = PeerId::random();
+        list.set_readers([(peer, 100)]);
+        assert_eq!(
+            (list.reads(&peer, 99), list.reads(&peer, 100)),
+            (Some(100), None)
+        );
+        assert!(!list.contains(&peer, 50));
+        list.insert(peer, Some(60)).unwrap();
+        assert_eq!(
+            (list.reads(&peer, 59), list.reads(&peer, 60)),
+            (None, Some(100))
+        );
+        list.remove(&peer);
+        list.set_readers([]);
+        assert_eq!(list.reads(&peer, 1), None);
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use city_protocol::amount::Timestamp;
 use city_protocol::pki::Root;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::door::{Door, DoorKind};
@@ -85,10 +85,23 @@ pub struct DoorTerms {
     pub others: Vec<(String, Timestamp)>,
 }
 
+/// Operators who ask at once that everything is read again; each reading takes milliseconds.
+const ASKING: usize = 4;
+
+/// What reading everything again came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reread {
+    /// Files that are others than at the look before, which is at most [`LOOK_EVERY`] ago.
+    pub changed: Vec<PathBuf>,
+    /// Why what is on disk is not what holds, if so.
+    pub problem: Option<String>,
+}
+
 /// Reads the doors as they are now; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DoorKeeper {
     doors: watch::Receiver<Arc<Doors>>,
+    ask: mpsc::Sender<oneshot::Sender<Reread>>,
     problem: Arc<Mutex<Option<String>>>,
     clock: SystemClock,
 }
@@ -104,6 +117,13 @@ impl DoorKeeper {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.problem.lock().expect(HELD).clone()
+    }
+
+    /// Has everything read again now, as on SIGHUP. `None` where there are no files, or the node is stopping.
+    pub async fn read_again(&self) -> Option<Reread> {
+        let (reply, done) = oneshot::channel();
+        self.ask.send(reply).await.ok()?;
+        done.await.ok()
     }
 
     /// The clock that judges dates.
@@ -129,8 +149,10 @@ impl DoorKeeper {
     ) -> Result<Self, TlsError> {
         let doors = Doors::new(identity, trust, terms, 0)?;
         let (_, doors) = watch::channel(Arc::new(doors));
+        let (ask, _) = mpsc::channel(ASKING);
         Ok(Self {
             doors,
+            ask,
             problem: Arc::default(),
             clock: terms.clock,
         })
@@ -182,6 +204,7 @@ pub struct DoorWatch {
     seen: Vec<Seen>,
     doors: watch::Sender<Arc<Doors>>,
     problem: Arc<Mutex<Option<String>>>,
+    asked: mpsc::Receiver<oneshot::Sender<Reread>>,
     said: Option<(Instant, Vec<String>)>,
 }
 
@@ -206,8 +229,10 @@ impl DoorWatch {
         });
         let (doors, receiver) = watch::channel(Arc::new(Doors::new(identity, trust, &terms, 0)?));
         let problem = Arc::new(Mutex::new(problem));
+        let (ask, asked) = mpsc::channel(ASKING);
         let keeper = DoorKeeper {
             doors: receiver,
+            ask,
             problem: Arc::clone(&problem),
             clock: terms.clock,
         };
@@ -218,34 +243,40 @@ impl DoorWatch {
             seen,
             doors,
             problem,
+            asked,
             said,
         };
         Ok((watch, keeper))
     }
 
-    /// Looks after the files until `stop`; `changed` hears of every exchange after it took effect.
-    pub async fn run(mut self, changed: impl Fn(&Doors) + Send + 'static, stop: CancellationToken) {
+    /// Looks after the files until `stop`; `hear` is told of every exchange after it took effect.
+    pub async fn run(mut self, hear: impl Fn(&Doors) + Send + 'static, stop: CancellationToken) {
         let mut hangup = signal(SignalKind::hangup()).ok();
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let asked = async {
+            let hung_up = async {
                 match &mut hangup {
                     Some(hangup) => drop(hangup.recv().await),
                     None => std::future::pending().await,
                 }
             };
+            let mut reply = None;
             let asked = tokio::select! {
                 () = stop.cancelled() => return,
-                () = asked => true,
+                () = hung_up => true,
+                Some(asked) = self.asked.recv() => {
+                    reply = Some(asked);
+                    true
+                }
                 _ = tick.tick() => false,
             };
             let looked = tokio::task::spawn_blocking(move || {
-                let exchanged = self.look_again(asked);
+                let looked = self.look_again(asked);
                 self.say_what_ends();
-                (self, exchanged)
+                (self, looked)
             });
-            let Ok((watch, exchanged)) = looked.await else {
+            let Ok((watch, (exchanged, changed))) = looked.await else {
                 tracing::error!(
                     "looking after certificates ended by a bug; its report stands above"
                 );
@@ -253,18 +284,30 @@ impl DoorWatch {
             };
             self = watch;
             if exchanged {
-                changed(&self.doors.borrow());
+                hear(&self.doors.borrow());
+            }
+            if let Some(reply) = reply {
+                let problem = self.problem.lock().expect(HELD).clone();
+                // Who asked may have gone.
+                let _gone = reply.send(Reread { changed, problem });
             }
         }
     }
 
-    /// Reads everything again if a file changed or it was asked for; says whether that was an exchange.
-    fn look_again(&mut self, asked: bool) -> bool {
+    /// Reads everything again if a file changed or it was asked for; says whether that was an exchange, and which files
+    /// are others than before.
+    fn look_again(&mut self, asked: bool) -> (bool, Vec<PathBuf>) {
         let seen = look(&self.files);
+        let changed = different(&self.seen, &seen);
         if !asked && seen == self.seen {
-            return false;
+            return (false, changed);
         }
         self.seen = seen;
+        (self.exchange(), changed)
+    }
+
+    /// Reads everything and takes it, if it is good; says whether it was.
+    fn exchange(&mut self) -> bool {
         let generation = self.doors.borrow().generation + 1;
         let read = || -> Result<Doors, DoorError> {
             let identity = read_tls(
@@ -351,6 +394,16 @@ fn ends(what: &str, not_after: Timestamp, now: Timestamp) -> Option<String> {
     } else {
         None
     }
+}
+
+/// The files that are in one look and not the same in the other, each once.
+fn different(before: &[Seen], after: &[Seen]) -> Vec<PathBuf> {
+    let old = before.iter().filter(|seen| !after.contains(seen));
+    let new = after.iter().filter(|seen| !before.contains(seen));
+    let mut paths: Vec<PathBuf> = old.chain(new).map(|(path, _)| path.clone()).collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 fn look(files: &DoorFiles) -> Vec<Seen> {

@@ -8,8 +8,9 @@ use city_protocol::codec;
 
 use super::TrustError;
 use super::fold::{Entry, Fold};
+use super::keeper::Needed;
 use super::record::{CONFIG, Decision, Record, Role};
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::keys::{PrivateFields, PrivatePlace};
 use crate::store::SideLog;
 
@@ -34,6 +35,17 @@ pub fn wanted(config: &Config, now: Timestamp) -> Wanted {
             (peer.peer_id.to_string(), entry)
         })
         .collect()
+}
+
+impl Network {
+    /// How many listed peers have to recommend another.
+    #[must_use]
+    pub const fn recommended(&self) -> Needed {
+        Needed {
+            to_approve: self.recommendations_needed,
+            to_read: self.recommendations_to_read,
+        }
+    }
 }
 
 /// Where the name stands that the configuration gives a peer.

@@ -3,9 +3,11 @@
 use std::sync::MutexGuard;
 
 use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
 use city_protocol::ids::BlockId;
 use libp2p::PeerId;
 
+use super::cleanup::names_over;
 use super::config::{asked_of, given_name_of, recommended_of};
 use super::error::{ChangeError, TrustError};
 use super::fold::{Fold, Recommendation};
@@ -54,18 +56,12 @@ impl Keeper {
             let after = taken_after(&fold, &record);
             fold.take(record);
             let listed = fold.listed.get(&peer);
-            (
-                listed.map(|listed| listed.expires_at().map(|at| at.0)),
-                after,
-            )
+            (listed.map(|listed| listed.expires_at()), after)
         };
         if let Ok(id) = peer.parse::<PeerId>() {
-            match until {
-                // The number was checked before.
-                Some(until) => drop(inner.allowed.insert(id, until)),
-                None => drop(inner.allowed.remove(&id)),
-            }
+            self.admit(id, until);
         }
+        self.admit_readers();
         if let Some(names) = inner.names.as_ref().filter(|_| !after.is_empty())
             && let Err(error) = names.put(&borrowed(&after))
         {
@@ -73,6 +69,18 @@ impl Keeper {
             tracing::warn!(%error, "names that belong to nobody any more could not be deleted");
         }
         Ok(())
+    }
+}
+
+impl Keeper {
+    /// Has the gate go by it that a peer is listed until then, or not at all.
+    pub(super) fn admit(&self, peer: PeerId, until: Option<Option<Timestamp>>) {
+        let allowed = &self.0.allowed;
+        match until {
+            // The number was checked before.
+            Some(until) => drop(allowed.insert(peer, until.map(|at| at.0))),
+            None => drop(allowed.remove(&peer)),
+        }
     }
 }
 
@@ -121,7 +129,8 @@ fn put_before(fold: &Fold, record: &Record) -> Changes {
         Decision::WhitelistRemove
         | Decision::WhitelistKey
         | Decision::EnrolIgnore
-        | Decision::RecommendRevoke => Vec::new(),
+        | Decision::RecommendRevoke
+        | Decision::Cleanup => Vec::new(),
     }
 }
 
@@ -145,6 +154,7 @@ fn taken_after(fold: &Fold, record: &Record) -> Changes {
             places
         }
         Decision::RecommendRevoke => vec![recommended_of(peer, record.recommender.as_deref())],
+        Decision::Cleanup => names_over(fold, record.at),
         _ => Vec::new(),
     };
     places.into_iter().map(|place| (place, None)).collect()

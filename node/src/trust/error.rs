@@ -7,7 +7,7 @@ use super::fold::MAX_IGNORED;
 use super::keeper::{MAX_ADDRESSES, MAX_HOURS};
 use super::keyfile::BadKey;
 use super::recommend::MAX_OWN;
-use crate::keys::RingError;
+use crate::keys::{KeyFileError, RingError};
 use crate::net::MAX_WHITELIST;
 use crate::store::{AppendError, ReadError, SideError};
 
@@ -75,7 +75,7 @@ pub enum ChangeError {
     Hours,
     /// Addresses that are none.
     #[error(
-        "the address {0}; write one like /dns/node.example/tcp/7420 or /ip4/192.0.2.1/tcp/7420"
+        "the address {0}; write one like /dns/node.example/tcp/7420, /ip4/192.0.2.1/tcp/7420 or /dnsaddr/node.example"
     )]
     Address(String),
     /// Too many.
@@ -131,4 +131,7 @@ pub enum ChangeError {
     /// The trust log.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// Which messages of peers were taken.
+    #[error("which messages of peers were taken cannot be noted; look at the disk")]
+    Seen(#[from] KeyFileError),
 }

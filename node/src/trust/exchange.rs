@@ -13,6 +13,7 @@ use der::Decode as _;
 use libp2p::PeerId;
 use x509_cert::Certificate;
 
+use super::error::ChangeError;
 use super::fold::Listed;
 use super::keeper::Keeper;
 use super::keyfile::{BadKey, Judges};
@@ -219,6 +220,12 @@ impl Keeper {
         listed.is_some_and(|listed| !held(listed))
     }
 
+    /// Forgets the messages that are too old to be taken again; says how many that were.
+    pub(super) fn forget_messages(&self, now: Timestamp) -> Result<usize, ChangeError> {
+        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(seen.forget_old(now)?)
+    }
+
     /// Whether a message comes for the first time, and is not older than this node takes. Noted on the disk before it counts.
     fn is_first(&self, from: &PeerId, nonce: Nonce, signed: &SignedData, now: Timestamp) -> bool {
         let Some(dated) = signed.dated() else {
@@ -284,7 +291,7 @@ fn proven(
 }
 
 /// Whether a certificate that was good once has not ended.
-fn is_in_its_time(der: &[u8], now: Timestamp) -> bool {
+pub(super) fn is_in_its_time(der: &[u8], now: Timestamp) -> bool {
     Certificate::from_der(der).is_ok_and(|certificate| {
         let ends = certificate.tbs_certificate().validity().not_after;
         now.0 <= u64::try_from(ends.to_unix_duration().as_millis()).unwrap_or(u64::MAX)

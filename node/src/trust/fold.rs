@@ -7,6 +7,7 @@ use city_protocol::amount::Timestamp;
 use city_protocol::region::Region;
 
 use super::TrustError;
+use super::exchange::is_in_its_time;
 use super::record::{Decision, HeldKey, KeyKind, Record, Role};
 use crate::store::SideLog;
 
@@ -215,6 +216,7 @@ impl Fold {
                 return;
             }
             Decision::Recommend | Decision::RecommendRevoke => return self.recommend(record),
+            Decision::Cleanup => return self.clean_up(record.at),
             Decision::WhitelistAdd => {
                 // Whoever is listed need not ask, and is heard.
                 self.pending.remove(&record.peer);
@@ -251,14 +253,37 @@ impl Fold {
             Decision::EnrolRequest
             | Decision::EnrolIgnore
             | Decision::Recommend
-            | Decision::RecommendRevoke => {}
+            | Decision::RecommendRevoke
+            | Decision::Cleanup => {}
         }
         if listed.is_gone() {
-            self.listed.remove(&record.peer);
-            // What stood on its word falls with it; and who is no peer of this node is not recommended by it.
-            self.recommended
-                .retain(|(_, recommender), _| *recommender != record.peer);
-            self.own.remove(&record.peer);
+            self.unlist(&record.peer);
+        }
+    }
+
+    fn unlist(&mut self, peer: &str) {
+        self.listed.remove(peer);
+        // What stood on its word falls with it; and who is no peer of this node is not recommended by it.
+        self.recommended
+            .retain(|(_, recommender), _| recommender != peer);
+        self.own.remove(peer);
+    }
+
+    /// Takes away what is over at this time. What the configuration lists stays: it stands in the file.
+    pub(super) fn clean_up(&mut self, now: Timestamp) {
+        self.pending.retain(|_, request| !request.is_old(now));
+        self.recommended.retain(|_, said| now < said.expires_at);
+        self.own.retain(|_, said| now < said.expires_at);
+        for listed in self.listed.values_mut() {
+            listed.operator.take_if(|entry| entry.is_over(now));
+            let holds =
+                |key: &HeldKey| key.kind == KeyKind::Transport || is_in_its_time(&key.data, now);
+            listed.keys.retain(holds);
+        }
+        let gone = self.listed.iter().filter(|(_, listed)| listed.is_gone());
+        let gone: Vec<String> = gone.map(|(peer, _)| peer.clone()).collect();
+        for peer in gone {
+            self.unlist(&peer);
         }
     }
 

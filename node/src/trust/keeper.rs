@@ -1,7 +1,7 @@
 //! Changes of the whitelist: checked, recorded, and only then in force. The same for a node that runs, whose gate
 //! goes by it at once, and for a data directory of one that does not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -15,6 +15,7 @@ use super::error::ChangeError;
 use super::exchange::Asked;
 use super::fold::{Fold, Listed};
 use super::keyfile::{Judges, prove};
+use super::readers::Reader;
 use super::recommend::Heard;
 use super::record::{Decision, Record, Role};
 use super::seen::Seen;
@@ -46,6 +47,15 @@ pub struct Terms {
     pub key: Option<Vec<u8>>,
 }
 
+/// How many listed peers have to recommend another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// Before an operator can approve it.
+    pub to_approve: u64,
+    /// Before it may read without that; 0: it may not.
+    pub to_read: u64,
+}
+
 /// The whitelist and its log; cheap to clone.
 #[derive(Clone)]
 pub struct Keeper(pub(super) Arc<Inner>);
@@ -56,8 +66,7 @@ pub(super) struct Inner {
     own: PeerId,
     pub(super) allowed: Whitelist,
     pub(super) fold: RwLock<Fold>,
-    /// How many peers have to recommend one before it can be approved.
-    pub(super) needed: u64,
+    pub(super) needed: Needed,
     /// How often what each peer said was recorded lately.
     pub(super) heard: Mutex<Heard>,
     /// What this node asked its peers.
@@ -71,8 +80,7 @@ pub(super) struct Inner {
 pub(super) const HELD: &str = "no holder of this lock panics";
 
 impl Keeper {
-    /// Reads the log; what `config` lists stands beside it. `names` keeps names, if they are encrypted; `needed` peers have
-    /// to recommend one before it can be approved.
+    /// Reads the log; what `config` lists stands beside it. `names` keeps names, if they are encrypted.
     ///
     /// # Errors
     /// [`ChangeError::Trust`], or [`ChangeError::Full`].
@@ -81,7 +89,7 @@ impl Keeper {
         names: Option<PrivateFields>,
         config: &Wanted,
         own: PeerId,
-        needed: u64,
+        needed: Needed,
     ) -> Result<Self, ChangeError> {
         let mut fold = read(store.trust(), names.as_ref())?;
         lay_over(&mut fold, config);
@@ -93,7 +101,7 @@ impl Keeper {
                 allowed.insert(peer, until).map_err(|_| ChangeError::Full)?;
             }
         }
-        Ok(Self(Arc::new(Inner {
+        let keeper = Self(Arc::new(Inner {
             store,
             names,
             own,
@@ -104,7 +112,9 @@ impl Keeper {
             seen: Mutex::default(),
             needed,
             changing: Mutex::new(()),
-        })))
+        }));
+        keeper.admit_readers();
+        Ok(keeper)
     }
 
     /// Takes peers' messages about keys from now on, each once and none older than `max_age_ms`; those that were taken stand in
@@ -124,6 +134,32 @@ impl Keeper {
     #[must_use]
     pub fn admits(&self, peer: &PeerId, now: Timestamp) -> bool {
         self.0.allowed.contains(peer, now.0)
+    }
+
+    /// Until when a peer may connect at this time only to read, as the gate decides it.
+    #[must_use]
+    pub fn reads(&self, peer: &PeerId, now: Timestamp) -> Option<Timestamp> {
+        self.0.allowed.reads(peer, now.0).map(Timestamp)
+    }
+
+    /// What is known of a peer that may read, or might until lately.
+    #[must_use]
+    pub fn reader(&self, peer: &str) -> Option<Reader> {
+        self.readers().remove(peer)
+    }
+
+    /// Has the gate go by it who may read now.
+    pub(super) fn admit_readers(&self) {
+        let readers = self.readers();
+        let readers = readers.iter().filter_map(|(peer, reader)| {
+            // Only peer ids are ever recorded.
+            Some((peer.parse().ok()?, reader.until.0))
+        });
+        self.0.allowed.set_readers(readers);
+    }
+
+    fn readers(&self) -> BTreeMap<String, Reader> {
+        self.fold(|fold| fold.readers(self.0.needed.to_read))
     }
 
     /// What is known of a peer, if it is listed.

@@ -3,16 +3,21 @@
 use super::*;
 use crate::engine::{TransportKey, libp2p_peer};
 use crate::store::{StoreError, StoreOptions};
-use crate::trust::{Decision, MAX_PENDING, PENDING_MS};
+use crate::trust::{Cleaned, Decision, Entry, MAX_PENDING, PENDING_MS};
 use city_protocol::ids::BlockId;
 use city_protocol::pki::Crls;
 use city_protocol::trust::{
-    EnrolVerdict, PeerId as ProtocolPeer, RECOMMENDATION_MS, SIGNED_DATA_LIFETIME_MS, SignedData,
-    TransportSigner as _, TrustRecommendation, WhitelistRequest,
+    EnrolVerdict, MAX_RECOMMENDATION_MS, PeerId as ProtocolPeer, RECOMMENDATION_MS,
+    SIGNED_DATA_LIFETIME_MS, SignedData, TransportSigner as _, TrustRecommendation,
+    WhitelistRequest,
 };
 use libp2p::identity::Keypair;
 use std::time::{Duration, Instant};
 
+const ONE: Needed = Needed {
+    to_approve: 1,
+    to_read: 1,
+};
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 struct City {
@@ -35,7 +40,7 @@ impl City {
                 opened => break Arc::new(opened.unwrap().0),
             }
         };
-        let keeper = Keeper::open(store, None, &Wanted::new(), libp2p_peer(&own), 1).unwrap();
+        let keeper = Keeper::open(store, None, &Wanted::new(), libp2p_peer(&own), ONE).unwrap();
         Self {
             _dir: dir,
             keeper,
@@ -179,4 +184,110 @@ fn a_peers_word_counts_only_with_its_role_once_and_within_bounds() {
         Record::read(&last.bytes).unwrap().decision,
         Decision::Recommend
     );
+}
+
+#[test]
+fn what_is_over_goes_in_one_record_and_stays_gone() {
+    let city = City::new();
+    let [short, long, stranger, other] = [(); 4].map(|()| somebody());
+    city.lists(&short, &[Role::Sync, Role::Recommend], NOW);
+    let peer = libp2p_peer(&long.peer_id());
+    let terms = Terms {
+        roles: [Role::Sync, Role::Recommend].into(),
+        ..Terms::default()
+    };
+    city.keeper
+        .add(&peer, terms, judges(NOW), "hanako")
+        .unwrap();
+    city.asks(&stranger, NOW, NOW);
+    let recommends = |by: &TransportKey, until: Timestamp| {
+        let said = TrustRecommendation {
+            v: 1,
+            peer: libp2p_peer(&other.peer_id()).to_bytes(),
+            name: "白山市".into(),
+            region: None,
+            expires_at: until,
+        };
+        let signed = said.sign(by, [3; 16], NOW);
+        let from = libp2p_peer(&by.peer_id());
+        assert!(city.keeper.hear(&from, &signed, NOW));
+    };
+    // One falls with its recommender, the other ends by itself.
+    recommends(&short, NOW.plus_ms(MAX_RECOMMENDATION_MS));
+    recommends(&long, NOW.plus_ms(7_200_000));
+    let before = city.records();
+    assert_eq!(
+        city.keeper.clean_up(NOW, "hanako").unwrap(),
+        Cleaned::default()
+    );
+    assert_eq!(
+        city.records(),
+        before,
+        "nothing was over: nothing is recorded"
+    );
+
+    let later = NOW.plus_ms(PENDING_MS);
+    let cleaned = city.keeper.clean_up(later, "hanako").unwrap();
+    let gone = Cleaned {
+        entries: vec![libp2p_peer(&short.peer_id()).to_string()],
+        recommendations: 2,
+        requests: 1,
+        ..Cleaned::default()
+    };
+    assert_eq!(cleaned, gone);
+    assert_eq!(city.records(), before + 1);
+    assert_eq!(city.keeper.allowed().len(), 1);
+    let log = city.keeper.0.store.trust();
+    let again = Fold::of(log).unwrap();
+    assert_eq!(city.keeper.fold(Fold::clone), again);
+    assert_eq!(again.listed.keys().collect::<Vec<_>>(), [&peer.to_string()]);
+    assert!(again.pending.is_empty() && again.recommended.is_empty());
+    assert_eq!(
+        city.keeper.clean_up(later, "hanako").unwrap(),
+        Cleaned::default()
+    );
+}
+
+#[test]
+fn the_file_read_again_lists_and_unlists_beside_what_operators_decided() {
+    let city = City::new();
+    let [a, b, c] = [(); 3].map(|()| libp2p_peer(&somebody().peer_id()));
+    let entry = |code: &str| Entry {
+        name: String::new(),
+        region: Some(format!("Asia/JP/17/{code}").parse().unwrap()),
+        expires_at: None,
+        roles: [Role::Sync].into(),
+        addresses: vec!["/ip4/192.0.2.1/tcp/1".into()],
+        at: NOW,
+        by: "config".into(),
+    };
+    let keeper = &city.keeper;
+    keeper
+        .add(&c, Terms::default(), judges(NOW), "hanako")
+        .unwrap();
+    let first = Wanted::from([
+        (a.to_string(), entry("17201")),
+        (b.to_string(), entry("17203")),
+    ]);
+    let told = keeper.relist(&first, NOW).unwrap();
+    let mut both = vec![a, b];
+    both.sort_by_key(ToString::to_string);
+    assert_eq!((told.listed, told.moved), (both, Vec::new()));
+    assert_eq!((told.addresses.len(), keeper.allowed().len()), (2, 3));
+    assert!(keeper.relist(&first, NOW).unwrap().is_nothing());
+
+    // One is another municipality's now, one is gone, and one that an operator lists is listed there, too.
+    let second = Wanted::from([
+        (a.to_string(), entry("17210")),
+        (c.to_string(), entry("17201")),
+    ]);
+    let told = keeper.relist(&second, NOW).unwrap();
+    assert_eq!((told.unlisted, told.gone), (vec![b], vec![b]));
+    assert!(told.moved.contains(&a));
+    assert!(keeper.admits(&a, NOW) && !keeper.admits(&b, NOW));
+    let told = keeper.relist(&Wanted::new(), NOW).unwrap();
+    assert_eq!((told.unlisted.len(), told.gone), (2, vec![a]));
+    assert!(keeper.admits(&c, NOW), "an operator's entry stays");
+    let again = Fold::of(city.keeper.0.store.trust()).unwrap();
+    assert_eq!(keeper.fold(Fold::clone), again);
 }

@@ -6,8 +6,10 @@
 //!
 //! `record` what is written · `fold` what it comes to · `config` what the file says, recorded · `keyfile` a peer's key, read
 //! and checked · `keeper` changes (`decide`: durable before they count), `enrol` those that begin with a stranger's request, `recommend`
-//! those that begin with a peer's word, `exchange` certificates that peers bring, each message once (`seen`) · `pages` how it is shown.
+//! those that begin with a peer's word (`readers` who may read by it), `exchange` certificates that peers bring, each message once (`seen`) · `cleanup` what is over goes · `relist` the file, read
+//! again · `pages` how it is shown.
 
+mod cleanup;
 mod config;
 mod decide;
 mod enrol;
@@ -17,10 +19,13 @@ mod fold;
 mod keeper;
 pub mod keyfile;
 pub mod pages;
+mod readers;
 mod recommend;
 mod record;
+mod relist;
 mod seen;
 
+pub use cleanup::Cleaned;
 pub use config::{Wanted, reconcile, wanted};
 pub use error::{ChangeError, TrustError};
 pub use exchange::Taken;
@@ -28,5 +33,7 @@ pub use fold::{
     Entry, Fold, Ignored, Listed, MAX_IGNORED, MAX_KEYS, MAX_PENDING, PENDING_MS, Recommendation,
     Request,
 };
-pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Terms};
+pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Needed, Terms};
+pub use readers::Reader;
 pub use record::{Decision, HeldKey, KeyKind, Record, Role};
+pub use relist::Relisted;

@@ -220,7 +220,7 @@ impl Keeper {
                 .collect();
             (said.len(), said.into_iter().next())
         });
-        let needed = self.0.needed;
+        let needed = self.0.needed.to_approve;
         match first {
             None => Ok(None),
             Some(_) if (have as u64) < needed => Err(ChangeError::TooFew {

@@ -43,11 +43,13 @@ pub enum Decision {
     Recommend,
     /// It is not any more.
     RecommendRevoke,
+    /// What was over by then is taken away, of everybody; about this node itself.
+    Cleanup,
 }
 
 impl Decision {
     /// Every decision.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::WhitelistAdd,
         Self::WhitelistRemove,
         Self::WhitelistKey,
@@ -55,6 +57,7 @@ impl Decision {
         Self::EnrolIgnore,
         Self::Recommend,
         Self::RecommendRevoke,
+        Self::Cleanup,
     ];
 
     /// Its name in records, in `audit` and on the command line.
@@ -68,6 +71,7 @@ impl Decision {
             Self::EnrolIgnore => "enrol-ignore",
             Self::Recommend => "recommend",
             Self::RecommendRevoke => "recommend-revoke",
+            Self::Cleanup => "cleanup",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which signed messages of peers were taken already: a window on the disk, so that a restart forgets none.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::body::MAX_FUTURE_MS;
@@ -96,29 +96,55 @@ impl Seen {
         }
         let mut messages = self.messages.clone();
         messages.insert(message);
+        let floor = self.drop_old(&mut messages, now);
+        write(path, floor, &messages)?;
+        (self.floor, self.messages) = (floor, messages);
+        // With a full window the message itself may be the oldest.
+        Ok(dated > self.floor)
+    }
+
+    /// Forgets what is too old to be taken again, on the disk; says how many that were.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing is forgotten then.
+    pub(super) fn forget_old(&mut self, now: Timestamp) -> Result<usize, KeyFileError> {
+        let Some(path) = &self.path else {
+            return Ok(0);
+        };
+        let mut messages = self.messages.clone();
+        let floor = self.drop_old(&mut messages, now);
+        let count = self.messages.len() - messages.len();
+        if count > 0 {
+            write(path, floor, &messages)?;
+            (self.floor, self.messages) = (floor, messages);
+        }
+        Ok(count)
+    }
+
+    /// Takes out what is too old, or too much; gives the floor above it. What is forgotten is never taken again, even if
+    /// the clock goes back or older ones may come from now on.
+    fn drop_old(&self, messages: &mut Messages, now: Timestamp) -> Timestamp {
         let mut floor = self.floor;
-        // What is forgotten is never taken again, even if the clock goes back or older ones may come from now on.
         while let Some((oldest, ..)) = messages.first()
             && (messages.len() > MAX_SEEN || now.since(*oldest) > self.max_age_ms)
         {
             floor = *oldest;
             messages.pop_first();
         }
-        let file = File {
-            v: 1,
-            floor,
-            messages: messages
-                .iter()
-                .map(|(dated, nonce, from)| {
-                    (*dated, ByteBuf::from(*nonce), ByteBuf::from(&from[..]))
-                })
-                .collect(),
-        };
-        write_public(path, &codec::encode(&file))?;
-        (self.floor, self.messages) = (floor, messages);
-        // With a full window the message itself may be the oldest.
-        Ok(dated > self.floor)
+        floor
     }
+}
+
+fn write(path: &Path, floor: Timestamp, messages: &Messages) -> Result<(), KeyFileError> {
+    let messages = messages
+        .iter()
+        .map(|(dated, nonce, from)| (*dated, ByteBuf::from(*nonce), ByteBuf::from(&from[..])));
+    let file = File {
+        v: 1,
+        floor,
+        messages: messages.collect(),
+    };
+    write_public(path, &codec::encode(&file))
 }
 
 fn read(bytes: &[u8]) -> Option<(Timestamp, Messages)> {
@@ -159,6 +185,22 @@ mod tests {
         let tomorrow = NOW.plus_ms(25 * HOUR);
         assert!(note(&mut seen, &a, 5, tomorrow, tomorrow));
         assert_eq!(seen.messages.len(), 2, "what is too old is forgotten");
+        assert_eq!(seen.forget_old(tomorrow).unwrap(), 0);
+        let mut seen = Seen::open(path.clone(), 24 * HOUR, NOW);
+        let later = tomorrow.plus_ms(24 * HOUR);
+        assert_eq!(seen.forget_old(later).unwrap(), 1, "the one of before");
+        let mut seen = Seen::open(path.clone(), 24 * HOUR, NOW);
+        assert_eq!(
+            (seen.messages.len(), seen.forget_old(later).unwrap()),
+            (1, 0)
+        );
+        assert!(!note(
+            &mut seen,
+            &a,
+            4,
+            NOW.plus_ms(HOUR),
+            NOW.plus_ms(HOUR)
+        ));
 
         std::fs::write(&path, b"damaged").unwrap();
         let mut seen = Seen::open(path, 24 * HOUR, tomorrow);

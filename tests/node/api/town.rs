@@ -326,6 +326,7 @@ impl Founded {
             engine: engine.handle().clone(),
             antenna,
             net: None,
+            config: self.dir.path().join("config.toml"),
             network: Arc::new(
                 city_node::config::Config::for_region("Asia/JP/17/17201".parse().unwrap()).network,
             ),
@@ -343,7 +344,10 @@ impl Founded {
                 None,
                 &Wanted::new(),
                 self.peer.public().to_peer_id(),
-                1,
+                trust::Needed {
+                    to_approve: 1,
+                    to_read: 0,
+                },
             )
             .unwrap(),
             transport: None,

@@ -121,6 +121,71 @@ async fn a_console_runs_lines_and_says_what_failed() {
     b.stop().await;
 }
 
+/// What is over goes, and what stands in files is read again, without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_cleans_up_and_has_files_read_again() {
+    let root = directory();
+    let mut cities = found(root.path(), 2);
+    let komatsu_as_peer = cities[0].config.network.peers[0].clone();
+    cities[0].config.network.peers.clear();
+    cities[0].configure();
+    let (a, b) = (cities[0].ready().await, cities[1].ready().await);
+    let (code, page, told) = piped(&cities[0], "cleanup\nreload-cache\n");
+    assert_eq!(code, 0, "{page}{told}");
+    let nothing = "entries 0, recommendations 0, requests 0, certificates 0, remembered messages 0";
+    assert!(
+        page.contains(nothing) && page.contains("read again; nothing changed"),
+        "{page}"
+    );
+
+    // The file lists a peer now: it is called at once. Then it lists it no more.
+    cities[0].config.network.peers = vec![komatsu_as_peer];
+    cities[0].configure();
+    let komatsu = cities[1].report.peer_id.to_string();
+    let reload = |city: &City, code| city.answer(&["reload"], &[], code);
+    assert_eq!(
+        reload(&cities[0], 0)["listed"],
+        serde_json::json!([komatsu])
+    );
+    a.until("the peer", |status| {
+        status.peers.len() == 1 && status.peers[0].region.is_some()
+    })
+    .await;
+    cities[0].config.network.peers.clear();
+    cities[0].configure();
+    assert_eq!(
+        reload(&cities[0], 0)["unlisted"],
+        serde_json::json!([komatsu])
+    );
+    a.until("the end", |status| status.peers.is_empty()).await;
+
+    // What cannot be read is told, and everything stays as it was.
+    let file = cities[0].data.config();
+    let kept = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "[network]\nlisten = 7\n").unwrap();
+    let certificate = cities[0].data.node_certificate();
+    let own = std::fs::read(&certificate).unwrap();
+    std::fs::write(
+        &certificate,
+        std::fs::read(cities[1].data.node_certificate()).unwrap(),
+    )
+    .unwrap();
+    let told = reload(&cities[0], 4);
+    assert_eq!(told["problems"].as_array().unwrap().len(), 2, "{told}");
+    std::fs::write(&file, kept).unwrap();
+    std::fs::write(&certificate, own).unwrap();
+    assert_eq!(reload(&cities[0], 0)["problems"], serde_json::json!([]));
+    a.stop().await;
+    b.stop().await;
+    let cleaned = cities[0].answer(&["peer", "cleanup"], &[], 0);
+    assert_eq!(
+        cleaned["entries"],
+        serde_json::json!([]),
+        "a stopped node, too"
+    );
+    assert_eq!(cities[0].answer(&["audit", "verify"], &[], 0)["ok"], true);
+}
+
 /// At a terminal: a prompt, completion by Tab, history by the arrow, Ctrl-D.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_gets_completion_and_the_history_of_the_last_console() {

@@ -14,6 +14,8 @@ use crate::daemon::city::{City, Node, Site, run};
 
 /// What every namespace of ours begins with; the process that made it follows.
 const PREFIX: &str = "cn-";
+/// What `ip netns exec` lays over `/etc`, by namespace.
+const RESOLVERS: &str = "/etc/netns";
 /// Where every node listens for peers.
 pub(super) const PORT: u16 = 4001;
 /// Five municipalities of 石川県; the first three have outlines.
@@ -139,6 +141,15 @@ impl Lab {
         self.in_hub(&lose(&format!("-s 10.77.0.{}", node + 1)));
     }
 
+    /// Has a node ask the name server that the switches' own address has; the others know no names.
+    pub(super) fn name_server(&self, node: usize) {
+        let directory = Path::new(RESOLVERS).join(self.space(node));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("resolv.conf");
+        let server = "nameserver 10.77.0.254\noptions timeout:2 attempts:1\n";
+        std::fs::write(file, server).unwrap();
+    }
+
     /// Where the nodes of the towns stand.
     pub(super) fn sites(&self) -> Vec<Site> {
         let towns = TOWNS.iter().take(self.nodes).enumerate();
@@ -196,6 +207,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         for node in 0..self.nodes {
             ip(&["netns", "del", &self.space(node)]);
+            let _none = std::fs::remove_dir_all(Path::new(RESOLVERS).join(self.space(node)));
         }
         ip(&["netns", "del", &self.hub()]);
     }
@@ -215,6 +227,7 @@ fn sweep() {
             && !Path::new("/proc").join(maker).exists()
         {
             ip(&["netns", "del", &name]);
+            let _none = std::fs::remove_dir_all(Path::new(RESOLVERS).join(&name));
         }
     }
 }

@@ -230,7 +230,7 @@ impl Replica {
         let peers: Vec<PeerId> = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.established())
+            .filter(|(_, session)| session.gives())
             .map(|(peer, _)| *peer)
             .collect();
         if peers.is_empty() || self.adoptions.lost.is_empty() {

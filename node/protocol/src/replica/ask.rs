@@ -270,7 +270,7 @@ impl Replica {
         let anybody = self
             .sessions
             .iter()
-            .find(|(_, s)| s.established())
+            .find(|(_, s)| s.gives())
             .map(|(peer, _)| *peer);
         for (id, from) in missing {
             let connected = |peer: &PeerId| self.sessions.contains_key(peer);

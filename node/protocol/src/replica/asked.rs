@@ -99,6 +99,9 @@ pub enum Input {
     /// A whitelisted peer is connected; this announcement goes into our hello, and this is the region for
     /// which the whitelist names it.
     Connected(PeerId, Box<SignedData>, Option<Region>),
+    /// A peer is connected that may only read, because whitelisted ones recommend it; otherwise the same. Its hello is judged
+    /// alike, and it is served what it wants. Nothing of it is asked for or stored, nor does it confirm anything.
+    Reader(PeerId, Box<SignedData>, Option<Region>),
     /// It is gone.
     Disconnected(PeerId),
     /// What is revoked now: for the certificates of nodes that say hello, never for the past.

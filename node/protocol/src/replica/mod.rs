@@ -260,6 +260,7 @@ impl Replica {
             Input::HoldPlace(ticket, proof) => {
                 self.hold_others_place(ticket, *proof, now, history, &mut out);
             }
+            Input::Vertex(from, ..) if self.only_reads(&from) => {}
             Input::Vertex(from, vertex, bytes) => {
                 self.received_bytes(&from, bytes);
                 self.ingest(Some(from), *vertex, now, history, &mut out);
@@ -276,7 +277,15 @@ impl Replica {
                 self.message(from, channel, message, now, history, &mut out);
             }
             Input::Connected(peer, announcement, region) => {
-                self.connected(peer, *announcement, region, now, &mut out);
+                let session = Session::new(now.time);
+                self.connected(peer, *announcement, region, session, &mut out);
+            }
+            Input::Reader(peer, announcement, region) => {
+                let session = Session {
+                    reads_only: true,
+                    ..Session::new(now.time)
+                };
+                self.connected(peer, *announcement, region, session, &mut out);
             }
             Input::Disconnected(peer) => self.disconnected(&peer, now, history, &mut out),
             Input::Lists(lists) => self.take_lists(lists, now, &mut out),

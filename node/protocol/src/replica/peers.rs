@@ -26,10 +26,9 @@ impl Replica {
         peer: PeerId,
         announcement: SignedData,
         region: Option<Region>,
-        now: Now,
+        mut session: Session,
         out: &mut Vec<Action>,
     ) {
-        let mut session = Session::new(now.time);
         session.expected = region;
         self.sessions.insert(peer, session);
         let hello = Hello {
@@ -89,7 +88,13 @@ impl Replica {
             out.push(Action::Disconnect(from, Refusal::BadCertificate));
             return;
         }
-        self.hear_of_own_log(from, &message, now, history);
+        if session.reads_only {
+            if !is_a_readers(&message) {
+                return;
+            }
+        } else {
+            self.hear_of_own_log(from, &message, now, history);
+        }
         let Some(session) = self.sessions.get_mut(&from) else {
             return;
         };
@@ -156,6 +161,12 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Whether this peer may only read.
+    pub(super) fn only_reads(&self, peer: &PeerId) -> bool {
+        let session = self.sessions.get(peer);
+        session.is_some_and(|session| session.reads_only)
     }
 
     /// Judges the node certificate of a peer.
@@ -279,4 +290,12 @@ impl Replica {
             }
         }
     }
+}
+
+/// Whether a message is what somebody says who only reads: what it compares, what it wants, and that it came.
+const fn is_a_readers(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Beacon(_) | Message::Want(_) | Message::Fetch(_) | Message::Credit(_)
+    )
 }

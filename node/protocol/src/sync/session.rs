@@ -77,6 +77,8 @@ pub struct Session {
     pub idle: u32,
     /// When its frontier was compared last, and whether it was equal.
     pub compared: Option<(Timestamp, bool)>,
+    /// Whether it may only read: nothing is asked of it, and nothing that it says counts.
+    pub reads_only: bool,
 }
 
 impl Session {
@@ -97,6 +99,7 @@ impl Session {
             unequal: false,
             idle: 0,
             compared: None,
+            reads_only: false,
         }
     }
 
@@ -109,6 +112,12 @@ impl Session {
     pub fn refund(&mut self, bytes: u64) {
         let bytes = bytes.min(2 * INITIAL_CREDIT).cast_signed();
         self.credit = (self.credit + bytes).min(INITIAL_CREDIT.cast_signed());
+    }
+
+    /// Whether it may be asked for what it has: its hello was accepted, and it does not only read.
+    #[must_use]
+    pub const fn gives(&self) -> bool {
+        self.established() && !self.reads_only
     }
 
     /// Whether hello was accepted.

@@ -133,7 +133,8 @@ fn remedy(facts: &Facts<'_>) -> Option<String> {
     }
     if facts.tried.iter().all(|tried| !tried.tcp) {
         return Some(
-            "no address answers: check it, its firewall and whether the peer's node runs".into(),
+            "no address answers: check it, its firewall and whether the peer's node runs; of /dnsaddr/HOST, the TXT records of _dnsaddr.HOST"
+                .into(),
         );
     }
     match known.and_then(|known| known.failure.as_ref()) {

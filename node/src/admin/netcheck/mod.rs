@@ -55,10 +55,8 @@ fn wanted(admin: &AdminState) -> Vec<Wanted> {
         listed
             .filter_map(|(id, listed)| {
                 let peer_id: PeerId = id.parse().ok()?;
-                let configured = place(&peer_id).map(|at| &configured[at].addresses);
-                let mut addresses = configured.cloned().unwrap_or_default();
-                let named = listed.operator.iter().flat_map(|entry| &entry.addresses);
-                addresses.extend(named.filter_map(|address| address.parse().ok()));
+                let named = listed.entries().flat_map(|entry| &entry.addresses);
+                let addresses = named.filter_map(|address| address.parse().ok()).collect();
                 let mut names = listed.entries().map(|entry| &entry.name);
                 let name = names.find(|name| !name.is_empty());
                 Some(Wanted {
@@ -244,7 +242,7 @@ async fn try_one(address: &Multiaddr) -> AddressTried {
                 Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
             }
         }
-        _ => Err("not tried: no host and TCP port in it".into()),
+        _ => Err("not tried: what stands in the DNS is looked up when the peer is called".into()),
     };
     AddressTried {
         address: address.to_string(),

@@ -85,6 +85,18 @@ pub(super) const WORDS: &[Word] = &[
         &["peer", "recommend"],
     ),
     word(
+        "cleanup",
+        "",
+        "Take away what is over: entries, recommendations, requests, certificates",
+        &["peer", "cleanup"],
+    ),
+    word(
+        "reload-cache",
+        "",
+        "Read certificates, lists and the peers of config.toml again",
+        &["reload"],
+    ),
+    word(
         "verify-signature",
         "",
         "Try every own key, and check every connected peer's certificate and keys",

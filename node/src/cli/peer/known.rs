@@ -8,17 +8,22 @@ use super::super::output::printable;
 use crate::admin::pages::Peer as Connected;
 use crate::config::rfc3339;
 use crate::trust::pages::{
-    EnrolmentPage, IgnoredShown, PeerShown, RecommendationShown, RecommendationsPage, RequestShown,
+    EnrolmentPage, IgnoredShown, PeerShown, ReaderShown, RecommendationShown, RecommendationsPage,
+    RequestShown,
 };
 
 /// Everything that is known of one peer.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Known<'a> {
     listed: Option<&'a PeerShown>,
     connected: Option<&'a Connected>,
     pending: Option<&'a RequestShown>,
     ignored: Option<&'a IgnoredShown>,
     recommended: Vec<&'a RecommendationShown>,
+    /// How many have to recommend a peer before it may read; 0: it may not.
+    to_read: u64,
+    /// Why it may only read, as the gate says, where that was asked.
+    reads: Option<&'a ReaderShown>,
 }
 
 pub(super) fn known<'a>(
@@ -38,11 +43,9 @@ pub(super) fn known<'a>(
         known.entry(&peer.peer.0).or_default().pending = Some(peer);
     }
     for said in &recommendations.recommended {
-        known
-            .entry(&said.peer.0)
-            .or_default()
-            .recommended
-            .push(said);
+        let known = known.entry(&said.peer.0).or_default();
+        known.recommended.push(said);
+        known.to_read = recommendations.to_read;
     }
     for peer in &enrolment.ignored {
         known.entry(&peer.peer.0).or_default().ignored = Some(peer);
@@ -50,7 +53,19 @@ pub(super) fn known<'a>(
     known
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// The same with what the gate says.
+    pub(super) fn reading(self, reads: Option<&'a ReaderShown>) -> Self {
+        Self { reads, ..self }
+    }
+
+    /// Whether it may connect only to read, by what is known of it.
+    pub(super) fn may_read(&self) -> bool {
+        let decided = self.listed.is_some() || self.ignored.is_some();
+        let said = self.recommended.iter().filter(|said| said.counts).count() as u64;
+        !decided && self.to_read > 0 && said >= self.to_read
+    }
+
     pub(super) fn in_force(&self) -> bool {
         self.listed.is_some_and(|listed| listed.in_force)
     }
@@ -78,24 +93,34 @@ impl Known<'_> {
         }
     }
 
+    /// Why it may only read, and until when if the gate was asked.
+    fn reading_told(&self) -> String {
+        match self.reads {
+            Some(reads) => reads_told(reads),
+            None => "may read: recommended".to_owned(),
+        }
+    }
+
     pub(super) fn json(&self, peer: &str) -> serde_json::Value {
         json!({
             "peer": peer, "may_connect": self.in_force(), "reason": self.reason(), "listed": self.listed,
             "connected": self.connected, "pending": self.pending, "ignored": self.ignored,
-            "recommended": self.recommended,
+            "recommended": self.recommended, "may_read": self.may_read(), "reads": self.reads,
         })
     }
 
     pub(super) fn told(&self, peer: &str) -> String {
         let mut text = match self.listed {
             Some(listed) => super::super::whitelist::told(listed),
+            None if self.may_read() => format!("{peer}  {}\n", self.reading_told()),
             None => format!("{peer}  may not connect: {}\n", self.reason()),
         };
         if let Some(peer) = self.connected {
             let region = peer.region.as_deref().unwrap_or("not greeted yet");
+            let reads = if peer.reads_only { "  only reads" } else { "" };
             let software = peer.software.as_deref().unwrap_or("-");
             text += &format!(
-                "  connected since {}  {region}  {}  {}\n",
+                "  connected since {}  {region}  {}  {}{reads}\n",
                 rfc3339(peer.since),
                 peer.address,
                 printable(software),
@@ -106,6 +131,16 @@ impl Known<'_> {
         text.extend(self.recommended.iter().map(|said| recommendation(said)));
         text
     }
+}
+
+/// Why a peer may only read, as the gate says it.
+pub(super) fn reads_told(reads: &ReaderShown) -> String {
+    let by: Vec<&str> = reads.by.iter().map(|peer| peer.0.as_str()).collect();
+    format!(
+        "may read: recommended by {} until {}",
+        by.join(", "),
+        rfc3339(reads.until)
+    )
 }
 
 pub(super) fn asks(request: &RequestShown) -> String {

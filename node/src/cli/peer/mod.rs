@@ -1,5 +1,6 @@
-//! `peer`: who is known (`known`), connected, asking or recommended; and asking another node.
+//! `peer`: who is known (`known`), connected, asking or recommended; what of it is over (`cleanup`); and asking another node.
 
+mod cleanup;
 mod known;
 
 use clap::{Args, Subcommand};
@@ -18,7 +19,7 @@ use crate::trust::pages::{
     ApproveForm, AskForm, KeysWantedForm, PeerShown, PeerText, RecommendForm, RecommendationsPage,
 };
 use city_protocol::trust::EnrolVerdict;
-use known::{Known, asks, known, put_aside, recommendation};
+use known::{Known, asks, known, put_aside, reads_told, recommendation};
 
 /// What can be done about peers.
 #[derive(Debug, Subcommand)]
@@ -30,7 +31,9 @@ pub enum PeerCommand {
         common: Common,
     },
     /// Say why a peer may connect or may not, since when, until when, and by whom.
-    #[command(after_help = "Exit codes: 0 it may connect · 4 it may not.")]
+    #[command(
+        after_help = "Exit codes: 0 it may connect · 4 it may not, or only to read because others recommend it."
+    )]
     Show {
         /// The peer's id.
         peer: PeerText,
@@ -100,7 +103,7 @@ Example:
   city-node peer recommend 12D3KooW… -e 168
 
 Who is connected hears it at once, others when they connect. It lists nobody: the other operators decide, with
-`city-node peer recommendations` and `city-node peer approve`. It ends after 7 days unless -e says otherwise, or with `city-node peer revoke`,
+`city-node peer recommendations` and `city-node peer approve`; until then it may read there (network.recommendations_to_read). It ends after 7 days unless -e says otherwise, or with `city-node peer revoke`,
 or when the peer is not on this node's whitelist any more.")]
     Recommend {
         /// The peer's id; it must be on this node's whitelist.
@@ -125,6 +128,20 @@ or when the peer is not on this node's whitelist any more.")]
     Revoke {
         /// The peer's id.
         peer: PeerText,
+        /// Which node, and how it answers.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Take away what is over, and say how much that was.
+    #[command(after_help = "\
+Example:
+  city-node peer cleanup
+
+Gone are: entries that operators made and that have expired, with the certificates held of these peers and what they recommended;
+recommendations that have ended; requests that waited 30 days; node certificates that have ended; and remembered messages that are too
+old to be taken again. None of it counts any more before. One record in the trust log says that it was done. What config.toml lists is
+taken out of the file.")]
+    Cleanup {
         /// Which node, and how it answers.
         #[command(flatten)]
         common: Common,
@@ -224,6 +241,7 @@ pub(super) fn run(command: &PeerCommand) -> Outcome {
         }
         PeerCommand::Recommendations { common } => recommended(common, Trusted::recommendations),
         PeerCommand::Revoke { peer, common } => recommended(common, |trusted| trusted.revoke(peer)),
+        PeerCommand::Cleanup { common } => cleanup::run(common),
         PeerCommand::AnnounceKey(reach) => announce(reach),
         PeerCommand::RequestKeys { peers, reach } => request_keys(peers, reach),
         PeerCommand::RequestWhitelist(args) => ask(args),
@@ -254,18 +272,19 @@ fn list(common: &Common) -> Outcome {
 }
 
 fn show(peer: &PeerText, common: &Common) -> Outcome {
-    let (listed, connected, enrolment, said) = with(common, |trusted| {
+    let (listed, connected, enrolment, said, reads) = with(common, |trusted| {
         Ok((
             trusted.listed(peer)?,
             trusted.connected()?,
             trusted.enrolment()?,
             trusted.recommendations()?,
+            trusted.admits(peer)?.1,
         ))
     })?;
     let listed: Vec<PeerShown> = listed.into_iter().collect();
-    let known = known(&listed, &connected, &enrolment, &said);
-    let nothing = Known::default();
-    let found = known.get(peer.0.as_str()).unwrap_or(&nothing);
+    let mut known = known(&listed, &connected, &enrolment, &said);
+    let found = known.remove(peer.0.as_str()).unwrap_or_default();
+    let found = found.reading(reads.as_ref());
     if common.json {
         output::object(found.json(&peer.0))?;
     } else {
@@ -306,27 +325,27 @@ fn test_access(peers: &[PeerText], common: &Common) -> Outcome {
     let nothing = Known::default();
     let lines: Vec<_> = tried
         .iter()
-        .map(|(admitted, peer)| {
+        .map(|((admitted, reads), peer)| {
             let known = known.get(peer.0.as_str()).unwrap_or(&nothing);
-            (
-                peer,
-                *admitted,
-                known.reason(),
-                *admitted == known.in_force(),
-            )
+            let ok = *admitted == known.in_force() && reads.is_some() == known.may_read();
+            (peer, *admitted, reads, known.reason(), ok)
         })
         .collect();
     if common.json {
         let lines: Vec<_> = lines
             .iter()
-            .map(|(peer, admitted, reason, ok)| {
-                json!({ "peer": peer, "admitted": admitted, "reason": reason, "ok": ok })
+            .map(|(peer, admitted, reads, reason, ok)| {
+                json!({ "peer": peer, "admitted": admitted, "reads": reads, "reason": reason, "ok": ok })
             })
             .collect();
         output::object(json!({ "peers": lines }))?;
     } else {
-        let told = lines.iter().map(|(peer, admitted, reason, ok)| {
-            let verdict = if *admitted { "let in" } else { "turned away" };
+        let told = lines.iter().map(|(peer, admitted, reads, reason, ok)| {
+            let (verdict, reason) = match (admitted, reads) {
+                (true, _) => ("let in", (*reason).to_owned()),
+                (false, Some(reads)) => ("reads", reads_told(reads)),
+                (false, None) => ("turned away", (*reason).to_owned()),
+            };
             let wrong = if *ok {
                 ""
             } else {
@@ -370,7 +389,7 @@ fn recommended(
     let page = with(common, job)?;
     if common.json {
         output::object(json!({
-            "needed": page.needed, "recommended": page.recommended, "own": page.own,
+            "needed": page.needed, "to_read": page.to_read, "recommended": page.recommended, "own": page.own,
         }))?;
         return Ok(Exit::Ok);
     }

@@ -1,13 +1,16 @@
-//! The whitelist as the admin socket and `--json` show it; `enrolment` who asks, `recommendation` who is recommended. Moments
+//! The whitelist as the admin socket and `--json` show it; `enrolment` who asks, `recommendation` who is recommended,
+//! `upkeep` what was taken away or read again. Moments
 //! are milliseconds since the Unix epoch.
 
 mod enrolment;
 mod exchange;
 mod recommendation;
+mod upkeep;
 
 pub use enrolment::{ApproveForm, AskForm, AskedPage, EnrolmentPage, IgnoredShown, RequestShown};
 pub use exchange::{AnnouncedPage, KeysAskedPage, KeysWantedForm};
 pub use recommendation::{RecommendForm, RecommendationShown, RecommendationsPage};
+pub use upkeep::{CleanedPage, ReloadedPage};
 
 use std::fmt;
 use std::str::FromStr;
@@ -134,6 +137,18 @@ pub struct ListedPage {
     /// What the gate decides about it now, where that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted: Option<bool>,
+    /// Why it may connect only to read, where that was asked and it may now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<ReaderShown>,
+}
+
+/// A peer that may read because others recommend it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReaderShown {
+    /// Until when.
+    pub until: Timestamp,
+    /// Who recommends it.
+    pub by: Vec<PeerText>,
 }
 
 /// `POST /v1/whitelist/{peer}`.
@@ -197,15 +212,24 @@ impl ListedPage {
             peer: PeerText(peer.into()),
             listed: listed.map(|listed| PeerShown::of(peer, listed, now)),
             admitted: None,
+            reads: None,
         }
     }
 
     /// A peer, and what the gate decides about it now.
     #[must_use]
     pub fn tried(keeper: &Keeper, peer: &PeerText, now: Timestamp) -> Self {
-        let id = peer.0.parse();
+        let id = peer.0.parse::<PeerId>().ok();
+        let reads = id.and_then(|id| keeper.reads(&id, now));
+        let reads = reads.map(|until| {
+            let reader = keeper.reader(&peer.0);
+            let by = reader.map_or(Vec::new(), |reader| reader.by);
+            let by = by.into_iter().map(PeerText).collect();
+            ReaderShown { until, by }
+        });
         Self {
-            admitted: Some(id.is_ok_and(|id| keeper.admits(&id, now))),
+            admitted: Some(id.is_some_and(|id| keeper.admits(&id, now))),
+            reads,
             ..Self::of(&peer.0, keeper.listed(&peer.0).as_ref(), now)
         }
     }

@@ -4,6 +4,7 @@ use city_protocol::amount::Timestamp;
 use city_protocol::region::Region;
 use serde::{Deserialize, Serialize};
 
+use super::super::Needed;
 use super::super::fold::{Fold, Recommendation};
 use super::PeerText;
 
@@ -37,6 +38,9 @@ pub struct RecommendationsPage {
     pub schema: u64,
     /// How many have to recommend a peer before it can be approved.
     pub needed: u64,
+    /// How many have to recommend a peer before it may read; 0: it may not.
+    #[serde(default)]
+    pub to_read: u64,
     /// What other peers say.
     pub recommended: Vec<RecommendationShown>,
     /// What this node says.
@@ -58,7 +62,7 @@ pub struct RecommendForm {
 impl RecommendationsPage {
     /// Everything that holds at this time.
     #[must_use]
-    pub fn of(fold: &Fold, needed: u64, now: Timestamp) -> Self {
+    pub fn of(fold: &Fold, needed: Needed, now: Timestamp) -> Self {
         let shown =
             |peer: &str, recommender: Option<&String>, said: &Recommendation| RecommendationShown {
                 peer: PeerText(peer.into()),
@@ -77,7 +81,8 @@ impl RecommendationsPage {
         let own = fold.own.iter().filter(|(_, said)| now < said.expires_at);
         Self {
             schema: 1,
-            needed,
+            needed: needed.to_approve,
+            to_read: needed.to_read,
             recommended: others
                 .map(|((peer, by), said)| shown(peer, Some(by), said))
                 .collect(),
