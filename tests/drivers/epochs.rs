@@ -173,6 +173,25 @@ fn satellites_are_those_of_the_epoch_alone() {
 }
 
 #[test]
+fn satellites_stand_where_gsv_says() {
+    let gsv = "GPGSV,1,1,04,05,61,164,47,31,,,,09,00,360,,12,95,400,30";
+    let fixes = all(&[&rmc("120000.00"), &gga("120000.00"), GSA, gsv]);
+    let stands = |id| {
+        let seen = fixes[0].satellites.iter().find(|s| s.id == id).unwrap();
+        (seen.elevation_deg, seen.azimuth_deg)
+    };
+    assert_eq!(
+        stands(5),
+        (Some(61), Some(164)),
+        "GSA names it, GSV places it"
+    );
+    assert_eq!(stands(31), (None, None), "the receiver does not say");
+    assert_eq!(stands(9), (Some(0), Some(0)), "360 is north");
+    assert_eq!(stands(12), (None, None), "no such direction");
+    assert_eq!(stands(14), (None, None), "used, and not listed");
+}
+
+#[test]
 fn accuracy_comes_from_gst() {
     let fixes = all(&[&rmc("120000.00"), "GPGST,120000.00,1.2,,,,3.0,4.0,5.0"]);
     assert_eq!(fixes[0].accuracy_mm, Some(5000));

@@ -10,6 +10,7 @@ mod framing; // sentences, frames and noise in one stream
 mod hostile; // noise, cuts, flipped bits
 mod lines; // silence, speed, u-blox set-up, gpsd
 mod receiver; // simulator → pty → serial driver → events; unplug and re-plug
+mod recordings; // recorded files as the receiver, and what receivers say in words
 mod replay; // the u-blox capture of 北杜市
 mod scenarios; // what may happen to a receiver, as scripts
 mod simulator; // what the simulator promises to a reader

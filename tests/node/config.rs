@@ -366,6 +366,9 @@ fn a_receiver_may_be_found_by_itself_or_be_gpsds() {
     assert_eq!((own.baud, own.configure), (Baud::Auto, false));
     let gpsd = gnss("device = \"gpsd://127.0.0.1:2947\"");
     assert_eq!(gpsd.device, Some("gpsd://127.0.0.1:2947".into()));
+    let file = gnss("device = \"file:/srv/roof.nmea\"");
+    assert_eq!(file.device, Some("file:/srv/roof.nmea".into()));
+    assert!(file.is_recorded() && !file.recorded && !gpsd.is_recorded());
     assert_eq!((gpsd.baud, gpsd.configure), (Baud::Fixed(9600), true));
 }
 

@@ -566,15 +566,18 @@ fn recordings_have_no_place_in_a_live_network() {
     let data = init(prefecture.kanazawa()).unwrap().data;
     let mut identity: Identity = load_identity(&data).unwrap();
     let mut config = Config::for_region("Asia/JP/17/17201".parse().unwrap());
-    config.gnss.recorded = true;
-    identity.admits(&config, &data.config(), &data).unwrap();
     Arc::make_mut(&mut identity.genesis).purpose = Purpose::Live;
-    let error = identity
-        .admits(&config, &data.config(), &data)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("gnss.recorded") && error.contains("live"),
-        "{error}"
-    );
+    identity.admits(&config, &data.config(), &data).unwrap();
+    for (recorded, device) in [(true, "/dev/ttyACM0"), (false, "file:/srv/roof.nmea")] {
+        (config.gnss.recorded, config.gnss.device) = (recorded, Some(device.into()));
+        Arc::make_mut(&mut identity.genesis).purpose = Purpose::Test;
+        identity.admits(&config, &data.config(), &data).unwrap();
+        Arc::make_mut(&mut identity.genesis).purpose = Purpose::Live;
+        let error = identity.admits(&config, &data.config(), &data);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("gnss.recorded") && error.contains("live"),
+            "{error}"
+        );
+    }
 }

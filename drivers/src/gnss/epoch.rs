@@ -316,6 +316,8 @@ impl Epoch {
         if let Some(held) = self.satellites.iter_mut().find(same) {
             held.used |= new.used;
             held.cn0_dbhz = held.cn0_dbhz.max(new.cn0_dbhz);
+            held.elevation_deg = held.elevation_deg.or(new.elevation_deg);
+            held.azimuth_deg = held.azimuth_deg.or(new.azimuth_deg);
         } else if self.satellites.len() < MAX_SATELLITES {
             self.satellites.push(new);
         }

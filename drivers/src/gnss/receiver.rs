@@ -9,13 +9,16 @@ use super::fix::Fix;
 use super::framing::Counters;
 use super::gpsd::Gpsd;
 use super::hunt::Hunt;
+use super::notice::{News, Notice};
+use super::recording::Recording;
+use super::replay::Pace;
 use super::serial::{Port, PortError};
 use super::source::{Baud, ReceiverConfig, Source};
 use super::ublox_setup::Setup;
 use std::error::Error as _;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 /// First wait after a loss. A USB receiver that re-enumerates is back after about this long.
 pub const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -94,8 +97,12 @@ pub enum Event {
     Identity(String),
     /// So many of the messages that place checking uses were asked for and are sent from now on.
     Configured(u8),
+    /// It says something in words that it did not say a moment ago.
+    Notice(Notice),
     /// An epoch is complete.
     Fix(Fix),
+    /// A recording is at its end; it does not begin again.
+    Ended,
     /// Open, but no sentence and no frame for [`SILENCE`]; once, until [`Event::Heard`] follows.
     Silent {
         /// Bytes came, but none that can be read: another speed, or no receiver.
@@ -157,6 +164,17 @@ pub async fn run(config: ReceiverConfig, events: Sender<Event>) {
 enum Line {
     Serial { port: Port, hunt: Hunt },
     Gpsd(Box<Gpsd>),
+    Recording(Recording),
+}
+
+/// What reading a line gave beside bytes.
+enum Read {
+    /// Nothing.
+    Bytes,
+    /// What the receiver is.
+    Identity(String),
+    /// A recording is at its end.
+    End,
 }
 
 impl Line {
@@ -168,6 +186,7 @@ impl Line {
                 let gpsd = Gpsd::open(address, device.as_deref()).await?;
                 return Ok(Self::Gpsd(Box::new(gpsd)));
             }
+            Source::Recording(file) => return Ok(Self::Recording(Recording::open(file).await?)),
         };
         let hunt = match config.baud {
             Baud::Fixed(baud) => Hunt::fixed(baud),
@@ -181,7 +200,7 @@ impl Line {
     fn identity(&self) -> Option<String> {
         match self {
             Self::Serial { port, .. } => Some(discover::usb_of(port.device())?.describe()),
-            Self::Gpsd(_) => None,
+            Self::Gpsd(_) | Self::Recording(_) => None,
         }
     }
 
@@ -195,18 +214,29 @@ impl Line {
             .is_some_and(|name| name.to_string_lossy().starts_with("ttyACM"))
     }
 
-    async fn read(
-        &mut self,
-        buffer: &mut [u8],
-        bytes: &mut Vec<u8>,
-    ) -> Result<Option<String>, PortError> {
+    async fn read(&mut self, buffer: &mut [u8], bytes: &mut Vec<u8>) -> Result<Read, PortError> {
         match self {
             Self::Serial { port, .. } => {
                 let len = port.read(buffer).await?;
                 bytes.extend_from_slice(&buffer[..len]);
-                Ok(None)
+                Ok(Read::Bytes)
             }
-            Self::Gpsd(gpsd) => gpsd.read(buffer, bytes).await,
+            Self::Gpsd(gpsd) => {
+                let identity = gpsd.read(buffer, bytes).await?;
+                Ok(identity.map_or(Read::Bytes, Read::Identity))
+            }
+            Self::Recording(recording) => {
+                let some = recording.read(buffer, bytes).await?;
+                Ok(some.map_or(Read::End, |()| Read::Bytes))
+            }
+        }
+    }
+
+    /// Its epochs are due when they were made; of a live receiver they are when they come.
+    fn pace(&self) -> Option<Pace> {
+        match self {
+            Self::Recording(_) => Some(Pace::default()),
+            Self::Serial { .. } | Self::Gpsd(_) => None,
         }
     }
 }
@@ -232,7 +262,8 @@ async fn attend(
     let mut listening = Listening::new();
     let mut setup: Option<Setup> = None;
     let (mut buffer, mut bytes) = (vec![0; READ_SIZE], Vec::new());
-    let mut fixes = Vec::new();
+    let (mut fixes, mut notices) = (Vec::new(), Vec::new());
+    let (mut pace, mut due, mut ended) = (line.pace(), started, false);
     loop {
         let read = tokio::select! {
             read = line.read(&mut buffer, &mut bytes) => Some(read),
@@ -240,14 +271,16 @@ async fn attend(
         };
         match read {
             None => {}
-            Some(Ok(identity)) => {
-                if let Some(identity) = identity {
+            Some(Ok(read)) => {
+                ended = matches!(read, Read::End);
+                if let Read::Identity(identity) = read {
                     send(Event::Identity(identity)).await?;
                 }
                 let mut said = None;
                 listening.decoder.push_with(
                     &bytes,
                     |frame| {
+                        notices.extend(listening.news.told(frame, started.elapsed()));
                         if let Some(setup) = &mut setup {
                             said = setup.take(frame).or(said.take());
                         }
@@ -256,6 +289,9 @@ async fn attend(
                 );
                 listening.received |= !bytes.is_empty();
                 bytes.clear();
+                if ended {
+                    listening.decoder.finish(|fix| fixes.push(fix));
+                }
                 if let Some(identity) = said {
                     send(Event::Identity(identity)).await?;
                 }
@@ -272,7 +308,7 @@ async fn attend(
                 Line::Serial { port, hunt } => {
                     (port.device().display().to_string(), Some(hunt.baud()))
                 }
-                Line::Gpsd(_) => (config.source.to_string(), None),
+                Line::Gpsd(_) | Line::Recording(_) => (config.source.to_string(), None),
             };
             *baud = speed;
             send(Event::Heard {
@@ -285,7 +321,15 @@ async fn attend(
                 setup = Some(Setup::new(speed.filter(|_| !line.is_cdc())));
             }
         }
+        for notice in notices.drain(..) {
+            send(Event::Notice(notice)).await?;
+        }
         for fix in fixes.drain(..) {
+            if let Some(pace) = &mut pace {
+                // Not sooner than now: what was late is not made up for by a burst.
+                due = (due + pace.pause(fix.time_ms)).max(Instant::now());
+                sleep_until(due).await;
+            }
             send(Event::Fix(fix)).await?;
         }
         if listening.noise.is_due()
@@ -293,7 +337,15 @@ async fn attend(
         {
             send(event).await?;
         }
-        if let Some(unreadable) = listening.newly_silent() {
+        if ended {
+            send(Event::Ended).await?;
+            events.closed().await;
+            return Err(Unheard);
+        }
+        // A recording that pauses is not silent.
+        if pace.is_none()
+            && let Some(unreadable) = listening.newly_silent()
+        {
             // It may have been switched off, and then forgot what it was asked for.
             setup = None;
             send(Event::Silent { unreadable }).await?;
@@ -332,6 +384,7 @@ fn reason(error: &PortError) -> String {
 /// What the line gave so far, and when.
 struct Listening {
     decoder: Decoder,
+    news: News,
     noise: NoiseReport,
     frames: u64,
     last_frame: Instant,
@@ -344,6 +397,7 @@ impl Listening {
     fn new() -> Self {
         Self {
             decoder: Decoder::new(),
+            news: News::default(),
             noise: NoiseReport::new(),
             frames: 0,
             last_frame: Instant::now(),

@@ -1,15 +1,22 @@
 //! Plays a recorded capture: into fixes directly, or as bytes into a pseudo-terminal, both as fast as it goes.
 //!
-//! Owns the comment header of gpsd's `.log` files. Says nothing about whether recorded data is acceptable.
+//! Owns the comment header of gpsd's `.log` files, and the pace at which epochs came. Says nothing about whether recorded data is acceptable.
 
 use super::decoder::Decoder;
 use super::fix::Fix;
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Bytes read from a capture at a time; about ten epochs of text.
 const READ_SIZE: usize = 8 * 1024;
+
+/// How long an epoch lasts that has no time, or one that is not later than the last: the usual 1 Hz.
+const UNTIMED: Duration = Duration::from_secs(1);
+
+/// Longest pause between two epochs: whoever recorded a day in parts need not wait for the night.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Steps over the lines at the start of a capture that begin with `#` (gpsd's regression captures carry name, date and
 /// place of the recording there; some quote sentences).
@@ -123,9 +130,51 @@ pub async fn play(
     }
 }
 
+/// How long an epoch comes behind the one before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    begun: bool,
+    last_ms: Option<u64>,
+}
+
+impl Pace {
+    /// The pause before an epoch of this time, milliseconds since the Unix epoch; none before the first.
+    #[must_use]
+    pub fn pause(&mut self, time_ms: Option<u64>) -> Duration {
+        let step = time_ms
+            .zip(self.last_ms)
+            .map(|(now, last)| Duration::from_millis(now.saturating_sub(last)))
+            .filter(|step| !step.is_zero());
+        let pause = match (self.begun, step) {
+            (false, _) => Duration::ZERO,
+            (true, Some(step)) => step.min(MAX_PAUSE),
+            (true, None) => UNTIMED,
+        };
+        self.begun = true;
+        self.last_ms = time_ms.or(self.last_ms);
+        pause
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_come_as_they_came() {
+        let mut pace = Pace::default();
+        let mut after = |time_ms| pace.pause(time_ms).as_millis();
+        assert_eq!(after(Some(10_000)), 0, "the first at once");
+        assert_eq!(after(Some(10_200)), 200);
+        assert_eq!(after(None), 1000, "without a time");
+        assert_eq!(after(Some(12_200)), 2000, "behind the last known one");
+        assert_eq!(after(Some(12_200)), 1000, "a clock that stands still");
+        assert_eq!(after(Some(5_000)), 1000, "one that was set back");
+        assert_eq!(after(Some(5_000 + 86_400_000)), 60_000, "the next day");
+        let mut undated = Pace::default();
+        assert_eq!(undated.pause(None), Duration::ZERO);
+        assert_eq!(undated.pause(None), UNTIMED);
+    }
 
     #[test]
     fn the_comment_header_is_skipped_however_it_is_cut() {

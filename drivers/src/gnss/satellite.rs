@@ -41,9 +41,25 @@ pub struct Satellite {
     pub cn0_dbhz: Option<u8>,
     /// The receiver says that it used the satellite in this epoch's solution.
     pub used: bool,
+    /// Height above the horizon, whole degrees from -90 to 90; `None` where the receiver does not say.
+    pub elevation_deg: Option<i8>,
+    /// Direction, whole degrees clockwise from true north, 0 to 359; `None` where the receiver does not say.
+    pub azimuth_deg: Option<u16>,
 }
 
 impl Satellite {
+    /// The same satellite in this direction, degrees. What is no direction, as receivers write that do not know it, is left out.
+    #[must_use]
+    pub(super) fn seen_at(self, elevation_deg: Option<i32>, azimuth_deg: Option<i32>) -> Self {
+        let height = elevation_deg.filter(|degrees| (-90..=90).contains(degrees));
+        let turn = azimuth_deg.filter(|degrees| (0..=360).contains(degrees));
+        Self {
+            elevation_deg: height.and_then(|degrees| i8::try_from(degrees).ok()),
+            azimuth_deg: turn.and_then(|degrees| u16::try_from(degrees % 360).ok()),
+            ..self
+        }
+    }
+
     /// Its one signal in a sentence of this signal; `None` without a carrier-to-noise density.
     pub(crate) fn signal(&self, signal: u8) -> Option<Signal> {
         Some(Signal {

@@ -287,7 +287,10 @@ fn gsv(sentence: &Sentence<'_>) -> Option<Reading> {
         .sats_info
         .iter()
         .flatten()
-        .map(|seen| satellite(named, seen.prn(), seen.snr(), false))
+        .map(|seen| {
+            satellite(named, seen.prn(), seen.snr(), false)
+                .seen_at(whole(seen.elevation()), whole(seen.azimuth()))
+        })
         .collect();
     let signals = match signal_id(sentence.data) {
         Some(signal) => satellites
@@ -303,6 +306,15 @@ fn gsv(sentence: &Sentence<'_>) -> Option<Reading> {
     };
     reading.key.last_page = data.sentence_num == data.number_of_sentences;
     Some(reading)
+}
+
+/// Whole degrees; the crate has read them from whole numbers.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped to what a sentence's three digits can say just before"
+)]
+fn whole(degrees: Option<f32>) -> Option<i32> {
+    degrees.map(|degrees| degrees.clamp(-999.0, 999.0) as i32)
 }
 
 /// The signal id behind the last group of four (NMEA 0183 4.11); sentences before that have none.
@@ -333,6 +345,8 @@ fn satellite(named: Option<Constellation>, number: u32, cn0: Option<f32>, used: 
         id,
         cn0_dbhz,
         used,
+        elevation_deg: None,
+        azimuth_deg: None,
     }
 }
 

@@ -48,6 +48,15 @@ pub enum PortError {
         #[source]
         source: Option<io::Error>,
     },
+    /// A recording cannot be read.
+    #[error("{} cannot be read: check the path in gnss.device and its permissions", file.display())]
+    Recording {
+        /// The file.
+        file: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
     /// The device went away: unplugged, or the other side of a pseudo-terminal closed.
     #[error("{device} went away: receiver unplugged?")]
     Gone {

@@ -1,6 +1,6 @@
-//! Where a receiver's bytes come from, as the operator writes it: a serial device, `auto`, or gpsd.
+//! Where a receiver's bytes come from, as the operator writes it: a serial device, `auto`, gpsd, or a recorded file.
 //!
-//! Owns the spelling. What `auto` finds is `discover`'s; opening is `serial`'s and `gpsd`'s.
+//! Owns the spelling. What `auto` finds is `discover`'s; opening is `serial`'s, `gpsd`'s and `recording`'s.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,12 @@ pub enum Source {
         /// Which of gpsd's receivers, by its device; needed where gpsd has several.
         device: Option<String>,
     },
+    /// A capture that is played once, at its own pace.
+    Recording(PathBuf),
 }
 
 impl Source {
-    /// Reads a configured device: `auto`, `gpsd://HOST[:PORT][/dev/…]`, or a path.
+    /// Reads a configured device: `auto`, `gpsd://HOST[:PORT][/dev/…]`, `file:PATH`, or a path.
     #[must_use]
     pub fn of(device: &Path) -> Self {
         let Some(text) = device.to_str() else {
@@ -38,6 +40,9 @@ impl Source {
         };
         if text == "auto" {
             return Self::Auto;
+        }
+        if let Some(file) = text.strip_prefix("file:") {
+            return Self::Recording(file.into());
         }
         let Some(rest) = text.strip_prefix("gpsd://") else {
             return Self::Serial(device.to_owned());
@@ -62,6 +67,7 @@ impl fmt::Display for Source {
         match self {
             Self::Serial(device) => device.display().fmt(f),
             Self::Auto => f.write_str("auto"),
+            Self::Recording(file) => write!(f, "file:{}", file.display()),
             Self::Gpsd { address, device } => {
                 write!(f, "gpsd://{address}{}", device.as_deref().unwrap_or(""))
             }
@@ -118,6 +124,11 @@ mod tests {
         check("gpsd://[::1]", "gpsd://[::1]:2947");
         check("gpsd://[::1]:7/", "gpsd://[::1]:7");
         check("gpsd://roof/dev/ttyS0", "gpsd://roof:2947/dev/ttyS0");
+        check("file:/srv/roof.nmea", "file:/srv/roof.nmea");
+        assert_eq!(
+            Source::of(Path::new("file:/srv/roof.nmea")),
+            Source::Recording("/srv/roof.nmea".into())
+        );
         assert_eq!(Source::of(Path::new("auto")), Source::Auto);
         assert_eq!(
             Source::of(Path::new("./auto")),

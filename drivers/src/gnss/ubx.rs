@@ -58,15 +58,7 @@ pub(super) fn read(frame: &Frame<'_>) -> Option<Reading> {
         }
         PacketRef::NavSat(sat) => Reading {
             itow_ms: Some(sat.itow()),
-            satellites: sat
-                .svs()
-                .map(|sv| Satellite {
-                    constellation: Constellation::of_ubx(sv.gnss_id()),
-                    id: u16::from(sv.sv_id()),
-                    cn0_dbhz: Some(sv.cno()).filter(|&cno| cno > 0),
-                    used: sv.flags().sv_used(),
-                })
-                .collect(),
+            satellites: sat.svs().map(|sv| nav_sat_satellite(&sv)).collect(),
             ..reading(Source::UbxSat)
         },
         PacketRef::NavEoe(end) => Reading {
@@ -76,6 +68,21 @@ pub(super) fn read(frame: &Frame<'_>) -> Option<Reading> {
         _ => return None,
     };
     Some(reading)
+}
+
+/// A block of NAV-SAT. An elevation beyond ±90 means that neither angle is known (u-blox interface description, UBX-NAV-SAT elev).
+fn nav_sat_satellite(sv: &ublox::nav_sat::NavSatSvInfoRef<'_>) -> Satellite {
+    let elevation = i32::from(sv.elev());
+    let azimuth = Some(i32::from(sv.azim())).filter(|_| elevation.abs() <= 90);
+    let satellite = Satellite {
+        constellation: Constellation::of_ubx(sv.gnss_id()),
+        id: u16::from(sv.sv_id()),
+        cn0_dbhz: Some(sv.cno()).filter(|&cno| cno > 0),
+        used: sv.flags().sv_used(),
+        elevation_deg: None,
+        azimuth_deg: None,
+    };
+    satellite.seen_at(Some(elevation), azimuth)
 }
 
 /// Latitude and longitude in 1e-7 degrees, if there is such a place: a broken receiver's checksums fit too.
@@ -201,8 +208,9 @@ mod tests {
     #[test]
     fn nav_sat_names_constellations() {
         let mut payload = vec![0, 0, 0, 0, 1, 2, 0, 0];
-        payload.extend([5, 3, 41, 60, 0, 0, 0, 0, 0x08, 0, 0, 0]);
-        payload.extend([6, 24, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend([5, 3, 41, 60, 0x2C, 0x01, 0, 0, 0x08, 0, 0, 0]);
+        // 91°: not known, and its azimuth neither.
+        payload.extend([6, 24, 0, 91, 60, 0, 0, 0, 0, 0, 0, 0]);
         let reading = read_payload(0x35, &payload).expect("a NAV-SAT");
         assert_eq!(
             reading.satellites,
@@ -211,13 +219,17 @@ mod tests {
                     constellation: Constellation::Qzss,
                     id: 3,
                     cn0_dbhz: Some(41),
-                    used: true
+                    used: true,
+                    elevation_deg: Some(60),
+                    azimuth_deg: Some(300),
                 },
                 Satellite {
                     constellation: Constellation::Glonass,
                     id: 24,
                     cn0_dbhz: None,
-                    used: false
+                    used: false,
+                    elevation_deg: None,
+                    azimuth_deg: None,
                 },
             ]
         );

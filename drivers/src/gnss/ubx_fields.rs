@@ -135,6 +135,8 @@ fn nav_sig(payload: &[u8]) -> Option<Reading> {
             id: u16::from(block[1]),
             cn0_dbhz: Some(block[6]).filter(|&cn0| cn0 > 0),
             used: block[10] & 0b11_1000 != 0,
+            elevation_deg: None,
+            azimuth_deg: None,
         };
         found.signals.extend(seen.signal(block[2]));
         found.satellites.push(seen);

@@ -186,6 +186,8 @@ impl AdminState {
             noise_bytes: status.noise_bytes,
             bad_checksums: status.bad_checksums,
             problem: status.problem,
+            antenna: status.antenna,
+            notices: status.notices,
         }
     }
 

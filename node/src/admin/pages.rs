@@ -12,6 +12,7 @@ use city_protocol::place::{Figures, Grade, Point, Reason, SeenSatellite};
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::wire::{ClockPage, TerminalPage, TransferPage};
+pub use crate::place::antenna::Said;
 pub use crate::terminal::Draft;
 
 /// `GET /v1/status`.
@@ -280,6 +281,24 @@ pub struct Receiver {
     /// Why it is not open, or not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// How it finds its antenna: `ok`, `short` or `open`, if it supervises it and says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub antenna: Option<String>,
+    /// What it said in words since it was connected, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Said>,
+}
+
+impl Receiver {
+    /// What is wrong with its antenna, and what helps, if it says so.
+    #[must_use]
+    pub fn antenna_fault(&self) -> Option<&'static str> {
+        match self.antenna.as_deref()? {
+            "short" => Some("SHORT CIRCUIT in the antenna's line: look at its cable and plugs"),
+            "open" => Some("NO ANTENNA, or one that draws no current: look at its cable and plugs"),
+            _ => None,
+        }
+    }
 }
 
 /// What place checking says.

@@ -168,6 +168,7 @@ fn receiver(receiver: &Receiver) -> String {
         Some(found) => format!("{device} ({found})"),
         None => device.clone(),
     }];
+    parts.extend(receiver.antenna_fault().map(Into::into));
     parts.extend(receiver.identity.clone());
     parts.extend(receiver.protocol.as_ref().map(|protocol| {
         let speed = receiver.baud.map(|baud| format!(" at {baud} baud"));
@@ -440,5 +441,20 @@ mod tests {
         status.place.satisfies_policy = true;
         let text = page(&status, &TimeZone::UTC);
         assert!(!text.contains("NO") && !text.contains("F"), "{text}");
+    }
+
+    #[test]
+    fn an_antenna_at_fault_is_told() {
+        let told = |antenna: &str| {
+            receiver(&Receiver {
+                device: Some("/dev/ttyACM0".into()),
+                connected: true,
+                antenna: Some(antenna.into()),
+                ..Receiver::default()
+            })
+        };
+        assert!(told("short").contains("SHORT CIRCUIT"), "{}", told("short"));
+        assert!(told("open").contains("NO ANTENNA"), "{}", told("open"));
+        assert_eq!(told("ok"), "/dev/ttyACM0, 0 fixes");
     }
 }

@@ -390,8 +390,8 @@ pub const KEYS: [Key; 87] = [
     key(
         "gnss.device",
         Text,
-        "The receiver's serial device. A name under /dev/serial/by-id/ stays the same after replugging. \"auto\" takes the first\nUSB device that says it is a GNSS receiver, and no other; \"gpsd://127.0.0.1:2947\" the receiver that gpsd holds.",
-        "write the serial device's absolute path, such as \"/dev/ttyACM0\", or \"auto\", or \"gpsd://HOST:PORT\", or leave the key out",
+        "The receiver's serial device. A name under /dev/serial/by-id/ stays the same after replugging. \"auto\" takes the first\nUSB device that says it is a GNSS receiver, and no other; \"gpsd://127.0.0.1:2947\" the receiver that gpsd holds;\n\"file:/srv/roof.nmea\" plays a recording once, as gnss.recorded says.",
+        "write the serial device's absolute path, such as \"/dev/ttyACM0\", or \"auto\", or \"gpsd://HOST:PORT\", or \"file:/PATH\", or leave the key out",
         "/dev/ttyACM0",
     ),
     key(

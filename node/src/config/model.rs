@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use city_drivers::gnss::Baud;
+use city_drivers::gnss::{Baud, Source};
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::crypto::NotAfter;
 use city_protocol::place::{PlacePolicy, Point};
@@ -149,7 +149,7 @@ impl Terminal {
 /// The receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gnss {
-    /// Its serial device, `auto`, or gpsd's address (`gnss::Source` reads it); `None`: no receiver.
+    /// Its serial device, `auto`, gpsd's address or a recorded file (`gnss::Source` reads it); `None`: no receiver.
     pub device: Option<PathBuf>,
     /// Speed of a serial line.
     pub baud: Baud,
@@ -157,6 +157,15 @@ pub struct Gnss {
     pub configure: bool,
     /// It plays a recording or is simulated; only where the genesis record is not `live`.
     pub recorded: bool,
+}
+
+impl Gnss {
+    /// Whether it is a recorded file, or declared to play a recording.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        let source = self.device.as_deref().map(Source::of);
+        self.recorded || matches!(source, Some(Source::Recording(_)))
+    }
 }
 
 /// How far from the surveyed point positions may be unless somebody says otherwise, metres: an HDOP of 5 at two standard

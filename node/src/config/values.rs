@@ -148,7 +148,10 @@ pub(super) fn device(value: &DeValue<'_>) -> Read<PathBuf> {
     let path = path(value)?;
     match Source::of(&path) {
         Source::Serial(device) if !device.is_absolute() => {
-            Err("is neither an absolute path nor auto nor gpsd://".into())
+            Err("is neither an absolute path nor auto nor gpsd:// nor file:".into())
+        }
+        Source::Recording(file) if !file.is_absolute() => {
+            Err("is a recording without an absolute path".into())
         }
         _ => Ok(path),
     }

@@ -460,7 +460,7 @@ pub(super) fn antenna_config(
     });
     AntennaConfig {
         receiver,
-        recorded: config.gnss.recorded,
+        recorded: config.gnss.is_recorded(),
         purpose_allows_recorded: identity.genesis.purpose != Purpose::Live,
         boundary,
         home: identity.authority.region().clone(),

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use city_drivers::gnss::{self, Event, ReceiverConfig, receiver};
+use city_drivers::gnss::{self, AntennaState, Event, Notice, ReceiverConfig, receiver};
 use city_protocol::amount::Timestamp;
 use city_protocol::place::{
     self, BoundaryIndex, Claim, Observation, PlacePolicy, SeenSatellite, Site, Survey, Verdict,
@@ -21,6 +21,20 @@ use crate::keys::KeyFileError;
 
 /// Events of the receiver that wait: some seconds of ten epochs each.
 const EVENTS: usize = 64;
+
+/// Notices of the receiver that are kept: what a u-blox says at its start.
+pub const MAX_NOTICES: usize = 16;
+
+/// What the receiver said in words.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Said {
+    /// When, by the node's clock; of what it repeats, a minute ago at most.
+    pub at: Timestamp,
+    /// `error`, `warning`, `notice`, `user` or `other`.
+    pub severity: String,
+    /// Its words, printable, one line.
+    pub text: String,
+}
 
 /// What `status` shows of the receiver.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -51,6 +65,44 @@ pub struct ReceiverStatus {
     /// Why it is not open, or not heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// How it finds its antenna: `ok`, `short` or `open`, if it supervises it and says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub antenna: Option<String>,
+    /// What it said in words since it was connected, oldest first; at most [`MAX_NOTICES`].
+    pub notices: Vec<Said>,
+}
+
+impl ReceiverStatus {
+    /// Keeps what it says; what it repeats moves to the end, the oldest makes room.
+    fn note(&mut self, notice: Notice, at: Timestamp) {
+        if let Some(state) = notice.antenna() {
+            self.antenna_is(state);
+        }
+        let said = Said {
+            at,
+            severity: notice.severity.code().into(),
+            text: notice.text,
+        };
+        let same = |held: &Said| held.text == said.text && held.severity == said.severity;
+        self.notices.retain(|held| !same(held));
+        if self.notices.len() == MAX_NOTICES {
+            self.notices.remove(0);
+        }
+        self.notices.push(said);
+    }
+
+    fn antenna_is(&mut self, state: AntennaState) {
+        if self.antenna.as_deref() == Some(state.code()) {
+            return;
+        }
+        match state {
+            AntennaState::Ok => tracing::info!("the receiver finds its antenna in order"),
+            AntennaState::Short | AntennaState::Open => {
+                tracing::warn!(antenna = state.code(), "the receiver's antenna is at fault");
+            }
+        }
+        self.antenna = Some(state.code().into());
+    }
 }
 
 /// What judging rests on.
@@ -88,6 +140,9 @@ pub struct Antenna {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// A recording does not begin again: its time would run backwards.
+const RECORDING_ENDED: &str = "the recording is at its end; restart the node to play it again";
 
 const HELD: &str = "no holder of this lock panics";
 
@@ -173,6 +228,8 @@ impl Antenna {
                 status.problem = None;
                 (status.found, status.protocol) = (None, None);
                 (status.baud, status.identity) = (None, None);
+                status.antenna = None;
+                status.notices.clear();
                 tracing::info!(device = ?status.device, "receiver connected");
             }
             Event::Heard {
@@ -212,6 +269,13 @@ impl Antenna {
                 let problem = format!("{what} since {}; {advice}", rfc3339(Timestamp(since)));
                 tracing::warn!(device = ?seen.status.device, problem, "receiver silent");
                 seen.status.problem = Some(problem);
+            }
+            Event::Notice(notice) => seen.status.note(notice, utc()),
+            Event::Ended => {
+                tracing::warn!(device = ?seen.status.device, "the recording is at its end");
+                seen.observation.disconnected();
+                seen.status.connected = false;
+                seen.status.problem = Some(RECORDING_ENDED.into());
             }
             Event::Fix(fix) => {
                 seen.observation.push(sample(&fix, utc()));
@@ -297,5 +361,39 @@ impl Antenna {
     #[must_use]
     pub fn policy(&self) -> &PlacePolicy {
         &self.config.policy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use city_drivers::gnss::Severity;
+
+    #[test]
+    fn what_the_receiver_says_is_kept_bounded_and_without_repetitions() {
+        let mut status = ReceiverStatus::default();
+        let mut say = |text: &str, at| {
+            let notice = Notice {
+                severity: Severity::Notice,
+                text: text.into(),
+            };
+            status.note(notice, Timestamp(at));
+        };
+        say("ANTSTATUS=OK", 1);
+        for n in 0..40 {
+            say(&format!("line {n}"), 2);
+        }
+        say("line 30", 3);
+        say("ANTSTATUS=SHORT", 4);
+        assert_eq!(status.antenna.as_deref(), Some("short"));
+        assert_eq!(status.notices.len(), MAX_NOTICES);
+        let last: Vec<_> = status.notices.iter().rev().take(2).collect();
+        assert_eq!(
+            (&*last[0].text, last[0].at),
+            ("ANTSTATUS=SHORT", Timestamp(4))
+        );
+        assert_eq!((&*last[1].text, last[1].at), ("line 30", Timestamp(3)));
+        let of_30 = status.notices.iter().filter(|said| said.text == "line 30");
+        assert_eq!(of_30.count(), 1);
     }
 }

@@ -59,8 +59,8 @@ fn satellite(seen: &gnss::Satellite) -> SeenSatellite {
         id: seen.id,
         cn0_dbhz: seen.cn0_dbhz,
         used: seen.used,
-        elevation_deg: None,
-        azimuth_deg: None,
+        elevation_deg: seen.elevation_deg,
+        azimuth_deg: seen.azimuth_deg,
     }
 }
 

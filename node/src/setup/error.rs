@@ -334,7 +334,7 @@ pub enum IdentityError {
     },
     /// Recorded data in a live network.
     #[error(
-        "{}: gnss.recorded is true, but the network's purpose is live; set it to false and connect a receiver",
+        "{}: gnss.recorded is true or gnss.device is a file, but the network's purpose is live; change that and connect a receiver",
         config.display()
     )]
     RecordedInLive {

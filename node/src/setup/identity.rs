@@ -237,7 +237,7 @@ impl Identity {
                 found,
             }));
         }
-        if config.gnss.recorded && self.genesis.purpose == Purpose::Live {
+        if config.gnss.is_recorded() && self.genesis.purpose == Purpose::Live {
             return Err(IdentityError::RecordedInLive {
                 config: file.into(),
             });

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use city_drivers::gnss::{Simulator, SimulatorConfig};
 use city_node::api::wire::SignedPlaceForm;
 use city_node::engine::utc;
 use city_node::pki::Validity;
 use city_node::pki::authority::{Authority, Selector};
 use city_node::pki::revocation::Reason;
+use city_node::place::outlines::DEMO_CITIES;
 use city_node::place::proof_file::{Expected, NoPlace, verify};
 use city_node::setup::load_identity;
 use city_protocol::Refusal;
@@ -234,6 +236,44 @@ async fn indicated_spoofing_outlives_cable_and_node_and_ends_by_an_operator() {
         status.place.satisfies_policy
     })
     .await;
+    node.stop().await;
+}
+
+/// Yesterday's recording of a receiver in 金沢市, of so many epochs, 200 ms apart.
+pub(super) fn write_recording(file: &Path, epochs: u64) {
+    let point = DEMO_CITIES[0].point();
+    let mut simulator = Simulator::new(SimulatorConfig {
+        lat_e7: point.lat_e7(),
+        lon_e7: point.lon_e7(),
+        altitude_mm: 30_000,
+        seed: 5,
+    });
+    let start = utc().0 - 86_400_000;
+    let epochs = (0..epochs).map(|n| simulator.epoch(start + n * 200));
+    std::fs::write(file, epochs.collect::<String>()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recording_is_a_receiver_and_stays_what_it_was_at_its_end() {
+    let root = directory();
+    let mut city = alone(root.path(), root.path().join("d"));
+    let file = root.path().join("roof.nmea");
+    write_recording(&file, 10);
+    city.config.gnss.device = Some(format!("file:{}", file.display()).into());
+    city.configure();
+    let node = city.ready().await;
+    let over = node
+        .until("the end of the recording", |status| {
+            let problem = status.receiver.problem.as_deref();
+            problem.is_some_and(|problem| problem.contains("at its end"))
+        })
+        .await;
+    assert_eq!(over.receiver.fixes, 10);
+    // Judged by its own clock: yesterday is no fault, but the reason is told.
+    assert_eq!(over.place.grade, Grade::Plausible, "{:?}", over.place);
+    let recorded = over.place.reasons.contains(&"recorded".into());
+    assert!(recorded, "{:?}", over.place);
+    assert_eq!(over.place.municipality.as_deref(), Some("17201"));
     node.stop().await;
 }
 

@@ -117,6 +117,13 @@ fn told(page: &PlaceShown) -> String {
         (None, false) => String::new(),
     };
     line("receiver", format!("{device}{state}"));
+    if let Some(fault) = receiver.antenna_fault() {
+        line("antenna", fault.into());
+    }
+    for said in &receiver.notices {
+        let words = format!("{} {}: {}", rfc3339(said.at), said.severity, said.text);
+        line("receiver says", words);
+    }
     for (name, value) in figures(&verdict.figures) {
         line(name, value);
     }
