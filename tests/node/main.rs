@@ -44,4 +44,5 @@ mod terminal;
 mod tpm;
 mod tx;
 mod whitelist;
+mod whitelist_file;
 mod wire;
