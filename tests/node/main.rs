@@ -45,4 +45,5 @@ mod terminal;
 mod tpm;
 mod tx;
 mod whitelist;
+mod whitelist_file;
 mod wire;

@@ -3,7 +3,7 @@
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
 //! `show` the same for people · `store` exports and figures · `transfers` one transfer · `probe` keys are tried · `outbox` a
 //! terminal's drafts · `accounts` the home's accounts · `ledger` the DAG · `notes` the board · `journal` pages of the journal ·
-//! `whitelist` who may connect · `enrolment` who asks to · `recommend` what peers say of others · `key_exchange` certificates between nodes ·
+//! `whitelist` who may connect, `whitelist_file` that as files · `enrolment` who asks to · `recommend` what peers say of others · `key_exchange` certificates between nodes ·
 //! `upkeep` what is taken away or read again ·
 //! `netcheck` every peer, tried
 //! out. Operators may ask everything, others whom the file lets in the status only.
@@ -28,6 +28,7 @@ mod transfers;
 mod trust;
 mod upkeep;
 mod whitelist;
+pub(crate) mod whitelist_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -181,6 +182,8 @@ pub fn router(state: AdminState) -> Router {
         )
         .route("/v1/whitelist/{peer}/keys", post(whitelist::add_key))
         .route("/v1/whitelist/{peer}/remove", post(whitelist::remove))
+        .route("/v1/whitelist-file/export", post(whitelist_file::export))
+        .route("/v1/whitelist-file/import", post(whitelist_file::import))
         .route("/v1/enrolment", get(enrolment::show))
         .route("/v1/enrolment/ask", post(enrolment::ask))
         .route("/v1/enrolment/{peer}/approve", post(enrolment::approve))

@@ -305,6 +305,11 @@ impl Problem {
                 tracing::error!(%error, "the list of peers' messages");
                 Self::internal()
             }
+            ChangeError::List(_) => Self::plain(StatusCode::BAD_REQUEST, "bad-list", &title),
+            ChangeError::ListOfAStranger(_) => {
+                Self::plain(StatusCode::FORBIDDEN, "list-of-a-stranger", &title)
+            }
+            ChangeError::NotOnList(_) => Self::plain(StatusCode::NOT_FOUND, "not-on-list", &title),
             ChangeError::NotRecommended(_) => {
                 Self::plain(StatusCode::NOT_FOUND, "not-recommended", &title)
             }

@@ -16,16 +16,18 @@ use super::passphrase::PassphraseArgs;
 use super::run::PlaceArgs;
 use crate::access::{AccessLog, Class, Event};
 use crate::admin::pages::Peer as Connected;
+use crate::admin::whitelist_file::ids;
 use crate::client::{AdminClient, ClientError};
 use crate::daemon;
-use crate::engine::utc;
+use crate::engine::{TransportKey, utc};
 use crate::keys::Keyring;
 use crate::pki::read_crls;
 use crate::store::Store;
 use crate::trust::keyfile::Judges;
 use crate::trust::pages::{
-    AddForm, ApproveForm, CleanedPage, EnrolmentPage, KeyForm, ListedPage, MAX_PAGE, PeerShown,
-    PeerText, ReaderShown, RecommendForm, RecommendationsPage, WhitelistPage,
+    AddForm, ApproveForm, CleanedPage, EnrolmentPage, ExportForm, ImportForm, ImportedPage,
+    KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText, ReaderShown, RecommendForm,
+    RecommendationsPage, WhitelistPage,
 };
 use crate::trust::{ChangeError, Decision, Keeper, wanted};
 
@@ -68,6 +70,7 @@ pub(super) struct Stopped {
     roots: Vec<Root>,
     crls: Crls,
     who: String,
+    key: TransportKey,
 }
 
 impl Trusted {
@@ -102,6 +105,8 @@ impl Trusted {
             access: AccessLog::open(&data.access(), root, 0)?,
             roots: identity.genesis.roots.clone(),
             crls: read_crls(&data.crls())?,
+            key: TransportKey::new(identity.transport.clone())
+                .context("the transport key is not Ed25519")?,
             who: format!("uid {}", rustix::process::geteuid().as_raw()),
         })))
     }
@@ -257,6 +262,41 @@ impl Trusted {
         }
     }
 
+    /// The whitelist, or these peers of it, as a signed file; and how many are on it.
+    pub(super) fn export(&self, peers: Vec<PeerText>) -> anyhow::Result<(Vec<u8>, usize)> {
+        match self {
+            Self::Running(running) => {
+                let form = ExportForm { peers };
+                let page = running.0.block_on(running.1.export_whitelist(&form))?;
+                let list = STANDARD.decode(&page.list);
+                Ok((list.context("the node's answer is no list")?, page.entries))
+            }
+            Self::Stopped(stopped) => {
+                let list = stopped.keeper.list(&ids(&peers)?, utc())?;
+                let event = Event::once(Class::Trust, &stopped.who, "whitelist-export");
+                stopped.access.note(event);
+                Ok((stopped.key.list(&list)?, list.entries.len()))
+            }
+        }
+    }
+
+    /// Shows another node's list, and adds what is named of it.
+    pub(super) fn import(&self, form: &ImportForm) -> anyhow::Result<ImportedPage> {
+        match self {
+            Self::Running(running) => Ok(running.0.block_on(running.1.import_whitelist(form))?),
+            Self::Stopped(stopped) => {
+                let (file, chosen) = form.read()?;
+                let judges = stopped.judges();
+                let keeper = &stopped.keeper;
+                let page = keeper.import(&file, &chosen, form.hours, judges, &stopped.who)?;
+                for added in page.added() {
+                    stopped.note(Decision::WhitelistAdd, &added.peer);
+                }
+                Ok(page)
+            }
+        }
+    }
+
     /// Takes away what is over.
     pub(super) fn clean_up(&self) -> anyhow::Result<CleanedPage> {
         match self {
@@ -309,15 +349,22 @@ impl Stopped {
         job: impl FnOnce(&Keeper, &PeerId, Judges<'_>, &str) -> Result<(), ChangeError>,
     ) -> anyhow::Result<ListedPage> {
         let id: PeerId = peer.0.parse()?;
-        let judges = Judges {
+        job(&self.keeper, &id, self.judges(), &self.who)?;
+        self.note(decision, peer);
+        Ok(self.page(peer))
+    }
+
+    fn judges(&self) -> Judges<'_> {
+        Judges {
             roots: &self.roots,
             crls: &self.crls,
             now: utc(),
-        };
-        job(&self.keeper, &id, judges, &self.who)?;
+        }
+    }
+
+    fn note(&self, decision: Decision, peer: &PeerText) {
         let what = format!("{} {peer}", decision.name());
         self.access
             .note(Event::once(Class::Trust, &self.who, &what));
-        Ok(self.page(peer))
     }
 }

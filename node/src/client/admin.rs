@@ -27,9 +27,9 @@ use crate::ledger::notes::{HexKey, NoteForm, NotePage, NotedPage, NotesPage};
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, VertexShown};
 use crate::store::ArchiveStream;
 use crate::trust::pages::{
-    AddForm, AnnouncedPage, ApproveForm, AskForm, AskedPage, CleanedPage, EnrolmentPage, KeyForm,
-    KeysAskedPage, KeysWantedForm, ListedPage, PeerText, RecommendForm, RecommendationsPage,
-    ReloadedPage, WhitelistPage,
+    AddForm, AnnouncedPage, ApproveForm, AskForm, AskedPage, CleanedPage, EnrolmentPage,
+    ExportForm, ExportedPage, ImportForm, ImportedPage, KeyForm, KeysAskedPage, KeysWantedForm,
+    ListedPage, PeerText, RecommendForm, RecommendationsPage, ReloadedPage, WhitelistPage,
 };
 
 /// A running node on this machine.
@@ -387,6 +387,22 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn request_keys(&self, form: &KeysWantedForm) -> Result<KeysAskedPage, ClientError> {
         self.0.post("/v1/peer-keys/request", form).await
+    }
+
+    /// The node's whitelist as a signed file.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn export_whitelist(&self, form: &ExportForm) -> Result<ExportedPage, ClientError> {
+        self.0.post("/v1/whitelist-file/export", form).await
+    }
+
+    /// Shows another node's list, and adds what is named of it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn import_whitelist(&self, form: &ImportForm) -> Result<ImportedPage, ClientError> {
+        self.0.post("/v1/whitelist-file/import", form).await
     }
 
     /// Has the node take away what is over.

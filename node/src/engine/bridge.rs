@@ -10,6 +10,7 @@ use city_protocol::Refusal;
 use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{
     KeyAnnouncement, KeyResponse, Nonce, PeerId, TransportSigner, TrustRecommendation,
+    WhitelistList,
 };
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
@@ -62,6 +63,14 @@ impl TransportKey {
             nonce,
             utc(),
         ))))
+    }
+
+    /// What this node lists, signed as a file.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`] where that is too much for one.
+    pub fn list(&self, list: &WhitelistList) -> Result<Vec<u8>, Refusal> {
+        list.sign(self, nonce(), utc())
     }
 
     /// The message by which this node answers a peer's request.

@@ -17,7 +17,7 @@ use super::{
 };
 use city_protocol::trust::EnrolVerdict;
 use libp2p::{
-    Multiaddr, PeerId, Stream, Swarm,
+    Multiaddr, PeerId, Stream, Swarm, TransportError,
     core::ConnectedPoint,
     futures::StreamExt,
     identify,
@@ -30,6 +30,7 @@ use libp2p::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    io,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -645,6 +646,14 @@ impl Task {
     }
 }
 
+/// What the transport says; libp2p's own words leave it out.
+fn why(error: &TransportError<io::Error>) -> String {
+    match error {
+        TransportError::Other(error) => error.to_string(),
+        unsupported => unsupported.to_string(),
+    }
+}
+
 fn reason_of(error: DialError) -> DialFailure {
     match error {
         DialError::WrongPeerId { obtained, address } => {
@@ -654,7 +663,7 @@ fn reason_of(error: DialError) -> DialFailure {
         DialError::Transport(tried) => {
             let tried: Vec<String> = tried
                 .into_iter()
-                .map(|(address, error)| format!("{address}: {error}"))
+                .map(|(address, error)| format!("{address}: {}", why(&error)))
                 .collect();
             DialFailure::Unreachable(tried.join("; "))
         }

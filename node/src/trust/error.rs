@@ -128,6 +128,17 @@ pub enum ChangeError {
     /// The key file.
     #[error(transparent)]
     Key(#[from] BadKey),
+    /// Another node's list.
+    #[error("the list is not taken: {}", super::list::why(.0))]
+    List(Refusal),
+    /// A list of somebody whom nobody listed here.
+    #[error(
+        "the list is signed by {0}, which is not on this node's whitelist: list it first, if you know it"
+    )]
+    ListOfAStranger(String),
+    /// It does not name the peer.
+    #[error("{0} does not stand on the list; nothing was added")]
+    NotOnList(String),
     /// The trust log.
     #[error(transparent)]
     Trust(#[from] TrustError),

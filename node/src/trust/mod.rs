@@ -6,7 +6,7 @@
 //!
 //! `record` what is written · `fold` what it comes to · `config` what the file says, recorded · `keyfile` a peer's key, read
 //! and checked · `keeper` changes (`decide`: durable before they count), `enrol` those that begin with a stranger's request, `recommend`
-//! those that begin with a peer's word (`readers` who may read by it), `exchange` certificates that peers bring, each message once (`seen`) · `cleanup` what is over goes · `relist` the file, read
+//! those that begin with a peer's word (`readers` who may read by it), `exchange` certificates that peers bring, each message once (`seen`) · `cleanup` what is over goes · `list` lists as files · `relist` the file, read
 //! again · `pages` how it is shown.
 
 mod cleanup;
@@ -18,6 +18,7 @@ mod exchange;
 mod fold;
 mod keeper;
 pub mod keyfile;
+mod list;
 pub mod pages;
 mod readers;
 mod recommend;
@@ -34,6 +35,7 @@ pub use fold::{
     Request,
 };
 pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Needed, Terms};
+pub use list::Chosen;
 pub use readers::Reader;
 pub use record::{Decision, HeldKey, KeyKind, Record, Role};
 pub use relist::Relisted;

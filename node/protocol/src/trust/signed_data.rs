@@ -198,6 +198,14 @@ impl SignedData {
         }
     }
 
+    /// Who says that it signed; not checked.
+    ///
+    /// # Errors
+    /// [`Refusal::BadId`] for what is no peer id of an Ed25519 key.
+    pub(super) fn signer(&self) -> Result<PeerId, Refusal> {
+        PeerId::from_bytes(&self.signer)
+    }
+
     /// When it says that it was signed; not checked.
     #[must_use]
     pub fn dated(&self) -> Option<Timestamp> {

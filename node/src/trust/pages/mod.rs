@@ -1,14 +1,16 @@
 //! The whitelist as the admin socket and `--json` show it; `enrolment` who asks, `recommendation` who is recommended,
-//! `upkeep` what was taken away or read again. Moments
+//! `list` whitelists as files, `upkeep` what was taken away or read again. Moments
 //! are milliseconds since the Unix epoch.
 
 mod enrolment;
 mod exchange;
+mod list;
 mod recommendation;
 mod upkeep;
 
 pub use enrolment::{ApproveForm, AskForm, AskedPage, EnrolmentPage, IgnoredShown, RequestShown};
 pub use exchange::{AnnouncedPage, KeysAskedPage, KeysWantedForm};
+pub use list::{ExportForm, ExportedPage, ImportForm, ImportedEntry, ImportedPage, ImportedState};
 pub use recommendation::{RecommendForm, RecommendationShown, RecommendationsPage};
 pub use upkeep::{CleanedPage, ReloadedPage};
 

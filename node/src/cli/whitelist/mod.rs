@@ -1,4 +1,6 @@
-//! `whitelist`: which peers may connect.
+//! `whitelist`: which peers may connect; `file` the same as a file, for other operators and of them.
+
+mod file;
 
 use std::path::{Path, PathBuf};
 
@@ -53,6 +55,25 @@ node certificate (PEM), which is judged by the network's roots and names the mun
         #[command(flatten)]
         common: Common,
     },
+    /// Write the whitelist, signed by this node, into a file for operators of other nodes.
+    #[command(after_help = "\
+Examples:
+  city-node whitelist export --signed list.cbor
+  city-node whitelist export --signed list.cbor 12D3KooW…
+
+On it are peer ids, names, municipalities and when each permission ends; no roles, addresses or keys. It is taken for a day. Names leave
+the node with it, also those that are encrypted at rest.")]
+    Export(file::ExportArgs),
+    /// Show another node's list, and list here who is named of it.
+    #[command(after_help = "\
+Examples:
+  city-node whitelist import list.cbor                  # shows it, adds nobody
+  city-node whitelist import list.cbor 12D3KooW… -e 720
+  city-node whitelist import list.cbor --all
+
+The list must be signed by a peer on this node's whitelist, within the last day. Who is added gets the role sync only, no longer than the
+list says, and no address: it calls, or `whitelist add` names one. Who is listed here already keeps its terms.")]
+    Import(file::ImportArgs),
     /// Say whether a peer may connect now.
     #[command(after_help = "Exit codes: 0 it is listed and in force · 4 it is not.")]
     Check {
@@ -112,6 +133,8 @@ pub(super) fn run(command: WhitelistCommand) -> Outcome {
         WhitelistCommand::Remove { peer, common } => {
             changed(&common, |trusted| trusted.remove(&peer))
         }
+        WhitelistCommand::Export(args) => file::export(args),
+        WhitelistCommand::Import(args) => file::import(args),
         WhitelistCommand::List { common } => list(&common),
         WhitelistCommand::Check { peer, common } => check(&peer, &common),
     }
