@@ -16,3 +16,4 @@ mod private;
 mod rebuild;
 mod receiver;
 mod speaker;
+mod watch;

@@ -162,7 +162,6 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/store/stats", get(store::stats))
         .route("/v1/store/pin", get(store::pin))
         .route("/v1/netcheck", get(netcheck::look))
-        .route("/v1/place", get(place))
         .route("/v1/place/clear-spoofing", post(clear_spoofing))
         .route("/v1/place/proof", post(place_proof::prove))
         .route("/v1/records/{log}/{after}", get(records))
@@ -202,9 +201,15 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/journal/accounts/{account}", get(journal::books))
         .route_layer(from_fn_with_state(state.access.clone(), noted))
         .route_layer(from_fn(operators_only));
+    // As with the status, who looks once a second does nothing that is noted.
+    let watching = Router::new()
+        .route("/v1/place", get(place))
+        .route("/v1/place/outline", get(outline))
+        .route_layer(from_fn(operators_only));
     Router::new()
         .route("/v1/status", get(status))
         .merge(operators)
+        .merge(watching)
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(state)
@@ -325,6 +330,13 @@ async fn verify_records(State(admin): State<AdminState>) -> Result<Json<AuditVer
 
 async fn place(State(admin): State<AdminState>) -> Result<Json<serde_json::Value>, Problem> {
     Ok(Json(admin.place()?))
+}
+
+async fn outline(State(admin): State<AdminState>) -> Json<pages::OutlinePage> {
+    Json(pages::OutlinePage {
+        schema: SCHEMA,
+        outline: admin.antenna.outline(),
+    })
 }
 
 async fn clear_spoofing(

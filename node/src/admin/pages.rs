@@ -8,11 +8,12 @@ use city_protocol::body::{OwnEntry, PrivateField};
 use city_protocol::crypto::Algorithm;
 use city_protocol::genesis::Purpose;
 use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId};
-use city_protocol::place::{Figures, Grade, Point, Reason, SeenSatellite};
+use city_protocol::place::{Figures, Grade, PlacePolicy, Point, Reason, SeenSatellite};
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::wire::{ClockPage, TerminalPage, TransferPage};
 pub use crate::place::antenna::Said;
+pub use crate::place::outline::Outline;
 pub use crate::terminal::Draft;
 
 /// `GET /v1/status`.
@@ -338,6 +339,19 @@ pub struct PlaceShown {
     pub receiver: Receiver,
     /// The satellites of the newest epoch that lists any.
     pub satellites: Vec<SeenSatellite>,
+    /// The policy by which it is judged.
+    #[serde(default)]
+    pub policy: PlacePolicy,
+}
+
+/// `GET /v1/place/outline`: the home's outline, for the eye.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutlinePage {
+    /// Version of this form.
+    pub schema: u64,
+    /// The outline; nothing without a boundary index that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outline: Option<Outline>,
 }
 
 /// What of a verdict is shown.

@@ -13,8 +13,8 @@ use crate::admin::PlaceProofForm;
 use crate::admin::check_path;
 use crate::admin::netcheck::NetCheckPage;
 use crate::admin::pages::{
-    AccountsPage, AuditPage, Balances, ClearedPage, DroppedPage, ErasedPage, OutboxPage, ProbePage,
-    Status, TransferShown, VerifyPage,
+    AccountsPage, AuditPage, Balances, ClearedPage, DroppedPage, ErasedPage, OutboxPage,
+    OutlinePage, ProbePage, Status, TransferShown, VerifyPage,
 };
 use crate::api::wire::{PrivatePage, SignedPlaceForm, SubmittedPage};
 use crate::engine::{Pin, StoreStats};
@@ -560,6 +560,14 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn place(&self) -> Result<Value, ClientError> {
         self.0.get("/v1/place").await
+    }
+
+    /// The home's outline, for the eye.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn outline(&self) -> Result<OutlinePage, ClientError> {
+        self.0.get("/v1/place/outline").await
     }
 
     /// Has the node prove where it is.

@@ -14,6 +14,7 @@ use city_protocol::region::Region;
 use tokio::sync::mpsc;
 
 use super::latch::SpoofingLatch;
+use super::outline::Outline;
 use super::sample::sample;
 use crate::config::rfc3339;
 use crate::engine::utc;
@@ -331,6 +332,14 @@ impl Antenna {
         let listing = seen.observation.samples().rev();
         let newest = listing.map(|s| &s.satellites).find(|list| !list.is_empty());
         newest.cloned().unwrap_or_default()
+    }
+
+    /// The home's outline, for the eye; none without a boundary index that has it.
+    #[must_use]
+    pub fn outline(&self) -> Option<Outline> {
+        let code = self.config.home.municipality();
+        let home = self.config.boundary.as_ref()?.municipality(code)?;
+        Some(Outline::of(home))
     }
 
     /// Forgets that the receiver indicated spoofing: an operator has looked at the antenna. Returns since when it was

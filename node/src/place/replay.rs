@@ -5,7 +5,7 @@
 use city_drivers::gnss::Fix;
 use city_protocol::amount::Timestamp;
 use city_protocol::place::{
-    self, Figures, FixMode, Grade, Observation, Point, Reason, Sample, Site, System,
+    self, Figures, FixMode, Grade, Observation, Point, Reason, Sample, SeenSatellite, Site, System,
 };
 use serde::Serialize;
 
@@ -38,6 +38,12 @@ pub struct Epoch {
     pub lat: Option<f64>,
     /// Longitude, decimal degrees.
     pub lon: Option<f64>,
+    /// The receiver's UTC of the position.
+    #[serde(skip)]
+    pub fix_time: Option<Timestamp>,
+    /// The satellites that it lists.
+    #[serde(skip)]
+    pub satellites: Vec<SeenSatellite>,
     /// Altitude above mean sea level, metres.
     pub alt: Option<f64>,
     /// Satellites used.
@@ -46,6 +52,9 @@ pub struct Epoch {
     pub satellites_in_view: Option<u8>,
     /// Horizontal dilution of precision.
     pub hdop: Option<f64>,
+    /// The same in hundredths, of the epoch that the verdict rests on.
+    #[serde(skip)]
+    pub hdop_centi: Option<u16>,
     /// C/N0 of the used satellites, dB-Hz.
     pub cn0: Vec<u8>,
     /// Systems of the used satellites.
@@ -86,6 +95,7 @@ impl<'a> Replay<'a> {
             .map_or(self.clock.plus_ms(UNDATED_MS), Timestamp);
         let sample = sample(fix, self.clock);
         let shown = Shown::of(&sample);
+        let satellites = sample.satellites.clone();
         self.seen.push(sample);
         let verdict = place::judge(&self.seen, &self.site, self.now);
         Epoch {
@@ -94,10 +104,13 @@ impl<'a> Replay<'a> {
             point: shown.point,
             lat: shown.point.map(|point| degrees(point.lat_e7())),
             lon: shown.point.map(|point| degrees(point.lon_e7())),
+            fix_time: verdict.fix_time,
+            satellites,
             alt: fix.altitude_mm.map(|mm| f64::from(mm) / 1000.0),
             satellites_used: shown.used,
             satellites_in_view: shown.in_view,
             hdop: fix.hdop_centi.map(|centi| f64::from(centi) / 100.0),
+            hdop_centi: verdict.hdop_centi,
             cn0: fix.used_cn0().collect(),
             constellations: shown.systems,
             grade: verdict.grade,

@@ -9,6 +9,7 @@ mod source;
 mod status;
 mod survey;
 mod surveyed;
+mod watch;
 
 use clap::Subcommand;
 
@@ -72,6 +73,21 @@ Examples:
 
 Exit codes: 0 enough for transfers · 4 not enough · 3 the node is not running.")]
     Status(status::StatusArgs),
+    /// Watch the receiver: its sky, its signals, the position on the municipality's outline, the grade with its reasons.
+    #[command(after_help = "\
+Examples:
+  city-node place watch
+  city-node place watch --data-dir data --json | jq .verdict.grade
+  city-node place watch --replay capture.ubx --boundaries boundary.cbor
+
+Keys: q, Escape or Ctrl-C leave. Satellites are named by their system's letter (G GPS, R GLONASS, E Galileo, C BeiDou, J QZSS,
+I NavIC, S SBAS) and number, in capitals and filled where they are used. NO_COLOR is honoured.
+
+In a pipe it prints a line per new epoch, with --json an object per line: what `place status --json` prints, or with --replay
+what `place replay --json` does.
+
+Exit code 3: the node is not running.")]
+    Watch(watch::WatchArgs),
     /// Forget that the receiver indicated spoofing, after a look at the antenna.
     #[command(after_help = "\
 Example:
@@ -105,6 +121,7 @@ pub(super) fn run(command: &PlaceCommand) -> Outcome {
         PlaceCommand::Replay(args) => replay::run(args),
         PlaceCommand::Survey(args) => survey::run(args),
         PlaceCommand::Status(args) => status::run(args),
+        PlaceCommand::Watch(args) => watch::run(args),
         PlaceCommand::ClearSpoofing(args) => status::clear_spoofing(args),
         PlaceCommand::Proof(args) => proof::prove(args),
         PlaceCommand::Verify(args) => proof::check(args),
