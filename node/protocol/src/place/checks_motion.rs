@@ -8,6 +8,7 @@ use super::metric::distance_mm;
 use super::observe::{Observation, Sample, Stillness};
 use super::point::Point;
 use super::policy::PlacePolicy;
+use super::satellite::SeenSatellite;
 
 /// Fixes in which a receiver must have shown that its last digit is never still, before standing still is a sign.
 const LIVELY_FIXES: u32 = 30;
@@ -182,9 +183,16 @@ fn is_dead(held: &[Fixed<'_>]) -> bool {
     let same = |s: &Sample| {
         s.altitude_mm == newest.altitude_mm
             && s.hdop_centi == newest.hdop_centi
-            && s.satellites == newest.satellites
+            && same_signals(&s.satellites, &newest.satellites)
     };
     let alike = held.iter().rev().take_while(|(s, _)| same(s));
     let (epochs, first) = alike.fold((0, newest), |(count, _), (s, _)| (count + 1, s));
     signals >= DEAD_SIGNALS && epochs >= DEAD_EPOCHS && between_ms(newest, first) >= DEAD_MS
+}
+
+/// Whether the same satellites are heard as well as before. Where they stand is no signal: a replayed position may go
+/// beside an almanac that moves.
+fn same_signals(these: &[SeenSatellite], others: &[SeenSatellite]) -> bool {
+    let signal = |s: &SeenSatellite| (s.system, s.id, s.cn0_dbhz, s.used);
+    these.iter().map(signal).eq(others.iter().map(signal))
 }

@@ -84,6 +84,16 @@ fn a_position_is_frozen_although_its_noise_never_stood_still() {
         s.speed_mm_s = Some(0);
     });
     check(&dead, Grade::Suspect, &[Reason::PositionFrozen]);
+    // Satellites that move over a position and signals that do not: an almanac beside a replay.
+    let staged = since(120, |s, ago| {
+        still(s, ago);
+        s.speed_mm_s = Some(0);
+        let gone = u8::try_from(ago / 3).unwrap();
+        each_satellite(s, |one| {
+            one.elevation_deg = Some(80_i8 - gone.cast_signed());
+        });
+    });
+    check(&staged, Grade::Suspect, &[Reason::PositionFrozen]);
     let alive = since(120, |s, ago| {
         still(s, ago);
         s.speed_mm_s = Some(0);

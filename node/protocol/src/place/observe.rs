@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::checks_time::between_ms;
 use super::point::Point;
 use super::policy::PlacePolicy;
 use super::satellite::{Cn0, SeenSatellite, System};
@@ -312,16 +313,16 @@ impl Observation {
         if let Some(point) = sample.fix() {
             self.stillness.count(point);
         }
-        let left_out = self.thin_out();
+        let left_out = self.thin_out(&mut sample);
         self.samples.push_back(Kept { sample, left_out });
         while self.samples.len() > MAX_SAMPLES || self.reaches_too_far() {
             self.samples.pop_front();
         }
     }
 
-    /// Makes the newest epoch leave if it came too soon behind the one before it: it was judged while it was the newest. How
-    /// many were left out since then.
-    fn thin_out(&mut self) -> u64 {
+    /// Makes the newest epoch leave if it came too soon behind the one before it; what is said less often than positions
+    /// stays, with the next. How many were left out since then.
+    fn thin_out(&mut self, next: &mut Sample) -> u64 {
         let held = u64::try_from(MAX_SAMPLES).expect("a few thousand");
         let spacing = MIN_SPACING_MS.max(self.span_ms.div_ceil(held));
         let mut newest = self.samples.iter().rev();
@@ -331,7 +332,15 @@ impl Observation {
         if apart_ms(&last.sample, &before.sample) >= spacing {
             return 0;
         }
-        self.samples.pop_back().map_or(0, |gone| gone.left_out + 1)
+        let Some(Kept { sample, left_out }) = self.samples.pop_back() else {
+            return 0;
+        };
+        if next.satellites.is_empty() {
+            next.satellites = sample.satellites;
+        }
+        next.jamming = next.jamming.max(sample.jamming);
+        next.spoofing = next.spoofing.max(sample.spoofing);
+        left_out + 1
     }
 
     /// Whether the oldest epoch is needed by nothing: the one behind it is out of reach, too.
@@ -339,7 +348,9 @@ impl Observation {
         let (Some(second), Some(newest)) = (self.samples.get(1), self.samples.back()) else {
             return false;
         };
-        self.samples.len() > MIN_SAMPLES && apart_ms(&newest.sample, &second.sample) > self.span_ms
+        // As the checks look back: a step of the node's clock must not shorten what they see.
+        self.samples.len() > MIN_SAMPLES
+            && between_ms(&newest.sample, &second.sample) > self.span_ms
     }
 
     /// Time from one epoch to the next as this receiver sends them, milliseconds: the middle one of its last steps. `None`
@@ -513,6 +524,39 @@ mod tests {
         assert!(seen.samples().len() <= MAX_SAMPLES);
         assert!(reach_ms(&seen) >= hour.window_ms);
         assert!(seen.left_out() > 28_000, "{}", seen.left_out());
+    }
+
+    /// At 20 Hz every second epoch is left out: what is said once a second must not be with it.
+    #[test]
+    fn what_is_said_once_a_second_stays_whichever_epochs_are_left_out() {
+        for odd in [0, 1] {
+            let mut seen = nothing();
+            for n in 0..200 {
+                let mut sample = Sample::empty(Timestamp(n * 50));
+                if n % 20 == odd {
+                    sample.satellites = vec![satellite()];
+                    sample.jamming = Some(Jamming::Critical);
+                }
+                seen.push(sample);
+            }
+            let lists = seen.samples().filter(|s| !s.satellites.is_empty());
+            let jammed = seen.samples().filter(|s| s.jamming.is_some());
+            assert_eq!((lists.count(), jammed.count()), (10, 10), "{odd}");
+            assert!(seen.left_out() > 90);
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_nodes_clock_does_not_shorten_the_window() {
+        let mut seen = nothing();
+        for n in 0..700 {
+            // The clock is put an hour forward in the middle; the receiver's goes on.
+            let stepped = if n < 500 { 0 } else { 3_600_000 };
+            let mut sample = Sample::empty(Timestamp(n * 100 + stepped));
+            sample.fix_time = Some(Timestamp(n * 100));
+            seen.push(sample);
+        }
+        assert_eq!(seen.samples().len(), 602);
     }
 
     #[test]
