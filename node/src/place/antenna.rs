@@ -3,7 +3,7 @@
 //! Policy stands in the core.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use city_drivers::gnss::{self, AntennaState, Event, Notice, ReceiverConfig, receiver};
 use city_protocol::amount::Timestamp;
@@ -69,6 +69,9 @@ pub struct ReceiverStatus {
     /// How it finds its antenna: `ok`, `short` or `open`, if it supervises it and says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub antenna: Option<String>,
+    /// When a change of that was logged last.
+    #[serde(skip)]
+    antenna_told: Option<Timestamp>,
     /// What it said in words since it was connected, oldest first; at most [`MAX_NOTICES`].
     pub notices: Vec<Said>,
 }
@@ -77,7 +80,7 @@ impl ReceiverStatus {
     /// Keeps what it says; what it repeats moves to the end, the oldest makes room.
     fn note(&mut self, notice: Notice, at: Timestamp) {
         if let Some(state) = notice.antenna() {
-            self.antenna_is(state);
+            self.antenna_is(state, at);
         }
         let said = Said {
             at,
@@ -92,17 +95,25 @@ impl ReceiverStatus {
         self.notices.push(said);
     }
 
-    fn antenna_is(&mut self, state: AntennaState) {
+    /// A loose plug changes it with every epoch: the status follows, the log is told once in a while.
+    fn antenna_is(&mut self, state: AntennaState, at: Timestamp) {
         if self.antenna.as_deref() == Some(state.code()) {
             return;
         }
+        self.antenna = Some(state.code().into());
+        if self
+            .antenna_told
+            .is_some_and(|told| u128::from(at.0.abs_diff(told.0)) < TELL_AGAIN.as_millis())
+        {
+            return;
+        }
+        self.antenna_told = Some(at);
         match state {
             AntennaState::Ok => tracing::info!("the receiver finds its antenna in order"),
             AntennaState::Short | AntennaState::Open => {
                 tracing::warn!(antenna = state.code(), "the receiver's antenna is at fault");
             }
         }
-        self.antenna = Some(state.code().into());
     }
 }
 
@@ -124,6 +135,36 @@ pub struct AntennaConfig {
     pub survey: Option<Survey>,
     /// Where indicated spoofing is noted, and since when it is; none: it is forgotten at the end.
     pub latch: Option<(SpoofingLatch, Option<Timestamp>)>,
+}
+
+/// How often a note that cannot be written is tried again: a receiver may say ten times a second that it is to be written.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often the same trouble is logged.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// When indicated spoofing could not be noted last, and when that was told.
+#[derive(Default)]
+struct LastTry {
+    at: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl LastTry {
+    fn is_too_soon(&self) -> bool {
+        self.at.is_some_and(|at| at.elapsed() < TRY_AGAIN)
+    }
+
+    fn failed(&mut self, error: &KeyFileError) {
+        let now = Instant::now();
+        self.at = Some(now);
+        if self.told.is_none_or(|told| now - told >= TELL_AGAIN) {
+            self.told = Some(now);
+            tracing::error!(
+                %error,
+                "indicated spoofing could not be noted and would be forgotten at a restart; mend the disk, it is tried again"
+            );
+        }
+    }
 }
 
 struct Seen {
@@ -180,43 +221,45 @@ impl Antenna {
         let (events, mut inbox) = mpsc::channel(EVENTS);
         let reading = receiver::run(receiver, events);
         let noting = async {
+            let mut last = LastTry::default();
             while let Some(event) = inbox.recv().await {
-                self.latch(&event).await;
+                self.latch(&event, &mut last).await;
                 self.note(event);
             }
         };
         tokio::join!(reading, noting);
     }
 
-    /// Notes indicated spoofing durably, before any verdict shows it.
-    async fn latch(&self, event: &Event) {
-        let indicated =
-            matches!(event, Event::Fix(fix) if fix.spoofing > Some(gnss::Spoofing::NoneIndicated));
-        if !indicated {
+    /// Notes indicated spoofing durably, before any verdict shows it. What could not be noted is tried again with later
+    /// epochs, whatever they say.
+    async fn latch(&self, event: &Event, last: &mut LastTry) {
+        let Event::Fix(fix) = event else { return };
+        let indicated = fix.spoofing > Some(gnss::Spoofing::NoneIndicated);
+        let remembered = self.seen.lock().expect(HELD).observation.spoofing_since();
+        let Some(since) = remembered.or_else(|| indicated.then(utc)) else {
+            return;
+        };
+        let noted = |(latch, _): &(SpoofingLatch, _)| latch.is_noted();
+        if self.config.latch.as_ref().is_none_or(noted) || last.is_too_soon() {
             return;
         }
-        let (own, since) = (self.clone(), utc());
+        let own = self.clone();
         let noting = move || {
             let Some((latch, _)) = &own.config.latch else {
-                return;
+                return Ok(());
             };
-            if latch.is_noted() {
-                return;
-            }
             let visible = || {
                 let mut seen = own.seen.lock().expect(HELD);
                 seen.observation.remember_spoofing(since);
             };
-            if let Err(error) = latch.close(since, visible) {
-                tracing::error!(
-                    %error,
-                    "indicated spoofing could not be noted and would be forgotten at a restart; mend the disk, the next \
-                     indication tries again"
-                );
-            }
+            latch.close(since, visible)
         };
-        // Its own panic is the only way in which it fails, and none is in it.
-        let _done = tokio::task::spawn_blocking(noting).await;
+        match tokio::task::spawn_blocking(noting).await {
+            Ok(Ok(())) => *last = LastTry::default(),
+            Ok(Err(error)) => last.failed(&error),
+            // Its own panic, which is reported, or the end of the process.
+            Err(_) => {}
+        }
     }
 
     fn note(&self, event: Event) {

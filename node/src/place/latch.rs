@@ -68,11 +68,12 @@ impl SpoofingLatch {
     /// Opens it, durably, and then does what makes it visible.
     ///
     /// # Errors
-    /// [`KeyFileError`] if the file could not be removed: then nothing is forgotten.
+    /// [`KeyFileError`] if the file could not be removed durably: then nothing is forgotten, and the next [`Self::close`] writes it.
     pub fn clear<T>(&self, then: impl FnOnce() -> T) -> Result<T, KeyFileError> {
         let mut noted = self.noted();
-        remove(&self.path)?;
+        // Whatever is left of it after a failure, it is written anew as long as the indication counts.
         *noted = false;
+        remove(&self.path)?;
         Ok(then())
     }
 
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(since, Some(NOW));
         let mut forgotten = false;
         assert!(latch.clear(|| forgotten = true).is_err());
-        assert!(!forgotten && latch.is_noted());
+        assert!(!forgotten && !latch.is_noted());
     }
 
     #[test]
