@@ -45,6 +45,7 @@ async fn a_recording_is_played_once_at_its_own_pace() {
         capture += &simulator.epoch(START_MS + quarter * 250);
     }
     std::fs::write(&file, capture).unwrap();
+    let begun = Instant::now();
     let mut events = play(file.clone());
     assert_eq!(next(&mut events).await, Event::Connected);
     let heard = Event::Heard {
@@ -53,7 +54,6 @@ async fn a_recording_is_played_once_at_its_own_pace() {
         protocol: Protocol::Nmea,
     };
     assert_eq!(next(&mut events).await, heard);
-    let begun = Instant::now();
     for quarter in 0..5 {
         match next(&mut events).await {
             Event::Fix(fix) => assert_eq!(fix.time_ms, Some(START_MS + quarter * 250)),

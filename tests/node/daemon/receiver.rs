@@ -92,8 +92,9 @@ async fn noise_does_not_hide_the_place_and_a_pulled_plug_does() {
 const SPEAKS: u8 = 0;
 const SILENT: u8 = 1;
 const GARBAGE: u8 = 2;
-/// What asking for the status may take beside the 3 s that are promised.
-const ASKED: Duration = Duration::from_millis(500);
+/// What asking for the status may take beside the 3 s that are promised, on a machine that runs other nodes, too. That a fix
+/// is too old after 2.5 s is held to the millisecond in the core.
+const ASKED: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_and_grade_follow_silence_garbage_and_a_pulled_plug_within_three_seconds() {
