@@ -47,15 +47,18 @@ impl Outline {
     }
 }
 
-/// The longer side of the rectangle around it, 1e-7 degrees.
+/// The longer side of the rectangle around it, 1e-7 degrees; the shorter way round where it lies on both sides of 180°.
 fn extent(municipality: &Municipality) -> i32 {
+    const HALF: i64 = 1_800_000_000;
     let bounds = || municipality.polygons.iter().map(|p| p.outer.bounds());
     let side = |axis: fn(Point) -> i32| {
         let low = bounds().map(|(low, _)| axis(low)).min().unwrap_or(0);
         let high = bounds().map(|(_, high)| axis(high)).max().unwrap_or(0);
-        high.saturating_sub(low)
+        i64::from(high) - i64::from(low)
     };
-    side(Point::lat_e7).max(side(Point::lon_e7))
+    let (tall, wide) = (side(Point::lat_e7), side(Point::lon_e7));
+    let wide = if wide > HALF { 2 * HALF - wide } else { wide };
+    i32::try_from(tall.max(wide)).unwrap_or(i32::MAX)
 }
 
 /// Of points in a row in one cell of this size the first is kept; a ring that is left without an area goes.

@@ -71,7 +71,7 @@ async fn in_a_pipe_it_is_a_line_per_epoch_until_nobody_reads() {
     let status = city.refusal(&["place", "status"], &[], 3);
     assert_eq!(said, status, "the same words as the other commands");
 
-    let _line = city.plug_in(|| sentence("GPTXT,01,01,02,ANTSTATUS=SHORT"));
+    let line = city.plug_in(|| sentence("GPTXT,01,01,02,ANTSTATUS=SHORT"));
     let node = city.ready().await;
     node.until("a place", |status| status.place.satisfies_policy)
         .await;
@@ -110,6 +110,11 @@ async fn in_a_pipe_it_is_a_line_per_epoch_until_nobody_reads() {
         shown.contains("SHORT CIRCUIT") && shown.contains("notice: ANTSTATUS=SHORT"),
         "{shown}"
     );
+    // Also where nothing more is to be written it ends when nobody reads.
+    drop(line);
+    node.until("the loss", |status| !status.receiver.connected)
+        .await;
+    lines(&city, &[], 1);
     node.stop().await;
 }
 
@@ -247,6 +252,8 @@ async fn at_a_terminal_it_draws_and_gives_the_terminal_back() {
     // Asked to stop; and a node that goes away is told beside its last page.
     let mut desk = Desk::sit_down(watch(&city, &[]));
     desk.sees(&["PLAUSIBLE", "G05"]);
+    // Half of what a key sends holds nobody up.
+    desk.master.write_all(b"\x1b[").unwrap();
     node.stop().await;
     desk.sees(&["q leaves · "]);
     desk.leaves(|_, pid| signal(pid, "-TERM"));

@@ -1,21 +1,35 @@
 //! What is watched as lines: one per new epoch, for a pipe. It ends quietly when nobody reads any more.
 
 use std::io::{self, Write as _};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use city_protocol::place::Grade;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
 use super::source::News;
 use crate::admin::pages::PlaceShown;
 use crate::cli::exit::{Exit, Outcome};
-use crate::cli::output::SCHEMA;
+use crate::cli::output::{SCHEMA, printable};
 use crate::config::rfc3339;
+
+/// How long news are waited for before it is looked whether somebody reads.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Prints until the source ends, fails, or nobody reads.
 pub(super) fn run(source: Receiver<News>, json: bool) -> Outcome {
     let mut last = None;
-    for news in source {
+    loop {
+        let news = match source.recv_timeout(LOOK) {
+            Ok(news) => news,
+            Err(RecvTimeoutError::Timeout) if nobody_reads() => break,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        if nobody_reads() {
+            break;
+        }
         let (page, value) = match news {
             News::Outline(_) => continue,
             News::Page(page, value) => (page, value),
@@ -26,7 +40,9 @@ pub(super) fn run(source: Receiver<News>, json: bool) -> Outcome {
         let now = Some((
             page.receiver.fixes,
             page.verdict.grade,
+            page.verdict.reasons.clone(),
             page.receiver.problem.clone(),
+            page.receiver.antenna.clone(),
         ));
         if now == last {
             continue;
@@ -40,6 +56,18 @@ pub(super) fn run(source: Receiver<News>, json: bool) -> Outcome {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Whether the other end of the pipe was closed: where there is nothing to write, nothing else tells.
+fn nobody_reads() -> bool {
+    let out = io::stdout();
+    let mut look = [PollFd::new(&out, PollFlags::empty())];
+    let now = Timespec::default();
+    // What cannot be asked is found out by writing.
+    poll(&mut look, Some(&now)).is_ok()
+        && look[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// One object on one line, with `schema`.
@@ -68,7 +96,7 @@ fn line(page: &PlaceShown) -> String {
         .map_or("no position".to_owned(), |point| point.to_string());
     let count = |n: Option<u8>| n.map_or_else(unknown, |n| n.to_string());
     let place = match (&summary.municipality, &summary.name) {
-        (Some(code), Some(name)) => format!("  {code} {name}"),
+        (Some(code), Some(name)) => format!("  {code} {}", printable(name)),
         (Some(code), None) => format!("  {code}"),
         (None, _) => String::new(),
     };

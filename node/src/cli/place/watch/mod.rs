@@ -17,6 +17,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Args;
+use ratatui::crossterm::terminal::size;
 
 use crate::cli::exit::Outcome;
 use crate::cli::run::PlaceArgs;
@@ -45,9 +46,11 @@ pub(super) fn run(args: &WatchArgs) -> Outcome {
     screen::run(source, colours_wanted())
 }
 
-/// Whether somebody looks, at a terminal that can move its cursor.
+/// Whether somebody looks, at a terminal that can move its cursor and says how large it is: a serial console may not.
 fn is_for_pictures() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    let moves = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    let has_room = || size().is_ok_and(|(columns, rows)| columns > 0 && rows > 0);
+    moves && io::stdout().is_terminal() && has_room()
 }
 
 /// Not where NO_COLOR is set to anything (no-color.org).

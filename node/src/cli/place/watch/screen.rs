@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,6 +23,8 @@ use crate::daemon::stop_signal;
 
 /// How long a key is waited for before news are looked at: what a hand does not notice.
 const LOOK: Duration = Duration::from_millis(100);
+/// Keys that wait.
+const KEYS: usize = 16;
 
 /// What is on the screen.
 #[derive(Default)]
@@ -37,10 +39,14 @@ struct Scene {
 pub(super) fn run(source: Receiver<News>, coloured: bool) -> Outcome {
     let stop = stopped()?;
     let taken = ratatui::try_init();
+    if taken.is_err() {
+        // It may have been taken by half.
+        let _untold = ratatui::try_restore();
+    }
     let mut terminal =
         taken.context("the terminal cannot be drawn on; pipe the output for lines")?;
     show_the_cursor_at_a_panic();
-    let left = watch(&mut terminal, &source, coloured, &stop);
+    let left = watch(&mut terminal, &source, &keys(), coloured, &stop);
     let given_back = ratatui::try_restore().and_then(|()| terminal.show_cursor());
     left.context("the terminal is gone")?;
     given_back.context("the terminal could not be put in order; type: reset")?;
@@ -69,9 +75,26 @@ fn stopped() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
+/// Keys and sizes, as they come, from a thread of their own: it may wait within half a sequence of keys, or turn in circles
+/// where the terminal is gone, and nobody waits for it.
+fn keys() -> Receiver<io::Result<Event>> {
+    let (typed, keys) = sync_channel(KEYS);
+    std::thread::spawn(move || {
+        loop {
+            let event = event::read();
+            let failed = event.is_err();
+            if typed.send(event).is_err() || failed {
+                return;
+            }
+        }
+    });
+    keys
+}
+
 fn watch(
     terminal: &mut DefaultTerminal,
     source: &Receiver<News>,
+    keys: &Receiver<io::Result<Event>>,
     coloured: bool,
     stop: &AtomicBool,
 ) -> io::Result<()> {
@@ -83,13 +106,14 @@ fn watch(
             terminal.draw(|frame| view::draw(frame, scene.shown(coloured)))?;
             drawn = true;
         }
-        if !event::poll(LOOK)? {
-            continue;
-        }
-        match event::read()? {
-            event if leaves(&event) => return Ok(()),
-            Event::Resize(..) => drawn = false,
-            _ => {}
+        match keys.recv_timeout(LOOK) {
+            Ok(Ok(event)) if leaves(&event) => return Ok(()),
+            Ok(Ok(Event::Resize(..))) => drawn = false,
+            Ok(Ok(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
         }
     }
     Ok(())
@@ -152,7 +176,6 @@ mod tests {
     use crate::cli::exit::Failure;
     use crate::cli::place::watch::example;
     use ratatui::crossterm::event::KeyEvent;
-    use std::sync::mpsc::sync_channel;
 
     #[test]
     fn which_keys_leave() {

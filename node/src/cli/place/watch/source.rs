@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use city_drivers::gnss::replay::{Pace, fixes};
 use city_protocol::place::{BoundaryIndex, PlacePolicy, Site};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::WatchArgs;
 use crate::admin::pages::{Outline, Place, PlaceShown, Receiver as ReceiverShown, VerdictShown};
@@ -23,6 +24,10 @@ use crate::place::replay::{Epoch, Replay};
 
 /// How often the node is asked: receivers give one position a second.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the node may take to answer before what is shown is called old.
+const PATIENCE: Duration = Duration::from_secs(5);
+const SLOW: &str = "the node does not answer; look at its log and at the load of the machine";
 
 /// News that wait to be shown; whoever tells them waits for the eye.
 const NEWS: usize = 4;
@@ -69,8 +74,12 @@ fn of_node(socket: &Path, news: SyncSender<News>) -> Result<(), Failure> {
         let mut next = page;
         while news.send(next).is_ok() {
             thread::sleep(ASK_EVERY);
-            let asked = runtime.block_on(page_of(&node));
-            next = asked.unwrap_or_else(|error| News::Trouble(failed(error)));
+            let asked = runtime.block_on(async { timeout(PATIENCE, page_of(&node)).await });
+            next = match asked {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => News::Trouble(failed(error)),
+                Err(_) => News::Trouble(Failure::new(Exit::Failed, anyhow::anyhow!(SLOW))),
+            };
         }
     });
     Ok(())

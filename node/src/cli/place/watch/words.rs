@@ -24,6 +24,7 @@ pub(super) fn words(reason: Reason, page: &PlaceShown) -> String {
 const fn plain(reason: Reason) -> Option<&'static str> {
     Some(match reason {
         Reason::AccuracyUnknown => "the receiver reports no accuracy",
+        Reason::ClientClaim => "somebody says so of their own place",
         Reason::ConstellationLost => "all other constellations vanished, GPS alone is left",
         Reason::DateImplausible => "its date is one on which its satellites were not in use",
         Reason::Estimated => "the position is dead reckoning",
