@@ -40,7 +40,7 @@ async fn an_operator_takes_of_a_neighbours_list_whom_they_name_and_no_more_than_
             .to_peer_id()
             .to_string()
     };
-    let [short, long, over] = [(); 3].map(|()| somebody());
+    let [short, long, over, unwanted] = [(); 4].map(|()| somebody());
     let region = ["--region", "Asia/JP/17/17210"];
     done(
         komatsu,
@@ -57,10 +57,12 @@ async fn an_operator_takes_of_a_neighbours_list_whom_they_name_and_no_more_than_
     );
     done(komatsu, &["add", &long, "--roles", "sync,recommend"]);
     done(komatsu, &["add", &over, "-e", "1"]);
+    done(komatsu, &["add", &unwanted]);
+    kanazawa.answer(&["peer"], &["ignore", &unwanted], 0);
     let file = root.path().join("list.cbor");
     let path = file.to_str().unwrap();
     let written = done(komatsu, &["export", "--signed", path]);
-    assert_eq!(written["entries"], 4);
+    assert_eq!(written["entries"], 5);
     let said = refused(komatsu, &["export", "--signed", path]);
     assert!(said.contains("does not exist"), "{said}");
 
@@ -73,6 +75,7 @@ async fn an_operator_takes_of_a_neighbours_list_whom_they_name_and_no_more_than_
         (short.clone(), "offered".to_owned()),
         (long.clone(), "offered".to_owned()),
         (over.clone(), "over".to_owned()),
+        (unwanted.clone(), "ignored".to_owned()),
     ];
     expected.sort();
     assert_eq!(states(&shown), expected);
@@ -82,6 +85,11 @@ async fn an_operator_takes_of_a_neighbours_list_whom_they_name_and_no_more_than_
     // One is named: for `sync`, in its municipality, no longer than the list says.
     let said = refused(kanazawa, &["import", path, &short, &somebody()]);
     assert!(said.contains("does not stand on the list"), "{said}");
+    assert_eq!(listed(kanazawa).len(), 1, "nothing was added");
+    // Who is named and cannot be listed is told, also by the exit code.
+    for none in [&over, &unwanted] {
+        kanazawa.answer(&["whitelist"], &["import", path, none], 4);
+    }
     assert_eq!(listed(kanazawa).len(), 1, "nothing was added");
     done(kanazawa, &["import", path, &short]);
     let entry = done(kanazawa, &["check", &short])["listed"].clone();
@@ -103,7 +111,11 @@ async fn an_operator_takes_of_a_neighbours_list_whom_they_name_and_no_more_than_
     let entry = done(kanazawa, &["check", &long])["listed"].clone();
     assert_eq!(entry["entries"][0]["roles"], serde_json::json!(["sync"]));
     assert!(entry["expires_at"].as_u64().unwrap() <= utc().0 + 2 * hour);
-    assert_eq!(listed(kanazawa).len(), 3, "what is over is not added");
+    assert_eq!(
+        listed(kanazawa).len(),
+        3,
+        "what is over or ignored is not added"
+    );
     let kept = done(kanazawa, &["check", &short])["listed"]["expires_at"].clone();
     assert_eq!(kept, until, "who is listed keeps its terms");
 

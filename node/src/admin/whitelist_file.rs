@@ -47,7 +47,7 @@ pub(super) async fn import(
     let (file, chosen) = form.read()?;
     let hours = form.hours;
     let (trust, doors, by) = (admin.trust.clone(), admin.doors.now(), Arc::clone(who));
-    let imported = tokio::task::spawn_blocking(move || {
+    let importing = tokio::task::spawn_blocking(move || {
         let judges = crate::trust::keyfile::Judges {
             roots: &doors.trust.roots,
             crls: &doors.trust.crls,
@@ -55,14 +55,25 @@ pub(super) async fn import(
         };
         trust.import(&file, &chosen, hours, judges, &by)
     });
-    let page = imported.await.map_err(|_| Problem::internal())?;
-    let page = page.map_err(|error| Problem::whitelist(&error))?;
-    for added in page.added() {
-        let what = format!("{} {}", Decision::WhitelistAdd.name(), added.peer);
-        let event = Event::once(Class::Trust, who, &what);
-        admin.access.write(event).await;
-    }
-    Ok(Json(page))
+    // What was added is noted also where whoever asked has gone, or an entry failed.
+    let (access, who) = (admin.access.clone(), Arc::clone(who));
+    let noting = tokio::spawn(async move {
+        let imported = importing.await.map_err(|_| Problem::internal())?;
+        let (page, failed) = imported.map_err(|error| Problem::whitelist(&error))?;
+        for added in page.added() {
+            let what = format!("{} {}", Decision::WhitelistAdd.name(), added.peer);
+            access.write(Event::once(Class::Trust, &who, &what)).await;
+        }
+        match failed {
+            None => Ok(Json(page)),
+            Some(error) => {
+                let added = page.added().count();
+                let told = format!("{error}; {added} entries before it were added");
+                Err(Problem::whitelist(&error).with_detail(told))
+            }
+        }
+    });
+    noting.await.map_err(|_| Problem::internal())?
 }
 
 /// Peer ids as the whitelist goes by them.

@@ -288,11 +288,19 @@ impl Trusted {
                 let (file, chosen) = form.read()?;
                 let judges = stopped.judges();
                 let keeper = &stopped.keeper;
-                let page = keeper.import(&file, &chosen, form.hours, judges, &stopped.who)?;
+                let (page, failed) =
+                    keeper.import(&file, &chosen, form.hours, judges, &stopped.who)?;
                 for added in page.added() {
                     stopped.note(Decision::WhitelistAdd, &added.peer);
                 }
-                Ok(page)
+                match failed {
+                    None => Ok(page),
+                    Some(error) => {
+                        let added = page.added().count();
+                        Err(anyhow::Error::new(error)
+                            .context(format!("{added} entries were added, the next was not")))
+                    }
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 
 use super::error::ChangeError;
 use super::fold::{Fold, Listed};
-use super::keeper::{Keeper, Terms};
+use super::keeper::{Keeper, MAX_HOURS, Terms};
 use super::keyfile::Judges;
 use super::pages::{ImportedEntry, ImportedPage, ImportedState, PeerText};
 use crate::engine::{libp2p_peer, protocol_peer};
@@ -59,10 +59,11 @@ impl Keeper {
     }
 
     /// Reads another node's list, and lists the peers that were chosen of it: for `sync` only, without addresses, and not longer
-    /// than the list says or `hours`. Who is listed here keeps its terms. Durable when this returns; waits for the disk.
+    /// than the list says or `hours`. Who is listed here keeps its terms, and who is ignored here stays so. Durable when this
+    /// returns; waits for the disk. Where an entry could not be listed, why stands beside what came of those before it.
     ///
     /// # Errors
-    /// [`ChangeError`]; what comes before an entry that cannot be listed is listed then.
+    /// [`ChangeError`]; nothing was changed then.
     pub fn import(
         &self,
         file: &[u8],
@@ -70,7 +71,7 @@ impl Keeper {
         hours: Option<u64>,
         judges: Judges<'_>,
         by: &str,
-    ) -> Result<ImportedPage, ChangeError> {
+    ) -> Result<(ImportedPage, Option<ChangeError>), ChangeError> {
         let now = judges.now;
         let (signer, signed_at, list) =
             WhitelistList::open(file, now).map_err(ChangeError::List)?;
@@ -92,12 +93,14 @@ impl Keeper {
                 return Err(ChangeError::NotOnList(missing.to_string()));
             }
         }
-        let mut shown = Vec::new();
+        let (mut shown, mut failed) = (Vec::new(), None);
         for (peer, entry) in entries {
             let mut state = self.state_of(&peer, &entry, now);
-            if state == ImportedState::Offered && chosen.has(&peer) {
-                self.add(&peer, terms(&entry, hours, now), judges, by)?;
-                state = ImportedState::Added;
+            if state == ImportedState::Offered && chosen.has(&peer) && failed.is_none() {
+                match self.add(&peer, terms(&entry, hours, now), judges, by) {
+                    Ok(_) => state = ImportedState::Added,
+                    Err(error) => failed = Some(error),
+                }
             }
             shown.push(ImportedEntry {
                 peer: PeerText(peer.to_string()),
@@ -107,20 +110,27 @@ impl Keeper {
                 state,
             });
         }
-        Ok(ImportedPage {
+        let page = ImportedPage {
             schema: 1,
             signer: PeerText(signer),
             signed_at,
             entries: shown,
-        })
+        };
+        Ok((page, failed))
     }
 
     fn state_of(&self, peer: &PeerId, entry: &WhitelistListEntry, now: Timestamp) -> ImportedState {
         let ends_soon = |at: Timestamp| at.since(now) < HOUR_MS;
+        let id = peer.to_string();
         if peer == self.own() {
             ImportedState::Myself
-        } else if self.listed(&peer.to_string()).is_some() {
-            ImportedState::Listed
+        } else if let Some(listed) = self.listed(&id) {
+            match listed.is_in_force(now) {
+                true => ImportedState::Listed,
+                false => ImportedState::Ended,
+            }
+        } else if self.fold(|fold| fold.ignored.contains_key(&id)) {
+            ImportedState::Ignored
         } else if entry.expires_at.is_some_and(ends_soon) {
             ImportedState::Over
         } else {
@@ -132,8 +142,10 @@ impl Keeper {
 /// The terms of an entry: hours that are whole end no later than the list says.
 fn terms(entry: &WhitelistListEntry, hours: Option<u64>, now: Timestamp) -> Terms {
     let listed = entry.expires_at.map(|at| at.since(now) / HOUR_MS);
+    let listed = listed.map(|hours| hours.min(MAX_HOURS));
     Terms {
-        name: Some(entry.name.clone()),
+        // A name of blanks says nothing, and is none here.
+        name: Some(entry.name.trim().to_owned()),
         hours: [listed, hours].into_iter().flatten().min(),
         region: entry.region.clone(),
         ..Terms::default()

@@ -1,6 +1,7 @@
 //! Whitelists as files: this node's for others, and others' to choose from.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -49,11 +50,23 @@ pub(super) fn export(args: ExportArgs) -> Outcome {
     let (bytes, count) = with(&args.common, |trusted| trusted.export(args.peers))?;
     let path = args.signed.display();
     let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).open(&args.signed);
+    // Names of peers are nobody else's business.
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&args.signed);
     let mut file =
         file.with_context(|| format!("{path}: cannot be made; name a file that does not exist"))?;
     let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-    written.with_context(|| format!("{path}: cannot be written; look at the disk"))?;
+    if let Err(error) = written {
+        // Half a list is in the way of the next try.
+        let _gone = std::fs::remove_file(&args.signed);
+        let failed = anyhow::Error::new(error);
+        return Err(failed
+            .context(format!("{path}: cannot be written; look at the disk"))
+            .into());
+    }
     if args.common.json {
         output::object(json!({ "file": args.signed, "entries": count }))?;
     } else {
@@ -70,6 +83,11 @@ pub(super) fn import(args: ImportArgs) -> Outcome {
         hours: args.hours,
     };
     let page = with(&args.common, |trusted| trusted.import(&form))?;
+    let stands = |entry: &ImportedEntry| {
+        !form.peers.contains(&entry.peer)
+            || matches!(entry.state, ImportedState::Added | ImportedState::Listed)
+    };
+    let all_stand = page.entries.iter().all(stands);
     if args.common.json {
         output::object(json!({
             "signer": page.signer, "signed_at": page.signed_at, "entries": page.entries,
@@ -77,7 +95,12 @@ pub(super) fn import(args: ImportArgs) -> Outcome {
     } else {
         output::text(&told(&page))?;
     }
-    Ok(Exit::Ok)
+    // Somebody who was named is not listed now: the line says why.
+    Ok(if all_stand {
+        Exit::Ok
+    } else {
+        Exit::CheckFailed
+    })
 }
 
 /// Reads no more than a list may have, and one byte.
@@ -103,7 +126,9 @@ fn line(entry: &ImportedEntry) -> String {
     let state = match entry.state {
         ImportedState::Offered => "not listed here",
         ImportedState::Added => "ADDED",
-        ImportedState::Listed => "has an entry here",
+        ImportedState::Listed => "listed here already",
+        ImportedState::Ended => "its entry here has ended: whitelist remove it first",
+        ImportedState::Ignored => "ignored here: only whitelist add lists it",
         ImportedState::Over => "ends within the hour",
         ImportedState::Myself => "this node",
     };

@@ -50,8 +50,12 @@ pub enum ImportedState {
     Offered,
     /// It was added.
     Added,
-    /// It is listed here, on terms of this node's own, or was.
+    /// It is listed here, on terms of this node's own.
     Listed,
+    /// It has an entry here that has ended.
+    Ended,
+    /// An operator here ignores it: it can be listed by `whitelist add` only.
+    Ignored,
     /// It ends within the hour, or has ended.
     Over,
     /// It is this node.
