@@ -256,7 +256,7 @@ impl Bridge {
                 let region = if reads_only {
                     self.trust
                         .reader(&peer.to_string())
-                        .and_then(|reader| reader.region)
+                        .and_then(|reader| reader.region(utc()))
                 } else {
                     let listed = self.trust.listed(&peer.to_string());
                     listed.and_then(|listed| listed.region().cloned())
