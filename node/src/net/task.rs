@@ -12,7 +12,7 @@ use super::{
     handle::Shared,
     handler::SetupError,
     memory::Memory,
-    slots::{Slots, Word},
+    slots::{Ended, Slots, Word},
     transport::{Behaviour, BehaviourEvent, swarm},
 };
 use city_protocol::trust::EnrolVerdict;
@@ -224,13 +224,8 @@ impl Task {
                 }
             }
             Happening::Session(Word::Ended(peer)) => {
-                if let Some(lasted) = self.slots.ended(&peer) {
-                    self.book.lost(&peer, lasted, Instant::now());
-                    if lasted < STABLE
-                        && let Some(ban) = self.bans.short(peer, Instant::now())
-                    {
-                        self.banned(&peer, ban, "it comes and goes");
-                    }
+                if let Some(ended) = self.slots.ended(&peer) {
+                    self.on_ended(peer, &ended);
                 }
             }
         }
@@ -242,6 +237,21 @@ impl Task {
                 let address = match split_peer(address.clone()) {
                     Some((named, bare)) if named == peer => bare,
                     Some(_) => return debug!(%peer, %address, "address names another peer"),
+    fn on_ended(&mut self, peer: PeerId, ended: &Ended) {
+        let now = Instant::now();
+        if !ended.replaced {
+            self.book.lost(&peer, ended.lasted, now);
+        }
+        if ended.lasted < STABLE
+            && let Some(ban) = self.bans.short(peer, now)
+        {
+            self.banned(&peer, ban, "it comes and goes");
+            self.slots.expel(&peer);
+            // Unless another connection took the place of this one, it has gone.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
                     None => address,
                 };
                 let now = Instant::now();
