@@ -76,7 +76,10 @@ pub(super) struct Task {
     asking: HashMap<ConnectionId, Asking>,
     /// Where strangers' requests go, if they are taken.
     desk: Option<mpsc::Sender<Enrolment>>,
-    /// Exchanges of requests and answers; each ends with its connection's number. At most as many as the gate lets in.
+    /// Those of them whose stream is open, until the connection is closed.
+    handing: HashSet<ConnectionId>,
+    /// Exchanges of requests and answers; each ends with its connection's number. At most as many as the gate lets in: one of each
+    /// stranger's connection, and of each of a reader's, who has two; and the own.
     exchanges: JoinSet<ConnectionId>,
     /// What identify said, by connection: it may be done before the streams are.
     said: HashMap<ConnectionId, Said>,
@@ -168,6 +171,7 @@ impl Task {
             asking: HashMap::new(),
             desk: config.requests,
             exchanges: JoinSet::new(),
+            handing: HashSet::new(),
             said: HashMap::new(),
             notices,
             _courier: courier,
@@ -478,6 +482,7 @@ impl Task {
         }
         self.said.remove(&connection);
         self.alive.gone(connection);
+        self.handing.remove(&connection);
         self.slots.closed(&peer, connection);
         if self.unproven.remove(&connection) {
             self.dial_failed(peer, DialFailure::ClosedEarly);
@@ -488,10 +493,7 @@ impl Task {
     fn ask(&mut self, peer: PeerId, address: Multiaddr, asking: Asking) {
         let refused = if self.slots.contains(&peer) {
             Some(EnrolError::Connected)
-        } else if self.asking.len() + self.exchanges.len()
-            >= enrol::MAX_ASKING + enrol::MAX_STRANGERS
-            || self.asking.len() >= enrol::MAX_ASKING
-        {
+        } else if self.asking.len() + self.handing.len() >= enrol::MAX_ASKING {
             Some(EnrolError::Busy)
         } else {
             let call = DialOpts::peer_id(peer)
@@ -527,6 +529,7 @@ impl Task {
             (Some(Asking { request, answer }), _) => {
                 self.exchanges.spawn(async move {
                     // Nobody may wait any more.
+                self.handing.insert(connection);
                     let _gone = answer.send(enrol::ask(stream, request).await);
                     connection
                 });
