@@ -50,6 +50,8 @@ const NOTICES: usize = 256;
 const TICK: Duration = Duration::from_millis(250);
 /// After the drain: for goodbyes and for a consumer that still takes Disconnected events.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Characters kept of why a call failed: all its addresses, each with a sentence.
+const MAX_REASON: usize = 1024;
 /// Characters kept of what a peer calls itself.
 const MAX_AGENT: usize = 64;
 
@@ -74,10 +76,10 @@ pub(super) struct Task {
     unproven: HashSet<ConnectionId>,
     /// Own requests to be whitelisted, by the connection that is dialled for each.
     asking: HashMap<ConnectionId, Asking>,
-    /// Where strangers' requests go, if they are taken.
-    desk: Option<mpsc::Sender<Enrolment>>,
     /// Those of them whose stream is open, until the connection is closed.
     handing: HashSet<ConnectionId>,
+    /// Where strangers' requests go, if they are taken.
+    desk: Option<mpsc::Sender<Enrolment>>,
     /// Exchanges of requests and answers; each ends with its connection's number. At most as many as the gate lets in: one of each
     /// stranger's connection, and of each of a reader's, who has two; and the own.
     exchanges: JoinSet<ConnectionId>,
@@ -169,9 +171,9 @@ impl Task {
             book,
             unproven: HashSet::new(),
             asking: HashMap::new(),
+            handing: HashSet::new(),
             desk: config.requests,
             exchanges: JoinSet::new(),
-            handing: HashSet::new(),
             said: HashMap::new(),
             notices,
             _courier: courier,
@@ -235,12 +237,6 @@ impl Task {
         }
     }
 
-    fn on_command(&mut self, command: NetCommand) {
-        match command {
-            NetCommand::AddAddress { peer, address } => {
-                let address = match split_peer(address.clone()) {
-                    Some((named, bare)) if named == peer => bare,
-                    Some(_) => return debug!(%peer, %address, "address names another peer"),
     fn on_ended(&mut self, peer: PeerId, ended: &Ended) {
         let now = Instant::now();
         if !ended.replaced {
@@ -256,6 +252,12 @@ impl Task {
         }
     }
 
+    fn on_command(&mut self, command: NetCommand) {
+        match command {
+            NetCommand::AddAddress { peer, address } => {
+                let address = match split_peer(address.clone()) {
+                    Some((named, bare)) if named == peer => bare,
+                    Some(_) => return debug!(%peer, %address, "address names another peer"),
                     None => address,
                 };
                 let now = Instant::now();
@@ -480,9 +482,9 @@ impl Task {
             // Turned away before a stream was open. Nobody may wait any more.
             let _gone = asking.answer.send(Err(EnrolError::Silent));
         }
+        self.handing.remove(&connection);
         self.said.remove(&connection);
         self.alive.gone(connection);
-        self.handing.remove(&connection);
         self.slots.closed(&peer, connection);
         if self.unproven.remove(&connection) {
             self.dial_failed(peer, DialFailure::ClosedEarly);
@@ -527,9 +529,9 @@ impl Task {
     ) {
         match (self.asking.remove(&connection), &self.desk) {
             (Some(Asking { request, answer }), _) => {
+                self.handing.insert(connection);
                 self.exchanges.spawn(async move {
                     // Nobody may wait any more.
-                self.handing.insert(connection);
                     let _gone = answer.send(enrol::ask(stream, request).await);
                     connection
                 });
@@ -667,6 +669,13 @@ fn why(error: &TransportError<io::Error>) -> String {
     }
 }
 
+/// Part of it is what somebody wrote into the DNS, and is shown at terminals: without control characters, and not all of it.
+fn plain(text: &str) -> String {
+    let text = text.chars().take(MAX_REASON);
+    text.map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 fn reason_of(error: DialError) -> DialFailure {
     match error {
         DialError::WrongPeerId { obtained, address } => {
@@ -678,8 +687,24 @@ fn reason_of(error: DialError) -> DialFailure {
                 .into_iter()
                 .map(|(address, error)| format!("{address}: {}", why(&error)))
                 .collect();
-            DialFailure::Unreachable(tried.join("; "))
+            DialFailure::Unreachable(plain(&tried.join("; ")))
         }
-        other => DialFailure::Unreachable(other.to_string()),
+        other => DialFailure::Unreachable(plain(&other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_dns_does_not_write_at_the_terminal() {
+        let address: Multiaddr = "/dnsaddr/komatsu.example".parse().expect("an address");
+        let said = io::Error::other(format!("no record: \x1b[2J\u{9b}1m{}", "x".repeat(9000)));
+        let error = DialError::Transport(vec![(address, TransportError::Other(said))]);
+        let told = reason_of(error).to_string();
+        assert!(told.contains("no record: \u{fffd}[2J\u{fffd}1mx"), "{told}");
+        assert!(!told.contains(char::is_control));
+        assert!(told.chars().count() < MAX_REASON + 100);
     }
 }
