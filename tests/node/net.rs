@@ -556,6 +556,32 @@ async fn a_ban_ends_the_connection_lasts_and_ends() {
     assert_eq!(kanazawa.net.stats().bans, 1);
 }
 
+/// Each new connection of a peer takes the place of the one before. Who may only read comes and goes that way, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_replaces_its_connection_again_and_again_is_not_spoken_to() {
+    let keypair = Keypair::generate_ed25519();
+    let reader = keypair.public().to_peer_id();
+    let mut kanazawa = Plan::new(&[], &[]).open("金沢市").await;
+    kanazawa.net.whitelist().set_readers([(reader, u64::MAX)]);
+    let mut before: Option<(Intruder, _)> = None;
+    for _ in 0..16 {
+        let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
+        let streams = intruder.both_streams().await;
+        if let Some((mut older, _streams)) = before.take() {
+            kanazawa.disconnected(reader).await;
+            older.closed().await;
+        }
+        kanazawa.connected(reader).await;
+        before = Some((intruder, streams));
+    }
+    assert_eq!(kanazawa.net.stats().bans, 0);
+    let mut last = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
+    let _streams = last.both_streams().await;
+    kanazawa.disconnected(reader).await;
+    until("the ban", || kanazawa.net.stats().bans == 1).await;
+    last.closed().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_beyond_the_limit_ends_the_connection_without_memory() {
     for announced in [u32::MAX, 1 << 30, u32::try_from(MAX_FRAME).unwrap() + 1] {

@@ -121,10 +121,9 @@ async fn whom_a_neighbour_recommends_may_read_until_the_word_ends() {
     let held = done(kanazawa, &["whitelist", "list"]);
     assert_eq!(held["peers"].as_array().unwrap().len(), 1, "{held}");
 
-    // Taken back, the role taken away, the recommender taken off: within a second each.
-    let second = Duration::from_secs(1);
-    // Of the command and of asking; the connection itself goes at once.
-    let late = second + Duration::from_secs(2);
+    // Taken back, the role taken away, the recommender taken off: at once, which the gate's own tests hold to a clock; here
+    // commands and questions take their time on a machine that is busy.
+    let late = Duration::from_secs(10);
     done(komatsu, &["peer", "revoke", &id(hakusan)]);
     assert!(gone(&a, hakusan, Instant::now()).await < late);
     recommend();
@@ -148,6 +147,18 @@ async fn whom_a_neighbour_recommends_may_read_until_the_word_ends() {
         assert!(begun.elapsed() < PATIENCE, "{}", a.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+
+    // Taken off again it is none, and no reader either, whatever 小松市 still says of it.
+    let begun = Instant::now();
+    done(kanazawa, &["whitelist", "remove", &id(hakusan)]);
+    assert!(gone(&a, hakusan, begun).await < late);
+    let told = shown(kanazawa, hakusan);
+    let said = told["recommended"].as_array().unwrap();
+    assert!(said.iter().any(|said| said["counts"] == true), "{told}");
+    assert_eq!(told["may_read"], false);
+    let tested = done(kanazawa, &["peer", "test-access", &id(hakusan)]);
+    let line = &tested["peers"][0];
+    assert_eq!((&line["reads"], &line["ok"]), (&Value::Null, &true.into()));
     for node in [a, b, c] {
         node.stop().await;
     }

@@ -31,7 +31,7 @@ fn a_late_joiner_catches_up_from_nothing() {
 }
 
 /// Hundreds of transfers in a few big vertices.
-fn backlog(world: &mut World, from: &Person, to: &Person, transfers: u64) {
+pub(super) fn backlog(world: &mut World, from: &Person, to: &Person, transfers: u64) {
     let mut tickets = Vec::new();
     for sequence in 1..=transfers {
         let mut body = world.transfer_body(from, to, "0.01");

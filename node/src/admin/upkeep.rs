@@ -105,20 +105,9 @@ impl AdminState {
         Ok(read)
     }
 
-    /// Has the network call whom the configuration lists now, and forget whom nobody lists.
+    /// Has the network call whom the configuration lists now, and where; and forget whom nobody lists.
     async fn follow(&self, relisted: &Relisted) {
-        let moved = relisted.moved.iter().map(|peer| NetCommand::Close {
-            peer: *peer,
-            reason: "it is listed for another municipality".into(),
-        });
-        let gone = relisted.gone.iter();
-        let gone = gone.map(|peer| NetCommand::Forget { peer: *peer });
-        let calls = relisted.addresses.iter();
-        let calls = calls.map(|(peer, address)| NetCommand::AddAddress {
-            peer: *peer,
-            address: address.clone(),
-        });
-        for command in moved.chain(gone).chain(calls) {
+        for command in followed(relisted) {
             self.tell_net(command).await;
         }
     }
@@ -128,5 +117,51 @@ impl AdminState {
             // A network that has stopped calls nobody.
             let _stopped = net.command(command).await;
         }
+    }
+}
+
+/// What the network is told: an address that is not named any more is not called any more, so what is known of everybody whose
+/// entry changed is forgotten first.
+fn followed(relisted: &Relisted) -> Vec<NetCommand> {
+    let moved = relisted.moved.iter().map(|peer| NetCommand::Close {
+        peer: *peer,
+        reason: "it is listed for another municipality".into(),
+    });
+    let changed = relisted.listed.iter().chain(&relisted.unlisted);
+    let changed = changed.map(|peer| NetCommand::Forget { peer: *peer });
+    let calls = relisted.addresses.iter();
+    let calls = calls.map(|(peer, address)| NetCommand::AddAddress {
+        peer: *peer,
+        address: address.clone(),
+    });
+    moved.chain(changed).chain(calls).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_was_corrected_takes_the_place_of_the_old() {
+        let [listed, gone] = [(); 2].map(|()| PeerId::random());
+        let relisted = Relisted {
+            listed: vec![listed],
+            unlisted: vec![gone],
+            gone: vec![gone],
+            addresses: vec![(listed, "/ip4/192.0.2.2/tcp/2".parse().expect("an address"))],
+            ..Relisted::default()
+        };
+        let told: Vec<(&str, PeerId)> = followed(&relisted)
+            .into_iter()
+            .map(|command| match command {
+                NetCommand::Forget { peer } => ("forget", peer),
+                NetCommand::AddAddress { peer, .. } => ("call", peer),
+                _ => panic!("nobody moved"),
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [("forget", listed), ("forget", gone), ("call", listed)]
+        );
     }
 }

@@ -16,7 +16,7 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::{Greeting, Lane, Word};
+use super::lane::{Greeting, Lane, Pace, Word, owes, pace};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{Limits, NetCommand, NetEvent, NetHandle};
 use crate::private::Post;
@@ -183,12 +183,15 @@ struct Peer {
     ungreeted: usize,
     /// Whether closing was asked for: once is enough.
     closing: bool,
+    /// How fast it is sent something while it may only read, over all its connections.
+    pace: Option<Pace>,
 }
 
 impl Peer {
     fn is_gone(&self) -> bool {
         self.lane.is_none()
             && self.ungreeted == 0
+            && self.pace.as_ref().is_none_or(|pace| owes(pace).is_zero())
             && self.earlier.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
@@ -252,11 +255,15 @@ impl Bridge {
                 peers.retain(|_, peer| !peer.is_gone());
                 let known = peers.entry(id).or_default();
                 let before = known.lane.take().map(Lane::end).or(known.earlier.take());
+                let pace = reads_only.then(|| {
+                    let new = || pace(self.limits.reader_rate);
+                    known.pace.get_or_insert_with(new).clone()
+                });
                 let signed = self.certificate.now().sign(&self.key, nonce(), utc());
                 let region = if reads_only {
                     self.trust
                         .reader(&peer.to_string())
-                        .and_then(|reader| reader.region)
+                        .and_then(|reader| reader.region(utc()))
                 } else {
                     let listed = self.trust.listed(&peer.to_string());
                     listed.and_then(|listed| listed.region().cloned())
@@ -268,6 +275,7 @@ impl Bridge {
                     limits: self.limits.clone(),
                     words: self.words.clone(),
                     reads_only,
+                    pace,
                 };
                 let lane = Lane::begin(id, self.engine.clone(), self.net.clone(), greeting, before);
                 if !reads_only {

@@ -27,11 +27,31 @@ impl Budget {
         }
     }
 
-    /// Takes a message of so many bytes; answers how long to wait before the next is looked at.
-    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> Duration {
+    /// The same with another rate, in bytes a second, and nothing saved: what is taken is waited for.
+    pub(super) fn pace(rate: usize, now: Instant) -> Self {
+        Self {
+            rate: rate as f64,
+            most: 0.0,
+            left: 0.0,
+            at: now,
+        }
+    }
+
+    /// How long to wait until nothing is owed.
+    pub(super) fn owes(&mut self, now: Instant) -> Duration {
+        self.fill(now);
+        Duration::from_secs_f64((-self.left / self.rate).max(0.0))
+    }
+
+    fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + passed * self.rate).min(self.most);
         self.at = now;
+    }
+
+    /// Takes a message of so many bytes; answers how long to wait before the next is looked at.
+    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> Duration {
+        self.fill(now);
         self.left -= bytes.max(LEAST) as f64;
         Duration::from_secs_f64((-self.left / self.rate).max(0.0))
     }
@@ -58,5 +78,17 @@ mod tests {
         // However long it was quiet, no more than a burst is saved.
         let later = begin + 1000 * second;
         assert_eq!(budget.take(11_000, later), second);
+    }
+
+    #[test]
+    fn what_a_reader_was_sent_is_owed_until_its_time_is_over() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let mut pace = Budget::pace(1000, begin);
+        assert_eq!(pace.owes(begin), Duration::ZERO);
+        assert_eq!(pace.take(3_000, begin), 3 * second);
+        assert_eq!(pace.owes(begin + second), 2 * second);
+        assert_eq!(pace.owes(begin + 3 * second), Duration::ZERO);
+        // Nothing is saved while it is quiet.
+        assert_eq!(pace.take(1_000, begin + 1000 * second), second);
     }
 }

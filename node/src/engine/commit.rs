@@ -360,7 +360,10 @@ impl CommitThread {
     }
 
     fn tell(&mut self, input: Input) {
-        if let Input::Message(from, _, message) = &input {
+        // Whoever only reads, and whose hello was not judged yet, proves nothing by its word.
+        if let Input::Message(from, _, message) = &input
+            && self.replica.hears(from)
+        {
             self.guard.hear(*from, message, &self.history);
         }
         let actions = self.replica.handle(input, self.clock.now(), &self.history);

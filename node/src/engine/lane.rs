@@ -1,8 +1,8 @@
 //! The lane of one connection: decodes its frames, has vertices verified on every core, and hands everything
 //! to the engine in the order in which it came, from Connected to Disconnected; and sends what waits for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use city_protocol::Refusal;
@@ -16,6 +16,7 @@ use city_protocol::trust::{PeerId, SignedData};
 use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::budget::Budget;
 use super::commit::Request;
@@ -82,6 +83,22 @@ pub(super) struct Greeting {
     pub(super) words: mpsc::Sender<Word>,
     /// Whether the peer may only read: then it carries nothing private, nobody hears what it says, and it is sent little at once.
     pub(super) reads_only: bool,
+    /// How fast it is sent something, over all its connections; none: as fast as it takes it.
+    pub(super) pace: Option<Pace>,
+}
+
+/// How fast a peer that may only read is sent something. It outlives a connection: who comes back is sent no more for it.
+pub(super) type Pace = Arc<Mutex<Budget>>;
+
+/// A new one, bytes a second.
+pub(super) fn pace(rate: usize) -> Pace {
+    Arc::new(Mutex::new(Budget::pace(rate, Instant::now())))
+}
+
+/// How long such a peer has to wait until it is sent more.
+pub(super) fn owes(pace: &Pace) -> Duration {
+    let mut budget = pace.lock().unwrap_or_else(PoisonError::into_inner);
+    budget.owes(Instant::now())
 }
 
 /// One connection, as the bridge holds it.
@@ -89,8 +106,13 @@ pub(super) struct Lane {
     frames: mpsc::Sender<Frame>,
     waiting: Arc<AtomicUsize>,
     outbox: mpsc::Sender<Frame>,
+    /// Where what is live stands, if it goes first.
+    live: Option<mpsc::Sender<Frame>>,
     unsent: Arc<AtomicUsize>,
     told: JoinHandle<()>,
+    /// What waits to be sent ends with this: it was meant for this connection, and not for the next. So does what a peer that may
+    /// only read said.
+    _ended: DropGuard,
 }
 
 impl Lane {
@@ -105,6 +127,7 @@ impl Lane {
     ) -> Self {
         let (frames, inbox) = mpsc::channel(PEER_FRAMES);
         let (outbox, to_send) = mpsc::channel(OUTBOX);
+        let (live, live_to_send) = mpsc::channel(OUTBOX);
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let (waiting, unsent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let reads_only = greeting.reads_only;
@@ -117,14 +140,23 @@ impl Lane {
             limits: greeting.limits.clone(),
             reads_only,
         };
-        tokio::spawn(desk.decode(inbox, turns));
-        let rate = reads_only.then_some(greeting.limits.reader_rate);
+        let ended = CancellationToken::new();
+        let decoding = desk.decode(inbox, turns);
+        if reads_only {
+            // What it still wanted it wants again, if it comes back.
+            tokio::spawn(ended.clone().run_until_cancelled_owned(decoding));
+        } else {
+            tokio::spawn(decoding);
+        }
+        let live = greeting.pace.is_some().then_some(live);
         let queue = Queue {
             messages: to_send,
+            live: live_to_send,
             unsent: Arc::clone(&unsent),
-            rate,
+            pace: greeting.pace.clone(),
         };
-        tokio::spawn(send(libp2p_peer(&peer), net, queue));
+        let sending = send(libp2p_peer(&peer), net, queue);
+        tokio::spawn(ended.clone().run_until_cancelled_owned(sending));
         let counted = Arc::clone(&waiting);
         let told = tokio::spawn(async move {
             if let Some(earlier) = earlier {
@@ -153,8 +185,10 @@ impl Lane {
             frames,
             waiting,
             outbox,
+            live,
             unsent,
             told,
+            _ended: ended.drop_guard(),
         }
     }
 
@@ -168,10 +202,12 @@ impl Lane {
     pub(super) fn send(&self, channel: Channel, message: &Message) -> bool {
         let frame = message.encode();
         let unsent = self.unsent.fetch_add(frame.len(), Ordering::Relaxed);
-        unsent <= OUTBOX_BYTES && self.outbox.try_send((channel, frame)).is_ok()
+        let first = self.live.as_ref().filter(|_| channel == Channel::Live);
+        let outbox = first.unwrap_or(&self.outbox);
+        unsent <= OUTBOX_BYTES && outbox.try_send((channel, frame)).is_ok()
     }
 
-    /// Ends the lane; the handle ends when the engine was told everything.
+    /// Ends the lane, and what it has not sent; the handle ends when the engine was told everything.
     pub(super) fn end(self) -> JoinHandle<()> {
         self.told
     }
@@ -240,6 +276,8 @@ impl Desk {
                     self.ban(refusal).await;
                     Turn::Ready(Box::new(Input::Garbage(*peer, refusal, 0)), size)
                 }
+                // An honest one sends vertices, too, where it takes a log for forked; passed over, they wait for nothing.
+                Ok(Message::Vertex(..)) if self.reads_only => Turn::HandedOn(size),
                 Ok(message) if self.reads_only => {
                     let pause = budget.take(size, Instant::now());
                     tokio::time::sleep(pause).await;
@@ -486,21 +524,108 @@ async fn verdict(
 /// What waits for a peer.
 struct Queue {
     messages: mpsc::Receiver<Frame>,
+    /// What goes first, where that is told apart.
+    live: mpsc::Receiver<Frame>,
     unsent: Arc<AtomicUsize>,
-    /// Bytes that it is sent in a second; none: as fast as it takes them.
-    rate: Option<usize>,
+    /// How fast it is sent something; none: as fast as it takes it.
+    pace: Option<Pace>,
+}
+
+impl Queue {
+    /// What is sent next; what is live stands before what is not, but never before the hello, which is `first`.
+    async fn next(&mut self, first: bool) -> Option<Frame> {
+        if first {
+            return self.messages.recv().await;
+        }
+        tokio::select! {
+            biased;
+            Some(frame) = self.live.recv() => Some(frame),
+            frame = self.messages.recv() => frame,
+        }
+    }
 }
 
 /// Sends what waits for a peer, as fast as it takes it or is meant to.
 async fn send(peer: libp2p::PeerId, net: NetHandle, mut queue: Queue) {
-    while let Some((channel, frame)) = queue.messages.recv().await {
+    let mut first = true;
+    loop {
+        if let Some(pace) = &queue.pace {
+            tokio::time::sleep(owes(pace)).await;
+        }
+        let Some((channel, frame)) = queue.next(first).await else {
+            return;
+        };
+        first = false;
         let size = frame.len();
         queue.unsent.fetch_sub(size, Ordering::Relaxed);
         if net.send(&peer, to_net(channel), frame).await.is_err() {
             return;
         }
-        if let Some(rate) = queue.rate {
-            tokio::time::sleep(Duration::from_secs_f64(size as f64 / rate as f64)).await;
+        if let Some(pace) = &queue.pace {
+            let mut budget = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let _owed = budget.take(size, Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{NetConfig, Whitelist};
+    use libp2p::identity::Keypair;
+
+    fn queue(pace: Option<Pace>) -> (mpsc::Sender<Frame>, mpsc::Sender<Frame>, Queue) {
+        let (outbox, messages) = mpsc::channel(8);
+        let (first, live) = mpsc::channel(8);
+        let unsent = Arc::default();
+        let queue = Queue {
+            messages,
+            live,
+            unsent,
+            pace,
+        };
+        (outbox, first, queue)
+    }
+
+    #[tokio::test]
+    async fn what_is_live_goes_first_but_for_the_hello() {
+        let (outbox, live, mut queue) = queue(None);
+        for (to, frame) in [(&live, 1), (&outbox, 2), (&outbox, 3), (&live, 4)] {
+            to.try_send((Channel::Sync, vec![frame])).expect("room");
+        }
+        let mut order = Vec::new();
+        for first in [true, false, false, false] {
+            order.extend(queue.next(first).await.map(|(_, frame)| frame[0]));
+        }
+        assert_eq!(order, [2, 1, 4, 3]);
+        drop((outbox, live));
+        assert_eq!(queue.next(false).await, None);
+    }
+
+    /// Who comes back before it was sent everything has it neither sent by the earlier connection nor kept for it.
+    #[tokio::test]
+    async fn what_waits_ends_with_its_connection_and_what_was_sent_does_not() {
+        let (events, _events) = mpsc::channel(8);
+        let key = Keypair::generate_ed25519();
+        let started = net::start(NetConfig::default(), key, Whitelist::default(), events);
+        let (net, _task) = started.expect("a network that listens nowhere");
+        let pace = pace(1000);
+        let now = Instant::now();
+        let owed = pace.lock().expect("nobody panics").take(100_000, now);
+        assert!(owed > Duration::from_secs(99));
+        let (outbox, _live, queue) = queue(Some(Arc::clone(&pace)));
+        let frame = (Channel::Sync, vec![0; 1 << 20]);
+        outbox.try_send(frame).expect("room");
+        let ended = CancellationToken::new();
+        let sending = send(libp2p::PeerId::random(), net, queue);
+        tokio::spawn(ended.clone().run_until_cancelled_owned(sending));
+        let guard = ended.drop_guard();
+        let soon = Duration::from_millis(200);
+        assert!(tokio::time::timeout(soon, outbox.closed()).await.is_err());
+        drop(guard);
+        let patience = Duration::from_secs(20);
+        let ended = tokio::time::timeout(patience, outbox.closed()).await;
+        ended.expect("the task ends with its lane");
+        assert!(owes(&pace) > Duration::from_secs(60), "the next waits, too");
     }
 }

@@ -390,3 +390,27 @@ fn source(address: &Multiaddr) -> Option<IpAddr> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Whitelist;
+
+    #[tokio::test]
+    async fn a_reader_is_sent_away_at_the_end_of_its_time_or_as_its_word_is_taken_back() {
+        let (whitelist, peer) = (Whitelist::default(), PeerId::random());
+        whitelist.set_readers([(peer, 100)]);
+        let shared = Arc::new(Shared::new(whitelist.clone(), Arc::new(|| 50)));
+        let mut gate = Gate::new(shared, &Limits::default(), false);
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().expect("an address");
+        let kind = gate.receive(&peer, &address).expect("it reads");
+        assert_eq!(kind, Kind::Reader { asks: false });
+        let _handler = gate.enter(ConnectionId::new_unchecked(1), peer, &address, kind);
+        assert_eq!(gate.sweep(99), []);
+        assert_eq!(gate.sweep(100), [peer]);
+        assert_eq!(gate.sweep(99), []);
+        whitelist.set_readers([]);
+        assert_eq!(gate.sweep(99), [peer]);
+        assert!(gate.receive(&peer, &address).is_err());
+    }
+}

@@ -41,6 +41,16 @@ struct Slot {
     /// Cancelled as soon as the session carries no more frames.
     stop: CancellationToken,
     next: Option<(Standing, Opened)>,
+    reads_only: bool,
+}
+
+/// How a session ended.
+pub(super) struct Ended {
+    /// How long it had lasted.
+    pub(super) lasted: Duration,
+    /// Whether another connection of the peer has taken its place, which only a peer that may only read has to answer for: two
+    /// that list each other may call at once.
+    pub(super) replaced: bool,
 }
 
 /// What decides between two connections of one peer.
@@ -134,17 +144,18 @@ impl Slots {
         }
     }
 
-    /// A session has said its last event: its successor begins, or the answer is how long it had
-    /// lasted.
-    pub(super) fn ended(&mut self, peer: &PeerId) -> Option<Duration> {
+    /// A session has said its last event: its successor begins, or the answer is how it ended; for a peer that may only read
+    /// both.
+    pub(super) fn ended(&mut self, peer: &PeerId) -> Option<Ended> {
         let slot = self.slots.remove(peer)?;
-        match slot.next {
-            Some((standing, opened)) => {
-                self.begin(standing, opened);
-                None
-            }
-            None => Some(slot.standing.since.elapsed()),
+        let ended = Ended {
+            lasted: slot.standing.since.elapsed(),
+            replaced: slot.next.is_some(),
+        };
+        if let Some((standing, opened)) = slot.next {
+            self.begin(standing, opened);
         }
+        (!ended.replaced || slot.reads_only).then_some(ended)
     }
 
     /// A connection is gone. A running session reads its streams to their end by itself.
@@ -188,6 +199,7 @@ impl Slots {
         let peer = opened.peer;
         debug!(%peer, address = %opened.address, "session begins");
         let stop = CancellationToken::new();
+        let reads_only = opened.reads_only;
         let session = Session::new(
             opened,
             &self.limits,
@@ -202,6 +214,7 @@ impl Slots {
             standing,
             stop,
             next,
+            reads_only,
         };
         self.slots.insert(peer, slot);
     }

@@ -12,7 +12,7 @@ use super::{
     handle::Shared,
     handler::SetupError,
     memory::Memory,
-    slots::{Slots, Word},
+    slots::{Ended, Slots, Word},
     transport::{Behaviour, BehaviourEvent, swarm},
 };
 use city_protocol::trust::EnrolVerdict;
@@ -50,6 +50,8 @@ const NOTICES: usize = 256;
 const TICK: Duration = Duration::from_millis(250);
 /// After the drain: for goodbyes and for a consumer that still takes Disconnected events.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Characters kept of why a call failed: all its addresses, each with a sentence.
+const MAX_REASON: usize = 1024;
 /// Characters kept of what a peer calls itself.
 const MAX_AGENT: usize = 64;
 
@@ -74,9 +76,12 @@ pub(super) struct Task {
     unproven: HashSet<ConnectionId>,
     /// Own requests to be whitelisted, by the connection that is dialled for each.
     asking: HashMap<ConnectionId, Asking>,
+    /// Those of them whose stream is open, until the connection is closed.
+    handing: HashSet<ConnectionId>,
     /// Where strangers' requests go, if they are taken.
     desk: Option<mpsc::Sender<Enrolment>>,
-    /// Exchanges of requests and answers; each ends with its connection's number. At most as many as the gate lets in.
+    /// Exchanges of requests and answers; each ends with its connection's number. At most as many as the gate lets in: one of each
+    /// stranger's connection, and of each of a reader's, who has two; and the own.
     exchanges: JoinSet<ConnectionId>,
     /// What identify said, by connection: it may be done before the streams are.
     said: HashMap<ConnectionId, Said>,
@@ -166,6 +171,7 @@ impl Task {
             book,
             unproven: HashSet::new(),
             asking: HashMap::new(),
+            handing: HashSet::new(),
             desk: config.requests,
             exchanges: JoinSet::new(),
             said: HashMap::new(),
@@ -224,15 +230,25 @@ impl Task {
                 }
             }
             Happening::Session(Word::Ended(peer)) => {
-                if let Some(lasted) = self.slots.ended(&peer) {
-                    self.book.lost(&peer, lasted, Instant::now());
-                    if lasted < STABLE
-                        && let Some(ban) = self.bans.short(peer, Instant::now())
-                    {
-                        self.banned(&peer, ban, "it comes and goes");
-                    }
+                if let Some(ended) = self.slots.ended(&peer) {
+                    self.on_ended(peer, &ended);
                 }
             }
+        }
+    }
+
+    fn on_ended(&mut self, peer: PeerId, ended: &Ended) {
+        let now = Instant::now();
+        if !ended.replaced {
+            self.book.lost(&peer, ended.lasted, now);
+        }
+        if ended.lasted < STABLE
+            && let Some(ban) = self.bans.short(peer, now)
+        {
+            self.banned(&peer, ban, "it comes and goes");
+            self.slots.expel(&peer);
+            // Unless another connection took the place of this one, it has gone.
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
@@ -466,6 +482,7 @@ impl Task {
             // Turned away before a stream was open. Nobody may wait any more.
             let _gone = asking.answer.send(Err(EnrolError::Silent));
         }
+        self.handing.remove(&connection);
         self.said.remove(&connection);
         self.alive.gone(connection);
         self.slots.closed(&peer, connection);
@@ -478,10 +495,7 @@ impl Task {
     fn ask(&mut self, peer: PeerId, address: Multiaddr, asking: Asking) {
         let refused = if self.slots.contains(&peer) {
             Some(EnrolError::Connected)
-        } else if self.asking.len() + self.exchanges.len()
-            >= enrol::MAX_ASKING + enrol::MAX_STRANGERS
-            || self.asking.len() >= enrol::MAX_ASKING
-        {
+        } else if self.asking.len() + self.handing.len() >= enrol::MAX_ASKING {
             Some(EnrolError::Busy)
         } else {
             let call = DialOpts::peer_id(peer)
@@ -515,6 +529,7 @@ impl Task {
     ) {
         match (self.asking.remove(&connection), &self.desk) {
             (Some(Asking { request, answer }), _) => {
+                self.handing.insert(connection);
                 self.exchanges.spawn(async move {
                     // Nobody may wait any more.
                     let _gone = answer.send(enrol::ask(stream, request).await);
@@ -654,6 +669,13 @@ fn why(error: &TransportError<io::Error>) -> String {
     }
 }
 
+/// Part of it is what somebody wrote into the DNS, and is shown at terminals: without control characters, and not all of it.
+fn plain(text: &str) -> String {
+    let text = text.chars().take(MAX_REASON);
+    text.map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 fn reason_of(error: DialError) -> DialFailure {
     match error {
         DialError::WrongPeerId { obtained, address } => {
@@ -665,8 +687,24 @@ fn reason_of(error: DialError) -> DialFailure {
                 .into_iter()
                 .map(|(address, error)| format!("{address}: {}", why(&error)))
                 .collect();
-            DialFailure::Unreachable(tried.join("; "))
+            DialFailure::Unreachable(plain(&tried.join("; ")))
         }
-        other => DialFailure::Unreachable(other.to_string()),
+        other => DialFailure::Unreachable(plain(&other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_dns_does_not_write_at_the_terminal() {
+        let address: Multiaddr = "/dnsaddr/komatsu.example".parse().expect("an address");
+        let said = io::Error::other(format!("no record: \x1b[2J\u{9b}1m{}", "x".repeat(9000)));
+        let error = DialError::Transport(vec![(address, TransportError::Other(said))]);
+        let told = reason_of(error).to_string();
+        assert!(told.contains("no record: \u{fffd}[2J\u{fffd}1mx"), "{told}");
+        assert!(!told.contains(char::is_control));
+        assert!(told.chars().count() < MAX_REASON + 100);
     }
 }

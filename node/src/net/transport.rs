@@ -13,7 +13,7 @@ use libp2p::{
     PeerId, Swarm, Transport as _,
     core::{
         muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
-        transport::Boxed,
+        transport::{Boxed, timeout::TransportTimeout},
         upgrade::Version,
     },
     dns, identify,
@@ -48,6 +48,9 @@ const MAX_NEGOTIATING: usize = 8;
 /// How long saying goodbye may take. A peer that no longer reads would otherwise hold its place for
 /// ever.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How long TCP may take to reach one address: a packet is sent again after one second and after three. The addresses behind one
+/// name are tried one after the other, all within the handshake's time, so one that leads nowhere must not take all of it.
+const ATTEMPT: Duration = Duration::from_secs(4);
 /// What identify calls the protocol family.
 const FAMILY: &str = "/city-node/1";
 
@@ -118,7 +121,10 @@ fn transport(
     limits: &Limits,
     keypair: &Keypair,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
-    let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = || {
+        let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+        TransportTimeout::with_outgoing_timeout(tcp, ATTEMPT)
+    };
     // A box without /etc/resolv.conf still reaches peers by their numeric addresses.
     match dns::tokio::Transport::system(tcp()) {
         Ok(named) => secured(named, limits, keypair),
@@ -196,5 +202,48 @@ impl StreamMuxer for Hasty {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
         Pin::new(&mut self.muxer).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libp2p::core::{Endpoint, transport::DialOpts, transport::PortUse};
+    use std::time::Instant;
+    use tokio::{
+        net::{TcpSocket, TcpStream},
+        time::timeout,
+    };
+
+    /// A listener whose queue is full: what calls it is not answered, as behind a firewall that drops.
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let any = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(any).expect("a port");
+        let listener = socket.listen(1).expect("a queue");
+        let at = listener.local_addr().expect("an address");
+        let mut queued = Vec::new();
+        let soon = Duration::from_millis(300);
+        while let Ok(taken) = timeout(soon, TcpStream::connect(at)).await {
+            queued.push(taken.expect("there is room"));
+            assert!(queued.len() < 16, "the queue has no end");
+        }
+        let limits = Limits::default();
+        let mut dialer = transport(&limits, &Keypair::generate_ed25519()).expect("a transport");
+        let address = format!("/ip4/127.0.0.1/tcp/{}", at.port());
+        let call = DialOpts {
+            role: Endpoint::Dialer,
+            port_use: PortUse::New,
+        };
+        let dialing = dialer.dial(address.parse().expect("an address"), call);
+        let begun = Instant::now();
+        let ended = timeout(limits.handshake, dialing.expect("it is TCP")).await;
+        assert!(ended.expect("it ends before the handshake's time").is_err());
+        let lasted = begun.elapsed();
+        assert!(
+            lasted < limits.handshake / 2 && lasted >= ATTEMPT / 2,
+            "{lasted:?}"
+        );
     }
 }

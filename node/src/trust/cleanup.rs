@@ -58,6 +58,8 @@ impl Keeper {
     /// [`ChangeError`].
     pub fn clean_up(&self, now: Timestamp, by: &str) -> Result<Cleaned, ChangeError> {
         let changing = self.changing();
+        // First: where this cannot be written, nothing is taken away.
+        let messages = self.forget_messages(now)?;
         let mut cleaned = self.fold(|fold| Cleaned::of(fold, &cleaned_up(fold, now), now));
         if !cleaned.is_nothing() {
             let own = self.own().to_string();
@@ -69,7 +71,7 @@ impl Keeper {
                 }
             }
         }
-        cleaned.messages = self.forget_messages(now)?;
+        cleaned.messages = messages;
         Ok(cleaned)
     }
 }

@@ -43,7 +43,12 @@ impl Network {
     pub const fn recommended(&self) -> Needed {
         Needed {
             to_approve: self.recommendations_needed,
-            to_read: self.recommendations_to_read,
+            // Where there is no place for readers, nobody may read.
+            to_read: if self.limits.readers == 0 {
+                0
+            } else {
+                self.recommendations_to_read
+            },
         }
     }
 }
@@ -172,7 +177,14 @@ pub(super) fn lay_over(fold: &mut Fold, wanted: &Wanted) {
             listed.config = None;
         }
     }
+    let gone = fold.listed.iter();
+    let gone = gone.filter(|(_, listed)| listed.entries().next().is_none());
+    let gone: Vec<String> = gone.map(|(peer, _)| peer.clone()).collect();
+    for peer in gone {
+        fold.unlist(&peer);
+    }
     for (peer, entry) in wanted {
+        fold.once_listed.remove(peer);
         let listed = fold.listed.entry(peer.clone()).or_default();
         let since = listed.config.as_ref().filter(|old| old.same_terms(entry));
         listed.config = Some(Entry {
@@ -180,8 +192,6 @@ pub(super) fn lay_over(fold: &mut Fold, wanted: &Wanted) {
             ..entry.clone()
         });
     }
-    fold.listed
-        .retain(|_, listed| listed.entries().next().is_some());
 }
 
 #[cfg(test)]

@@ -180,6 +180,9 @@ pub struct Fold {
     pub recommended: BTreeMap<(String, String), Recommendation>,
     /// What this node recommends.
     pub own: BTreeMap<String, Recommendation>,
+    /// Who was listed and is no more: whoever ended that did not mean that others' words go on. Each has its record in the log, made
+    /// by an operator or the file, which is what bounds it.
+    pub once_listed: BTreeSet<String>,
 }
 
 impl Fold {
@@ -221,8 +224,13 @@ impl Fold {
                 // Whoever is listed need not ask, and is heard.
                 self.pending.remove(&record.peer);
                 self.ignored.remove(&record.peer);
+                self.once_listed.remove(&record.peer);
             }
             Decision::WhitelistRemove | Decision::WhitelistKey => {}
+        }
+        if record.decision != Decision::WhitelistAdd && !self.listed.contains_key(&record.peer) {
+            // Nobody is taken off, and no key held, of whom nobody listed.
+            return;
         }
         let listed = self.listed.entry(record.peer.clone()).or_default();
         let of_config = record.is_of_config();
@@ -261,8 +269,9 @@ impl Fold {
         }
     }
 
-    fn unlist(&mut self, peer: &str) {
+    pub(super) fn unlist(&mut self, peer: &str) {
         self.listed.remove(peer);
+        self.once_listed.insert(peer.to_owned());
         // What stood on its word falls with it; and who is no peer of this node is not recommended by it.
         self.recommended
             .retain(|(_, recommender), _| recommender != peer);

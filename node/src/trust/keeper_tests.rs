@@ -249,6 +249,36 @@ fn what_is_over_goes_in_one_record_and_stays_gone() {
 }
 
 #[test]
+fn what_cannot_be_forgotten_leaves_everything_as_it_was() {
+    let city = City::new();
+    let dir = tempfile::tempdir().unwrap();
+    let hour = 3_600_000;
+    let path = dir.path().join("below").join("seen.cbor");
+    let below = || std::fs::create_dir(path.parent().unwrap()).unwrap();
+    below();
+    city.keeper.remember(path.clone(), hour, NOW);
+    let peer = somebody();
+    city.lists(&peer, &[Role::Sync], NOW);
+    let from = libp2p_peer(&peer.peer_id());
+    let noted = city
+        .keeper
+        .0
+        .seen
+        .lock()
+        .unwrap()
+        .note(&from, [1; 16], NOW, NOW);
+    assert!(noted.unwrap());
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let (later, before) = (NOW.plus_ms(2 * hour), city.records());
+    assert!(city.keeper.clean_up(later, "hanako").is_err());
+    assert_eq!(city.records(), before);
+    assert!(city.keeper.listed(&from.to_string()).is_some());
+    below();
+    let cleaned = city.keeper.clean_up(later, "hanako").unwrap();
+    assert_eq!((cleaned.entries.len(), cleaned.messages), (1, 1));
+}
+
+#[test]
 fn the_file_read_again_lists_and_unlists_beside_what_operators_decided() {
     let city = City::new();
     let [a, b, c] = [(); 3].map(|()| libp2p_peer(&somebody().peer_id()));

@@ -5,7 +5,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::config::{Wanted, lay_over, read, reconcile};
 use super::error::ChangeError;
-use super::fold::Fold;
+use super::fold::{Fold, Listed};
 use super::keeper::{HELD, Keeper};
 use crate::net::MAX_WHITELIST;
 
@@ -20,7 +20,7 @@ pub struct Relisted {
     pub unlisted: Vec<PeerId>,
     /// Those of them that nobody else lists.
     pub gone: Vec<PeerId>,
-    /// Where the newly listed are called, without their ids.
+    /// Where those that are still listed are called from now on, without their ids: what the file says and what operators say.
     pub addresses: Vec<(PeerId, Multiaddr)>,
 }
 
@@ -78,17 +78,18 @@ impl Relisted {
             if same {
                 continue;
             }
+            let named = is.into_iter().flat_map(Listed::entries);
+            let named = named.flat_map(|entry| &entry.addresses);
+            let named = named.filter_map(|address| Some((id, address.parse().ok()?)));
+            relisted.addresses.extend(named);
             if let (Some(was), Some(is)) = (was, is)
                 && was.region() != is.region()
             {
                 relisted.moved.push(id);
             }
             match new {
-                Some(entry) => {
+                Some(_) => {
                     relisted.listed.push(id);
-                    let named = entry.addresses.iter();
-                    let named = named.filter_map(|address| Some((id, address.parse().ok()?)));
-                    relisted.addresses.extend(named);
                 }
                 None => {
                     relisted.unlisted.push(id);
@@ -105,5 +106,54 @@ impl Relisted {
     #[must_use]
     pub const fn is_nothing(&self) -> bool {
         self.listed.is_empty() && self.unlisted.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::record::CONFIG;
+    use crate::trust::{Decision, Record};
+
+    fn listed(fold: &mut Fold, peer: &PeerId, by: &str, addresses: &[&str]) {
+        fold.take(Record {
+            by: by.into(),
+            addresses: addresses.iter().map(|&address| address.into()).collect(),
+            ..Record::of(Decision::WhitelistAdd, &peer.to_string(), Timestamp(1), by)
+        });
+    }
+
+    #[test]
+    fn what_is_called_from_now_on_is_what_the_file_and_operators_say() {
+        let [moved, taken_out, same] = [(); 3].map(|()| PeerId::random());
+        let (old, new, given) = (
+            "/ip4/192.0.2.1/tcp/1",
+            "/ip4/192.0.2.2/tcp/2",
+            "/ip4/192.0.2.3/tcp/3",
+        );
+        let mut before = Fold::default();
+        for peer in [&moved, &taken_out, &same] {
+            listed(&mut before, peer, "hanako", &[given]);
+            listed(&mut before, peer, CONFIG, &[old]);
+        }
+        let mut after = before.clone();
+        listed(&mut after, &moved, CONFIG, &[new]);
+        let entry = after.listed.get_mut(&taken_out.to_string()).unwrap();
+        entry.config = None;
+        let relisted = Relisted::between(&before, &after);
+        assert_eq!(
+            (relisted.listed, relisted.unlisted),
+            (vec![moved], vec![taken_out])
+        );
+        let called = |peer, addresses: &[&str]| -> Vec<(PeerId, Multiaddr)> {
+            let addresses = addresses.iter();
+            addresses
+                .map(|address| (peer, address.parse().unwrap()))
+                .collect()
+        };
+        let expected = [called(moved, &[new, given]), called(taken_out, &[given])].concat();
+        let mut addresses = relisted.addresses;
+        addresses.sort_by_key(|(peer, _)| *peer != moved);
+        assert_eq!(addresses, expected);
     }
 }

@@ -273,8 +273,8 @@ impl Replica {
             .find(|(_, s)| s.gives())
             .map(|(peer, _)| *peer);
         for (id, from) in missing {
-            let connected = |peer: &PeerId| self.sessions.contains_key(peer);
-            if let Some(peer) = from.filter(connected).or(anybody) {
+            // Whoever sent it may have come back meanwhile, and only read.
+            if let Some(peer) = from.filter(|peer| self.hears(peer)).or(anybody) {
                 self.fetch(peer, id, now, out);
             }
         }

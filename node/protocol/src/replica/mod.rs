@@ -281,10 +281,7 @@ impl Replica {
                 self.connected(peer, *announcement, region, session, &mut out);
             }
             Input::Reader(peer, announcement, region) => {
-                let session = Session {
-                    reads_only: true,
-                    ..Session::new(now.time)
-                };
+                let session = Session::of_reader(now.time);
                 self.connected(peer, *announcement, region, session, &mut out);
             }
             Input::Disconnected(peer) => self.disconnected(&peer, now, history, &mut out),

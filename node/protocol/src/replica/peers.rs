@@ -110,8 +110,13 @@ impl Replica {
             | Message::KeyRequest(_)
             | Message::KeyResponse(_) => {}
             Message::Beacon(hash) => {
-                let sent = session.frontier_sent;
-                if sent.is_some_and(|at| now.time.since(at) < FRONTIER_PAUSE_MS) {
+                let soon = |at| now.time.since(at) < FRONTIER_PAUSE_MS;
+                // Comparing reads every log, also where nothing is sent for it. A listed peer is answered all the same: what is
+                // unequal right after it was equal is news.
+                let compared = session.compared.filter(|_| session.reads_only);
+                if session.frontier_sent.is_some_and(soon)
+                    || compared.is_some_and(|(at, _)| soon(at))
+                {
                     return;
                 }
                 let mine = frontier(history);
@@ -161,6 +166,12 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Whether what this peer says of the own log counts: its hello was accepted, and it does not only read.
+    #[must_use]
+    pub fn hears(&self, peer: &PeerId) -> bool {
+        self.sessions.get(peer).is_some_and(Session::gives)
     }
 
     /// Whether this peer may only read.

@@ -7,4 +7,4 @@ mod session;
 pub use message::{
     FrontierEntry, Hello, MAX_MESSAGE, Message, PROTOCOL_VERSION, Want, frontier_hash,
 };
-pub use session::{Channel, Claim, INITIAL_CREDIT, MAX_RANGES, Range, Session};
+pub use session::{Channel, Claim, INITIAL_CREDIT, MAX_RANGES, READER_CREDIT, Range, Session};

@@ -9,6 +9,9 @@ use crate::region::Region;
 
 /// Bytes that may be on their way to a peer before it says that it stored some: four full bodies.
 pub const INITIAL_CREDIT: u64 = 4 << 20;
+/// The same of a peer that may only read: eight seconds of what such a peer is sent by default (64 KiB/s), so that nothing that it
+/// waits for takes longer than it waits.
+pub const READER_CREDIT: u64 = 512 << 10;
 /// Most ranges that a peer may ask for at once: one a log of the largest network foreseen.
 pub const MAX_RANGES: usize = 4096;
 
@@ -103,6 +106,15 @@ impl Session {
         }
     }
 
+    /// The same of a peer that may only read.
+    #[must_use]
+    pub const fn of_reader(now: Timestamp) -> Self {
+        let mut session = Self::new(now);
+        session.reads_only = true;
+        session.credit = READER_CREDIT.cast_signed();
+        session
+    }
+
     /// Takes a vertex of these two blocks from the credit.
     pub const fn spend(&mut self, header: &[u8], body: &[u8]) {
         self.credit -= (header.len() + body.len()) as i64;
@@ -111,7 +123,12 @@ impl Session {
     /// The peer stored so many bytes. It cannot be owed more than at the beginning, whatever it says.
     pub fn refund(&mut self, bytes: u64) {
         let bytes = bytes.min(2 * INITIAL_CREDIT).cast_signed();
-        self.credit = (self.credit + bytes).min(INITIAL_CREDIT.cast_signed());
+        let most = if self.reads_only {
+            READER_CREDIT
+        } else {
+            INITIAL_CREDIT
+        };
+        self.credit = (self.credit + bytes).min(most.cast_signed());
     }
 
     /// Whether it may be asked for what it has: its hello was accepted, and it does not only read.
@@ -148,5 +165,11 @@ mod tests {
         }
         session.refund(u64::MAX);
         assert_eq!(session.credit, INITIAL_CREDIT.cast_signed());
+        // Whoever only reads has eight seconds' worth, whatever it says.
+        let mut reader = Session::of_reader(Timestamp(0));
+        assert_eq!(reader.credit, READER_CREDIT.cast_signed());
+        reader.spend(&header, &[]);
+        reader.refund(u64::MAX);
+        assert_eq!(reader.credit, READER_CREDIT.cast_signed());
     }
 }

@@ -61,7 +61,8 @@ impl<'a> Known<'a> {
 
     /// Whether it may connect only to read, by what is known of it.
     pub(super) fn may_read(&self) -> bool {
-        let decided = self.listed.is_some() || self.ignored.is_some();
+        let taken_off = self.recommended.iter().any(|said| said.once_listed);
+        let decided = self.listed.is_some() || self.ignored.is_some() || taken_off;
         let said = self.recommended.iter().filter(|said| said.counts).count() as u64;
         !decided && self.to_read > 0 && said >= self.to_read
     }

@@ -225,7 +225,7 @@ impl ListedPage {
         let reads = id.and_then(|id| keeper.reads(&id, now));
         let reads = reads.map(|until| {
             let reader = keeper.reader(&peer.0);
-            let by = reader.map_or(Vec::new(), |reader| reader.by);
+            let by = reader.map_or(Vec::new(), |reader| reader.by(now));
             let by = by.into_iter().map(PeerText).collect();
             ReaderShown { until, by }
         });

@@ -29,6 +29,9 @@ pub struct RecommendationShown {
     pub by: String,
     /// Whether it counts: the recommender is listed, and for that, at this time.
     pub counts: bool,
+    /// Whether the peer that it is about was listed once and taken off: then it does not read by others' words.
+    #[serde(default)]
+    pub once_listed: bool,
 }
 
 /// `GET /v1/recommendations`, in the order of whom they are about.
@@ -73,6 +76,7 @@ impl RecommendationsPage {
                 expires_at: said.expires_at,
                 by: said.by.clone(),
                 counts: recommender.is_none_or(|peer| fold.may_recommend(peer, now)),
+                once_listed: fold.once_listed.contains(peer),
             };
         let others = fold
             .recommended
