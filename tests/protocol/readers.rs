@@ -127,7 +127,7 @@ fn a_reader_is_sent_more_than_its_credit_as_it_gives_credit_back() {
     let mut world = World::new();
     let hanako = world.rich_citizen("hanako", KANAZAWA, "1000.00");
     let jiro = world.citizen("jiro", KANAZAWA);
-    backlog(&mut world, &hanako, &jiro, 500);
+    backlog(&mut world, &hanako, &jiro, 1000);
     let blocks = world.homes[KANAZAWA].disk.blocks.values();
     let size: usize = blocks.map(|bytes| bytes.len()).sum();
     assert!(size as u64 > 2 * READER_CREDIT, "{size}");

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use super::{Action, Replica};
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{FaultRow, History, Rows};
-use crate::sync::{Channel, FrontierEntry, Message, READER_CREDIT, Range, Session};
+use crate::sync::{Channel, FrontierEntry, INITIAL_CREDIT, Message, READER_CREDIT, Range, Session};
 use crate::trust::PeerId;
 use crate::vertex::SignedHeader;
 
-/// Credit is given back in steps of this many bytes: a quarter of the least that may be on its way, which is that of a peer that
-/// only reads; whether it is one, it does not know.
-const CREDIT_STEP: u64 = READER_CREDIT / 4;
+/// Credit is given back in steps of this many bytes: a quarter of what may be on its way, and all that may be to a peer that only
+/// reads; whether it is one, it does not know.
+const CREDIT_STEP: u64 = READER_CREDIT;
+const _: () = assert!(CREDIT_STEP == INITIAL_CREDIT / 4);
 /// Most single vertices answered at once.
 const MAX_FETCH: usize = 16;
 

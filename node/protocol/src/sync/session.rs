@@ -9,9 +9,9 @@ use crate::region::Region;
 
 /// Bytes that may be on their way to a peer before it says that it stored some: four full bodies.
 pub const INITIAL_CREDIT: u64 = 4 << 20;
-/// The same of a peer that may only read: eight seconds of what such a peer is sent by default (64 KiB/s), so that nothing that it
-/// waits for takes longer than it waits.
-pub const READER_CREDIT: u64 = 512 << 10;
+/// The same of a peer that may only read: 16 seconds of what such a peer is sent by default (64 KiB/s), half of what it waits for a
+/// range. No less, because credit is given back in steps of that many bytes.
+pub const READER_CREDIT: u64 = 1 << 20;
 /// Most ranges that a peer may ask for at once: one a log of the largest network foreseen.
 pub const MAX_RANGES: usize = 4096;
 
@@ -165,7 +165,7 @@ mod tests {
         }
         session.refund(u64::MAX);
         assert_eq!(session.credit, INITIAL_CREDIT.cast_signed());
-        // Whoever only reads has eight seconds' worth, whatever it says.
+        // Whoever only reads has 16 seconds' worth, whatever it says.
         let mut reader = Session::of_reader(Timestamp(0));
         assert_eq!(reader.credit, READER_CREDIT.cast_signed());
         reader.spend(&header, &[]);
