@@ -91,7 +91,7 @@ const ASKING: usize = 4;
 /// What reading everything again came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reread {
-    /// Files that are others than at the look before, which is at most [`LOOK_EVERY`] ago.
+    /// Files that are others than at the look before, which is at most two seconds ago.
     pub changed: Vec<PathBuf>,
     /// Why what is on disk is not what holds, if so.
     pub problem: Option<String>,

@@ -105,6 +105,15 @@ async fn timed(node: &Node, what: &str, holds: impl FnMut(&Status) -> bool) -> (
     (seen, began.elapsed())
 }
 
+/// Waits until so many epochs came that one gap among them does not make the receiver a slow one.
+async fn known_rate(node: &Node) {
+    let before = node.status().await.receiver.fixes;
+    node.until("its rate", |status| {
+        status.place.satisfies_policy && status.receiver.fixes > before + 12
+    })
+    .await;
+}
+
 /// Whether both ways were quick enough.
 fn in_time(what: &str, took: [Duration; 2]) -> bool {
     println!("{what}: seen, and seen to be over, after {took:?}");
@@ -129,7 +138,7 @@ async fn status_and_grade_follow_silence_garbage_and_a_pulled_plug_within_three_
     let api = city.api(&node);
     let person = city.rich(&api, 1000).await;
     let good = |status: &Status| status.place.satisfies_policy;
-    node.until("a place", good).await;
+    known_rate(&node).await;
     for (trouble, word) in [(SILENT, "nothing received"), (GARBAGE, "nothing readable")] {
         let mut tries = 0;
         loop {
@@ -147,6 +156,7 @@ async fn status_and_grade_follow_silence_garbage_and_a_pulled_plug_within_three_
             assert_eq!(refused.code(), Some("place-insufficient"), "{refused:?}");
             how.store(SPEAKS, Ordering::Relaxed);
             let (_, found) = timed(&node, "a place again", good).await;
+            known_rate(&node).await;
             tries += 1;
             if in_time(word, [lost, found]) {
                 break;

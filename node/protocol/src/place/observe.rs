@@ -363,7 +363,8 @@ impl Observation {
             .map(|(later, earlier)| apart_ms(&later.sample, &earlier.sample))
             .collect();
         steps.sort_unstable();
-        steps.get(steps.len() / 2).copied()
+        // Of two in the middle the shorter: just begun, a receiver is not slow for one gap.
+        steps.get(steps.len().saturating_sub(1) / 2).copied()
     }
 
     /// Epochs of the window that were left out because they came too fast.
