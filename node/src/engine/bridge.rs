@@ -9,14 +9,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use city_protocol::Refusal;
 use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{
-    KeyAnnouncement, KeyResponse, Nonce, PeerId, TransportSigner, TrustRecommendation,
+    KeyAnnouncement, KeyResponse, Nonce, PeerId, ToOne, TransportSigner, TrustRecommendation,
     WhitelistList,
 };
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::{Greeting, Lane, Pace, Word, owes, pace};
+use super::lane::{Greeting, Lane, Word};
+use super::outbox::{Pace, owes, pace};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{Limits, NetCommand, NetEvent, NetHandle};
 use crate::private::Post;

@@ -3,7 +3,7 @@
 //! `commit` the one thread that owns the replica and writes · `guard` how far the own log was · `counter` that nobody can turn back · `history` reading the store · `hold` why nothing is booked · `rebuild` folding
 //! the log again, `ahead` reading it for that · `verify` the full check · `graph` blocks by their links · `export`, `import` (judged in an
 //! `overlay`), `compact`, `prune`, `stats` of the store · `pulse` that the commit thread goes round · `directory` keys that are at hand · `pool` verification on every core · `bridge` and
-//! `lane` frames from and to peers, `budget` how many · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
+//! `lane` frames from peers, `outbox` to them, `budget` how many · `clock` the time and how well it is known. Requests go in by [`EngineHandle`];
 //! nothing is answered or sent before it is durable.
 
 mod ahead;
@@ -21,6 +21,7 @@ mod history;
 mod hold;
 mod import;
 mod lane;
+mod outbox;
 mod overlay;
 mod pool;
 mod prune;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::signed_data::{PeerId, SignedData, TransportSigner};
+use super::signed_data::{PeerId, SignedData, ToOne, TransportSigner};
 use crate::amount::Timestamp;
 use crate::codec;
 use crate::refusal::Refusal;
@@ -78,9 +78,11 @@ impl EnrolVerdict {
     }
 }
 
-impl WhitelistRequest {
+impl ToOne for WhitelistRequest {
     const TYPE: &'static str = "whitelist-request";
+}
 
+impl WhitelistRequest {
     /// Refuses what nobody would read.
     ///
     /// # Errors
@@ -118,15 +120,7 @@ impl WhitelistRequest {
         nonce: [u8; 16],
         now: Timestamp,
     ) -> Vec<u8> {
-        let body = codec::encode(self);
-        codec::encode(&SignedData::sign(
-            Self::TYPE,
-            body,
-            signer,
-            Some(recipient),
-            nonce,
-            now,
-        ))
+        codec::encode(&ToOne::sign(self, signer, recipient, nonce, now))
     }
 
     /// Takes a request of exactly this peer to exactly this node.

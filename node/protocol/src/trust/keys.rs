@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::signed_data::{
-    KeyAnnouncement, MAX_CHAIN, MAX_SIGNED_DATA, Nonce, PeerId, SignedData, TransportSigner,
+    KeyAnnouncement, MAX_CHAIN, MAX_SIGNED_DATA, Nonce, PeerId, SignedData, ToOne,
 };
 use crate::amount::Timestamp;
 use crate::codec;
@@ -26,9 +26,11 @@ pub struct KeyRequest {
     peers: Vec<ByteBuf>,
 }
 
-impl KeyRequest {
+impl ToOne for KeyRequest {
     const TYPE: &'static str = "key-request";
+}
 
+impl KeyRequest {
     /// A request for these peers' certificates; those beyond [`MAX_KEYS_ASKED`] are left for another.
     #[must_use]
     pub fn of(peers: &[PeerId]) -> Self {
@@ -37,25 +39,6 @@ impl KeyRequest {
             v: 1,
             peers: peers.map(|peer| peer.to_bytes().into()).collect(),
         }
-    }
-
-    /// Signs the request for one peer.
-    #[must_use]
-    pub fn sign(
-        &self,
-        signer: &dyn TransportSigner,
-        to: &PeerId,
-        nonce: Nonce,
-        now: Timestamp,
-    ) -> SignedData {
-        SignedData::sign(
-            Self::TYPE,
-            codec::encode(self),
-            signer,
-            Some(to),
-            nonce,
-            now,
-        )
     }
 
     /// Takes a request of exactly this peer to `own`: its nonce, and whose certificates are wanted.
@@ -94,9 +77,11 @@ pub struct KeyResponse {
     certificate: KeyAnnouncement,
 }
 
-impl KeyResponse {
+impl ToOne for KeyResponse {
     const TYPE: &'static str = "key-response";
+}
 
+impl KeyResponse {
     /// The answer to a request about one of the peers that it named.
     #[must_use]
     pub fn of(request: Nonce, peer: &PeerId, certificate: KeyAnnouncement) -> Self {
@@ -106,25 +91,6 @@ impl KeyResponse {
             peer: peer.to_bytes(),
             certificate,
         }
-    }
-
-    /// Signs the answer for who asked.
-    #[must_use]
-    pub fn sign(
-        &self,
-        signer: &dyn TransportSigner,
-        to: &PeerId,
-        nonce: Nonce,
-        now: Timestamp,
-    ) -> SignedData {
-        SignedData::sign(
-            Self::TYPE,
-            codec::encode(self),
-            signer,
-            Some(to),
-            nonce,
-            now,
-        )
     }
 
     /// Takes an answer of exactly this peer to `own`: its nonce, that of the request, and whose certificate it holds.
@@ -166,6 +132,7 @@ pub struct Answered {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TransportSigner as _;
     use super::super::test_key::Key;
     use super::*;
     use crate::sync::Message;

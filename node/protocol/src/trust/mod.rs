@@ -13,7 +13,7 @@ pub use keys::{Answered, KeyRequest, KeyResponse, MAX_KEYS_ASKED};
 pub use list::{MAX_LIST_ENTRIES, WhitelistList, WhitelistListEntry};
 pub use recommend::{MAX_RECOMMENDATION_MS, RECOMMENDATION_MS, TrustRecommendation};
 pub use signed_data::{
-    KeyAnnouncement, MAX_SIGNED_DATA, Nonce, PeerId, SIGNED_DATA_LIFETIME_MS, SignedData,
+    KeyAnnouncement, MAX_SIGNED_DATA, Nonce, PeerId, SIGNED_DATA_LIFETIME_MS, SignedData, ToOne,
     TransportSigner,
 };
 

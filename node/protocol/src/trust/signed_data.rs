@@ -125,6 +125,25 @@ pub struct SignedData {
     signer: Vec<u8>,
 }
 
+/// What one node says to exactly one other.
+pub trait ToOne: Serialize + Sized {
+    /// The type in the envelope.
+    const TYPE: &'static str;
+
+    /// Signs it for that one.
+    #[must_use]
+    fn sign(
+        &self,
+        signer: &dyn TransportSigner,
+        to: &PeerId,
+        nonce: Nonce,
+        now: Timestamp,
+    ) -> SignedData {
+        let body = codec::encode(self);
+        SignedData::sign(Self::TYPE, body, signer, Some(to), nonce, now)
+    }
+}
+
 /// A node's certificate with its intermediates, announced to whoever is connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
