@@ -567,6 +567,12 @@ mod tests {
             seen.push(Sample::empty(Timestamp(at)));
         }
         assert_eq!(seen.interval_ms(), Some(1000));
+        // One that has just begun is not slow for a gap.
+        let mut new = nothing();
+        for at in [0, 200, 2800] {
+            new.push(Sample::empty(Timestamp(at)));
+        }
+        assert_eq!(new.interval_ms(), Some(200));
     }
 
     #[test]
