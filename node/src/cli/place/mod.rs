@@ -83,7 +83,7 @@ Examples:
 Keys: q, Escape or Ctrl-C leave. Satellites are named by their system's letter (G GPS, R GLONASS, E Galileo, C BeiDou, J QZSS,
 I NavIC, S SBAS) and number, in capitals and filled where they are used. NO_COLOR is honoured.
 
-In a pipe it prints a line per new epoch, at most one a second, with --json an object per line: what `place status --json` prints, or with --replay
+In a pipe it prints a line per new epoch, of a node at most one a second, with --json an object per line: what `place status --json` prints, or with --replay
 what `place replay --json` does.
 
 Exit code 3: the node is not running.")]
