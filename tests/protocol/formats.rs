@@ -10,7 +10,7 @@ use city_protocol::ids::{Digest, sha256};
 use city_protocol::ledger::FaultProof;
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
-use city_protocol::sync::{FrontierEntry, Message, Want, frontier_hash};
+use city_protocol::sync::{Beacon, FrontierEntry, LogPrefix, Message, Want};
 use city_protocol::vertex::{Entry, SignedHeader, decode_body, encode_body};
 use data_encoding::HEXLOWER;
 
@@ -229,22 +229,22 @@ fn examples() -> String {
 
     page.title("Messages between nodes");
     let first = FrontierEntry::of(&hanako.home_log, &row);
-    let hash = frontier_hash(std::slice::from_ref(&first));
+    let beacon = Beacon::of(std::slice::from_ref(&first));
     page.hex(
         "beacon over the frontier below",
-        &Message::Beacon(hash).encode(),
+        &Message::Beacon(beacon).encode(),
     );
     page.hex(
         "frontier of that log alone",
         &Message::Frontier(vec![first]).encode(),
     );
     let want = Want {
-        log: hanako.home_log,
+        log: LogPrefix::from(&hanako.home_log),
         epoch: 1,
         from: 1,
         to: row.seq,
     };
-    page.hex("want", &Message::Want(want).encode());
+    page.hex("want", &Message::Want(vec![want]).encode());
     page.hex("credit of one mebibyte", &Message::Credit(1 << 20).encode());
     page.hex("fetch", &Message::Fetch(vec![row.head]).encode());
     page.blob(

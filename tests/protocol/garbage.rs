@@ -5,7 +5,7 @@ use city_protocol::ids::{BlockId, Digest};
 use city_protocol::json;
 use city_protocol::place::PlaceProof;
 use city_protocol::refusal::Refusal;
-use city_protocol::sync::Message;
+use city_protocol::sync::{Beacon, Message};
 use city_protocol::vertex::Receipt;
 
 use super::refusals::stage;
@@ -66,7 +66,10 @@ fn a_peer_that_talks_before_hello_or_talks_garbage_is_sent_away() {
     world.connect(KANAZAWA, KOMATSU);
     let peer = world.homes[KOMATSU].peer();
     let before = world.homes[KANAZAWA].disk.clone();
-    let beacon = Message::Beacon(Digest([0; 32]));
+    let beacon = Message::Beacon(Beacon {
+        hash: Digest([0; 32]),
+        sum: 0,
+    });
     world.tell(KANAZAWA, Input::Message(peer, Channel::Sync, beacon));
     assert_eq!(
         world.homes[KANAZAWA].disconnected.pop(),

@@ -5,7 +5,7 @@ use city_protocol::ids::Digest;
 use city_protocol::ledger::Rows as _;
 use city_protocol::replica::Input;
 use city_protocol::replica::{Confirmation, Standing, log_rows};
-use city_protocol::sync::{Channel, Message, READER_CREDIT};
+use city_protocol::sync::{Beacon, Channel, Message, READER_CREDIT};
 
 use super::catch_up::backlog;
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
@@ -144,7 +144,7 @@ fn what_a_reader_compares_is_compared_once_a_second() {
     let mut world = World::connected();
     world.run();
     let answered = |world: &mut World, from: usize, hash: Digest| {
-        let message = Message::Beacon(hash).encode();
+        let message = Message::Beacon(Beacon { hash, sum: 0 }).encode();
         world.hand(from, KANAZAWA, Channel::Sync, &message);
         !world.take_sent().is_empty()
     };

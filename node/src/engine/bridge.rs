@@ -374,7 +374,7 @@ impl Peer {
 mod tests {
     use super::*;
     use city_protocol::ids::{BlockId, Digest};
-    use city_protocol::sync::{Hello, PROTOCOL_VERSION};
+    use city_protocol::sync::{Beacon, Hello, PROTOCOL_VERSION};
 
     /// The engine is behind: it still greets the connection before the present one.
     #[test]
@@ -392,7 +392,10 @@ mod tests {
             announcement: announcement.sign(&key, [1; 16], utc()),
             follows: Vec::new(),
         }));
-        let beacon = Message::Beacon(Digest([0; 32]));
+        let beacon = Message::Beacon(Beacon {
+            hash: Digest([0; 32]),
+            sum: 0,
+        });
         let mut peer = Peer {
             ungreeted: 2,
             ..Peer::default()

@@ -104,14 +104,16 @@ impl Guard {
             return;
         }
         let own = match told {
-            Message::Frontier(entries) | Message::Announce(entries) => {
+            Message::Frontier(entries)
+            | Message::Difference(entries)
+            | Message::Announce(entries) => {
                 entries.iter().find(|entry| entry.log == self.log).cloned()
             }
             // Who has the same of every log sends no frontier.
-            Message::Beacon(hash) if self.gone => {
+            Message::Beacon(theirs) if self.gone => {
                 let mine = frontier(history);
                 let own = mine.iter().find(|entry| entry.log == self.log);
-                own.filter(|_| frontier_hash(&mine) == *hash).cloned()
+                own.filter(|_| frontier_hash(&mine) == theirs.hash).cloned()
             }
             _ => None,
         };

@@ -10,7 +10,7 @@ use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::ledger::{LogRow, Rows as _};
 use city_protocol::replica::{Action, Input as Told, log_rows};
 use city_protocol::sync::{
-    FrontierEntry, Hello, INITIAL_CREDIT, MAX_MESSAGE, Message, Want, frontier_hash,
+    Beacon, FrontierEntry, Hello, INITIAL_CREDIT, LogPrefix, MAX_MESSAGE, Message, Want,
 };
 use city_protocol::vertex::SignedHeader;
 use serde_bytes::ByteBuf;
@@ -32,6 +32,7 @@ const MAX_SAID: usize = 24;
 enum Deed<'a> {
     Beacon(Option<u8>),
     Frontier(Vec<Claim>),
+    Difference(Vec<Claim>),
     Announce(Vec<Claim>),
     Want {
         log: u8,
@@ -82,15 +83,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .map(|(log, row)| FrontierEntry::of(log, row))
         .collect();
     let messages = [
-        Message::Beacon(frontier_hash(&frontier)),
+        Message::Beacon(Beacon::of(&frontier)),
         Message::Frontier(frontier.clone()),
+        Message::Difference(frontier.clone()),
         Message::Announce(frontier),
-        Message::Want(Want {
-            log: log(0),
+        Message::Want(vec![Want {
+            log: LogPrefix::from(&log(0)),
             epoch: 1,
             from: 1,
             to: 9,
-        }),
+        }]),
         Message::Fetch(vec![id(0), id(1)]),
         Message::Vertex(last.header.clone().into(), last.body.clone().into()),
         Message::Credit(1 << 20),
@@ -131,7 +133,10 @@ fn read(frame: &[u8]) -> Option<Message> {
     assert!(frame.len() <= MAX_MESSAGE);
     assert_eq!(message.encode(), frame, "read is what is written");
     let list = match &message {
-        Message::Frontier(entries) | Message::Announce(entries) => entries.len(),
+        Message::Frontier(entries) | Message::Difference(entries) | Message::Announce(entries) => {
+            entries.len()
+        }
+        Message::Want(wants) => wants.len(),
         Message::Fetch(ids) => ids.len(),
         _ => 0,
     };
@@ -233,9 +238,13 @@ impl Talk {
         match deed {
             Deed::Beacon(None) => {
                 let hash = self.node.replica.status(&self.node.disk).frontier_hash;
-                self.say(Message::Beacon(hash));
+                self.say(Message::Beacon(Beacon { hash, sum: 0 }));
             }
-            Deed::Beacon(Some(byte)) => self.say(Message::Beacon(Digest([byte; 32]))),
+            Deed::Beacon(Some(byte)) => {
+                let (hash, sum) = (Digest([byte; 32]), u64::from(byte));
+                self.say(Message::Beacon(Beacon { hash, sum }));
+            }
+            Deed::Difference(list) => self.say(Message::Difference(claims(list))),
             Deed::Frontier(list) => self.say(Message::Frontier(claims(list))),
             Deed::Announce(list) => self.say(Message::Announce(claims(list))),
             Deed::Want {
@@ -243,12 +252,12 @@ impl Talk {
                 epoch,
                 from,
                 to,
-            } => self.say(Message::Want(Want {
-                log: log(n),
+            } => self.say(Message::Want(vec![Want {
+                log: LogPrefix::from(&log(n)),
                 epoch: epoch.into(),
                 from: from.into(),
                 to,
-            })),
+            }])),
             Deed::Fetch(picks) => self.say(Message::Fetch(picks.into_iter().map(id).collect())),
             Deed::Vertex(n) => self.vertex(&vertex(n).header, &vertex(n).body),
             Deed::Mixed(a, b, edits) => {

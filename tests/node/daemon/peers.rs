@@ -8,7 +8,7 @@ use city_node::pki::authority::{Authority, Selector};
 use city_node::pki::revocation::Reason;
 use city_node::setup::load_identity;
 use city_protocol::amount::Timestamp;
-use city_protocol::sync::Message;
+use city_protocol::sync::{Beacon, Message};
 use libp2p::identity::Keypair;
 
 use super::city::{City, Node, directory, found};
@@ -182,7 +182,10 @@ async fn a_peer_that_comes_and_goes_is_greeted_each_time() {
             // Many questions whose answers may come too late.
             for _ in 0..round * 4 {
                 speaker
-                    .says(&Message::Beacon(city_protocol::ids::Digest([9; 32])))
+                    .says(&Message::Beacon(Beacon {
+                        hash: city_protocol::ids::Digest([9; 32]),
+                        sum: 0,
+                    }))
                     .await;
             }
             for _ in 0..3 {

@@ -1,11 +1,11 @@
 //! What follows a good hello: forged vertices, claims that are not true, questions without end.
 
 use city_protocol::ids::{BlockId, Digest, LogId};
-use city_protocol::sync::{Message, Want};
+use city_protocol::sync::{LogPrefix, Message, Want};
 use libp2p::identity::Keypair;
 
 use super::raw::{Target, noise};
-use super::words::{Speaker, Traitor, lie, say};
+use super::words::{Speaker, Traitor, beacon, lie, say};
 
 pub(super) async fn play(target: &mut Target<'_>, traitor: &Traitor<'_>) {
     let honest = a_vertex(target, traitor).await;
@@ -18,12 +18,12 @@ async fn a_vertex(target: &mut Target<'_>, traitor: &Traitor<'_>) -> (Vec<u8>, V
     let mut speaker = Speaker::begin(target, &key).await;
     speaker.says(&say(traitor.hello(&key))).await;
     let want = Want {
-        log: traitor.victim,
+        log: LogPrefix::from(&traitor.victim),
         epoch: 1,
         from: 2,
         to: 2,
     };
-    speaker.says(&Message::Want(want).encode()).await;
+    speaker.says(&Message::Want(vec![want]).encode()).await;
     let listening = async {
         loop {
             if let Message::Vertex(header, body) = speaker.hears().await.expect("a good hello") {
@@ -112,12 +112,12 @@ async fn after_a_hello(
     add(
         "wants without end",
         vec![
-            Message::Want(Want {
-                log,
+            Message::Want(vec![Want {
+                log: LogPrefix::from(&log),
                 epoch: 1,
                 from: 1,
                 to: u64::MAX
-            })
+            }])
             .encode();
             5_000
         ],
@@ -140,7 +140,12 @@ async fn after_a_hello(
     );
     add(
         "beacons without end",
-        vec![Message::Beacon(Digest([9; 32])).encode(); 5_000],
+        vec![beacon(0).encode(); 5_000],
+        false,
+    );
+    add(
+        "beacons of somebody who has more, without end",
+        vec![beacon(u64::MAX).encode(); 5_000],
         false,
     );
     add(

@@ -8,7 +8,9 @@ use city_node::setup::Identity;
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::pki::Role;
-use city_protocol::sync::{FrontierEntry, Hello, Message, PROTOCOL_VERSION, Want};
+use city_protocol::sync::{
+    Beacon, FrontierEntry, Hello, LogPrefix, Message, PROTOCOL_VERSION, Want,
+};
 use city_protocol::trust::KeyAnnouncement;
 use libp2p::core::muxing::SubstreamBox;
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -123,7 +125,7 @@ pub(super) async fn play(target: &mut Target<'_>, traitor: &Traitor<'_>) {
 }
 
 async fn unreadable(target: &mut Target<'_>, traitor: &Traitor<'_>) {
-    let beacon = Message::Beacon(Digest([9; 32])).encode();
+    let beacon = beacon(0).encode();
     let mut said: Vec<(String, Vec<u8>)> = vec![
         ("nothing".into(), Vec::new()),
         ("null".into(), vec![0xf6]),
@@ -215,17 +217,17 @@ async fn out_of_turn(target: &mut Target<'_>, traitor: &Traitor<'_>) {
     let entry = lie(traitor.victim, 1);
     let log = traitor.victim;
     let said = [
-        ("beacon", Message::Beacon(Digest([9; 32]))),
+        ("beacon", beacon(0)),
         ("frontier", Message::Frontier(vec![entry.clone()])),
         ("announce", Message::Announce(vec![entry])),
         (
             "want",
-            Message::Want(Want {
-                log,
+            Message::Want(vec![Want {
+                log: LogPrefix::from(&log),
                 epoch: 1,
                 from: 1,
                 to: u64::MAX,
-            }),
+            }]),
         ),
         ("fetch", Message::Fetch(vec![BlockId::of(b"x"); 4096])),
         (
@@ -241,6 +243,12 @@ async fn out_of_turn(target: &mut Target<'_>, traitor: &Traitor<'_>) {
     for (kind, message) in said {
         sent_away(target, &format!("{kind} before hello"), &message.encode()).await;
     }
+}
+
+/// What nobody's frontier comes to, from somebody who claims to have so many vertices.
+pub(super) fn beacon(sum: u64) -> Message {
+    let hash = Digest([9; 32]);
+    Message::Beacon(Beacon { hash, sum })
 }
 
 /// A claim about a log that is not true.

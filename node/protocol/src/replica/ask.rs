@@ -7,7 +7,7 @@ use super::{Action, Now, Replica};
 use crate::amount::Timestamp;
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{Frozen, History, Rows};
-use crate::sync::{Channel, Claim, FrontierEntry, MAX_RANGES, Message, Want};
+use crate::sync::{Channel, Claim, FrontierEntry, LogPrefix, MAX_RANGES, Message, Want};
 use crate::trust::PeerId;
 use crate::vertex::VerifiedVertex;
 
@@ -81,12 +81,12 @@ impl Replica {
                 if entry.forked == forked && head != Some(entry.head.clone()) {
                     // Another vertex at my height: it convicts, or lowers the cut by one more step.
                     let want = Want {
-                        log: entry.log,
+                        log: LogPrefix::from(&entry.log),
                         epoch,
                         from: seq,
                         to: seq,
                     };
-                    out.push(Action::Send(from, Channel::Live, Message::Want(want)));
+                    ask_for(from, Channel::Live, want, out);
                     send_beginning(from, &entry.log, epoch, history, out);
                 } else if entry.forked && frozen.is_none() {
                     self.ask_for_proof(from, &entry.log, history, out);
@@ -176,13 +176,13 @@ impl Replica {
         let live = have > 0 && claim.seq.saturating_sub(have) <= LIVE_RANGE;
         let channel = if live { Channel::Live } else { Channel::Sync };
         let want = Want {
-            log: *log,
+            log: LogPrefix::from(log),
             epoch,
             from: have + 1,
             // Also where the new epoch begins lower than what is here: its beginning is sent at least.
             to: claim.seq.max(have + 1),
         };
-        out.push(Action::Send(peer, channel, Message::Want(want)));
+        ask_for(peer, channel, want, out);
     }
 
     /// Asks again for everything that is claimed and not here.
@@ -279,4 +279,20 @@ impl Replica {
             }
         }
     }
+}
+
+/// Asks for a range along with the others that one input makes this node ask for: whoever serves them all at once serves them in
+/// causal order, so that nothing has to be fetched singly.
+fn ask_for(peer: PeerId, channel: Channel, want: Want, out: &mut Vec<Action>) {
+    for action in out.iter_mut() {
+        if let Action::Send(to, by, Message::Want(wants)) = action
+            && (*to, *by) == (peer, channel)
+            && wants.len() < MAX_RANGES
+        {
+            wants.push(want);
+            return;
+        }
+    }
+    let message = Message::Want(vec![want]);
+    out.push(Action::Send(peer, channel, message));
 }

@@ -275,11 +275,13 @@ impl Replica {
         }
         let agrees = match told {
             // It has the same of every log.
-            Message::Beacon(hash) => {
-                let same = frontier_hash(&frontier(history)) == *hash;
+            Message::Beacon(theirs) => {
+                let same = frontier_hash(&frontier(history)) == theirs.hash;
                 same.then_some(true)
             }
-            Message::Frontier(entries) | Message::Announce(entries) => {
+            Message::Frontier(entries)
+            | Message::Difference(entries)
+            | Message::Announce(entries) => {
                 let own = entries.iter().find(|entry| entry.log == self.home.log());
                 own.map(|entry| self.has_nothing_more(entry, history))
             }

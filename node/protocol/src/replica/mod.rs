@@ -4,7 +4,7 @@
 //! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
 //! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `amend` takes later charters, `checkpoints` takes
 //! the own log's state and puts states back, `home` holds the own keys, `confirm` asks whether the own log is whole, `receipts` makes proofs. `follow` judges what peers
-//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `ask` and `serve`, `pen` holds what
+//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask` and `serve`, `pen` holds what
 //! waits, `trust` enters what its CAs revoked, `notes` the operator's, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
@@ -16,6 +16,7 @@ mod ask;
 mod asked;
 mod checkpoints;
 mod clearing;
+mod compare;
 mod confirm;
 mod epochs;
 mod expiry;

@@ -1,5 +1,5 @@
 //! The sync protocol as the replica speaks it: hello, dispatch of messages, and what is due with time.
-//! Asking stands in `ask`, answering in `serve`.
+//! Comparing stands in `compare`, asking in `ask`, answering in `serve`.
 
 use std::sync::Arc;
 
@@ -9,13 +9,9 @@ use crate::ledger::{Frozen, History, Rows as _};
 use crate::pki;
 use crate::refusal::Refusal;
 use crate::region::Region;
-use crate::sync::{
-    Channel, Hello, MAX_RANGES, Message, PROTOCOL_VERSION, Range, Session, frontier_hash,
-};
+use crate::sync::{Beacon, Channel, Hello, Message, PROTOCOL_VERSION, Session};
 use crate::trust::{KeyAnnouncement, PeerId, SignedData};
 
-/// Pause between two frontiers for one peer, in milliseconds: one is 180 KB in a large network.
-const FRONTIER_PAUSE_MS: u64 = 1_000;
 /// How often two frontiers are compared while nothing happens, in milliseconds.
 pub(super) const BEACON_MS: u64 = 60_000;
 /// The longest interval of a comparison that brings nothing, in milliseconds: one hour.
@@ -109,45 +105,20 @@ impl Replica {
             | Message::KeyAnnouncement(_)
             | Message::KeyRequest(_)
             | Message::KeyResponse(_) => {}
-            Message::Beacon(hash) => {
-                let soon = |at| now.time.since(at) < FRONTIER_PAUSE_MS;
-                // Comparing reads every log, also where nothing is sent for it. A listed peer is answered all the same: what is
-                // unequal right after it was equal is news.
-                let compared = session.compared.filter(|_| session.reads_only);
-                if session.frontier_sent.is_some_and(soon)
-                    || compared.is_some_and(|(at, _)| soon(at))
-                {
-                    return;
-                }
-                let mine = frontier(history);
-                let equal = frontier_hash(&mine) == hash;
-                session.compared = Some((now.time, equal));
-                if !equal {
-                    session.frontier_sent = Some(now.time);
-                    session.unequal = true;
-                    out.push(Action::Send(from, Channel::Sync, Message::Frontier(mine)));
-                }
-            }
+            Message::Beacon(theirs) => self.compare(from, theirs, now, history, out),
             Message::Frontier(entries) => {
+                session.unequal = true;
+                self.claims(from, &entries, now, history, out);
+                self.answer_frontier(from, &entries, now, history, out);
+            }
+            Message::Difference(entries) => {
                 session.unequal = true;
                 self.claims(from, &entries, now, history, out);
             }
             Message::Announce(entries) => {
                 self.claims(from, &entries, now, history, out);
             }
-            Message::Want(want) => {
-                if session.ranges.len() < MAX_RANGES && want.from >= 1 && want.from <= want.to {
-                    let range = Range {
-                        epoch: want.epoch,
-                        next: want.from,
-                        to: want.to,
-                        live: channel == Channel::Live,
-                        head: None,
-                    };
-                    session.ranges.insert(want.log, range);
-                    self.serve(from, history, out);
-                }
-            }
+            Message::Want(wants) => self.take_wants(from, channel, &wants, history, out),
             Message::Fetch(ids) => {
                 for (header, body) in serve_single(&ids, session, history) {
                     let message = Message::Vertex(header.into(), body.into());
@@ -243,13 +214,14 @@ impl Replica {
         session.announced = Some((announced.certificate.to_vec(), chain));
         session.next_beacon = now.time.plus_ms(BEACON_MS);
         session.beacon_interval = BEACON_MS;
+        session.beacon_sent = Some(now.time);
         for (log, row) in log_rows(history) {
             if matches!(row.frozen, Some(Frozen::Equivocation(_))) {
                 send_proof(from, &log, row.epoch, history, out);
             }
         }
-        let hash = frontier_hash(&frontier(history));
-        out.push(Action::Send(from, Channel::Sync, Message::Beacon(hash)));
+        let beacon = Beacon::of(&frontier(history));
+        out.push(Action::Send(from, Channel::Sync, Message::Beacon(beacon)));
         Ok(())
     }
 
@@ -287,7 +259,7 @@ impl Replica {
         self.request_all(now, history, out);
         let due = |session: &Session| session.established() && session.next_beacon <= now.time;
         if self.sessions.values().any(due) {
-            let hash = frontier_hash(&frontier(history));
+            let beacon = Beacon::of(&frontier(history));
             for (peer, session) in self.sessions.iter_mut().filter(|(_, session)| due(session)) {
                 // An unequal round that brought nothing doubles the interval.
                 session.beacon_interval = if session.unequal {
@@ -297,7 +269,8 @@ impl Replica {
                 };
                 session.unequal = false;
                 session.next_beacon = now.time.plus_ms(session.beacon_interval);
-                out.push(Action::Send(*peer, Channel::Sync, Message::Beacon(hash)));
+                session.beacon_sent = Some(now.time);
+                out.push(Action::Send(*peer, Channel::Sync, Message::Beacon(beacon)));
             }
         }
     }

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use super::{Action, Replica};
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{FaultRow, History, Rows};
-use crate::sync::{Channel, FrontierEntry, INITIAL_CREDIT, Message, READER_CREDIT, Range, Session};
+use crate::sync::{
+    Channel, FrontierEntry, INITIAL_CREDIT, MAX_RANGES, Message, READER_CREDIT, Range, Session,
+    Want,
+};
 use crate::trust::PeerId;
 use crate::vertex::SignedHeader;
 
@@ -52,6 +55,38 @@ impl Replica {
                 out.push(Action::Send(*peer, Channel::Sync, Message::Credit(bytes)));
             }
         }
+    }
+
+    /// Notes the ranges that a peer asks for, as far as their logs are known here, and serves them.
+    pub(super) fn take_wants(
+        &mut self,
+        from: PeerId,
+        channel: Channel,
+        wants: &[Want],
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&from) else {
+            return;
+        };
+        for want in wants {
+            let (low, high) = want.log.bounds();
+            let log = self.authorities.0.range(low..=high).next();
+            let Some((log, _)) = log.filter(|_| want.from >= 1 && want.from <= want.to) else {
+                continue;
+            };
+            if session.ranges.len() < MAX_RANGES {
+                let range = Range {
+                    epoch: want.epoch,
+                    next: want.from,
+                    to: want.to,
+                    live: channel == Channel::Live,
+                    head: None,
+                };
+                session.ranges.insert(*log, range);
+            }
+        }
+        self.serve(from, history, out);
     }
 
     /// Sends a peer what it asked for, in this node's own order of arrival, as far as its credit goes.

@@ -40,9 +40,12 @@ pub struct Hello {
     pub follows: Vec<LogId>,
 }
 
-/// One log's head.
+/// One log's head; an array of its five fields in a message, for there may be thousands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    from = "(LogId, u64, u64, ByteBuf, bool)",
+    into = "(LogId, u64, u64, ByteBuf, bool)"
+)]
 pub struct FrontierEntry {
     /// Log.
     pub log: LogId,
@@ -76,18 +79,100 @@ impl FrontierEntry {
     }
 }
 
+impl From<(LogId, u64, u64, ByteBuf, bool)> for FrontierEntry {
+    fn from((log, epoch, seq, head, forked): (LogId, u64, u64, ByteBuf, bool)) -> Self {
+        Self {
+            log,
+            epoch,
+            seq,
+            head,
+            forked,
+        }
+    }
+}
+
+impl From<FrontierEntry> for (LogId, u64, u64, ByteBuf, bool) {
+    fn from(entry: FrontierEntry) -> Self {
+        (entry.log, entry.epoch, entry.seq, entry.head, entry.forked)
+    }
+}
+
 /// The 32 bytes that two nodes compare: SHA-256 over the frontier's DAG-CBOR, in order of log ids.
 #[must_use]
 pub fn frontier_hash(entries: &[FrontierEntry]) -> Digest {
     Digest::of(&[&codec::encode(&entries)])
 }
 
-/// Asks for vertices `from..=to` of a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A frontier in short: what two nodes compare first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Beacon {
+    /// [`frontier_hash`]: the same where both have the same of every log.
+    pub hash: Digest,
+    /// The sum of all positions, modulo 2^64: a hint which of two has more, and so is to show its frontier.
+    pub sum: u64,
+}
+
+impl Beacon {
+    /// That of a frontier.
+    #[must_use]
+    pub fn of(entries: &[FrontierEntry]) -> Self {
+        let sum = |sum: u64, entry: &FrontierEntry| sum.wrapping_add(entry.seq);
+        Self {
+            hash: frontier_hash(entries),
+            sum: entries.iter().fold(0, sum),
+        }
+    }
+}
+
+/// The first 16 bytes of a log's id: enough to ask somebody for it who named it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ByteBuf", into = "ByteBuf")]
+pub struct LogPrefix([u8; 16]);
+
+impl LogPrefix {
+    /// The lowest and the highest log id that begin so.
+    #[must_use]
+    pub fn bounds(&self) -> (LogId, LogId) {
+        let (mut low, mut high) = ([0; 32], [u8::MAX; 32]);
+        low[..16].copy_from_slice(&self.0);
+        high[..16].copy_from_slice(&self.0);
+        (LogId(low), LogId(high))
+    }
+}
+
+impl From<&LogId> for LogPrefix {
+    fn from(log: &LogId) -> Self {
+        let mut first = [0; 16];
+        first.copy_from_slice(&log.0[..16]);
+        Self(first)
+    }
+}
+
+impl TryFrom<ByteBuf> for LogPrefix {
+    type Error = &'static str;
+
+    fn try_from(bytes: ByteBuf) -> Result<Self, Self::Error> {
+        let first = bytes.as_slice().try_into();
+        first.map(Self).map_err(|_| "a log is named by 16 bytes")
+    }
+}
+
+impl From<LogPrefix> for ByteBuf {
+    fn from(prefix: LogPrefix) -> Self {
+        Self::from(prefix.0)
+    }
+}
+
+/// Asks for vertices `from..=to` of a log; an array of its four fields in a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    from = "(LogPrefix, u64, u64, u64)",
+    into = "(LogPrefix, u64, u64, u64)"
+)]
 pub struct Want {
     /// Log.
-    pub log: LogId,
+    pub log: LogPrefix,
     /// Epoch.
     pub epoch: u64,
     /// First position.
@@ -96,20 +181,40 @@ pub struct Want {
     pub to: u64,
 }
 
+impl From<(LogPrefix, u64, u64, u64)> for Want {
+    fn from((log, epoch, from, to): (LogPrefix, u64, u64, u64)) -> Self {
+        Self {
+            log,
+            epoch,
+            from,
+            to,
+        }
+    }
+}
+
+impl From<Want> for (LogPrefix, u64, u64, u64) {
+    fn from(want: Want) -> Self {
+        (want.log, want.epoch, want.from, want.to)
+    }
+}
+
 /// A message between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Message {
     /// Who I am.
     Hello(Box<Hello>),
-    /// Hash of my frontier.
-    Beacon(Digest),
+    /// My frontier in short. Who has more answers another one with its frontier, who has less with its own.
+    Beacon(Beacon),
     /// My frontier.
     Frontier(Vec<FrontierEntry>),
+    /// The answer to a frontier: the heads of mine that are no plain step behind it, and in any case that of the log of
+    /// whoever asked.
+    Difference(Vec<FrontierEntry>),
     /// New heads.
     Announce(Vec<FrontierEntry>),
-    /// Send me a range.
-    Want(Want),
+    /// Send me these ranges, at most one a log.
+    Want(Vec<Want>),
     /// Send me single vertices by id.
     Fetch(Vec<BlockId>),
     /// A vertex: header block and body block.
@@ -147,9 +252,12 @@ impl Message {
     pub fn decode(frame: &[u8]) -> Result<Self, Refusal> {
         let message = codec::decode(frame, MAX_MESSAGE)?;
         match &message {
-            Self::Frontier(entries) | Self::Announce(entries) if entries.len() > MAX_FRONTIER => {
+            Self::Frontier(entries) | Self::Difference(entries) | Self::Announce(entries)
+                if entries.len() > MAX_FRONTIER =>
+            {
                 Err(Refusal::TooLarge)
             }
+            Self::Want(wants) if wants.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
             Self::Fetch(ids) if ids.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
             Self::Recommend(_) if frame.len() > MAX_RECOMMEND => Err(Refusal::TooLarge),
             Self::KeyRequest(_) if frame.len() > MAX_KEY_REQUEST => Err(Refusal::TooLarge),
@@ -184,15 +292,16 @@ mod tests {
             forked: false,
         };
         let messages = [
-            Message::Beacon(frontier_hash(std::slice::from_ref(&entry))),
+            Message::Beacon(Beacon::of(std::slice::from_ref(&entry))),
             Message::Frontier(vec![entry.clone()]),
+            Message::Difference(vec![entry.clone()]),
             Message::Announce(vec![entry]),
-            Message::Want(Want {
-                log,
+            Message::Want(vec![Want {
+                log: LogPrefix::from(&log),
                 epoch: 1,
                 from: 1,
                 to: 2,
-            }),
+            }]),
             Message::Fetch(vec![BlockId::of(b"x")]),
             Message::Vertex(ByteBuf::from([1]), ByteBuf::from([2])),
             Message::Credit(5),
@@ -212,5 +321,17 @@ mod tests {
         // A list that claims 2^30 entries.
         let lie = b"\xa1hfrontier\x9a\x40\x00\x00\x00";
         assert_eq!(Message::decode(lie), Err(Refusal::BadCbor));
+        // A log that is named by 15 bytes or 17, a range of three fields or five.
+        for lie in [
+            [b"\xa1dwant\x81\x84\x4f".as_slice(), &[1; 15], &[1, 1, 2]].concat(),
+            [b"\xa1dwant\x81\x84\x51".as_slice(), &[1; 17], &[1, 1, 2]].concat(),
+            [b"\xa1dwant\x81\x83\x50".as_slice(), &[1; 16], &[1, 1]].concat(),
+            [b"\xa1dwant\x81\x85\x50".as_slice(), &[1; 16], &[1, 1, 2, 3]].concat(),
+        ] {
+            assert_eq!(Message::decode(&lie), Err(Refusal::BadCbor), "{lie:02x?}");
+        }
+        let most = b"\xa1dwant\x81\x84\x50".as_slice();
+        let good = [most, &[1; 16], &[1, 1, 2]].concat();
+        assert!(matches!(Message::decode(&good), Ok(Message::Want(_))));
     }
 }

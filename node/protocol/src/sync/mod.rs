@@ -5,6 +5,7 @@ mod message;
 mod session;
 
 pub use message::{
-    FrontierEntry, Hello, MAX_MESSAGE, Message, PROTOCOL_VERSION, Want, frontier_hash,
+    Beacon, FrontierEntry, Hello, LogPrefix, MAX_MESSAGE, Message, PROTOCOL_VERSION, Want,
+    frontier_hash,
 };
 pub use session::{Channel, Claim, INITIAL_CREDIT, MAX_RANGES, READER_CREDIT, Range, Session};

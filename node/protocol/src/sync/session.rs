@@ -72,6 +72,10 @@ pub struct Session {
     pub beacon_interval: u64,
     /// When it was last sent a frontier: asking for more does not bring more.
     pub frontier_sent: Option<Timestamp>,
+    /// When its frontier was last answered.
+    pub difference_sent: Option<Timestamp>,
+    /// When it was last sent a beacon.
+    pub beacon_sent: Option<Timestamp>,
     /// The region that the whitelist names for it.
     pub expected: Option<Region>,
     /// Whether the last comparison found a difference and nothing came of it yet.
@@ -98,6 +102,8 @@ impl Session {
             next_beacon: now,
             beacon_interval: 0,
             frontier_sent: None,
+            difference_sent: None,
+            beacon_sent: None,
             expected: None,
             unequal: false,
             idle: 0,
