@@ -41,7 +41,9 @@ impl Replica {
         let frontier = frontier(history);
         let mine = Beacon::of(&frontier);
         let equal = mine.hash == theirs.hash;
-        session.compared = Some((now.time, equal));
+        // Each side sends one along with its hello, which answers the other's.
+        let answered = session.compared.replace((now.time, equal)).is_none()
+            || is_within(session.beacon_sent, BEACON_PAUSE_MS, now);
         if equal {
             return;
         }
@@ -51,7 +53,7 @@ impl Replica {
             session.frontier_sent = Some(now.time);
             let message = Message::Frontier(frontier);
             out.push(Action::Send(from, Channel::Sync, message));
-        } else if !is_within(session.beacon_sent, BEACON_PAUSE_MS, now) {
+        } else if !answered {
             session.beacon_sent = Some(now.time);
             out.push(Action::Send(from, Channel::Sync, Message::Beacon(mine)));
         }
