@@ -77,6 +77,7 @@ impl Merge {
 }
 
 /// The newest shelves of about one size, if there are enough of them: where they begin, and where the next newer stands.
+/// `unit` is the size of the smallest.
 pub(super) fn due(shelves: &[Arc<Shelf>], unit: usize) -> Option<(usize, usize)> {
     let size = |shelf: &Arc<Shelf>| {
         (shelf.rows() / unit.max(1) as u64)
