@@ -111,7 +111,8 @@ fn verify(people: &People, work: Vec<Vec<Encoded>>) -> Vec<VerifiedTransfer> {
     in_turn(on_all_cores(jobs, of_sender))
 }
 
-/// Booked transfers a second with so many clients, each of which waits for its durable answer.
+/// Booked transfers a second with so many clients, each of which waits for its durable answer; until their rows are
+/// written, too.
 async fn accept(town: &Town, work: Vec<VerifiedTransfer>, clients: usize) -> f64 {
     let count = work.len();
     let mut shares: Vec<Vec<VerifiedTransfer>> = vec![Vec::new(); clients];
@@ -133,6 +134,7 @@ async fn accept(town: &Town, work: Vec<VerifiedTransfer>, clients: usize) -> f64
     for task in tasks {
         task.await.expect("booked");
     }
+    town.handle().history().store().settle().expect("written");
     per_s(count, begun.elapsed())
 }
 

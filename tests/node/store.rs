@@ -15,6 +15,8 @@ mod compact;
 mod disk;
 #[path = "store/export.rs"]
 mod export;
+#[path = "store/full.rs"]
+mod full;
 #[path = "store/home.rs"]
 mod home;
 #[path = "store/import.rs"]

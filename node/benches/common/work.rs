@@ -63,7 +63,8 @@ impl Town {
         })
     }
 
-    /// Accepted transfers a second, every sender with one after the other.
+    /// Accepted transfers a second, every sender with one after the other; until their rows are written, too, which is
+    /// done behind the answers.
     pub async fn accept(&self, work: Vec<Vec<Encoded>>) -> f64 {
         let count: usize = work.iter().map(Vec::len).sum();
         let begun = Instant::now();
@@ -81,6 +82,7 @@ impl Town {
         for task in tasks {
             task.await.expect("accepted");
         }
+        self.handle().history().store().settle().expect("written");
         per_s(count, begun.elapsed())
     }
 

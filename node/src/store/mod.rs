@@ -2,10 +2,10 @@
 //!
 //! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
 //! walking · `recover`, `copy`, `damage` opening after a crash · `compact`, `manifest` the log without what is dead ·
-//! `archive` CAR files that go from hand to hand · `schema` the form of a data directory · `index` rows in sled · `watermark`, `marks`
+//! `archive` CAR files that go from hand to hand · `schema` the form of a data directory · `index` rows in sled and shelves · `watermark`, `marks`
 //! whether they are believed · `notes` how far the own log ever was · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
 //! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send; rows are
-//! written into sled behind it.
+//! written behind it.
 
 mod archive;
 pub mod blocks;
@@ -226,11 +226,11 @@ impl Store {
     }
 
     /// Sets (`Some`) and removes (`None`) rows and moves the watermark, all or nothing, visible when this returns.
-    /// They are written into sled behind it, in the order of the commits.
+    /// They are written behind it, in the order of the commits.
     ///
     /// Keys have 1 to 256 bytes and do not begin with zero, values at most 512. The watermark must stand
     /// behind blocks that were appended. For a rebuild, commit some thousand rows at a time: a commit
-    /// waits when too many rows wait for sled. An error may be that of an earlier commit's rows.
+    /// waits when too many rows are not written. An error may be that of an earlier commit's rows.
     ///
     /// # Errors
     /// [`IndexError`].

@@ -115,7 +115,7 @@ fn reads_as_one_index(dice: &mut Dice, shelf_rows: usize) {
             match dice.below(9) {
                 0 => store.settle().unwrap(),
                 2 => store.folding(dice.below(2) == 0),
-                // As long as the writer waits for company: it writes under the next reads.
+                // The writer is at what was in a segment that is over: it writes under the next reads.
                 1 => thread::sleep(Duration::from_millis(dice.below(60))),
                 _ => {}
             }

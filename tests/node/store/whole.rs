@@ -1,23 +1,22 @@
-//! The whole store in a real directory: which index is believed, who may open it, a disk that is full.
+//! The whole store in a real directory: which index is believed, who may open it, what the n-th call that fails leaves.
 
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use city_node::store::{
     AppendError, FileHandle, Files, IndexError, Limits, OpenOutcome, OpenReport, OsFiles, Position,
-    RebuildReason, SHELF_ROWS, SegmentLog, Store, StoreError, StoreOptions, Watermark,
+    RebuildReason, SHELF_ROWS, Store, StoreError, StoreOptions, Watermark,
 };
 use city_protocol::ids::BlockId;
 
 use super::{Dice, block, genesis, walk, with_id};
 
-fn options(files: Arc<dyn Files>, boot: &str) -> StoreOptions {
+pub(super) fn options(files: Arc<dyn Files>, boot: &str) -> StoreOptions {
     StoreOptions {
         keep_row: None,
         shelf_rows: SHELF_ROWS,
@@ -32,7 +31,10 @@ fn options(files: Arc<dyn Files>, boot: &str) -> StoreOptions {
 
 /// Opens a store. A child that another test of this process is starting holds a copy of every lock from its
 /// fork to its exec, so a lock that seems to be held is asked for again for a while.
-fn patient(dir: &Path, options: &StoreOptions) -> Result<(Store, OpenReport), StoreError> {
+pub(super) fn patient(
+    dir: &Path,
+    options: &StoreOptions,
+) -> Result<(Store, OpenReport), StoreError> {
     let begun = Instant::now();
     loop {
         match Store::open(dir, genesis(), options.clone()) {
@@ -414,35 +416,45 @@ impl Files for Nth {
     }
 }
 
-/// Opens, commits four groups and closes; says how many were acknowledged before something failed.
-fn short_life(dir: &Path, files: Arc<dyn Files>, shelf_rows: usize) -> Result<(), u64> {
+/// Opens, commits four groups, waits until so many of them are written each by itself, and closes; says how many were
+/// acknowledged before something failed.
+fn short_life(
+    dir: &Path,
+    files: Arc<dyn Files>,
+    (shelf_rows, alone): (usize, u64),
+) -> Result<(), u64> {
     let mut options = options(files, "this boot");
     options.shelf_rows = shelf_rows;
+    if alone > 0 {
+        // Whatever is not written alone is written together.
+        options.limits.segment_target = 1 << 20;
+    }
     let (store, _) = patient(dir, &options).map_err(|_| 0_u64)?;
     for n in 0..4 {
         let mark = append(&store, n).map_err(|_| n)?;
         let rows = vec![(row(n), Some(vec![]))];
         store.commit_rows(rows, &mark).map_err(|_| n + 1)?;
-        if shelf_rows < SHELF_ROWS {
+        if n < alone {
             store.settle().map_err(|_| n + 1)?;
         }
     }
     store.close().map_err(|_| 4)
 }
 
-/// With rows that stay in sled, that go from there to a shelf, and that go to shelves at once, which are merged.
+/// With rows that stay in sled, that go from there to a shelf, that go to shelves at once, which are merged, and that join
+/// what sled has in one shelf.
 #[test]
 fn the_nth_call_of_the_whole_store_fails_and_the_next_start_needs_nobody() {
-    for shelf_rows in [SHELF_ROWS, 4, 2] {
-        each_call_fails(shelf_rows);
+    for life in [(SHELF_ROWS, 0), (4, 4), (2, 4), (8, 1)] {
+        each_call_fails(life);
     }
 }
 
-fn each_call_fails(shelf_rows: usize) {
+fn each_call_fails(life: (usize, u64)) {
     for n in 1.. {
         let dir = tempfile::tempdir().unwrap();
         let left = Arc::new(AtomicU64::new(n));
-        let lived = short_life(dir.path(), Arc::new(Nth(left)), shelf_rows);
+        let lived = short_life(dir.path(), Arc::new(Nth(left)), life);
         let acknowledged = lived.err().unwrap_or(4);
         let (store, report) = open(dir.path());
         let blocks = walk(store.ledger()).0.len() as u64;
@@ -466,101 +478,6 @@ fn each_call_fails(shelf_rows: usize) {
             break;
         }
     }
-}
-
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    /// A small file system of its own, for root.
-    fn mount(dir: &Path, size: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: not root");
-            return None;
-        }
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(dir);
-        if !mount.status().is_ok_and(|status| status.success()) {
-            println!("skipped: root may not mount here");
-            return None;
-        }
-        Some(Self(dir.to_owned()))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_refuses_stays_up_and_recovers() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(_mounted) = Tmpfs::mount(dir.path(), "size=2m") else {
-        return;
-    };
-    let place = dir.path().join("ledger");
-    let ballast = dir.path().join("ballast");
-    fs::write(&ballast, vec![0; 1 << 20]).unwrap();
-    let limits = Limits {
-        segment_target: 300_000,
-        space_reserve: 0,
-    };
-    let files: Arc<dyn Files> = Arc::new(OsFiles);
-    let open = || SegmentLog::open(Arc::clone(&files), &place, genesis(), limits, None).unwrap();
-    let (log, _) = open();
-    let mut acknowledged = 0;
-    let full = loop {
-        match log.append_group(&[with_id(&block(acknowledged, 50_000))]) {
-            Ok(_) => acknowledged += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(full, AppendError::Full { .. }), "{full:?}");
-    assert!(acknowledged > 10);
-    // Still up: reading works, a refusal is a refusal again, and a little that fits is taken.
-    assert_eq!(walk(&log).0.len() as u64, acknowledged);
-    assert!(log.append_group(&[with_id(&block(99, 90_000))]).is_err());
-    fs::remove_file(&ballast).unwrap();
-    let at = log
-        .append_group(&[with_id(&block(acknowledged, 50_000))])
-        .unwrap();
-    assert_eq!(log.read(&at[0]).unwrap().bytes, block(acknowledged, 50_000));
-    drop(log);
-    let (log, report) = open();
-    assert_eq!(walk(&log).0.len() as u64, acknowledged + 1);
-    assert_eq!((report.cut_bytes, report.damage), (0, None));
-}
-
-#[test]
-fn the_reserve_keeps_the_index_alive_on_a_full_disk() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(_mounted) = Tmpfs::mount(dir.path(), "size=32m") else {
-        return;
-    };
-    let mut options = options(Arc::new(OsFiles), "this boot");
-    options.limits = Limits {
-        segment_target: 4 << 20,
-        space_reserve: 16 << 20,
-    };
-    let (store, _) = patient(dir.path(), &options).unwrap();
-    let mut count = 0;
-    loop {
-        let body = block(count, 200_000);
-        let Ok(at) = store.append_group(&[with_id(&body)]) else {
-            break;
-        };
-        count += 1;
-        let mark = Watermark::after(&at[0], BlockId::of(&body), count);
-        store
-            .commit_rows(vec![(row(count), Some(vec![]))], &mark)
-            .unwrap();
-    }
-    assert!(count > 10, "{count}");
-    store.close().unwrap();
-    let (store, report) = patient(dir.path(), &options).unwrap();
-    assert!(matches!(report.index, OpenOutcome::Current(mark) if mark.count == count));
-    assert_eq!(rows_of(&store) as u64, count);
 }
 
 /// The rows of 1,000,000 transfers. sled took 7 GB for them before `Index::let_go`. Run by hand: `--ignored`, alone, for it reads the process's peak.

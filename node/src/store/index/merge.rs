@@ -23,6 +23,8 @@ pub(super) struct Merge {
     /// The new one's number.
     pub(super) number: u32,
     stop: Arc<AtomicBool>,
+    /// Nothing is left for the thread but to end: it says so before that, for the writer looks only when it is told.
+    done: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<Option<Shelf>, IndexError>>>,
 }
 
@@ -45,11 +47,14 @@ impl Merge {
     ) -> Result<Self, IndexError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (inputs, stopping) = (of.clone(), Arc::clone(&stop));
+        let done = Arc::new(AtomicBool::new(false));
+        let ending = Arc::clone(&done);
         let (place, pending) = (Arc::clone(place), Arc::clone(pending));
         let thread = thread::Builder::new()
             .name("shelves".into())
             .spawn(move || {
                 let merged = merge(&place, &inputs, lowest, &path, &stopping);
+                ending.store(true, Ordering::Release);
                 pending.merged();
                 merged
             })
@@ -58,12 +63,14 @@ impl Merge {
             of,
             number,
             stop,
+            done,
             thread: Some(thread),
         })
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        ended || self.done.load(Ordering::Acquire)
     }
 
     /// The new shelf; none if it was stopped.
@@ -77,6 +84,7 @@ impl Merge {
 }
 
 /// The newest shelves of about one size, if there are enough of them: where they begin, and where the next newer stands.
+/// Of one size are all below four times `unit`, and all above that within a factor of four.
 pub(super) fn due(shelves: &[Arc<Shelf>], unit: usize) -> Option<(usize, usize)> {
     let size = |shelf: &Arc<Shelf>| {
         (shelf.rows() / unit.max(1) as u64)

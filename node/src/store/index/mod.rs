@@ -44,8 +44,9 @@ pub const MAX_VALUE: usize = 512;
 /// The most rows of one commit. A group of vertices has some thousands; a log that convicts itself is folded
 /// again in one commit, and 100,000 accounts and transfers must fit. About 150 MB, for that moment only.
 pub const MAX_ROWS: usize = 1 << 19;
-/// Rows that sled gathers before they go to a shelf: some 15 MB, a few seconds of folding after a power cut, and few
-/// enough that sled stays quick.
+/// Rows that sled gathers before they go to a shelf, and rows that may be pending over it, of which half make a shelf past
+/// sled. Each some 15 MB in memory and less than a second of folding: of the pending ones after a kill, of both after
+/// a power cut.
 pub const SHELF_ROWS: usize = 1 << 16;
 /// Keys with this first byte are the index's own.
 const OWN: u8 = 0;
@@ -169,6 +170,7 @@ impl Index {
             gathered,
             enough: how.shelf_rows as u64,
             mark,
+            full: false,
             unflushed: 0,
             merging: None,
             unmerged: 0,

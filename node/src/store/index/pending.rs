@@ -1,9 +1,10 @@
 //! Rows that are visible and not written yet: a bounded layer over sled and the shelves, in the order of their commits.
 //!
 //! Owns what is pending and the waiting of both sides. Commits go into the youngest generation; the writer takes whole
-//! generations, the oldest first, each with the watermark of its last commit. The log alone makes rows durable: what
-//! a kill loses here is folded again from the watermark that was written last. Of a log that is folded again the
-//! generations are as large as a shelf.
+//! generations, the oldest first, each with the watermark of its last commit. As long as commits keep coming a generation
+//! grows until it is worth a shelf; after a pause the writer takes it as it is. The log alone makes rows durable: what
+//! a kill loses here is folded again from the watermark that was written last, so rows, age and log of what waits
+//! are bounded. Of a log that is folded again the generations are twice as large.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -13,21 +14,25 @@ use std::time::{Duration, Instant};
 use super::{IndexError, Row};
 use crate::store::Watermark;
 
-/// Rows of one generation, unless one commit has more. sled lets nobody read while it takes one: some 20 ms.
-const GENERATION_ROWS: usize = 4096;
-/// Rows that wait for sled at most, unless one commit has more; then commits wait. About 10 MB, and less than a
-/// second of folding after a kill.
-const PENDING_ROWS: usize = 1 << 15;
-/// Generations that stay readable here after sled has them: what was written last is read most.
+/// Rows of the largest generation that stays readable here after sled has it.
+const KEPT_ROWS: usize = super::writer::SLED_ROWS;
+/// Generations of this size that do: what was written last is read most.
 const KEPT: usize = 2;
-/// How long a commit waits for others before the writer takes it: rows that are replaced meanwhile, such as those of
-/// accounts, are written once.
-const COMPANY: Duration = Duration::from_millis(50);
+/// Pause of the commits after which the writer takes what there is. Clients that come one after the other leave some
+/// milliseconds between two, and a disk under load now and then 100 ms.
+const QUIET: Duration = Duration::from_millis(250);
+/// How long a row waits at most: where commits never pause, a kill costs no more of them than this, and below
+/// 400 rows a second, which sled does not notice, they go into sled.
+const OLDEST: Duration = Duration::from_secs(10);
 /// Pause after which sled is told to write what it holds back: on a disk that somebody fills up it then has nothing
 /// left to fail with.
 const REST: Duration = Duration::from_millis(100);
 
-/// Rows that sled takes together.
+/// How long a generation for which the disk has no room waits until it is tried again. The log took no more long before
+/// that, so nothing comes meanwhile.
+const NO_ROOM: Duration = Duration::from_secs(1);
+
+/// Rows that are written together.
 #[derive(Default)]
 pub(super) struct Generation {
     /// In the order in which they are walked and go to a shelf.
@@ -53,12 +58,13 @@ impl Generation {
 
 /// The layer.
 pub(super) struct Pending {
-    /// Rows of a generation while a log is folded again; so many again may wait.
+    /// Rows that wait at most, unless one commit has more; then commits wait. Half of them make a generation. Twice as many
+    /// while a log is folded again.
     shelf_rows: usize,
     state: Mutex<State>,
     /// For the writer: there is something to do.
     filled: Condvar,
-    /// For those who commit or settle: sled has a generation more, or failed.
+    /// For those who commit or settle: a generation more is written, or writing failed.
     moved: Condvar,
 }
 
@@ -66,6 +72,8 @@ struct State {
     young: Generation,
     /// When the first commit went into the young generation.
     since: Instant,
+    /// When the last commit came.
+    latest: Instant,
     /// Generations that are not written, the oldest first.
     sealed: VecDeque<Arc<Generation>>,
     /// Those that were written last, the oldest first.
@@ -112,6 +120,7 @@ impl Pending {
             state: Mutex::new(State {
                 young: Generation::default(),
                 since: Instant::now(),
+                latest: Instant::now(),
                 sealed: VecDeque::new(),
                 kept: VecDeque::new(),
                 rows: 0,
@@ -136,9 +145,12 @@ impl Pending {
         let mut state = self.lock();
         let (most, one) = match state.folding {
             true => (2 * self.shelf_rows, self.shelf_rows),
-            false => (PENDING_ROWS, GENERATION_ROWS),
+            false => (self.shelf_rows, self.shelf_rows / 2),
         };
-        if state.young.rows.len() + rows.len() > one {
+        // A start copies and folds what lies behind the last watermark: of one generation never more than a segment.
+        let segment = |mark: &Watermark| mark.position.segment;
+        let of_another = state.young.mark.as_ref().map(segment) != Some(segment(mark));
+        if state.young.rows.len() + rows.len() > one || (of_another && !state.folding) {
             state.seal();
             self.filled.notify_one();
         }
@@ -147,8 +159,9 @@ impl Pending {
         }
         state.check()?;
         let begins = state.young.mark.is_none();
+        state.latest = Instant::now();
         if begins {
-            state.since = Instant::now();
+            state.since = state.latest;
         }
         let before = state.young.rows.len();
         state.young.rows.extend(rows);
@@ -156,7 +169,7 @@ impl Pending {
         state.mark = Some(*mark);
         state.rows += state.young.rows.len() - before;
         drop(state);
-        // Who waits for company for a generation need not hear of each commit that joins it.
+        // Who waits for a pause need not hear of each commit: it looks when the pause would be over.
         if begins {
             self.filled.notify_one();
         }
@@ -190,12 +203,12 @@ impl Pending {
         self.lock().mark
     }
 
-    /// Whether sled takes what is committed.
+    /// Whether what is committed can be written.
     pub(super) fn check(&self) -> Result<(), IndexError> {
         self.lock().check()
     }
 
-    /// Waits until sled has everything that was committed before.
+    /// Waits until everything that was committed before is written.
     pub(super) fn settle(&self) -> Result<(), IndexError> {
         let mut state = self.lock();
         while state.failure.is_none() && (state.young.mark.is_some() || !state.sealed.is_empty()) {
@@ -230,7 +243,7 @@ impl Pending {
         self.moved.notify_all();
     }
 
-    /// What the writer is to do next. In haste it waits for no company; `unrested` it is told when nothing comes.
+    /// What the writer is to do next. In haste it waits for no pause; `unrested` it is told when nothing comes.
     pub(super) fn next(&self, haste: bool, unrested: bool) -> Task {
         let mut state = self.lock();
         let mut rests = Instant::now() + REST;
@@ -247,12 +260,10 @@ impl Pending {
                 continue;
             } else if state.young.mark.is_some() {
                 rests = Instant::now() + REST;
-                let hurry = haste || state.hurry || state.closing;
-                COMPANY.saturating_sub(if hurry {
-                    COMPANY
-                } else {
-                    state.since.elapsed()
-                })
+                match haste || state.hurry || state.closing {
+                    true => Duration::ZERO,
+                    false => state.due().saturating_duration_since(Instant::now()),
+                }
             } else if state.closing {
                 return Task::End;
             } else if unrested {
@@ -272,6 +283,16 @@ impl Pending {
         }
     }
 
+    /// There was no room for the oldest generation: waits before it is tried again, unless nothing more comes.
+    /// Says whether it is.
+    pub(super) fn put_off(&self) -> bool {
+        let state = self.lock();
+        let waited = self
+            .filled
+            .wait_timeout_while(state, NO_ROOM, |state| !state.closing);
+        !waited.expect("no holder panics").0.closing
+    }
+
     /// The oldest generation is written.
     pub(super) fn written(&self) {
         let mut state = self.lock();
@@ -279,7 +300,7 @@ impl Pending {
         let oldest = oldest.expect("only the writer takes generations away");
         state.rows -= oldest.rows.len();
         let mut gone = Vec::new();
-        if oldest.rows.len() <= GENERATION_ROWS {
+        if oldest.rows.len() <= KEPT_ROWS {
             state.kept.push_back(oldest);
             if state.kept.len() > KEPT {
                 gone.extend(state.kept.pop_front());
@@ -298,6 +319,11 @@ impl Pending {
 }
 
 impl State {
+    /// When the young generation is to be written, if no commit comes until then.
+    fn due(&self) -> Instant {
+        (self.latest + QUIET).min(self.since + OLDEST)
+    }
+
     fn seal(&mut self) {
         if self.young.mark.is_some() {
             let sealed = std::mem::take(&mut self.young);
@@ -317,7 +343,8 @@ impl State {
 }
 
 impl Generation {
-    fn between(&self, from: &[u8], behind: Option<&[u8]>) -> impl Iterator<Item = Row> {
+    /// Its rows under keys from one on, below another if there is one, in their order.
+    pub(super) fn between(&self, from: &[u8], behind: Option<&[u8]>) -> impl Iterator<Item = Row> {
         let end = match behind {
             Some(behind) => Bound::Excluded(behind.max(from)),
             None => Bound::Unbounded,
@@ -344,6 +371,9 @@ mod tests {
         Watermark::start(BlockId::of(b"genesis"), count)
     }
 
+    /// Rows that wait at most.
+    const MOST: usize = 1 << 10;
+
     /// The writer takes the oldest generation; gives its watermark.
     fn write(pending: &Pending) -> u64 {
         let Task::Write(oldest) = pending.next(true, false) else {
@@ -355,8 +385,8 @@ mod tests {
 
     #[test]
     fn commits_wait_while_too_many_rows_are_pending_and_are_written_in_order() {
-        let pending = Pending::new(None, 1 << 17);
-        let half = PENDING_ROWS / 2;
+        let pending = Pending::new(None, MOST);
+        let half = MOST / 2;
         pending.push(rows(0, half), &mark(1)).unwrap();
         pending.push(rows(half, half), &mark(2)).unwrap();
         thread::scope(|scope| {
@@ -370,13 +400,64 @@ mod tests {
         assert_eq!([write(&pending), write(&pending)], [2, 3]);
         assert_eq!(pending.mark(), Some(mark(3)));
         // One commit alone may be larger than the layer.
-        pending.push(rows(0, 2 * PENDING_ROWS), &mark(4)).unwrap();
+        pending.push(rows(0, 2 * MOST), &mark(4)).unwrap();
         assert_eq!(write(&pending), 4);
     }
 
     #[test]
+    fn a_generation_grows_until_commits_pause_but_holds_no_more_than_a_segment() {
+        // On a busy machine a commit of this test itself may come too late: then once more.
+        let grew = |()| {
+            let pending = Pending::new(None, MOST);
+            let mut longest = Duration::ZERO;
+            let taken = thread::scope(|scope| {
+                let writer = scope.spawn(|| pending.next(false, false));
+                let mut last = Instant::now();
+                for n in 0..20 {
+                    pending.push(rows(n, 1), &mark(n as u64)).unwrap();
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                    thread::sleep(QUIET / 20);
+                }
+                writer.join().unwrap()
+            });
+            let Task::Write(taken) = taken else {
+                panic!("there is something to write");
+            };
+            (taken.rows().len() == 20, longest < QUIET)
+        };
+        let tried = std::iter::repeat_n((), 5).map(grew);
+        let fair: Vec<bool> = tried
+            .filter(|(_, fair)| *fair)
+            .map(|(grew, _)| grew)
+            .collect();
+        assert!(fair.iter().any(|grew| *grew), "{fair:?}");
+
+        let pending = Pending::new(None, MOST);
+        let mut next_segment = mark(2);
+        next_segment.position.segment += 1;
+        pending.push(rows(0, 1), &mark(1)).unwrap();
+        pending.push(rows(1, 1), &next_segment).unwrap();
+        // Without a pause, for no commit joins it any more.
+        let Task::Write(first) = pending.next(false, false) else {
+            panic!("there is something to write");
+        };
+        assert_eq!((first.rows().len(), first.mark()), (1, mark(1)));
+    }
+
+    #[test]
+    fn a_row_waits_no_longer_than_it_may_even_if_commits_never_pause() {
+        let mut state = Pending::new(None, MOST).state.into_inner().unwrap();
+        let begun = state.since;
+        state.latest = begun + Duration::from_secs(3);
+        assert_eq!(state.due(), state.latest + QUIET);
+        state.latest = begun + OLDEST;
+        assert_eq!(state.due(), begun + OLDEST);
+    }
+
+    #[test]
     fn a_row_that_is_replaced_at_once_is_written_once() {
-        let pending = Pending::new(None, 1 << 17);
+        let pending = Pending::new(None, MOST);
         for n in 1..=3 {
             pending.push(rows(7, 1), &mark(n)).unwrap();
         }
@@ -388,8 +469,8 @@ mod tests {
 
     #[test]
     fn after_a_failure_nothing_is_taken_and_nobody_waits() {
-        let pending = Pending::new(None, 1 << 17);
-        pending.push(rows(0, PENDING_ROWS), &mark(1)).unwrap();
+        let pending = Pending::new(None, MOST);
+        pending.push(rows(0, MOST), &mark(1)).unwrap();
         thread::scope(|scope| {
             let pushed = scope.spawn(|| pending.push(rows(0, 1), &mark(2)));
             let settled = scope.spawn(|| pending.settle());
