@@ -108,7 +108,8 @@ impl Replica {
             | Message::Recommend(_)
             | Message::KeyAnnouncement(_)
             | Message::KeyRequest(_)
-            | Message::KeyResponse(_) => {}
+            | Message::KeyResponse(_)
+            | Message::Rotation(_) => {}
             Message::Beacon(hash) => {
                 let soon = |at| now.time.since(at) < FRONTIER_PAUSE_MS;
                 // Comparing reads every log, also where nothing is sent for it. A listed peer is answered all the same: what is
