@@ -236,7 +236,8 @@ pub async fn serve(
         replica,
         store: Arc::clone(&store),
         clock,
-        peers: trust.allowed().len(),
+        // Nobody is heard under a peer id that ended.
+        peers: trust.allowed().len() - trust.fold(|fold| fold.outdated().count()),
         outgoing: outgoing.clone(),
     };
     let mut engine = Engine::start_counting(engine_config, counter)?;

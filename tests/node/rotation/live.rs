@@ -127,6 +127,9 @@ async fn peers_follow_a_node_to_its_new_key_at_once_or_when_another_tells_them()
     assert_eq!(shown(hakusan, &old, 4)["reason"], "rotated");
     let tested = hakusan.answer(&["peer", "test-access"], &[], 0);
     assert!(tested["peers"].as_array().unwrap().len() >= 3, "{tested}");
+    let checked = hakusan.command(&["netcheck"], &[]).stdout;
+    let checked = String::from_utf8(checked).unwrap();
+    assert!(checked.contains(&format!("followed by {new}")), "{checked}");
     // That holds after a restart, and is written down.
     c.stop().await;
     let c = hakusan.ready().await;
@@ -136,6 +139,9 @@ async fn peers_follow_a_node_to_its_new_key_at_once_or_when_another_tells_them()
         assert_eq!(city.answer(&["audit", "verify"], &[], 0)["ok"], true);
         node.stop().await;
     }
+    // Of a stopped node, too, with the name that is encrypted on its disk.
+    let page = shown(komatsu, &new, 0);
+    assert_eq!(page["listed"]["entries"][0]["name"], "金沢市");
     let access = komatsu
         .answer(&["audit", "list"], &["--log", "access"], 0)
         .to_string();
