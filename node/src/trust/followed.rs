@@ -58,6 +58,12 @@ pub struct Rotated {
 }
 
 impl Record {
+    /// The peer id that is said to follow the one that it is about.
+    #[must_use]
+    pub fn successor(&self) -> Option<String> {
+        Some(self.rotated()?.1.new.to_string())
+    }
+
     /// The rotation that it is about.
     pub(super) fn rotated(&self) -> Option<(Arc<SignedRotation>, Rotation)> {
         let signed = SignedRotation::decode(self.rotation.as_ref()?).ok()?;

@@ -142,6 +142,13 @@ async fn peers_follow_a_node_to_its_new_key_at_once_or_when_another_tells_them()
     // Of a stopped node, too, with the name that is encrypted on its disk.
     let page = shown(komatsu, &new, 0);
     assert_eq!(page["listed"]["entries"][0]["name"], "金沢市");
+    let trust = komatsu
+        .answer(&["audit", "list"], &["--log", "trust"], 0)
+        .to_string();
+    assert!(
+        trust.contains(&format!("{old} followed by {new}")),
+        "{trust}"
+    );
     let access = komatsu
         .answer(&["audit", "list"], &["--log", "access"], 0)
         .to_string();

@@ -238,6 +238,8 @@ pub(super) fn told(listed: &PeerShown) -> String {
 fn entry(entry: &EntryShown) -> String {
     let source = match entry.source {
         Source::Config => "config.toml".to_owned(),
+        // What passed over with a rotation is still its maker's.
+        Source::Operator if entry.by == "config" => "from config.toml".to_owned(),
         Source::Operator => format!("operator {}", entry.by),
     };
     let name = match entry.name.as_str() {
