@@ -15,5 +15,5 @@ mod peers;
 mod private;
 mod rebuild;
 mod receiver;
-mod speaker;
+pub(crate) mod speaker;
 mod watch;

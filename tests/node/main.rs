@@ -34,6 +34,7 @@ mod recommend;
 mod recorded;
 mod replay;
 mod rollback;
+mod rotation;
 mod secrets;
 mod setup;
 mod store;

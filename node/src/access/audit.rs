@@ -213,6 +213,8 @@ fn told(record: &trust::Record) -> String {
             what.push_str(text);
         }
     };
+    let successor = record.successor();
+    say(&successor.map_or(String::new(), |new| format!("followed by {new}")));
     let region = record.region.as_ref().map(ToString::to_string);
     say(&region.unwrap_or_default());
     say(&record.name);

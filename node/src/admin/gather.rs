@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::pages::{
-    AuditPage, Balances, Because, Certificates, CharterInForce, ClockPage, Fault, Head, Peer,
-    Place, Receiver, Status, StorePage, VerifyPage,
+    AuditPage, Balances, Because, Certificates, CharterInForce, ClockPage, Fault, Head,
+    OutdatedPeer, Peer, Place, Receiver, Status, StorePage, VerifyPage,
 };
 use crate::access::audit::{self as log_audit, AuditVerdict, LinesPage, Which};
 use crate::api::Problem;
@@ -101,6 +101,15 @@ impl AdminState {
                     .values()
                     .filter(|request| !request.is_old(now.time));
                 waits.count() as u64
+            }),
+            outdated_peers: self.trust.fold(|fold| {
+                let outdated = fold.outdated();
+                outdated
+                    .map(|(old, rotated)| OutdatedPeer {
+                        old: old.clone(),
+                        new: rotated.to.clone(),
+                    })
+                    .collect()
             }),
             receiver: self.receiver(),
             place: self.place_summary(&self.antenna.verdict(now.time)),

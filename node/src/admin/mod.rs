@@ -3,7 +3,7 @@
 //! `socket` binding, serving and removing it · `gather` reading the node · `pages` the JSON of the answers ·
 //! `show` the same for people · `store` exports and figures · `transfers` one transfer · `probe` keys are tried · `outbox` a
 //! terminal's drafts · `accounts` the home's accounts · `ledger` the DAG · `notes` the board · `journal` pages of the journal ·
-//! `whitelist` who may connect, `whitelist_file` that as files · `enrolment` who asks to · `recommend` what peers say of others · `key_exchange` certificates between nodes ·
+//! `whitelist` who may connect, `whitelist_file` that as files · `enrolment` who asks to · `recommend` what peers say of others · `key_exchange` certificates between nodes · `rotation` transport keys that follow others ·
 //! `upkeep` what is taken away or read again ·
 //! `netcheck` every peer, tried
 //! out. Operators may ask everything, others whom the file lets in the status only.
@@ -21,6 +21,7 @@ pub mod pages;
 mod place_proof;
 mod probe;
 mod recommend;
+pub(crate) mod rotation;
 pub mod show;
 mod socket;
 mod store;
@@ -173,7 +174,10 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/outbox/{identity}/send", post(outbox::send))
         .route("/v1/outbox/{identity}/drop", post(outbox::forget))
         .route("/v1/keys/rotate-master", post(rotate_master))
+        .route("/v1/keys/rotate-transport", post(rotation::rotate))
         .route("/v1/keys/probe", post(probe::keys))
+        .route("/v1/rotations", get(rotation::list))
+        .route("/v1/rotations/follow", post(rotation::follow))
         .route("/v1/whitelist", get(whitelist::list))
         .route(
             "/v1/whitelist/{peer}",

@@ -72,6 +72,9 @@ pub struct Status {
     /// Strangers that ask to be whitelisted and wait for an operator.
     #[serde(default)]
     pub whitelist_requests: u64,
+    /// Peers that `config.toml` names although another peer id followed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated_peers: Vec<OutdatedPeer>,
     /// The receiver.
     pub receiver: Receiver,
     /// What place checking says.
@@ -89,6 +92,15 @@ pub struct Status {
     /// At a terminal: how many transfers it keeps that could not be delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drafts: Option<u64>,
+}
+
+/// A peer that the configuration names by a peer id that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutdatedPeer {
+    /// What the configuration names.
+    pub old: String,
+    /// What it has to name.
+    pub new: String,
 }
 
 /// `POST /v1/keys/probe`: keys that were tried.

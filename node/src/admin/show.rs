@@ -103,6 +103,15 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
             format!("{region}  {}  since {since}{reads}", peer.address),
         );
     }
+    for peer in &status.outdated_peers {
+        line(
+            "",
+            format!(
+                "config.toml still names {}, which was followed by {}: write that there",
+                peer.old, peer.new
+            ),
+        );
+    }
     if let Some(said) = &status.certificates.said {
         line("crls", crls(said, zone));
     }
@@ -313,6 +322,7 @@ mod tests {
             }],
             denied_strangers: 2,
             whitelist_requests: 1,
+            outdated_peers: Vec::new(),
             receiver: Receiver {
                 device: Some("/dev/ttyACM0".into()),
                 problem: Some("unplugged".into()),

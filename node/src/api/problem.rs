@@ -318,6 +318,18 @@ impl Problem {
                 Self::plain(StatusCode::CONFLICT, "too-few-recommend", &title)
             }
             ChangeError::OwnFull => Self::plain(StatusCode::CONFLICT, "own-full", &title),
+            ChangeError::Rotation(_) => {
+                Self::plain(StatusCode::BAD_REQUEST, "bad-rotation", &title)
+            }
+            ChangeError::NotInForce(_)
+            | ChangeError::NotBroughtBack(_)
+            | ChangeError::NoMunicipality(_)
+            | ChangeError::TooMuchSaid => {
+                Self::plain(StatusCode::CONFLICT, "rotation-not-followed", &title)
+            }
+            ChangeError::Contested { .. } => {
+                Self::plain(StatusCode::CONFLICT, "rotation-contested", &title)
+            }
             ChangeError::Myself(_)
             | ChangeError::RecommendHours
             | ChangeError::Name(_)

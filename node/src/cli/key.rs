@@ -16,6 +16,7 @@ use super::output;
 use super::passphrase::PassphraseArgs;
 use super::run::PlaceArgs;
 use super::suite::suites;
+use super::transport::{self, TransportCommand};
 use crate::client::AdminClient;
 use crate::keys::{self, KeyFileError, public_path};
 
@@ -86,8 +87,7 @@ Examples:
 
 docs/replace-a-box.md has the whole procedure.")]
     Restore(RestoreArgs),
-    /// Exchange a single key. (Ledger and sealing key: city-node epoch. The transport key stays: the node certificate and
-    /// every peer's whitelist name it.)
+    /// Exchange a single key. (Ledger and sealing key: city-node epoch.)
     #[command(subcommand)]
     Rotate(RotateCommand),
     /// Make a new data key and seal what is encrypted at rest again with it, when the old one may be known to others.
@@ -151,6 +151,15 @@ Example:
 
 Both are judged as a pair before anything is replaced. Cut off in between, do it again.")]
     Tls(RotateTlsArgs),
+    /// Have another transport key, which is another peer id; peers follow without their operators' doing.
+    #[command(subcommand)]
+    #[command(after_help = "\
+Example:
+  city-node key rotate transport prepare --data-dir data
+  city-node ca issue node …                        (at the CA, as `prepare` says)
+  city-node key rotate transport finish --data-dir data --certificate node-next.pem
+  and restart the node")]
+    Transport(TransportCommand),
 }
 
 /// What a key is for.
@@ -184,6 +193,7 @@ pub(super) fn run(command: &KeyCommand) -> Outcome {
         KeyCommand::Backup(args) => backup::run_backup(args),
         KeyCommand::Restore(args) => backup::run_restore(args),
         KeyCommand::Rotate(RotateCommand::Tls(args)) => keystore::rotate_tls(args),
+        KeyCommand::Rotate(RotateCommand::Transport(command)) => transport::run(command),
         KeyCommand::ReEncrypt {
             place,
             passphrase,

@@ -41,6 +41,7 @@ mod run;
 mod shell;
 mod store;
 mod suite;
+mod transport;
 mod trusted;
 mod tx;
 mod whitelist;

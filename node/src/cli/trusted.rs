@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use city_protocol::ids::BlockId;
+use city_protocol::ids::{BlockId, NetworkId};
 use city_protocol::pki::{Crls, Root};
+use city_protocol::trust::SignedRotation;
 use clap::Args;
 use libp2p::PeerId;
 use tokio::runtime::Runtime;
@@ -25,11 +26,11 @@ use crate::pki::read_crls;
 use crate::store::Store;
 use crate::trust::keyfile::Judges;
 use crate::trust::pages::{
-    AddForm, ApproveForm, CleanedPage, EnrolmentPage, ExportForm, ImportForm, ImportedPage,
-    KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText, ReaderShown, RecommendForm,
-    RecommendationsPage, WhitelistPage,
+    AddForm, ApproveForm, CleanedPage, EnrolmentPage, ExportForm, FollowForm, FollowedPage,
+    ImportForm, ImportedPage, KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText, ReaderShown,
+    RecommendForm, RecommendationsPage, RotationsPage, WhitelistPage,
 };
-use crate::trust::{ChangeError, Decision, Keeper, wanted};
+use crate::trust::{Bringer, ChangeError, Decision, Following, Keeper, wanted};
 
 /// Which node, and how it answers.
 #[derive(Debug, Args)]
@@ -70,6 +71,7 @@ pub(super) struct Stopped {
     roots: Vec<Root>,
     crls: Crls,
     who: String,
+    network: NetworkId,
     key: TransportKey,
 }
 
@@ -103,6 +105,7 @@ impl Trusted {
             keeper,
             store,
             access: AccessLog::open(&data.access(), root, 0)?,
+            network: identity.network,
             roots: identity.genesis.roots.clone(),
             crls: read_crls(&data.crls())?,
             key: TransportKey::new(identity.transport.clone())
@@ -229,6 +232,39 @@ impl Trusted {
             Self::Running(running) => running.0.block_on(running.1.recommendations())?,
             Self::Stopped(stopped) => stopped.keeper.recommendations(utc()),
         })
+    }
+
+    /// Whose transport key another one followed.
+    pub(super) fn rotations(&self) -> anyhow::Result<RotationsPage> {
+        Ok(match self {
+            Self::Running(running) => running.0.block_on(running.1.rotations())?,
+            Self::Stopped(stopped) => stopped.keeper.fold(RotationsPage::of),
+        })
+    }
+
+    /// Follows a rotation that came as a file.
+    pub(super) fn follow_rotation(&self, file: &[u8]) -> anyhow::Result<FollowedPage> {
+        match self {
+            Self::Running(running) => {
+                let form = FollowForm {
+                    rotation: STANDARD.encode(file),
+                };
+                Ok(running.0.block_on(running.1.follow_rotation(&form))?)
+            }
+            Self::Stopped(stopped) => {
+                let signed = SignedRotation::decode(file);
+                let signed = signed.map_err(|refusal| ChangeError::Rotation(refusal.into()))?;
+                let by = Bringer::Operator(&stopped.who);
+                let judges = stopped.judges();
+                let followed = stopped
+                    .keeper
+                    .follow(&signed, &stopped.network, judges, by)?;
+                if let Following::Moved(moved) = followed {
+                    stopped.access.note(moved.event(&stopped.who));
+                }
+                Ok(FollowedPage::of(followed))
+            }
+        }
     }
 
     pub(super) fn recommend(

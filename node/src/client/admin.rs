@@ -28,8 +28,9 @@ use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage as VertexLines, Verte
 use crate::store::ArchiveStream;
 use crate::trust::pages::{
     AddForm, AnnouncedPage, ApproveForm, AskForm, AskedPage, CleanedPage, EnrolmentPage,
-    ExportForm, ExportedPage, ImportForm, ImportedPage, KeyForm, KeysAskedPage, KeysWantedForm,
-    ListedPage, PeerText, RecommendForm, RecommendationsPage, ReloadedPage, WhitelistPage,
+    ExportForm, ExportedPage, FollowForm, FollowedPage, ImportForm, ImportedPage, KeyForm,
+    KeysAskedPage, KeysWantedForm, ListedPage, PeerText, RecommendForm, RecommendationsPage,
+    ReloadedPage, RotateForm, RotatedPage, RotationsPage, WhitelistPage,
 };
 
 /// A running node on this machine.
@@ -419,6 +420,30 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn reload(&self) -> Result<ReloadedPage, ClientError> {
         self.0.post("/v1/upkeep/reload", &()).await
+    }
+
+    /// Whose transport key another one followed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotations(&self) -> Result<RotationsPage, ClientError> {
+        self.0.get("/v1/rotations").await
+    }
+
+    /// Has the node follow a rotation.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow_rotation(&self, form: &FollowForm) -> Result<FollowedPage, ClientError> {
+        self.0.post("/v1/rotations/follow", form).await
+    }
+
+    /// Has the node exchange its transport key, and tell its peers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate_transport(&self, form: &RotateForm) -> Result<RotatedPage, ClientError> {
+        self.0.post("/v1/keys/rotate-transport", form).await
     }
 
     /// What is recommended, by others and by this node.

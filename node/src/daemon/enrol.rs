@@ -1,14 +1,19 @@
 //! The desk at which strangers' requests to be whitelisted are taken, one after the other; and what peers say of others, and of
 //! keys.
 
+use city_protocol::ids::NetworkId;
+use city_protocol::trust::SignedRotation;
+use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Said, TransportKey, Word, libp2p_peer, utc};
+use crate::access::AccessLog;
+use crate::admin::rotation::go_by;
+use crate::engine::{Said, TransportKey, Word, libp2p_peer, protocol_peer, utc};
 use crate::net::{Channel, Enrolment, NetHandle};
 use crate::pki::DoorKeeper;
-use crate::trust::Keeper;
 use crate::trust::keyfile::Judges;
+use crate::trust::{Bringer, ChangeError, Following, Keeper};
 
 /// Requests that wait for the disk; a further one is told to come again.
 pub(super) const WAITING: usize = 8;
@@ -28,6 +33,10 @@ pub(super) struct Ear {
     pub(super) net: NetHandle,
     /// Whether peers get certificates that they ask for.
     pub(super) share_keys: bool,
+    /// For which network rotations are.
+    pub(super) network: NetworkId,
+    /// Where it is noted whose key another one followed.
+    pub(super) access: AccessLog,
 }
 
 impl Ear {
@@ -38,8 +47,16 @@ impl Ear {
                 word = words.recv() => word,
                 () = stop.cancelled() => return,
             };
-            let Some((from, what, signed)) = word else {
+            let Some((from, said)) = word else {
                 return;
+            };
+            let from = libp2p_peer(&from);
+            let said = match said {
+                Said::Rotation(signed) => {
+                    self.follow(from, *signed).await;
+                    continue;
+                }
+                said => said,
             };
             let (trust, doors, share) = (self.trust.clone(), self.doors.now(), self.share_keys);
             let judge = move || {
@@ -48,24 +65,61 @@ impl Ear {
                     crls: &doors.trust.crls,
                     now: utc(),
                 };
-                let from = libp2p_peer(&from);
                 // What was refused, or is no news, changes nothing.
-                match what {
-                    Said::Recommendation => drop(trust.hear(&from, &signed, judges.now)),
-                    Said::Announcement => drop(trust.announced(&from, &signed, judges)),
-                    Said::KeyResponse => drop(trust.answered(&from, &signed, judges)),
-                    Said::KeyRequest if share => return trust.answer(&from, &signed, judges),
-                    Said::KeyRequest => {}
+                match said {
+                    Said::Recommendation(signed) => drop(trust.hear(&from, &signed, judges.now)),
+                    Said::Announcement(signed) => drop(trust.announced(&from, &signed, judges)),
+                    Said::KeyResponse(signed) => drop(trust.answered(&from, &signed, judges)),
+                    Said::KeyRequest(signed) if share => {
+                        return trust.answer(&from, &signed, judges);
+                    }
+                    Said::KeyRequest(_) | Said::Rotation(_) => {}
                 }
                 Vec::new()
             };
             // So does one that panicked.
             let answers = tokio::task::spawn_blocking(judge).await.unwrap_or_default();
+            let Some(to) = protocol_peer(&from) else {
+                continue;
+            };
             for answer in answers {
-                let frame = self.key.answer(&from, &answer).encode();
+                let frame = self.key.answer(&to, &answer).encode();
                 // One that takes nothing now asks again with its next connection.
-                let _full = self.net.try_send(&libp2p_peer(&from), Channel::Sync, frame);
+                let _full = self.net.try_send(&from, Channel::Sync, frame);
             }
+        }
+    }
+
+    /// Follows a rotation that a peer brings, if it is to be followed.
+    async fn follow(&self, from: PeerId, signed: SignedRotation) {
+        let (trust, doors, network) = (self.trust.clone(), self.doors.now(), self.network);
+        let following = move || {
+            let judges = Judges {
+                roots: &doors.trust.roots,
+                crls: &doors.trust.crls,
+                now: utc(),
+            };
+            let followed = trust.follow(&signed, &network, judges, Bringer::Peer(&from));
+            (followed, signed)
+        };
+        // One that panicked changed nothing.
+        let Ok((followed, signed)) = tokio::task::spawn_blocking(following).await else {
+            return;
+        };
+        match followed {
+            Ok(Following::Moved(moved)) => {
+                self.access.write(moved.event(&from.to_string())).await;
+                go_by(&self.net, &self.trust, moved, signed).await;
+            }
+            // Everybody hands on what it knows, also to those whom that does not concern.
+            Ok(Following::Known(_))
+            | Err(
+                ChangeError::NotListed(_)
+                | ChangeError::Myself(_)
+                | ChangeError::NotInForce(_)
+                | ChangeError::TooMuchSaid,
+            ) => {}
+            Err(error) => tracing::warn!(%from, %error, "a rotation that a peer brought"),
         }
     }
 }

@@ -44,7 +44,7 @@ use crate::pki::log_lists::LogLists;
 use crate::pki::reload::DoorError;
 use crate::place::antenna::Antenna;
 use crate::private::VaultError;
-use crate::setup::{DataDir, Identity};
+use crate::setup::{DataDir, Identity, rotation};
 use crate::store::{SchemaError, Store, StoreError};
 
 pub use open::{
@@ -236,7 +236,8 @@ pub async fn serve(
         replica,
         store: Arc::clone(&store),
         clock,
-        peers: trust.allowed().len(),
+        // Nobody is heard under a peer id that ended.
+        peers: trust.allowed().len() - trust.fold(|fold| fold.outdated().count()),
         outgoing: outgoing.clone(),
     };
     let mut engine = Engine::start_counting(engine_config, counter)?;
@@ -279,12 +280,20 @@ pub async fn serve(
     let certificate = OwnCertificate::new(identity.node_certificate.clone(), &identity.chain);
     let oldest = config.network.max_message_age_hours * 60 * 60 * 1000;
     trust.remember(dir.seen(), oldest, utc());
+    for rotation in rotation::leading_to(
+        &own_id.to_string(),
+        &rotation::records(dir).map_err(KeystoreError::from)?,
+    ) {
+        trust.carry(rotation.signed);
+    }
     let ear = enrol::Ear {
         trust: trust.clone(),
         doors: keeper.clone(),
         key: key.clone(),
         net: net.clone(),
         share_keys: config.network.auto_share_keys,
+        network: identity.network,
+        access: access.clone(),
     };
     tasks.spawn(ear.hear(said, stop.clone()));
     let bridge = Bridge {

@@ -284,6 +284,10 @@ impl Bridge {
                         // A lane that begins has room for all of them.
                         let _room = lane.send(Channel::Sync, &self.key.say(&said));
                     }
+                    for signed in self.trust.carried(utc()) {
+                        let message = Message::Rotation(Box::new((*signed).clone()));
+                        let _room = lane.send(Channel::Sync, &message);
+                    }
                     if self.request_keys {
                         self.ask_for_keys(id);
                     }

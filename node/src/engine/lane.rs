@@ -12,7 +12,7 @@ use city_protocol::ledger::{History, Rows as _};
 use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Hello, Message};
-use city_protocol::trust::{PeerId, SignedData};
+use city_protocol::trust::{PeerId, SignedData, SignedRotation};
 use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -36,30 +36,33 @@ const READER_BURST: usize = 16;
 
 /// A message as it travels, and on which stream.
 pub(super) type Frame = (Channel, Vec<u8>);
-/// What a peer says to the keeper of the whitelist, as it is signed.
-pub type Word = (PeerId, Said, Box<SignedData>);
+/// What a peer says to the keeper of the whitelist.
+pub type Word = (PeerId, Said);
 
-/// What such a word is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Such a word, as it is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// The peer recommends another.
-    Recommendation,
+    Recommendation(Box<SignedData>),
     /// Its own node certificate.
-    Announcement,
+    Announcement(Box<SignedData>),
     /// It asks for others' certificates.
-    KeyRequest,
+    KeyRequest(Box<SignedData>),
     /// One that it was asked for.
-    KeyResponse,
+    KeyResponse(Box<SignedData>),
+    /// A transport key follows another, its own or one that it knows of.
+    Rotation(Box<SignedRotation>),
 }
 
 impl Said {
     /// The word in a message, if it is one for the keeper; else the message again.
-    fn of(message: Message) -> Result<(Self, Box<SignedData>), Box<Message>> {
+    fn of(message: Message) -> Result<Self, Box<Message>> {
         match message {
-            Message::Recommend(signed) => Ok((Self::Recommendation, signed)),
-            Message::KeyAnnouncement(signed) => Ok((Self::Announcement, signed)),
-            Message::KeyRequest(signed) => Ok((Self::KeyRequest, signed)),
-            Message::KeyResponse(signed) => Ok((Self::KeyResponse, signed)),
+            Message::Recommend(signed) => Ok(Self::Recommendation(signed)),
+            Message::KeyAnnouncement(signed) => Ok(Self::Announcement(signed)),
+            Message::KeyRequest(signed) => Ok(Self::KeyRequest(signed)),
+            Message::KeyResponse(signed) => Ok(Self::KeyResponse(signed)),
+            Message::Rotation(signed) => Ok(Self::Rotation(signed)),
             other => Err(Box::new(other)),
         }
     }
@@ -258,15 +261,15 @@ impl Desk {
                 Ok(message) => {
                     if let Message::Hello(hello) = &message {
                         self.note(hello);
-                        self.say(Said::Announcement, Box::new(hello.announcement.clone()));
+                        self.say(Said::Announcement(Box::new(hello.announcement.clone())));
                     }
                     let pause = budget.take(size, Instant::now());
                     if !pause.is_zero() {
                         tokio::time::sleep(pause).await;
                     }
                     match Said::of(message) {
-                        Ok((what, signed)) => {
-                            self.say(what, signed);
+                        Ok(word) => {
+                            self.say(word);
                             Turn::HandedOn(size)
                         }
                         Err(message) => {
@@ -338,8 +341,8 @@ impl Desk {
 
     /// Notes what the peer says of itself, for who looks at the network.
     /// What finds no room is said again with the next connection.
-    fn say(&self, what: Said, signed: Box<SignedData>) {
-        let _full = self.words.try_send((self.peer, what, signed));
+    fn say(&self, word: Said) {
+        let _full = self.words.try_send((self.peer, word));
     }
 
     fn note(&self, hello: &Hello) {

@@ -32,7 +32,7 @@ pub use passphrase::{Passphrase, PassphraseError, Purpose};
 pub use private::{PrivateFields, PrivatePlace};
 pub use rewrap::{Exchanged, exchange};
 pub use store::{Entry, Keystore, Lock};
-pub use transport::{load_transport, read_transport, save_transport};
+pub use transport::{load_transport, put_transport, read_transport, save_transport};
 
 /// The systemd credential with the passphrase of a master secret in a file.
 pub const PASSPHRASE_CREDENTIAL: &str = "city-node.passphrase";

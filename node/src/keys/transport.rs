@@ -5,8 +5,9 @@ use std::path::Path;
 use libp2p::identity::{KeyType, Keypair};
 use zeroize::Zeroizing;
 
-use super::error::KeyFileError;
+use super::error::{KeyFileError, KeystoreError};
 use super::file::{read_secret, write_secret};
+use super::store::Keystore;
 use super::wrap;
 
 /// Writes the transport key to a new file.
@@ -20,6 +21,24 @@ pub fn save_transport(path: &Path, key: &Keypair) -> Result<(), KeyFileError> {
     }
     let bytes = Zeroizing::new(key.to_protobuf_encoding().map_err(|_| bad(path))?);
     write_secret(path, &bytes)
+}
+
+/// Writes the transport key into a key store: into a new file, or in the place of the one that is there.
+///
+/// # Errors
+/// A [`KeystoreError`] that names the file.
+pub fn put_transport(
+    store: &Keystore,
+    path: &Path,
+    key: &Keypair,
+    replace: bool,
+) -> Result<(), KeystoreError> {
+    let bytes = Zeroizing::new(key.to_protobuf_encoding().map_err(|_| bad(path))?);
+    if replace {
+        store.replace(path, &bytes)
+    } else {
+        store.write_new(path, &bytes)
+    }
 }
 
 /// Reads the transport key.

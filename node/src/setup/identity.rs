@@ -26,6 +26,7 @@ use x509_cert::der::pem::decode_vec;
 use super::directory::{DataDir, foreign_owner};
 use super::epoch;
 use super::error::IdentityError;
+use super::rotation;
 use crate::config::Config;
 use crate::keys::{self, Access, BackendKind, Keystore, KeystoreError};
 use crate::pki::TlsIdentity;
@@ -115,6 +116,7 @@ pub(super) fn load_identity_from(
     let certificate = judged(data, &genesis, &authority, &node_chain)?;
     let node_certificate = node_chain.remove(0);
     epoch::resume(data, &keystore, &certificate.key)?;
+    rotation::resume(data, &keystore, &certificate.peer_id)?;
     let next = epoch::next_keys(data, &keystore)?;
 
     let other_key = |key, what| IdentityError::OtherKey {
@@ -299,6 +301,14 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Id
     let pem = read(path, MAX_PEM)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(bad)
+}
+
+/// The certificates of a PEM text, leaf first: as many as a path has at most, DER.
+pub(super) fn pem_chain(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.ok()?;
+    let fits = (1..=1 + MAX_INTERMEDIATES).contains(&chain.len());
+    fits.then(|| chain.iter().map(|der| der.to_vec()).collect())
 }
 
 pub(super) fn read_charter(data: &DataDir, genesis: &Genesis) -> Result<Authority, IdentityError> {

@@ -3,7 +3,7 @@
 //!
 //! `backup` one sealed file of a node, and a node of it again · `copy` a directory of all its data but keys · `directory` the layout, and building a directory aside · `init` the order of birth · `terminal` a kiosk of a home that is there · `network`
 //! the network that a node is born into · `identity` keys,
-//! certificates and charter, checked against each other · `epoch` the keys of the next epoch · `host` what the machine says about itself ·
+//! certificates and charter, checked against each other · `epoch` the keys of the next epoch · `rotation` the next transport key · `host` what the machine says about itself ·
 //! `package` where an installed node stands · `error` what can go wrong.
 
 mod backup;
@@ -16,6 +16,7 @@ mod identity;
 mod init;
 mod network;
 pub mod package;
+pub mod rotation;
 mod terminal;
 
 pub use backup::{BackupOf, MAX_BACKUP, back_up, restore};

@@ -185,12 +185,14 @@ pub(super) fn lay_over(fold: &mut Fold, wanted: &Wanted) {
     }
     for (peer, entry) in wanted {
         fold.once_listed.remove(peer);
+        let rotated = fold.rotated(peer);
         let listed = fold.listed.entry(peer.clone()).or_default();
         let since = listed.config.as_ref().filter(|old| old.same_terms(entry));
         listed.config = Some(Entry {
             at: since.map_or(entry.at, |old| old.at),
             ..entry.clone()
         });
+        listed.rotated = rotated;
     }
 }
 

@@ -10,7 +10,7 @@ use libp2p::PeerId;
 use super::cleanup::names_over;
 use super::config::{asked_of, given_name_of, recommended_of};
 use super::error::{ChangeError, TrustError};
-use super::fold::{Fold, Recommendation};
+use super::fold::{Fold, Listed, Recommendation};
 use super::keeper::{HELD, Keeper};
 use super::record::{Decision, MAX_RECORD, Record};
 use crate::keys::PrivatePlace;
@@ -126,11 +126,24 @@ fn put_before(fold: &Fold, record: &Record) -> Changes {
             ));
             changes
         }
+        Decision::RotationFollow => {
+            let Some((_, said)) = record.rotated() else {
+                return Vec::new();
+            };
+            let new = said.new.to_string();
+            let own = fold.own.get(&record.peer).map(|own| some(&own.name));
+            let own = own.map(|name| (recommended_of(&new, None), name));
+            // Who is listed under the new id already keeps its name.
+            let listed = fold.listed.contains_key(&new);
+            let given = (!listed).then(|| (given_name_of(&new), name));
+            given.into_iter().chain(own).collect()
+        }
         Decision::WhitelistRemove
         | Decision::WhitelistKey
         | Decision::EnrolIgnore
         | Decision::RecommendRevoke
-        | Decision::Cleanup => Vec::new(),
+        | Decision::Cleanup
+        | Decision::RotationContest => Vec::new(),
     }
 }
 
@@ -139,13 +152,12 @@ fn taken_after(fold: &Fold, record: &Record) -> Changes {
     let peer = &record.peer;
     let places = match record.decision {
         Decision::WhitelistAdd => asked_of(peer).to_vec(),
-        Decision::WhitelistRemove => {
+        Decision::WhitelistRemove | Decision::RotationFollow => {
             let mut places = vec![given_name_of(peer)];
-            if fold
-                .listed
-                .get(peer)
-                .is_none_or(|listed| listed.config.is_none())
-            {
+            let stays = |listed: &Listed| listed.config.is_some();
+            let falls = record.decision == Decision::RotationFollow
+                || !fold.listed.get(peer).is_some_and(stays);
+            if falls {
                 // What it recommended falls with it, and that it was recommended.
                 let said = fold.recommended.keys().filter(|(_, by)| by == peer);
                 places.extend(said.map(|(about, by)| recommended_of(about, Some(by))));

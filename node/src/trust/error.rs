@@ -2,6 +2,7 @@
 
 use city_protocol::Refusal;
 use city_protocol::ids::BlockId;
+use city_protocol::trust::RotationRefusal;
 
 use super::fold::MAX_IGNORED;
 use super::keeper::{MAX_ADDRESSES, MAX_HOURS};
@@ -139,6 +140,42 @@ pub enum ChangeError {
     /// It does not name the peer.
     #[error("{0} does not stand on the list; nothing was added")]
     NotOnList(String),
+    /// A rotation that is not good.
+    #[error("the rotation is not followed: {}", super::rotation::why(.0))]
+    Rotation(#[from] RotationRefusal),
+    /// It would say again what ended.
+    #[error(
+        "the permission of {0} has ended, and a rotation revives none; list the new peer id with `city-node whitelist add`, if it is to connect"
+    )]
+    NotInForce(String),
+    /// It leads to somebody who was taken off.
+    #[error(
+        "{0} was taken off this node's whitelist, is ignored, or had its key replaced, and a rotation brings nobody back; use `city-node \
+         whitelist add` if it is to connect"
+    )]
+    NotBroughtBack(String),
+    /// Nothing to compare the new certificate with.
+    #[error(
+        "of which municipality {0} is nobody said here, so its successor cannot be compared; give its old node certificate first \
+         (city-node whitelist add-key)"
+    )]
+    NoMunicipality(String),
+    /// Two successors.
+    #[error(
+        "{old} has two successors: {first} was followed, and this rotation names {second}; nothing was changed. Ask its operator which \
+         of them is theirs: whoever made the other one has their key and a certificate of their CA"
+    )]
+    Contested {
+        /// Whose key ended.
+        old: String,
+        /// Who was followed.
+        first: String,
+        /// Who claims it, too.
+        second: String,
+    },
+    /// One peer has more recorded than a day takes.
+    #[error("too much was recorded of this peer today")]
+    TooMuchSaid,
     /// The trust log.
     #[error(transparent)]
     Trust(#[from] TrustError),

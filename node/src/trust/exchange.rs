@@ -243,7 +243,7 @@ impl Keeper {
 }
 
 impl Listed {
-    fn certificates(&self) -> impl Iterator<Item = &HeldKey> {
+    pub(super) fn certificates(&self) -> impl DoubleEndedIterator<Item = &HeldKey> {
         let keys = self.keys.iter();
         keys.filter(|held| held.kind == KeyKind::NodeCertificate)
     }

@@ -8,6 +8,7 @@ use city_protocol::region::Region;
 
 use super::TrustError;
 use super::exchange::is_in_its_time;
+use super::followed::{Followed, Rotated};
 use super::record::{Decision, HeldKey, KeyKind, Record, Role};
 use crate::store::SideLog;
 
@@ -115,6 +116,8 @@ pub struct Listed {
     pub operator: Option<Entry>,
     /// Keys that operators gave.
     pub keys: Vec<HeldKey>,
+    /// That another peer id followed this one, which the configuration still names: it has no force.
+    pub rotated: Option<Rotated>,
 }
 
 impl Listed {
@@ -123,9 +126,12 @@ impl Listed {
         self.config.iter().chain(&self.operator)
     }
 
-    /// Until when the peer may connect: the later of both; none without an end.
+    /// Until when the peer may connect: the later of both; none without an end. Until another key followed, where one did.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
+        if let Some(rotated) = &self.rotated {
+            return Some(rotated.at);
+        }
         if self.entries().any(|entry| entry.expires_at.is_none()) {
             return None;
         }
@@ -135,7 +141,7 @@ impl Listed {
     /// Whether it may connect at this time.
     #[must_use]
     pub fn is_in_force(&self, now: Timestamp) -> bool {
-        self.entries().any(|entry| !entry.is_over(now))
+        self.rotated.is_none() && self.entries().any(|entry| !entry.is_over(now))
     }
 
     /// The municipality that its node certificate has to name, if an entry names one.
@@ -148,7 +154,7 @@ impl Listed {
         self.entries().next().is_none()
     }
 
-    fn hold(&mut self, keys: &[HeldKey]) {
+    pub(super) fn hold(&mut self, keys: &[HeldKey]) {
         for key in keys
             .iter()
             .filter(|key| {
@@ -183,6 +189,8 @@ pub struct Fold {
     /// Who was listed and is no more: whoever ended that did not mean that others' words go on. Each has its record in the log, made
     /// by an operator or the file, which is what bounds it.
     pub once_listed: BTreeSet<String>,
+    /// Whose transport key another one followed, by the old peer ids.
+    pub followed: BTreeMap<String, Followed>,
 }
 
 impl Fold {
@@ -220,11 +228,17 @@ impl Fold {
             }
             Decision::Recommend | Decision::RecommendRevoke => return self.recommend(record),
             Decision::Cleanup => return self.clean_up(record.at),
+            Decision::RotationFollow => return self.follow(record),
+            Decision::RotationContest => return self.contest(record),
             Decision::WhitelistAdd => {
                 // Whoever is listed need not ask, and is heard.
                 self.pending.remove(&record.peer);
                 self.ignored.remove(&record.peer);
                 self.once_listed.remove(&record.peer);
+                // The file may still name whose key ended; an operator who lists it means it.
+                if let Some(followed) = self.followed.get_mut(&record.peer) {
+                    followed.relisted |= !record.is_of_config();
+                }
             }
             Decision::WhitelistRemove | Decision::WhitelistKey => {}
         }
@@ -232,6 +246,7 @@ impl Fold {
             // Nobody is taken off, and no key held, of whom nobody listed.
             return;
         }
+        let rotated = self.rotated(&record.peer);
         let listed = self.listed.entry(record.peer.clone()).or_default();
         let of_config = record.is_of_config();
         let layer = if of_config {
@@ -254,6 +269,7 @@ impl Fold {
                     at: record.at,
                     by: record.by,
                 });
+                listed.rotated = rotated;
                 listed.hold(&record.keys);
             }
             Decision::WhitelistRemove => *layer = None,
@@ -262,7 +278,9 @@ impl Fold {
             | Decision::EnrolIgnore
             | Decision::Recommend
             | Decision::RecommendRevoke
-            | Decision::Cleanup => {}
+            | Decision::Cleanup
+            | Decision::RotationFollow
+            | Decision::RotationContest => {}
         }
         if listed.is_gone() {
             self.unlist(&record.peer);
@@ -272,7 +290,11 @@ impl Fold {
     pub(super) fn unlist(&mut self, peer: &str) {
         self.listed.remove(peer);
         self.once_listed.insert(peer.to_owned());
-        // What stood on its word falls with it; and who is no peer of this node is not recommended by it.
+        self.silence(peer);
+    }
+
+    /// What stood on its word falls with it; and who is no peer of this node is not recommended by it.
+    pub(super) fn silence(&mut self, peer: &str) {
         self.recommended
             .retain(|(_, recommender), _| recommender != peer);
         self.own.remove(peer);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::region::Region;
+use city_protocol::trust::SignedRotation;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
@@ -71,6 +72,8 @@ pub(super) struct Inner {
     pub(super) heard: Mutex<Heard>,
     /// What this node asked its peers.
     pub(super) asked: Mutex<Asked>,
+    /// How this node's own transport key changed, to hand on.
+    pub(super) rotations: Mutex<Vec<Arc<SignedRotation>>>,
     /// Which signed messages about keys were taken; none are until [`Keeper::remember`].
     pub(super) seen: Mutex<Seen>,
     /// Held from the check to the end of the change, fsync included, so that changes stand one behind the other.
@@ -109,6 +112,7 @@ impl Keeper {
             fold: RwLock::new(fold),
             heard: Mutex::default(),
             asked: Mutex::default(),
+            rotations: Mutex::default(),
             seen: Mutex::default(),
             needed,
             changing: Mutex::new(()),

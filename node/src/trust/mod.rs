@@ -6,7 +6,8 @@
 //!
 //! `record` what is written · `fold` what it comes to · `config` what the file says, recorded · `keyfile` a peer's key, read
 //! and checked · `keeper` changes (`decide`: durable before they count), `enrol` those that begin with a stranger's request, `recommend`
-//! those that begin with a peer's word (`readers` who may read by it), `exchange` certificates that peers bring, each message once (`seen`) · `cleanup` what is over goes · `list` lists as files · `relist` the file, read
+//! those that begin with a peer's word (`readers` who may read by it), `exchange` certificates that peers bring, each message once (`seen`) · `rotation` transport keys that
+//! follow others (`followed` what that comes to) · `cleanup` what is over goes · `list` lists as files · `relist` the file, read
 //! again · `pages` how it is shown.
 
 mod cleanup;
@@ -16,6 +17,7 @@ mod enrol;
 mod error;
 mod exchange;
 mod fold;
+mod followed;
 mod keeper;
 pub mod keyfile;
 mod list;
@@ -24,6 +26,7 @@ mod readers;
 mod recommend;
 mod record;
 mod relist;
+mod rotation;
 mod seen;
 
 pub use cleanup::Cleaned;
@@ -34,8 +37,10 @@ pub use fold::{
     Entry, Fold, Ignored, Listed, MAX_IGNORED, MAX_KEYS, MAX_PENDING, PENDING_MS, Recommendation,
     Request,
 };
+pub use followed::{Contested, Followed, MAX_CARRIED, Rotated};
 pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Needed, Terms};
 pub use list::Chosen;
 pub use readers::Reader;
 pub use record::{Decision, HeldKey, KeyKind, Record, Role};
 pub use relist::Relisted;
+pub use rotation::{Bringer, Following, MAX_OWN_CARRIED, Moved};

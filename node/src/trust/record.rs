@@ -16,11 +16,13 @@ use serde_bytes::ByteBuf;
 /// Longest record in bytes: the longest message that brings a certificate, or one with eight addresses, and room. A longer one
 /// is never written.
 pub(super) const MAX_RECORD: usize = MAX_SIGNED_DATA + 8 * 1024;
+// A rotation is no longer than such a message.
+const _: () = assert!(city_protocol::trust::MAX_ROTATION <= MAX_SIGNED_DATA);
 /// Who decides by the configuration file.
 pub(super) const CONFIG: &str = "config";
 /// Who asks.
 pub(super) const STRANGER: &str = "stranger";
-/// Who recommends another to this node, or brings a certificate.
+/// Who recommends another to this node, or brings a certificate or a rotation.
 pub(super) const PEER: &str = "peer";
 /// Form of a record as an operator's decisions need it; what the configuration says still has form 1.
 const FORM: u64 = 2;
@@ -45,11 +47,15 @@ pub enum Decision {
     RecommendRevoke,
     /// What was over by then is taken away, of everybody; about this node itself.
     Cleanup,
+    /// A peer's entry passes to the peer id that follows it.
+    RotationFollow,
+    /// Another peer id claims to follow it, too: it does not.
+    RotationContest,
 }
 
 impl Decision {
     /// Every decision.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::WhitelistAdd,
         Self::WhitelistRemove,
         Self::WhitelistKey,
@@ -58,6 +64,8 @@ impl Decision {
         Self::Recommend,
         Self::RecommendRevoke,
         Self::Cleanup,
+        Self::RotationFollow,
+        Self::RotationContest,
     ];
 
     /// Its name in records, in `audit` and on the command line.
@@ -72,6 +80,8 @@ impl Decision {
             Self::Recommend => "recommend",
             Self::RecommendRevoke => "recommend-revoke",
             Self::Cleanup => "cleanup",
+            Self::RotationFollow => "rotation-follow",
+            Self::RotationContest => "rotation-contest",
         }
     }
 }
@@ -184,9 +194,12 @@ pub struct Record {
     /// What the peer's operator says in a request; empty where names are encrypted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Which peer recommends, or brought another's certificate; none: this node does, or its own peer did.
+    /// Which peer recommends, or brought another's certificate or rotation; none: this node does, or its own peer did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommender: Option<String>,
+    /// The rotation of the peer's transport key, signed by both keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<ByteBuf>,
     /// From which address a request came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -203,9 +216,14 @@ impl Record {
         // An operator of that name is not the file, and no stranger.
         let by = match (decision, by) {
             (Decision::EnrolRequest, _) => STRANGER.to_owned(),
-            (Decision::Recommend | Decision::RecommendRevoke | Decision::WhitelistKey, PEER) => {
-                PEER.to_owned()
-            }
+            (
+                Decision::Recommend
+                | Decision::RecommendRevoke
+                | Decision::WhitelistKey
+                | Decision::RotationFollow
+                | Decision::RotationContest,
+                PEER,
+            ) => PEER.to_owned(),
             (_, CONFIG | STRANGER | PEER) => format!("operator {by}"),
             (_, by) => by.to_owned(),
         };
@@ -222,6 +240,7 @@ impl Record {
             keys: Vec::new(),
             message: String::new(),
             recommender: None,
+            rotation: None,
             from: None,
             at,
             by,

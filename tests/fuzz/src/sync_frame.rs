@@ -12,11 +12,13 @@ use city_protocol::replica::{Action, Input as Told, log_rows};
 use city_protocol::sync::{
     Beacon, FrontierEntry, Hello, INITIAL_CREDIT, LogPrefix, MAX_MESSAGE, Message, Want,
 };
+use city_protocol::trust::{ROTATION_MS, Rotation, SignedRotation, TransportSigner as _};
 use city_protocol::vertex::SignedHeader;
 use serde_bytes::ByteBuf;
 
 use crate::edits::{Edit, Input, apply};
 use crate::follower::{Follower, sent_away};
+use crate::keys::Transport;
 use crate::memory;
 use crate::town::{Written, town};
 use crate::world::{HAKUSAN, KANAZAWA};
@@ -97,6 +99,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Message::Vertex(last.header.clone().into(), last.body.clone().into()),
         Message::Credit(1 << 20),
         Message::Proof(last.header.clone().into(), last.header.clone().into()),
+        Message::Rotation(Box::new(rotation())),
     ];
     let mut seeds: Vec<_> = messages
         .iter()
@@ -110,6 +113,28 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .concat()
     }));
     seeds
+}
+
+/// 金沢市's transport key is followed by another.
+fn rotation() -> SignedRotation {
+    let world = &town().world;
+    let (old, new) = (Transport::new("17201"), Transport::new("17201, the next"));
+    let home = &world.homes[KANAZAWA];
+    let peer = new.peer_id().to_string();
+    let said = Rotation {
+        network: world.network(),
+        old: old.peer_id(),
+        new: new.peer_id(),
+        certificate: world.ca.node(
+            home.identity.authority.region(),
+            home.key.public(),
+            &peer,
+        ),
+        chain: Vec::new(),
+        made_at: world.now,
+        expires_at: world.now.plus_ms(ROTATION_MS),
+    };
+    said.sign(&old, &new)
 }
 
 fn log(n: u8) -> LogId {

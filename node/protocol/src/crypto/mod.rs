@@ -85,6 +85,8 @@ pub const TAG_FILE: DomainTag = DomainTag(b"city-node/file/v1\0");
 pub const TAG_PROBE: DomainTag = DomainTag(b"city-node/probe/v1\0");
 /// Tag of messages between nodes signed by a transport key.
 pub const TAG_SIGNED_DATA: DomainTag = DomainTag(b"city-node/signed-data/v1\0");
+/// Tag of statements that one transport key follows another.
+pub const TAG_TRANSPORT_ROTATION: DomainTag = DomainTag(b"city-node/transport-rotation/v1\0");
 
 impl DomainTag {
     /// The tag followed by `body`: the bytes that are signed.

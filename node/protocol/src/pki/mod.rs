@@ -24,5 +24,5 @@ pub use issuers::Issuers;
 pub use refusal::CertificateRefusal;
 pub use verify::{
     Admitted, ClientCertificate, MAX_CERTIFICATE_DER, MAX_INTERMEDIATES, MAX_ROOTS,
-    NodeCertificate, Root, certified_key, fingerprint, verify_client, verify_node,
+    NodeCertificate, Root, certified_key, certified_node, fingerprint, verify_client, verify_node,
 };

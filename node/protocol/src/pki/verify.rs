@@ -156,6 +156,18 @@ pub fn certified_key(der: &[u8]) -> Result<PublicKey, CertificateRefusal> {
     )
 }
 
+/// Which municipality and role a node certificate names. Nothing else of it is judged: for a certificate whose path was verified
+/// before.
+///
+/// # Errors
+/// A [`CertificateRefusal`] of its form.
+pub fn certified_node(der: &[u8]) -> Result<(Region, Role), CertificateRefusal> {
+    let read = read::leaf(&read::decode(der)?, NODE_USAGES)?;
+    let region = read.common_name.parse();
+    let (_, role) = read.node.ok_or(CertificateRefusal::AlternativeName)?;
+    Ok((region.map_err(|_| CertificateRefusal::Name)?, role))
+}
+
 /// Judges a node certificate at a moment; `intermediates` in any order, without the root.
 ///
 /// What `crls` list is refused; see [`RevocationPolicy::ADMISSION`] for lists that are stale or missing.

@@ -104,7 +104,8 @@ impl Replica {
             | Message::Recommend(_)
             | Message::KeyAnnouncement(_)
             | Message::KeyRequest(_)
-            | Message::KeyResponse(_) => {}
+            | Message::KeyResponse(_)
+            | Message::Rotation(_) => {}
             Message::Beacon(theirs) => self.compare(from, theirs, now, history, out),
             Message::Frontier(entries) => {
                 session.unequal = true;

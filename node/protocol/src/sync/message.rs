@@ -8,7 +8,7 @@ use crate::codec;
 use crate::ids::{BlockId, Digest, LogId, NetworkId};
 use crate::ledger::{Frozen, LogRow};
 use crate::refusal::Refusal;
-use crate::trust::SignedData;
+use crate::trust::{SignedData, SignedRotation};
 
 /// Version of these protocols.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -23,6 +23,8 @@ const MAX_RECOMMEND: usize = 2048;
 const MAX_KEY_REQUEST: usize = 4096;
 /// Longest frame that carries a certificate: the longest signed message, and what is around it.
 const MAX_CERTIFICATE: usize = crate::trust::MAX_SIGNED_DATA + 1024;
+/// Longest frame of a rotation, which carries one, too.
+const MAX_ROTATION: usize = crate::trust::MAX_ROTATION + 1024;
 
 /// The first message on a connection, both ways.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +238,8 @@ pub enum Message {
     KeyRequest(Box<SignedData>),
     /// One of those that you asked for: a signed [`KeyResponse`](crate::trust::KeyResponse).
     KeyResponse(Box<SignedData>),
+    /// A transport key follows another: mine, or that of a node whose rotation I followed.
+    Rotation(Box<SignedRotation>),
 }
 
 impl Message {
@@ -264,6 +268,7 @@ impl Message {
             Self::KeyAnnouncement(_) | Self::KeyResponse(_) if frame.len() > MAX_CERTIFICATE => {
                 Err(Refusal::TooLarge)
             }
+            Self::Rotation(_) if frame.len() > MAX_ROTATION => Err(Refusal::TooLarge),
             Self::Private(_, values) if values.expose().len() > MAX_PRIVATE_VALUES => {
                 Err(Refusal::TooLarge)
             }

@@ -49,7 +49,7 @@ impl PeerId {
         key.try_into().map(Self).map_err(|_| Refusal::BadId)
     }
 
-    fn key(&self) -> Result<VerifyingKey, Refusal> {
+    pub(super) fn key(&self) -> Result<VerifyingKey, Refusal> {
         VerifyingKey::from_bytes(&self.0).map_err(|_| Refusal::BadKey)
     }
 }

@@ -88,6 +88,11 @@ pub(super) fn peer(facts: Facts<'_>) -> PeerCheck {
 /// What to do about a peer; `None` where nothing is to be done.
 fn remedy(facts: &Facts<'_>) -> Option<String> {
     let known = facts.known;
+    if let Some(new) = &facts.listed.followed_by {
+        return Some(format!(
+            "its key was followed by {new}: write that into config.toml ([[network.peer]])"
+        ));
+    }
     if !facts.whitelisted {
         let ended = facts.listed.expires_at.is_some_and(|at| at <= facts.now);
         let how = if ended {
@@ -182,6 +187,7 @@ mod tests {
             region: "Asia/JP/17/17203".parse().ok(),
             addresses: Vec::new(),
             expires_at: None,
+            followed_by: None,
         };
         let mut tried = vec![AddressTried {
             address: "/ip4/192.0.2.1/tcp/7420".into(),

@@ -44,6 +44,8 @@ struct Wanted {
     /// Where it is to be called, without its peer id.
     addresses: Vec<Multiaddr>,
     expires_at: Option<Timestamp>,
+    /// The peer id that followed it, where the configuration still names this one.
+    followed_by: Option<String>,
 }
 
 /// Everybody on the whitelist: those of the configuration in its order, then those of operators by their ids.
@@ -65,6 +67,7 @@ fn wanted(admin: &AdminState) -> Vec<Wanted> {
                     region: listed.region().cloned(),
                     addresses,
                     expires_at: listed.expires_at(),
+                    followed_by: listed.rotated.as_ref().map(|rotated| rotated.to.clone()),
                 })
             })
             .collect()

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::output::printable;
+use super::rotation::{came_from, went_to};
 use crate::admin::pages::Peer as Connected;
 use crate::config::rfc3339;
 use crate::trust::pages::{
     EnrolmentPage, IgnoredShown, PeerShown, ReaderShown, RecommendationShown, RecommendationsPage,
-    RequestShown,
+    RequestShown, RotationShown, RotationsPage,
 };
 
 /// Everything that is known of one peer.
@@ -20,6 +21,10 @@ pub(super) struct Known<'a> {
     pending: Option<&'a RequestShown>,
     ignored: Option<&'a IgnoredShown>,
     recommended: Vec<&'a RecommendationShown>,
+    /// Whose entry passed to this one.
+    before: Vec<&'a RotationShown>,
+    /// To whom its entry passed.
+    after: Option<&'a RotationShown>,
     /// How many have to recommend a peer before it may read; 0: it may not.
     to_read: u64,
     /// Why it may only read, as the gate says, where that was asked.
@@ -31,6 +36,7 @@ pub(super) fn known<'a>(
     connected: &'a [Connected],
     enrolment: &'a EnrolmentPage,
     recommendations: &'a RecommendationsPage,
+    rotations: &'a RotationsPage,
 ) -> BTreeMap<&'a str, Known<'a>> {
     let mut known: BTreeMap<&str, Known<'_>> = BTreeMap::new();
     for peer in listed {
@@ -49,6 +55,11 @@ pub(super) fn known<'a>(
     }
     for peer in &enrolment.ignored {
         known.entry(&peer.peer.0).or_default().ignored = Some(peer);
+    }
+    for rotation in &rotations.followed {
+        known.entry(&rotation.old.0).or_default().after = Some(rotation);
+        let new = known.entry(&rotation.new.0).or_default();
+        new.before.push(rotation);
     }
     known
 }
@@ -79,6 +90,9 @@ impl<'a> Known<'a> {
                 ..
             } if listed.in_force => "listed",
             Self {
+                after: Some(after), ..
+            } if !after.relisted => "rotated",
+            Self {
                 listed: Some(_),
                 pending: None,
                 ..
@@ -106,7 +120,7 @@ impl<'a> Known<'a> {
         json!({
             "peer": peer, "may_connect": self.in_force(), "reason": self.reason(), "listed": self.listed,
             "connected": self.connected, "pending": self.pending, "ignored": self.ignored,
-            "recommended": self.recommended, "may_read": self.may_read(), "reads": self.reads,
+            "recommended": self.recommended, "followed_from": self.before, "rotated_to": self.after, "may_read": self.may_read(), "reads": self.reads,
         })
     }
 
@@ -127,6 +141,8 @@ impl<'a> Known<'a> {
                 printable(software),
             );
         }
+        text.extend(self.before.iter().map(|rotation| came_from(rotation)));
+        text.extend(self.after.map(went_to));
         text.extend(self.pending.map(asks));
         text.extend(self.ignored.map(put_aside));
         text.extend(self.recommended.iter().map(|said| recommendation(said)));

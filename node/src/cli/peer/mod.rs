@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod known;
+mod rotation;
 
 use clap::{Args, Subcommand};
 use libp2p::identity::Keypair;
@@ -20,6 +21,7 @@ use crate::trust::pages::{
 };
 use city_protocol::trust::EnrolVerdict;
 use known::{Known, asks, known, put_aside, reads_told, recommendation};
+use rotation::FollowArgs;
 
 /// What can be done about peers.
 #[derive(Debug, Subcommand)]
@@ -146,6 +148,15 @@ taken out of the file.")]
         #[command(flatten)]
         common: Common,
     },
+    /// Follow a peer to its new transport key, by the record that it made; the node may run or not.
+    #[command(after_help = "\
+Example:
+  city-node peer follow-rotation rotation.cbor
+
+A running node follows by itself what the peer, or another that followed, tells it. The entry of the old peer id passes to the new one,
+on the same terms, if both keys signed the record and the CA certified the new peer id for the same municipality. Nobody is
+brought back whose permission ended, or who was taken off.")]
+    FollowRotation(FollowArgs),
     /// Read this node's certificate anew and show it to the connected peers; this node has to run.
     #[command(after_help = "\
 Example:
@@ -242,6 +253,7 @@ pub(super) fn run(command: &PeerCommand) -> Outcome {
         PeerCommand::Recommendations { common } => recommended(common, Trusted::recommendations),
         PeerCommand::Revoke { peer, common } => recommended(common, |trusted| trusted.revoke(peer)),
         PeerCommand::Cleanup { common } => cleanup::run(common),
+        PeerCommand::FollowRotation(args) => rotation::follow(args),
         PeerCommand::AnnounceKey(reach) => announce(reach),
         PeerCommand::RequestKeys { peers, reach } => request_keys(peers, reach),
         PeerCommand::RequestWhitelist(args) => ask(args),
@@ -249,15 +261,16 @@ pub(super) fn run(command: &PeerCommand) -> Outcome {
 }
 
 fn list(common: &Common) -> Outcome {
-    let (listed, connected, enrolment, said) = with(common, |trusted| {
+    let (listed, connected, enrolment, said, rotations) = with(common, |trusted| {
         Ok((
             trusted.all()?,
             trusted.connected()?,
             trusted.enrolment()?,
             trusted.recommendations()?,
+            trusted.rotations()?,
         ))
     })?;
-    let known = known(&listed, &connected, &enrolment, &said);
+    let known = known(&listed, &connected, &enrolment, &said, &rotations);
     if common.json {
         let peers: Vec<_> = known.iter().map(|(peer, known)| known.json(peer)).collect();
         output::object(json!({ "peers": peers }))?;
@@ -272,17 +285,18 @@ fn list(common: &Common) -> Outcome {
 }
 
 fn show(peer: &PeerText, common: &Common) -> Outcome {
-    let (listed, connected, enrolment, said, reads) = with(common, |trusted| {
+    let (listed, connected, enrolment, said, reads, rotations) = with(common, |trusted| {
         Ok((
             trusted.listed(peer)?,
             trusted.connected()?,
             trusted.enrolment()?,
             trusted.recommendations()?,
             trusted.admits(peer)?.1,
+            trusted.rotations()?,
         ))
     })?;
     let listed: Vec<PeerShown> = listed.into_iter().collect();
-    let mut known = known(&listed, &connected, &enrolment, &said);
+    let mut known = known(&listed, &connected, &enrolment, &said, &rotations);
     let found = known.remove(peer.0.as_str()).unwrap_or_default();
     let found = found.reading(reads.as_ref());
     if common.json {
@@ -302,7 +316,7 @@ const MADE_UP: usize = 2;
 
 /// Asks the gate itself, and holds its answers beside what the whitelist says.
 fn test_access(peers: &[PeerText], common: &Common) -> Outcome {
-    let (tried, listed, enrolment, recommended) = with(common, |trusted| {
+    let (tried, listed, enrolment, recommended, rotations) = with(common, |trusted| {
         let listed = trusted.all()?;
         let mut asked = peers.to_vec();
         if asked.is_empty() {
@@ -319,9 +333,10 @@ fn test_access(peers: &[PeerText], common: &Common) -> Outcome {
             listed,
             trusted.enrolment()?,
             trusted.recommendations()?,
+            trusted.rotations()?,
         ))
     })?;
-    let known = known(&listed, &[], &enrolment, &recommended);
+    let known = known(&listed, &[], &enrolment, &recommended, &rotations);
     let nothing = Known::default();
     let lines: Vec<_> = tried
         .iter()

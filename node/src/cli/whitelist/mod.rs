@@ -219,11 +219,17 @@ fn check(peer: &PeerText, common: &Common) -> Outcome {
 /// A peer, its entries and keys.
 pub(super) fn told(listed: &PeerShown) -> String {
     let force = match (listed.in_force, listed.expires_at) {
+        (false, _) if listed.rotated_to.is_some() => "ROTATED".to_owned(),
         (false, _) => "EXPIRED".to_owned(),
         (true, None) => "in force".to_owned(),
         (true, Some(at)) => format!("in force until {}", rfc3339(at)),
     };
     let mut text = format!("{}  {force}\n", listed.peer);
+    if let Some(new) = &listed.rotated_to {
+        text += &format!(
+            "  its key was followed by {new}: write that into config.toml ([[network.peer]])\n"
+        );
+    }
     text.extend(listed.entries.iter().map(entry));
     text.extend(listed.keys.iter().map(key));
     text
@@ -232,6 +238,8 @@ pub(super) fn told(listed: &PeerShown) -> String {
 fn entry(entry: &EntryShown) -> String {
     let source = match entry.source {
         Source::Config => "config.toml".to_owned(),
+        // What passed over with a rotation is still its maker's.
+        Source::Operator if entry.by == "config" => "from config.toml".to_owned(),
         Source::Operator => format!("operator {}", entry.by),
     };
     let name = match entry.name.as_str() {

@@ -1,4 +1,4 @@
-//! The whitelist as the admin socket and `--json` show it; `enrolment` who asks, `recommendation` who is recommended,
+//! The whitelist as the admin socket and `--json` show it; `enrolment` who asks, `recommendation` who is recommended, `rotation` whose key another one followed,
 //! `list` whitelists as files, `upkeep` what was taken away or read again. Moments
 //! are milliseconds since the Unix epoch.
 
@@ -6,12 +6,16 @@ mod enrolment;
 mod exchange;
 mod list;
 mod recommendation;
+mod rotation;
 mod upkeep;
 
 pub use enrolment::{ApproveForm, AskForm, AskedPage, EnrolmentPage, IgnoredShown, RequestShown};
 pub use exchange::{AnnouncedPage, KeysAskedPage, KeysWantedForm};
 pub use list::{ExportForm, ExportedPage, ImportForm, ImportedEntry, ImportedPage, ImportedState};
 pub use recommendation::{RecommendForm, RecommendationShown, RecommendationsPage};
+pub use rotation::{
+    ContestedShown, FollowForm, FollowedPage, RotateForm, RotatedPage, RotationShown, RotationsPage,
+};
 pub use upkeep::{CleanedPage, ReloadedPage};
 
 use std::fmt;
@@ -108,6 +112,9 @@ pub struct PeerShown {
     /// Until when, by all entries together; none without an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// Which peer id followed it, so that it has no force although `config.toml` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_to: Option<PeerText>,
     /// What each source says.
     pub entries: Vec<EntryShown>,
     /// Keys that are held.
@@ -262,6 +269,10 @@ impl PeerShown {
             peer: PeerText(peer.into()),
             in_force: listed.is_in_force(now),
             expires_at: listed.expires_at(),
+            rotated_to: listed
+                .rotated
+                .as_ref()
+                .map(|rotated| PeerText(rotated.to.clone())),
             entries: config.chain(operator).collect(),
             keys: listed.keys.iter().map(KeyShown::of).collect(),
         }
