@@ -1,4 +1,4 @@
-//! Somebody who speaks TLS and yamux but keeps none of our rules.
+//! Somebody who speaks TLS and yamux, or QUIC, but keeps none of our rules.
 
 #![allow(unreachable_pub, reason = "for the tests beside it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use city_node::net::Carrier;
 use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt as _, SubstreamBox};
 use libp2p::core::transport::{DialOpts, PortUse};
 use libp2p::core::{Endpoint, upgrade::Version};
 use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::identity::Keypair;
-use libp2p::{Multiaddr, PeerId, Transport as _, tcp, tls, yamux};
+use libp2p::{Multiaddr, PeerId, Transport as _, quic, tcp, tls, yamux};
+use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -25,7 +27,7 @@ async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
     done.unwrap_or_else(|_| panic!("{what}: nothing for {PATIENCE:?}"))
 }
 
-/// A caller that speaks TLS and yamux but keeps none of our rules.
+/// A caller that speaks TLS and yamux, or QUIC, as the address says, but keeps none of our rules.
 pub struct Intruder {
     muxer: Arc<Mutex<StreamMuxerBox>>,
     driver: JoinHandle<()>,
@@ -41,12 +43,17 @@ impl Intruder {
     }
 
     pub async fn try_call(keypair: &Keypair, address: &Multiaddr, whom: PeerId) -> Option<Self> {
-        let mut transport = tcp::tokio::Transport::new(tcp::Config::default())
-            .upgrade(Version::V1Lazy)
-            .authenticate(tls::Config::new(keypair).unwrap())
-            .multiplex(yamux::Config::default())
-            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-            .boxed();
+        let mut transport = match Carrier::of(address) {
+            Carrier::Tcp => tcp::tokio::Transport::new(tcp::Config::default())
+                .upgrade(Version::V1Lazy)
+                .authenticate(tls::Config::new(keypair).unwrap())
+                .multiplex(yamux::Config::default())
+                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+                .boxed(),
+            Carrier::Quic => quic::tokio::Transport::new(quic::Config::new(keypair))
+                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+                .boxed(),
+        };
         let options = DialOpts {
             role: Endpoint::Dialer,
             port_use: PortUse::New,
@@ -106,7 +113,7 @@ impl Intruder {
         (sync, live)
     }
 
-    /// Stops reading and writing; the socket stays open.
+    /// Stops reading and writing; the socket stays open. Over QUIC what has come is acknowledged and not read.
     pub fn hold_still(&self) {
         self.driver.abort();
     }
@@ -123,6 +130,59 @@ impl Intruder {
             .await
             .expect("closed soon")
             .unwrap();
+    }
+}
+
+/// A line of datagrams to a port of this machine that brings no answers: whoever calls over it never ends a handshake. Dropping it
+/// ends it.
+pub struct OneWay {
+    pub address: Multiaddr,
+    driver: JoinHandle<()>,
+    /// Bytes there, and bytes that came back and were kept.
+    counts: Arc<[AtomicUsize; 2]>,
+}
+
+impl OneWay {
+    pub async fn to(port: u16) -> Self {
+        let near = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+        let far = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+        far.connect(("127.0.0.1", port)).await.unwrap();
+        let own = near.local_addr().unwrap().port();
+        let counts = Arc::<[AtomicUsize; 2]>::default();
+        let counted = Arc::clone(&counts);
+        let driver = tokio::spawn(async move {
+            let (mut there, mut back) = ([0; 65_536], [0; 65_536]);
+            loop {
+                tokio::select! {
+                    Ok(length) = near.recv(&mut there) => {
+                        counted[0].fetch_add(length, Ordering::SeqCst);
+                        let _lost = far.send(&there[..length]).await;
+                    }
+                    Ok(length) = far.recv(&mut back) => {
+                        counted[1].fetch_add(length, Ordering::SeqCst);
+                    }
+                }
+            }
+        });
+        Self {
+            address: format!("/ip4/127.0.0.1/udp/{own}/quic-v1").parse().unwrap(),
+            driver,
+            counts,
+        }
+    }
+
+    /// Bytes that went there, and bytes that came back.
+    pub fn counted(&self) -> (usize, usize) {
+        let [there, back] = &*self.counts;
+        // What came back first: it was an answer to what went there before.
+        let back = back.load(Ordering::SeqCst);
+        (there.load(Ordering::SeqCst), back)
+    }
+}
+
+impl Drop for OneWay {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

@@ -325,6 +325,7 @@ impl Desk {
                 && !is_ahead(*refusal)
             {
                 permit.semaphore().close();
+                net.wasted();
                 ban(&net, peer, *refusal).await;
             }
             drop(permit);
