@@ -50,13 +50,14 @@ fn instead(traitor: &Traitor<'_>, of: &SignedHeader, said: &str) -> (SignedHeade
 async fn a_home_that_signs_twice_is_frozen_its_friends_are_told_and_nothing_beyond_is_kept() {
     let root = directory();
     let mut cities = found(root.path(), 3);
-    let key = Keypair::generate_ed25519();
-    let listed = Peer {
+    let keys: Vec<Keypair> = (0..2).map(|_| Keypair::generate_ed25519()).collect();
+    let bad = cities[2].as_peer();
+    let listed = keys.iter().map(|key| Peer {
         peer_id: key.public().to_peer_id(),
         addresses: Vec::new(),
-        ..cities[2].as_peer()
-    };
-    cities[0].config.network.peers.push(listed);
+        ..bad.clone()
+    });
+    cities[0].config.network.peers.extend(listed);
     // 小松 knows 金沢 only: what it hears, it hears from there.
     cities[1].config.network.peers.truncate(1);
     for city in &cities {
@@ -107,7 +108,7 @@ async fn a_home_that_signs_twice_is_frozen_its_friends_are_told_and_nothing_beyo
         beyond.push((header, body));
     }
 
-    let mut target = Target::of(kanazawa, &a, vec![key]);
+    let mut target = Target::of(kanazawa, &a, keys);
     let key = target.key();
     let mut speaker = Speaker::begin(&target, &key).await;
     speaker.says(&say(traitor.hello(&key))).await;
@@ -130,6 +131,7 @@ async fn a_home_that_signs_twice_is_frozen_its_friends_are_told_and_nothing_beyo
         assert!(head.forked && head.seq == seq - 1, "{who}: {head:?}");
     }
     // Once more, when it is known: nothing comes of it.
+    let key = target.key();
     let mut speaker = Speaker::begin(&target, &key).await;
     speaker.says(&say(traitor.hello(&key))).await;
     for (header, body) in &beyond {

@@ -79,6 +79,7 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
         // Who opens streams and sends frames as above, over QUIC.
         target.address = over_quic;
         streams::play(&mut target).await;
+        quic::half_open(&mut target).await;
         over.store(true, Ordering::Relaxed);
         (target.played, target.wrong, target.held)
     };
