@@ -31,6 +31,8 @@ async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
 pub struct Intruder {
     muxer: Arc<Mutex<StreamMuxerBox>>,
     driver: JoinHandle<()>,
+    /// Whether a stream was asked for in vain: a muxer that failed must not be asked again.
+    broken: bool,
     /// Streams that the other side has opened.
     pub called: Arc<AtomicUsize>,
 }
@@ -91,18 +93,24 @@ impl Intruder {
         Some(Self {
             muxer,
             driver,
+            broken: false,
             called,
         })
     }
 
     pub async fn stream(&mut self) -> Option<SubstreamBox> {
+        if self.broken {
+            return None;
+        }
         let muxer = &self.muxer;
-        within(
+        let stream = within(
             "stream",
             poll_fn(|cx| muxer.lock().unwrap().poll_outbound_unpin(cx)),
         )
         .await
-        .ok()
+        .ok();
+        self.broken = stream.is_none();
+        stream
     }
 
     pub async fn both_streams(&mut self) -> (SubstreamBox, SubstreamBox) {
