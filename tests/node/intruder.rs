@@ -33,7 +33,9 @@ pub struct Intruder {
     driver: JoinHandle<()>,
     /// Whether a stream was asked for in vain: a muxer that failed must not be asked again.
     broken: bool,
-    /// Streams that the other side has opened.
+    /// The streams that the other side has opened: they wait, also where this side holds still, for QUIC would tell of their end.
+    _unanswered: Arc<Mutex<Vec<SubstreamBox>>>,
+    /// How many those are.
     pub called: Arc<AtomicUsize>,
 }
 
@@ -67,9 +69,10 @@ impl Intruder {
         let driven = Arc::clone(&muxer);
         let called = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&called);
+        let unanswered = Arc::<Mutex<Vec<SubstreamBox>>>::default();
+        let waiting = Arc::clone(&unanswered);
         let driver = tokio::spawn(async move {
             // Identify and ping of the town call here and wait; refused, the town would hang up.
-            let mut unanswered = Vec::new();
             // Polled by the clock, so that no waker of the muxer's can be missed.
             while poll_fn(|cx| {
                 let mut muxer = driven.lock().unwrap();
@@ -77,7 +80,7 @@ impl Intruder {
                 let closed = match muxer.poll_inbound_unpin(cx) {
                     Poll::Ready(Ok(stream)) => {
                         counted.fetch_add(1, Ordering::SeqCst);
-                        unanswered.push(stream);
+                        waiting.lock().unwrap().push(stream);
                         false
                     }
                     Poll::Ready(Err(_)) => true,
@@ -94,6 +97,7 @@ impl Intruder {
             muxer,
             driver,
             broken: false,
+            _unanswered: unanswered,
             called,
         })
     }

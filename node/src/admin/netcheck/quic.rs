@@ -86,7 +86,10 @@ mod tests {
 
     #[test]
     fn only_the_answer_to_this_question_is_one() {
-        let ids: [u8; 2 * ID] = std::array::from_fn(|n| n as u8);
+        let mut ids = [0; 2 * ID];
+        for (n, byte) in (0..).zip(&mut ids) {
+            *byte = n;
+        }
         let answer = |version: u8, first: u8, to: &[u8], from: &[u8]| {
             [
                 &[first, 0, 0, 0, version, 8][..],
