@@ -687,7 +687,7 @@ async fn a_peer_that_does_not_drain_is_cut_off(over: Carrier) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_on_the_port_disturbs_nobody() {
     let (mut kanazawa, komatsu) = kanazawa_and_komatsu(Carrier::Tcp, |limits| {
-        limits.handshake = Duration::from_secs(2)
+        limits.handshake = Duration::from_secs(2);
     })
     .await;
     let address = ("127.0.0.1", kanazawa.port());
