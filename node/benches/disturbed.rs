@@ -43,6 +43,10 @@ const TIMES: usize = 4;
 const RUNS: usize = 5;
 /// Strangers who call at once: as many as one address has places at the door.
 const CALLERS: usize = 32;
+/// So many messages in each such time: 2,000 a second, each of which counts 128 bytes of the 256 KiB that a peer has a second. Whoever
+/// goes on beyond that is cut off.
+const BEACONS: usize = 100;
+const TICK: Duration = Duration::from_millis(50);
 /// How long the others are at it before the honest peer begins.
 const BEFORE: Duration = Duration::from_millis(500);
 /// Longer than anything here takes.
@@ -284,10 +288,13 @@ impl Attack {
         let (net, peer, done) = (enemy.net.clone(), enemy.node, Arc::clone(&over));
         tasks.spawn(async move {
             let beacon = Message::Beacon(Digest([9; 32])).encode();
+            let mut ticks = tokio::time::interval(TICK);
             while !done.load(Ordering::Relaxed) {
-                // The node reads them at its own pace; what it does not take waits here.
-                let saying = net.send(&peer, Channel::Sync, beacon.clone());
-                let _held_back = timeout(BEFORE, saying).await;
+                ticks.tick().await;
+                for _ in 0..BEACONS {
+                    let saying = net.send(&peer, Channel::Sync, beacon.clone());
+                    let _held_back = timeout(BEFORE, saying).await;
+                }
             }
         });
         let done = Arc::clone(&over);
