@@ -125,6 +125,31 @@ fn a_region_is_enough_and_nothing_is_not() {
 }
 
 #[test]
+fn quic_is_named_where_it_is_off_and_read_where_it_is_on() {
+    let peer = peer();
+    let addresses = "[\"/dns/a.example/udp/7420/quic-v1\", \"/ip6/2001:db8::1/udp/7420/quic-v1\"]";
+    let section = |quic: bool| {
+        let network =
+            format!("[network]\nquic = {quic}\nlisten = [\"/ip4/0.0.0.0/udp/7420/quic-v1\"]\n");
+        let listed = format!("[[network.peer]]\npeer_id = \"{peer}\"\nname = \"小松市\"\n");
+        let region = "region = \"Asia/JP/17/17203\"\n";
+        format!("{REGION}{network}{listed}{region}addresses = {addresses}\n")
+    };
+    let config = read(&section(true)).unwrap();
+    assert!(config.network.quic);
+    assert_eq!(config.network.peers[0].addresses.len(), 2);
+    assert_eq!(read(&config.to_toml()).unwrap(), config);
+    assert_eq!(read(&config.to_plain_toml()).unwrap(), config);
+    assert!(!read(REGION).unwrap().network.quic);
+    let error = read(&section(false)).unwrap_err();
+    assert_eq!(error.mistakes().len(), 3, "{error}");
+    let named = error.mistakes().iter().all(|mistake| {
+        mistake.what.contains("network.quic = true") && mistake.remedy.contains("network.quic")
+    });
+    assert!(named, "{error}");
+}
+
+#[test]
 fn every_mistake_is_named_with_its_line_and_remedy() {
     let check = |line: &str, expected: &[&str]| {
         assert_eq!(
@@ -141,6 +166,15 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
         "[network]\nlisten = [\"/ip4/0.0.0.0/udp/1/quic-v1\"]",
         &["network.listen[0]@4"],
     );
+    check(
+        "[network]\nquic = false\nlisten = [\"/ip6/::/udp/1/quic-v1\", \"/ip4/0.0.0.0/tcp/1\"]",
+        &["network.listen[0]@5"],
+    );
+    check(
+        "[network]\nquic = true\nlisten = [\"/ip4/0.0.0.0/udp/1\", \"/dns/a.example/udp/1/quic-v1\"]",
+        &["network.listen[0]@5", "network.listen[1]@5"],
+    );
+    check("[network]\nquic = \"on\"", &["network.quic@4"]);
     check(
         "[network]\nlisten = [\"/ip4/0.0.0.0/tcp/1\", \"x\", 3]",
         &["network.listen[1]@4", "network.listen[2]@4"],

@@ -5,11 +5,12 @@
 
 use crate::intruder::{Intruder, line, negotiate};
 
+mod carriers;
 mod strangers;
 
 use city_node::net::{
-    Channel, DialFailure, Enrolment, Limits, MAX_FRAME, NetCommand, NetConfig, NetError, NetEvent,
-    NetHandle, SendError, Whitelist, start,
+    Carrier, Channel, DialFailure, Enrolment, Limits, MAX_FRAME, NetCommand, NetConfig, NetError,
+    NetEvent, NetHandle, SendError, Whitelist, start,
 };
 use libp2p::{
     Multiaddr, PeerId, futures::AsyncWriteExt as _, identity::Keypair, multiaddr::Protocol,
@@ -34,6 +35,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Events that wait for a town; small, so that a town that does not look is soon a slow consumer.
 const EVENTS: usize = 8;
 
+/// A free port of this host.
+fn anywhere(host: &str, over: Carrier) -> Multiaddr {
+    let port = match over {
+        Carrier::Tcp => "tcp/0",
+        Carrier::Quic => "udp/0/quic-v1",
+    };
+    format!("{host}/{port}").parse().unwrap()
+}
+
 /// One municipality's network.
 struct Town {
     name: &'static str,
@@ -57,10 +67,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(friends: &[PeerId], bootstrap: &[&Town]) -> Self {
+    fn new(over: Carrier, friends: &[PeerId], bootstrap: &[&Town]) -> Self {
         Self {
             keypair: Keypair::generate_ed25519(),
-            listen: "/ip4/127.0.0.1/tcp/0".parse().unwrap(),
+            listen: anywhere("/ip4/127.0.0.1", over),
             friends: friends.to_vec(),
             bootstrap: bootstrap.iter().map(|town| town.full_address()).collect(),
             limits: Limits {
@@ -81,6 +91,7 @@ impl Plan {
         let ticking = Arc::clone(&clock);
         let config = NetConfig {
             listen: vec![self.listen],
+            quic: true,
             bootstrap: self.bootstrap,
             limits: self.limits,
             requests: self.requests,
@@ -114,7 +125,7 @@ impl Town {
 
     fn port(&self) -> u16 {
         match self.address.iter().nth(1) {
-            Some(Protocol::Tcp(port)) => port,
+            Some(Protocol::Tcp(port) | Protocol::Udp(port)) => port,
             other => panic!("{other:?}"),
         }
     }
@@ -209,11 +220,11 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// 金沢市 listens, 小松市 knows its address; both have whitelisted each other.
-async fn kanazawa_and_komatsu(limits: impl Fn(&mut Limits)) -> (Town, Town) {
-    let mut plan = Plan::new(&[], &[]);
+async fn kanazawa_and_komatsu(over: Carrier, limits: impl Fn(&mut Limits)) -> (Town, Town) {
+    let mut plan = Plan::new(over, &[], &[]);
     limits(&mut plan.limits);
     let mut kanazawa = plan.open("金沢市").await;
-    let mut plan = Plan::new(&[kanazawa.peer], &[&kanazawa]);
+    let mut plan = Plan::new(over, &[kanazawa.peer], &[&kanazawa]);
     limits(&mut plan.limits);
     let me = plan.keypair.public().to_peer_id();
     kanazawa.net.whitelist().insert(me, None).unwrap();
@@ -234,9 +245,8 @@ fn pattern(length: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_towns_exchange_frames_on_both_streams() {
-    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn two_towns_exchange_frames_on_both_streams(over: Carrier) {
+    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     kanazawa.send(&komatsu, Channel::Sync, b"head 12").await;
     assert_eq!(
         komatsu.frame(kanazawa.peer).await,
@@ -285,9 +295,8 @@ async fn two_towns_exchange_frames_on_both_streams() {
     assert_eq!((peer.bytes_in, peer.bytes_out), (106, 7));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_largest_frames_arrive_whole_and_larger_ones_are_not_taken() {
-    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn the_largest_frames_arrive_whole_and_larger_ones_are_not_taken(over: Carrier) {
+    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     for (length, channel) in [
         (1 << 20, Channel::Sync),
         (MAX_FRAME, Channel::Live),
@@ -306,10 +315,9 @@ async fn the_largest_frames_arrive_whole_and_larger_ones_are_not_taken() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_towns_dial_at_once_and_one_connection_remains() {
-    let mut kanazawa = Plan::new(&[], &[]).open("金沢市").await;
-    let mut komatsu = Plan::new(&[], &[]).open("小松市").await;
+async fn both_towns_dial_at_once_and_one_connection_remains(over: Carrier) {
+    let mut kanazawa = Plan::new(over, &[], &[]).open("金沢市").await;
+    let mut komatsu = Plan::new(over, &[], &[]).open("小松市").await;
     for (one, other) in [(&kanazawa, &komatsu), (&komatsu, &kanazawa)] {
         one.net.whitelist().insert(other.peer, None).unwrap();
         let (peer, address) = (other.peer, other.full_address());
@@ -350,10 +358,9 @@ async fn both_towns_dial_at_once_and_one_connection_remains() {
     assert_eq!(kanazawa.frame(komatsu.peer).await.1, b"and back");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
-    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
-    let mut stranger = Plan::new(&[kanazawa.peer], &[&kanazawa])
+async fn a_stranger_is_denied_and_the_whitelisted_go_on(over: Carrier) {
+    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
+    let mut stranger = Plan::new(over, &[kanazawa.peer], &[&kanazawa])
         .open("stranger")
         .await;
     stranger.turned_away(kanazawa.peer).await;
@@ -383,9 +390,8 @@ async fn a_stranger_is_denied_and_the_whitelisted_go_on() {
 
 /// Streams that it opens before it hears of the denial reach no handler, not identify's and not
 /// ping's.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
-    let (kanazawa, _komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn a_stranger_that_opens_streams_at_once_gets_no_answer(over: Carrier) {
+    let (kanazawa, _komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     let stranger = Keypair::generate_ed25519();
     // On a busy machine the denial may already break the call off.
     let Some(mut intruder) = Intruder::try_call(&stranger, &kanazawa.address, kanazawa.peer).await
@@ -403,11 +409,10 @@ async fn a_stranger_that_opens_streams_at_once_gets_no_answer() {
     assert_eq!(kanazawa.net.stats().denied_strangers, 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn somebody_else_at_the_address_is_recognised() {
-    let hakusan = Plan::new(&[], &[]).open("白山市").await;
+async fn somebody_else_at_the_address_is_recognised(over: Carrier) {
+    let hakusan = Plan::new(over, &[], &[]).open("白山市").await;
     let expected = Keypair::generate_ed25519().public().to_peer_id();
-    let mut plan = Plan::new(&[expected, hakusan.peer], &[]);
+    let mut plan = Plan::new(over, &[expected, hakusan.peer], &[]);
     plan.bootstrap = vec![hakusan.address.clone().with(Protocol::P2p(expected))];
     let mut kanazawa = plan.open("金沢市").await;
     let (peer, reason) = kanazawa.next_failure().await;
@@ -418,9 +423,8 @@ async fn somebody_else_at_the_address_is_recognised() {
     assert_eq!(obtained, hakusan.peer);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_taken_off_the_whitelist_is_cut_off() {
-    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn a_peer_taken_off_the_whitelist_is_cut_off(over: Carrier) {
+    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     assert!(kanazawa.net.whitelist().remove(&komatsu.peer));
     kanazawa.disconnected(komatsu.peer).await;
     komatsu.disconnected(kanazawa.peer).await;
@@ -437,9 +441,8 @@ async fn a_peer_taken_off_the_whitelist_is_cut_off() {
     kanazawa.settle(&mut komatsu).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_whose_time_is_over_is_cut_off() {
-    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn a_peer_whose_time_is_over_is_cut_off(over: Carrier) {
+    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     let now = kanazawa.clock.load(Ordering::SeqCst);
     kanazawa
         .net
@@ -455,9 +458,8 @@ async fn a_peer_whose_time_is_over_is_cut_off() {
     komatsu.turned_away(kanazawa.peer).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_can_be_sent_away_and_may_come_back() {
-    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn a_peer_can_be_sent_away_and_may_come_back(over: Carrier) {
+    let (mut kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     let peer = komatsu.peer;
     let reason = "breaks the sync rules".to_owned();
     kanazawa
@@ -470,8 +472,18 @@ async fn a_peer_can_be_sent_away_and_may_come_back() {
     kanazawa.settle(&mut komatsu).await;
 }
 
-/// A line to a port of this machine; a signal makes what is connected carry nothing more, without closing it.
-async fn line_to(port: u16, dead: Arc<Notify>) -> u16 {
+/// A line to a town; a signal makes what is connected carry nothing more, without closing it.
+async fn line_to(town: &Town, dead: Arc<Notify>) -> Multiaddr {
+    match Carrier::of(&town.address) {
+        Carrier::Tcp => {
+            let port = tcp_line(town.port(), dead).await;
+            format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()
+        }
+        Carrier::Quic => carriers::udp_line(town.port(), dead).await,
+    }
+}
+
+async fn tcp_line(port: u16, dead: Arc<Notify>) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let own = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -491,20 +503,18 @@ async fn line_to(port: u16, dead: Arc<Notify>) -> u16 {
 
 /// Nobody says goodbye: both sides notice, and the one that knows an address calls again. Its session used to wait for ever,
 /// because yamux wakes no reader of a connection that this side closes, and a peer with a session is not called.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_that_dies_without_a_word_is_noticed_and_called_again() {
+async fn a_line_that_dies_without_a_word_is_noticed_and_called_again(over: Carrier) {
     let impatient = |limits: &mut Limits| {
         limits.ping = Duration::from_millis(300);
         limits.silence = Duration::from_millis(1_500);
     };
-    let mut plan = Plan::new(&[], &[]);
+    let mut plan = Plan::new(over, &[], &[]);
     impatient(&mut plan.limits);
     let mut kanazawa = plan.open("金沢市").await;
     let dead = Arc::new(Notify::new());
-    let port = line_to(kanazawa.port(), Arc::clone(&dead)).await;
-    let mut plan = Plan::new(&[kanazawa.peer], &[]);
+    let address = line_to(&kanazawa, Arc::clone(&dead)).await;
+    let mut plan = Plan::new(over, &[kanazawa.peer], &[]);
     impatient(&mut plan.limits);
-    let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
     plan.bootstrap = vec![address.with(Protocol::P2p(kanazawa.peer))];
     let me = plan.keypair.public().to_peer_id();
     kanazawa.net.whitelist().insert(me, None).unwrap();
@@ -522,10 +532,9 @@ async fn a_line_that_dies_without_a_word_is_noticed_and_called_again() {
 }
 
 /// Who breaks the rules is not spoken to for a while, however often it calls, and then it is.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ban_ends_the_connection_lasts_and_ends() {
+async fn a_ban_ends_the_connection_lasts_and_ends(over: Carrier) {
     let (mut kanazawa, mut komatsu) =
-        kanazawa_and_komatsu(|limits| limits.ban = Duration::from_secs(2)).await;
+        kanazawa_and_komatsu(over, |limits| limits.ban = Duration::from_secs(2)).await;
     let (peer, reason) = (komatsu.peer, "bad-signature".to_owned());
     kanazawa
         .net
@@ -557,11 +566,10 @@ async fn a_ban_ends_the_connection_lasts_and_ends() {
 }
 
 /// Each new connection of a peer takes the place of the one before. Who may only read comes and goes that way, too.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_replaces_its_connection_again_and_again_is_not_spoken_to() {
+async fn a_reader_that_replaces_its_connection_again_and_again_is_not_spoken_to(over: Carrier) {
     let keypair = Keypair::generate_ed25519();
     let reader = keypair.public().to_peer_id();
-    let mut kanazawa = Plan::new(&[], &[]).open("金沢市").await;
+    let mut kanazawa = Plan::new(over, &[], &[]).open("金沢市").await;
     kanazawa.net.whitelist().set_readers([(reader, u64::MAX)]);
     let mut before: Option<(Intruder, _)> = None;
     for _ in 0..16 {
@@ -582,12 +590,11 @@ async fn a_reader_that_replaces_its_connection_again_and_again_is_not_spoken_to(
     last.closed().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_length_beyond_the_limit_ends_the_connection_without_memory() {
+async fn a_length_beyond_the_limit_ends_the_connection_without_memory(over: Carrier) {
     for announced in [u32::MAX, 1 << 30, u32::try_from(MAX_FRAME).unwrap() + 1] {
         let keypair = Keypair::generate_ed25519();
         let liar = keypair.public().to_peer_id();
-        let mut kanazawa = Plan::new(&[liar], &[]).open("金沢市").await;
+        let mut kanazawa = Plan::new(over, &[liar], &[]).open("金沢市").await;
         let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
         let (mut sync, _live) = intruder.both_streams().await;
         kanazawa.connected(liar).await;
@@ -624,11 +631,10 @@ fn peak_address_space() -> u64 {
         * 1024
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_opens_no_streams_is_let_go() {
+async fn a_peer_that_opens_no_streams_is_let_go(over: Carrier) {
     let keypair = Keypair::generate_ed25519();
     let idle = keypair.public().to_peer_id();
-    let mut plan = Plan::new(&[idle], &[]);
+    let mut plan = Plan::new(over, &[idle], &[]);
     plan.limits.setup = Duration::from_millis(500);
     let mut kanazawa = plan.open("金沢市").await;
     let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
@@ -646,11 +652,10 @@ async fn a_peer_that_opens_no_streams_is_let_go() {
     assert!(kanazawa.events.try_recv().is_err());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_does_not_drain_is_cut_off() {
+async fn a_peer_that_does_not_drain_is_cut_off(over: Carrier) {
     let keypair = Keypair::generate_ed25519();
     let deaf = keypair.public().to_peer_id();
-    let mut plan = Plan::new(&[deaf], &[]);
+    let mut plan = Plan::new(over, &[deaf], &[]);
     plan.limits.stall = Duration::from_millis(800);
     let mut kanazawa = plan.open("金沢市").await;
     let mut intruder = Intruder::call(&keypair, &kanazawa.address, kanazawa.peer).await;
@@ -672,8 +677,8 @@ async fn a_peer_that_does_not_drain_is_cut_off() {
         }
     };
     assert_eq!(refused, SendError::NotConnected);
-    // The queue (4 MiB or 64 frames), yamux's first credit (256 KiB) and the socket's buffers: no
-    // more than that.
+    // The queue (4 MiB or 64 frames), yamux's first credit (256 KiB) and the socket's buffers, or what QUIC
+    // keeps (10 MB): no more than that.
     assert!((40..=200).contains(&taken), "{taken} frames taken");
     kanazawa.disconnected(deaf).await;
     assert_eq!(kanazawa.net.stats().faulty_streams, 1);
@@ -681,8 +686,10 @@ async fn a_peer_that_does_not_drain_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_on_the_port_disturbs_nobody() {
-    let (mut kanazawa, komatsu) =
-        kanazawa_and_komatsu(|limits| limits.handshake = Duration::from_secs(2)).await;
+    let (mut kanazawa, komatsu) = kanazawa_and_komatsu(Carrier::Tcp, |limits| {
+        limits.handshake = Duration::from_secs(2);
+    })
+    .await;
     let address = ("127.0.0.1", kanazawa.port());
     let mut silent = Vec::new();
     for seed in 0..10 {
@@ -708,7 +715,7 @@ async fn noise_on_the_port_disturbs_nobody() {
         let mut heard = Vec::new();
         let _ = within("hang-up", caller.read_to_end(&mut heard)).await;
     }
-    let mut hakusan = Plan::new(&[kanazawa.peer], &[&kanazawa]);
+    let mut hakusan = Plan::new(Carrier::Tcp, &[kanazawa.peer], &[&kanazawa]);
     hakusan.limits = Limits::default();
     kanazawa
         .net
@@ -721,7 +728,7 @@ async fn noise_on_the_port_disturbs_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_address_cannot_take_all_the_places_at_the_door() {
-    let mut plan = Plan::new(&[], &[]);
+    let mut plan = Plan::new(Carrier::Tcp, &[], &[]);
     plan.limits.pending_per_source = 3;
     let kanazawa = plan.open("金沢市").await;
     let mut callers = Vec::new();
@@ -735,10 +742,9 @@ async fn one_address_cannot_take_all_the_places_at_the_door() {
     until("refusals", || kanazawa.net.stats().refused_sources == 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_consumer_holds_the_sender_back_and_loses_nothing() {
+async fn a_slow_consumer_holds_the_sender_back_and_loses_nothing(over: Carrier) {
     const FRAME: usize = 64 * 1024;
-    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|limits| {
+    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |limits| {
         limits.queue_frames = 16;
         limits.queue_bytes = MAX_FRAME;
     })
@@ -782,10 +788,9 @@ async fn a_slow_consumer_holds_the_sender_back_and_loses_nothing() {
     assert_eq!(komatsu.frame(kanazawa.peer).await.1, b"and on");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_town_that_restarts_is_called_again() {
-    let mut kanazawa = Plan::new(&[], &[]).open("金沢市").await;
-    let plan = Plan::new(&[kanazawa.peer], &[]);
+async fn a_town_that_restarts_is_called_again(over: Carrier) {
+    let mut kanazawa = Plan::new(over, &[], &[]).open("金沢市").await;
+    let plan = Plan::new(over, &[kanazawa.peer], &[]);
     kanazawa
         .net
         .whitelist()
@@ -800,13 +805,18 @@ async fn a_town_that_restarts_is_called_again() {
         .unwrap();
     kanazawa.settle(&mut komatsu).await;
 
-    // Killed: no goodbye.
+    // Killed: no goodbye. What QUIC ends, it ends in the background, and holds the port meanwhile.
     komatsu.task.abort();
     kanazawa.disconnected(peer).await;
-    let mut plan = Plan::new(&[kanazawa.peer], &[]);
+    let mut plan = Plan::new(over, &[kanazawa.peer], &[]);
     plan.keypair = komatsu.keypair.clone();
     plan.listen = komatsu.address.clone();
+    let port = komatsu.port();
     drop(komatsu);
+    if over == Carrier::Quic {
+        let is_free = || std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        until("a free port", is_free).await;
+    }
     let mut komatsu = plan.open("小松市").await;
     kanazawa.settle(&mut komatsu).await;
     kanazawa
@@ -815,9 +825,8 @@ async fn a_town_that_restarts_is_called_again() {
     assert_eq!(komatsu.frame(kanazawa.peer).await.1, b"welcome back");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shutdown_sends_what_is_queued_and_ends_in_time() {
-    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn a_shutdown_sends_what_is_queued_and_ends_in_time(over: Carrier) {
+    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     for number in 0..40_u8 {
         let frame = pattern(50_000, u64::from(number));
         kanazawa.send(&komatsu, Channel::Sync, &frame).await;
@@ -852,12 +861,17 @@ async fn a_shutdown_sends_what_is_queued_and_ends_in_time() {
             .await,
         Err(SendError::NotConnected)
     );
-    assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
+    match over {
+        Carrier::Tcp => assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err()),
+        Carrier::Quic => {
+            let is_free = || std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+            until("a free port", is_free).await;
+        }
+    }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_network_stops_when_nobody_takes_its_events() {
-    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(|_| {}).await;
+async fn the_network_stops_when_nobody_takes_its_events(over: Carrier) {
+    let (kanazawa, mut komatsu) = kanazawa_and_komatsu(over, |_| {}).await;
     drop(kanazawa.events);
     komatsu.disconnected(kanazawa.peer).await;
     within("end", kanazawa.task).await.unwrap();
@@ -865,7 +879,7 @@ async fn the_network_stops_when_nobody_takes_its_events() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_tls_is_offered_and_only_version_1_3() {
-    let kanazawa = Plan::new(&[], &[]).open("金沢市").await;
+    let kanazawa = Plan::new(Carrier::Tcp, &[], &[]).open("金沢市").await;
     for (protocol, offered) in [
         ("/noise", false),
         ("/plaintext/2.0.0", false),
@@ -924,7 +938,7 @@ fn tls_1_2_client_hello() -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_cannot_work_says_why() {
-    let taken = Plan::new(&[], &[]).open("金沢市").await;
+    let taken = Plan::new(Carrier::Tcp, &[], &[]).open("金沢市").await;
     let check = |config: NetConfig, expected: &str| {
         let (sender, _) = mpsc::channel(1);
         let error: NetError = start(

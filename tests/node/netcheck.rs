@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::account::{run, text};
 use crate::daemon::city::{City, PATIENCE, directory, found};
+use crate::ports::free_port;
 
 /// Asks until what is said holds; gives the exit code and the page.
 async fn asked(root: &Path, city: &City, holds: impl Fn(&Value) -> bool) -> (i32, Value) {
@@ -118,4 +119,114 @@ async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
         &["netcheck", "--data-dir", text(kanazawa.data.path())],
     );
     assert_eq!(code, 3, "{said}");
+}
+
+/// Two nodes over QUIC alone: hello, sync, and what each page says of it; and a node where it is off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_quic_nodes_sync_and_every_page_says_so() {
+    let root = directory();
+    let mut cities = found(root.path(), 3);
+    for city in &mut cities[..2] {
+        let listen = format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_port());
+        city.config.network.quic = true;
+        city.config.network.listen = vec![listen.parse().unwrap()];
+    }
+    let peers: Vec<_> = cities.iter().map(City::as_peer).collect();
+    cities[0].config.network.peers = vec![peers[1].clone()];
+    cities[1].config.network.peers = vec![peers[0].clone()];
+    cities[2].config.network.peers = Vec::new();
+    for city in &cities {
+        city.configure();
+    }
+    let [kanazawa, komatsu, hakusan] = &cities[..] else {
+        unreachable!()
+    };
+    let (a, b, c) = (
+        kanazawa.ready().await,
+        komatsu.ready().await,
+        hakusan.ready().await,
+    );
+    kanazawa.citizen(&kanazawa.api(&a)).await;
+    let log = kanazawa.report.log;
+    let here = a.status().await;
+    let seq = here
+        .frontier
+        .iter()
+        .find(|head| head.log == log)
+        .unwrap()
+        .seq;
+    let there = b
+        .until("the log", |status| {
+            let mut heads = status.frontier.iter();
+            heads.any(|head| head.log == log && head.seq == seq)
+        })
+        .await;
+    assert_eq!(there.peers[0].transport, "quic");
+    assert!(
+        there.peers[0].address.contains("/quic-v1"),
+        "{:?}",
+        there.peers
+    );
+
+    let (code, page) = asked(root.path(), kanazawa, |page| {
+        page["peers"][0]["hello"] == true
+    })
+    .await;
+    assert_eq!(code, 0, "{page:#}");
+    let peer = &page["peers"][0];
+    assert_eq!(peer["transport"], "quic");
+    let address = &peer["addresses"][0];
+    assert_eq!(
+        (&address["quic"], &address["tcp"]),
+        (&true.into(), &false.into()),
+        "{page:#}"
+    );
+    assert_eq!(page["listens"][0]["bound"], true);
+    let (_, said) = {
+        let (root, data) = (
+            root.path().to_owned(),
+            text(kanazawa.data.path()).to_owned(),
+        );
+        let asking = move || run(&root, &["netcheck", "--data-dir", &data]);
+        tokio::task::spawn_blocking(asking).await.unwrap()
+    };
+    for word in ["QUIC in ", "connected over QUIC, called by"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let id = komatsu.report.peer_id.to_string();
+    let shown = kanazawa.answer(&[], &["peer", "show", &id], 0);
+    assert_eq!(shown["connected"]["transport"], "quic", "{shown}");
+
+    b.stop().await;
+    let (code, page) = asked(root.path(), kanazawa, |page| {
+        page["peers"][0]["addresses"][0]["quic"] == false
+    })
+    .await;
+    let remedy = page["peers"][0]["remedy"].as_str().unwrap();
+    assert!(
+        code == 4 && remedy.contains("no address answers"),
+        "{remedy}"
+    );
+    a.stop().await;
+
+    // Where it is off, an operator is told so, with the node running and without it.
+    let address = kanazawa.config.network.listen[0].to_string();
+    let add: [&str; 5] = ["whitelist", "add", &id, "--address", &address];
+    let told = hakusan.command(&[], &add);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(
+        !told.status.success() && said.contains("network.quic"),
+        "{said}"
+    );
+    c.stop().await;
+    let told = hakusan.command(&[], &add);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(
+        !told.status.success() && said.contains("network.quic"),
+        "{said}"
+    );
+    assert_eq!(
+        hakusan.answer(&[], &["whitelist", "list"], 0)["peers"],
+        serde_json::json!([])
+    );
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,14 +13,15 @@ const COUNT: u16 = 12_000;
 /// Apart from where another process of tests begins.
 const APART: u32 = 127;
 
-/// A port that nobody listens on, and that is given once.
+/// A port of TCP and of UDP that nobody listens on, and that is given once.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let begin = process::id().wrapping_mul(APART);
     for _ in 0..COUNT {
         let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = FIRST + u16::try_from(number % u32::from(COUNT)).unwrap();
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let at = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok() {
             return port;
         }
     }

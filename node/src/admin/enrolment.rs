@@ -10,7 +10,7 @@ use libp2p::multiaddr::Protocol;
 use super::{AdminState, Caller};
 use crate::api::Problem;
 use crate::api::extract::{Id, JsonBody};
-use crate::config::check_peer_address;
+use crate::config::{check_peer_address, spoken};
 use crate::engine::{libp2p_peer, protocol_peer, utc};
 use crate::trust::Decision;
 use crate::trust::pages::{ApproveForm, AskForm, AskedPage, EnrolmentPage, ListedPage};
@@ -67,6 +67,8 @@ pub(super) async fn ask(
 ) -> Result<Json<AskedPage>, Problem> {
     let bad = |what: String| Problem::bad_field(&what);
     let (peer, address) = target(&form.at).map_err(bad)?;
+    let quic = admin.network.quic;
+    let address = spoken(address, quic).map_err(bad)?;
     let (Some(key), Some(net)) = (&admin.transport, &admin.net) else {
         return Err(Problem::not_found());
     };
@@ -75,7 +77,8 @@ pub(super) async fn ask(
     }
     let recipient = protocol_peer(&peer).ok_or(Refusal::BadId)?;
     for address in &form.addresses {
-        check_peer_address(address, Some(admin.peer_id)).map_err(bad)?;
+        let address = check_peer_address(address, Some(admin.peer_id)).map_err(bad)?;
+        spoken(address, quic).map_err(bad)?;
     }
     let request = WhitelistRequest {
         v: 1,

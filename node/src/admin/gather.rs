@@ -23,7 +23,7 @@ use crate::api::Problem;
 use crate::api::wire::SCHEMA;
 use crate::engine::{Hold, protocol_peer, verify_store};
 use crate::journal::{audit, log_rows};
-use crate::net::PeerStats;
+use crate::net::{Carrier, PeerStats};
 use crate::pki::reload::warnings;
 use crate::store::ReadError;
 use crate::terminal::Terminal;
@@ -56,6 +56,7 @@ impl AdminState {
                 name: region.as_deref().and_then(|region| self.name_of(region)),
                 region,
                 address: peer.address.to_string(),
+                transport: Carrier::of(&peer.address).code().into(),
                 since: Timestamp(peer.since_ms),
                 software: peer.agent.clone(),
                 reads_only: peer.reads_only,
@@ -95,6 +96,7 @@ impl AdminState {
             in_flight: replica.in_flight as u64,
             peers: stats.peers.iter().map(peer).collect(),
             denied_strangers: stats.denied_strangers,
+            wasted_verifications: stats.wasted_verifications,
             whitelist_requests: self.trust.fold(|fold| {
                 let waits = fold
                     .pending

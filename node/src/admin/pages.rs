@@ -69,6 +69,9 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// Callers that were not on the whitelist, since the start.
     pub denied_strangers: u64,
+    /// Vertices of peers that were verified in vain since the start: whoever sends one is cut off.
+    #[serde(default)]
+    pub wasted_verifications: u64,
     /// Strangers that ask to be whitelisted and wait for an operator.
     #[serde(default)]
     pub whitelist_requests: u64,
@@ -255,6 +258,9 @@ pub struct Peer {
     pub name: Option<String>,
     /// Its address.
     pub address: String,
+    /// What carries the connection: `tcp` or `quic`.
+    #[serde(default)]
+    pub transport: String,
     /// Since when.
     pub since: Timestamp,
     /// What it calls its program; known a moment after connecting.

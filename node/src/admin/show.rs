@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::pages::{CharterInForce, Head, Place, Receiver, Status, TerminalPage, TrustSaid};
 use crate::client::{AdminClient, ClientError};
+use crate::net::Carrier;
 
 /// Asks the node at this socket and gives what is to be printed: a page, or the JSON.
 ///
@@ -98,9 +99,11 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         let region = named(region, peer.name.as_deref());
         let since = local(peer.since, zone);
         let reads = if peer.reads_only { "  only reads" } else { "" };
+        let quic = peer.transport == Carrier::Quic.code();
+        let over = if quic { "  over QUIC" } else { "" };
         line(
             "",
-            format!("{region}  {}  since {since}{reads}", peer.address),
+            format!("{region}  {}{over}  since {since}{reads}", peer.address),
         );
     }
     for peer in &status.outdated_peers {
@@ -316,11 +319,13 @@ mod tests {
                 region: None,
                 name: None,
                 address: "/ip4/192.0.2.7/tcp/4001".into(),
+                transport: "tcp".into(),
                 since: Timestamp(1_775_001_600_000),
                 software: Some("city-node/0.1.0".into()),
                 reads_only: false,
             }],
             denied_strangers: 2,
+            wasted_verifications: 0,
             whitelist_requests: 1,
             outdated_peers: Vec::new(),
             receiver: Receiver {

@@ -50,6 +50,8 @@ pub(super) async fn add(
     JsonBody(form): JsonBody<AddForm>,
 ) -> Result<Json<ListedPage>, Problem> {
     let terms = form.terms()?;
+    let off = terms.not_spoken(admin.network.quic);
+    off.map_or(Ok(()), |what| Err(Problem::bad_field(&what)))?;
     let id = libp2p_peer(&peer);
     let before = admin.trust.listed(&id.to_string());
     let listed = admin

@@ -73,6 +73,7 @@ pub(super) struct Stopped {
     who: String,
     network: NetworkId,
     key: TransportKey,
+    quic: bool,
 }
 
 impl Trusted {
@@ -110,6 +111,7 @@ impl Trusted {
             crls: read_crls(&data.crls())?,
             key: TransportKey::new(identity.transport.clone())
                 .context("the transport key is not Ed25519")?,
+            quic: config.network.quic,
             who: format!("uid {}", rustix::process::geteuid().as_raw()),
         })))
     }
@@ -161,6 +163,8 @@ impl Trusted {
             Self::Running(running) => Ok(running.0.block_on(running.1.list_peer(peer, &form))?),
             Self::Stopped(stopped) => {
                 let terms = form.terms().context("the key is not Base64")?;
+                let off = terms.not_spoken(stopped.quic);
+                off.map_or(Ok(()), |what| Err(anyhow::anyhow!(what)))?;
                 stopped.change(Decision::WhitelistAdd, peer, |keeper, id, judges, by| {
                     keeper.add(id, terms, judges, by).map(drop)
                 })

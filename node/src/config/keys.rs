@@ -64,7 +64,7 @@ pub const SECTIONS: [(&str, &str); 17] = [
     ("node", "Which municipality this node belongs to."),
     (
         "network",
-        "Connections with other municipalities: libp2p over TCP, mutual TLS 1.3.",
+        "Connections with other municipalities: libp2p over TCP or QUIC, mutual TLS 1.3.",
     ),
     (
         "network.limits",
@@ -155,7 +155,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 87] = [
+pub const KEYS: [Key; 88] = [
     key(
         "node.region",
         Text,
@@ -166,9 +166,16 @@ pub const KEYS: [Key; 87] = [
     key(
         "network.listen",
         List,
-        "Where to listen: /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT. Empty: only call others. Port 0 takes a free one.",
-        "write addresses like [\"/ip4/0.0.0.0/tcp/7420\"]; QUIC and names are not listened on",
+        "Where to listen: /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT, with `quic` also /ip4/ADDRESS/udp/PORT/quic-v1. Empty: only\ncall others. Port 0 takes a free one.",
+        "write addresses like [\"/ip4/0.0.0.0/tcp/7420\"], with network.quic = true also \"/ip4/0.0.0.0/udp/7420/quic-v1\"; names are not listened on",
         "/ip4/0.0.0.0/tcp/7420",
+    ),
+    key(
+        "network.quic",
+        Switch,
+        "Speak QUIC beside TCP, where addresses say so: /…/udp/PORT/quic-v1, here and of peers. Off, because a datagram's sender can\nbe made up, so that strangers cost more, and many a firewall lets UDP through less well (docs/network.md).",
+        "write true or false",
+        "false",
     ),
     key(
         "network.mdns",
@@ -191,7 +198,7 @@ pub const KEYS: [Key; 87] = [
     ),
     limit(
         "network.limits.handshakes",
-        "Handshakes of callers at once; each costs a core about a millisecond.",
+        "Handshakes of callers at once, of these at most half over QUIC; each costs a core about a millisecond.",
         "write a whole number from 1 to 4096",
         "128",
     ),
@@ -233,7 +240,7 @@ pub const KEYS: [Key; 87] = [
     ),
     limit(
         "network.limits.handshake_s",
-        "Seconds for TCP, TLS and yamux together.",
+        "Seconds for TCP, TLS and yamux together, or for QUIC's handshake.",
         "write a whole number from 1 to 600",
         "15",
     ),
@@ -749,7 +756,7 @@ pub const PEER_KEYS: [Key; 5] = [
         "addresses",
         List,
         "Where to call it. May be left out: then it calls, or mDNS finds it.",
-        "write addresses like [\"/dns/node.example/tcp/7420\"], [\"/ip4/192.0.2.1/tcp/7420\"] or [\"/dnsaddr/node.example\"]",
+        "write addresses like [\"/dns/node.example/tcp/7420\"], [\"/ip4/192.0.2.1/tcp/7420\"] or [\"/dnsaddr/node.example\"], with network.quic = true also \"/dns/node.example/udp/7420/quic-v1\"",
         "/ip4/192.0.2.1/tcp/7420",
     ),
     key(

@@ -22,4 +22,4 @@ pub use model::{
 };
 pub use overrides::Overrides;
 pub use read::MAX_CONFIG_BYTES;
-pub(crate) use values::{check_name, check_peer_address, point_of, rfc3339};
+pub(crate) use values::{check_name, check_peer_address, point_of, rfc3339, spoken};

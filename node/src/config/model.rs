@@ -76,8 +76,10 @@ pub struct Node {
 /// Connections with other municipalities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// Where to listen, each `/ip4|ip6/…/tcp/…`.
+    /// Where to listen, each `/ip4|ip6/…/tcp/…`, or `/ip4|ip6/…/udp/…/quic-v1` where QUIC is on.
     pub listen: Vec<Multiaddr>,
+    /// Whether QUIC is spoken beside TCP.
+    pub quic: bool,
     /// Whether to look for peers on the local network.
     pub mdns: bool,
     /// Whether nodes that are not whitelisted may ask to be.
@@ -314,6 +316,7 @@ impl Config {
             node: Node { region },
             network: Network {
                 listen: vec![listen],
+                quic: false,
                 mdns: false,
                 accept_whitelist_requests: false,
                 auto_share_keys: true,

@@ -91,7 +91,10 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
     let stand_in = "x/x/x/x".parse().expect("four plain codes");
     let mut config = Config::for_region(region.unwrap_or(stand_in));
 
-    if let Some(listen) = reader.list("network.listen", values::listen_address) {
+    reader.put("network.quic", values::switch, &mut config.network.quic);
+    let quic = config.network.quic;
+    let listen = |value: &DeValue<'_>| values::listen_address(value, quic);
+    if let Some(listen) = reader.list("network.listen", listen) {
         config.network.listen = listen;
     }
     reader.put("network.mdns", values::switch, &mut config.network.mdns);
@@ -125,7 +128,7 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         |v| values::whole(v, 0..=64),
         &mut config.network.recommendations_to_read,
     );
-    config.network.peers = reader.peers();
+    config.network.peers = reader.peers(quic);
     reader.limits(&mut config.network.limits);
     reader.put("api.listen", values::parsed, &mut config.api.listen);
     let operators = "api.operator_listen";
@@ -346,7 +349,7 @@ impl<'a> Reader<'a> {
         self.document.note(path, origin, what, remedy);
     }
 
-    fn peers(&mut self) -> Vec<Peer> {
+    fn peers(&mut self, quic: bool) -> Vec<Peer> {
         let lines = self.document.peers.clone();
         if let Some(line) = lines.get(MAX_PEERS) {
             let what = format!("there are {} peers, more than {MAX_PEERS}", lines.len());
@@ -356,7 +359,7 @@ impl<'a> Reader<'a> {
         let mut seen = BTreeSet::new();
         let mut peers = Vec::new();
         for (number, line) in lines.into_iter().enumerate() {
-            let peer = self.peer(number, line);
+            let peer = self.peer(number, line, quic);
             if let Some(peer) = &peer
                 && !seen.insert(peer.peer_id)
             {
@@ -370,12 +373,12 @@ impl<'a> Reader<'a> {
         peers
     }
 
-    fn peer(&mut self, number: usize, line: usize) -> Option<Peer> {
+    fn peer(&mut self, number: usize, line: usize, quic: bool) -> Option<Peer> {
         let path = |name: &str| format!("{PEER}[{number}].{name}");
         let peer_id: Option<PeerId> = self.needed(&path("peer_id"), line, values::parsed);
         let name = self.needed(&path("name"), line, values::name);
         let region = self.needed(&path("region"), line, values::parsed);
-        let read = |value: &DeValue<'_>| values::peer_address(value, peer_id);
+        let read = |value: &DeValue<'_>| values::peer_address(value, peer_id, quic);
         let addresses: Vec<Multiaddr> = self.list(&path("addresses"), read).unwrap_or_default();
         let expires_at = self.value(&path("expires_at"), values::time);
         Some(Peer {

@@ -123,6 +123,7 @@ impl Config {
         Some(match path {
             "node.region" => text(&self.node.region),
             "network.listen" => list(&self.network.listen),
+            "network.quic" => Value::Boolean(self.network.quic),
             "network.mdns" => Value::Boolean(self.network.mdns),
             "network.recommendations_needed" => whole(self.network.recommendations_needed),
             "network.recommendations_to_read" => whole(self.network.recommendations_to_read),

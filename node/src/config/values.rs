@@ -17,6 +17,7 @@ use toml::de::DeValue;
 
 pub(super) use super::model::DAY_MS;
 use super::model::LogLevel;
+use crate::net::Carrier;
 
 /// An hour in milliseconds.
 pub(super) const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -271,19 +272,40 @@ pub(super) fn log_level(value: &DeValue<'_>) -> Read<LogLevel> {
     }
 }
 
-/// An address to listen on: an IP address and a TCP port, nothing behind it.
-pub(super) fn listen_address(value: &DeValue<'_>) -> Read<Multiaddr> {
+/// An address to listen on: an IP address and a port of TCP, or of QUIC where that is on; nothing behind it.
+pub(super) fn listen_address(value: &DeValue<'_>, quic: bool) -> Read<Multiaddr> {
     let address: Multiaddr = parsed(value)?;
     let parts: Vec<Protocol<'_>> = address.iter().collect();
     match parts.as_slice() {
+        [
+            Protocol::Ip4(_) | Protocol::Ip6(_),
+            Protocol::Udp(_),
+            Protocol::QuicV1,
+        ] => spoken(address, quic),
         [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(_)] => Ok(address),
-        _ => Err(format!("\"{address}\" is not /ip4|ip6/ADDRESS/tcp/PORT")),
+        _ => Err(format!(
+            "\"{address}\" is not /ip4|ip6/ADDRESS/tcp/PORT or /ip4|ip6/ADDRESS/udp/PORT/quic-v1"
+        )),
     }
 }
 
-/// An address to call: host and TCP port; its peer id may stand behind it and is taken off.
-pub(super) fn peer_address(value: &DeValue<'_>, peer: Option<PeerId>) -> Read<Multiaddr> {
-    check_peer_address(text(value)?, peer)
+/// An address to call: host and port; its peer id may stand behind it and is taken off.
+pub(super) fn peer_address(
+    value: &DeValue<'_>,
+    peer: Option<PeerId>,
+    quic: bool,
+) -> Read<Multiaddr> {
+    spoken(check_peer_address(text(value)?, peer)?, quic)
+}
+
+/// Refuses an address of QUIC where that is off, as the second half of a sentence.
+pub(crate) fn spoken(address: Multiaddr, quic: bool) -> Read<Multiaddr> {
+    match Carrier::of(&address) {
+        Carrier::Quic if !quic => Err(format!(
+            "\"{address}\" is QUIC, which is off here: set network.quic = true for it"
+        )),
+        _ => Ok(address),
+    }
 }
 
 /// A peer's address without its id, which may stand behind it; or what is wrong, as the second half of a sentence.
@@ -310,8 +332,17 @@ pub(crate) fn check_peer_address(text: &str, peer: Option<PeerId>) -> Read<Multi
             | Protocol::Dns6(_),
             Protocol::Tcp(1..),
         ] => Ok(address),
+        [
+            Protocol::Ip4(_)
+            | Protocol::Ip6(_)
+            | Protocol::Dns(_)
+            | Protocol::Dns4(_)
+            | Protocol::Dns6(_),
+            Protocol::Udp(1..),
+            Protocol::QuicV1,
+        ] => Ok(address),
         _ => Err(format!(
-            "\"{address}\" is not /ip4|ip6|dns/HOST/tcp/PORT or /dnsaddr/HOST"
+            "\"{address}\" is not /ip4|ip6|dns/HOST/tcp/PORT, /ip4|ip6|dns/HOST/udp/PORT/quic-v1 or /dnsaddr/HOST"
         )),
     }
 }

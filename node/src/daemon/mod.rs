@@ -265,6 +265,7 @@ pub async fn serve(
     let net_config = NetConfig {
         listen: config.network.listen.clone(),
         bootstrap: config.bootstrap().chain(trust.addresses()).collect(),
+        quic: config.network.quic,
         mdns: config.network.mdns,
         requests,
         limits: config.network.limits.clone(),

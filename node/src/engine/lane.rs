@@ -328,6 +328,7 @@ impl Desk {
                 && !is_ahead(*refusal)
             {
                 permit.semaphore().close();
+                net.wasted();
                 ban(&net, peer, *refusal).await;
             }
             drop(permit);

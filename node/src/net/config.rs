@@ -18,6 +18,9 @@ pub struct NetConfig {
     /// Addresses to listen on, such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one. Empty:
     /// only dial.
     pub listen: Vec<Multiaddr>,
+    /// Whether QUIC is spoken beside TCP: `/ip4/0.0.0.0/udp/4001/quic-v1`. Without it such an address
+    /// is neither listened on nor called.
+    pub quic: bool,
     /// Known peers, each with `/p2p/<peer id>`; dialled while they are whitelisted.
     pub bootstrap: Vec<Multiaddr>,
     /// Look for whitelisted peers on the local network. This announces the node's peer id there.
@@ -55,7 +58,7 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// A peer that takes, or in the midst of a frame gives, not one byte for this long is cut off.
     pub stall: Duration,
-    /// TCP, TLS and yamux together, for callers and for own dials.
+    /// TCP, TLS and yamux together, or QUIC's handshake, for callers and for own dials.
     pub handshake: Duration,
     /// From the connection to its two open streams.
     pub setup: Duration,
@@ -162,6 +165,7 @@ impl Default for NetConfig {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            quic: false,
             bootstrap: Vec::new(),
             mdns: false,
             requests: None,
@@ -184,6 +188,7 @@ impl fmt::Debug for NetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NetConfig")
             .field("listen", &self.listen)
+            .field("quic", &self.quic)
             .field("bootstrap", &self.bootstrap)
             .field("mdns", &self.mdns)
             .field("agent", &self.agent)

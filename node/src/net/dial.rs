@@ -1,7 +1,7 @@
 //! When to call whom: known addresses, back-off and jitter. Pure: time and seed are arguments; the
 //! task does the dialling.
 
-use super::config::Limits;
+use super::{Carrier, config::Limits};
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,6 +25,7 @@ pub(super) struct Book {
     min: Duration,
     max: Duration,
     jitter: Jitter,
+    quic: bool,
 }
 
 struct Known {
@@ -35,17 +36,23 @@ struct Known {
 }
 
 impl Book {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    /// `quic`: whether addresses of QUIC can be called.
+    pub(super) fn new(limits: &Limits, seed: u64, quic: bool) -> Self {
         Self {
             known: HashMap::new(),
             min: limits.backoff_min,
             max: limits.backoff_max,
             jitter: Jitter(seed),
+            quic,
         }
     }
 
-    /// Remembers an address; a peer that is new is due at once. A full book ignores new peers.
+    /// Remembers an address; a peer that is new is due at once. A full book ignores new peers, and addresses that this node
+    /// cannot call are not kept: operators and mDNS name them whether QUIC is on or not.
     pub(super) fn add(&mut self, peer: PeerId, address: Multiaddr, now: Instant) {
+        if !self.quic && Carrier::of(&address) == Carrier::Quic {
+            return;
+        }
         if self.known.len() >= MAX_PEERS && !self.known.contains_key(&peer) {
             return;
         }
@@ -214,7 +221,7 @@ mod tests {
     #[test]
     fn a_failed_peer_waits_and_a_full_address_list_drops_the_oldest() {
         let now = Instant::now();
-        let mut book = Book::new(&Limits::default(), 7);
+        let mut book = Book::new(&Limits::default(), 7, false);
         let peer = PeerId::random();
         for port in 0..=MAX_ADDRESSES {
             book.add(
@@ -244,5 +251,16 @@ mod tests {
         assert_eq!(book.due(now, 9, |_| true).len(), 1);
         book.forget(&peer);
         assert!(book.due(now, 9, |_| true).is_empty());
+    }
+
+    #[test]
+    fn quic_is_called_only_where_it_is_spoken() {
+        let (now, peer) = (Instant::now(), PeerId::random());
+        let address: Multiaddr = "/dns/komatsu.example/udp/7420/quic-v1".parse().unwrap();
+        for (quic, called) in [(false, 0), (true, 1)] {
+            let mut book = Book::new(&Limits::default(), 7, quic);
+            book.add(peer, address.clone(), now);
+            assert_eq!(book.due(now, 9, |_| true).len(), called);
+        }
     }
 }

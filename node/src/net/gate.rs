@@ -4,6 +4,7 @@
 //! other handler is made.
 
 use super::{
+    Carrier,
     config::Limits,
     enrol,
     handle::Shared,
@@ -34,6 +35,8 @@ pub(super) enum Refusal {
     NotListed,
     #[error("too many handshakes at once from this address")]
     BusySource,
+    #[error("too many handshakes at once over QUIC")]
+    BusyQuic,
     #[error("the node is shutting down")]
     Closing,
 }
@@ -78,12 +81,16 @@ pub(super) struct Gate {
     shared: Arc<Shared>,
     setup: Duration,
     per_source: usize,
+    /// Handshakes of callers over QUIC at once. A datagram's sender is not proved as TCP's handshake proves it, so whoever
+    /// makes senders up takes at most half of the places at the door: the other half is TCP's.
+    over_quic: usize,
     /// Peers that may read at once.
     readers: usize,
     now_ms: u64,
     closing: bool,
     connections: HashMap<ConnectionId, Caller>,
-    handshakes: HashMap<ConnectionId, IpAddr>,
+    /// Apart by what carries them: who makes up a peer's address in datagrams does not keep its TCP out.
+    handshakes: HashMap<ConnectionId, (Carrier, IpAddr)>,
     /// Whether strangers may ask to be whitelisted.
     requests: bool,
     rate: enrol::Rate,
@@ -108,6 +115,7 @@ impl Gate {
             shared,
             setup: limits.setup,
             per_source: many(limits.pending_per_source),
+            over_quic: many(limits.pending_incoming.div_ceil(2)),
             readers: many(limits.readers),
             closing: false,
             connections: HashMap::new(),
@@ -192,6 +200,24 @@ impl Gate {
         strangers().count() < enrol::MAX_STRANGERS && near.count() < enrol::MAX_STRANGERS_PER_SOURCE
     }
 
+    /// Why one more handshake from here is too many now.
+    fn busy(&self, carrier: Carrier, source: IpAddr) -> Option<Refusal> {
+        let alike = self.handshakes.values();
+        let alike = alike.filter(|(other, _)| *other == carrier);
+        let (mut held, mut near) = (0, 0);
+        for (_, other) in alike {
+            held += 1;
+            near += usize::from(*other == source);
+        }
+        if near >= self.per_source {
+            Some(Refusal::BusySource)
+        } else if carrier == Carrier::Quic && held >= self.over_quic {
+            Some(Refusal::BusyQuic)
+        } else {
+            None
+        }
+    }
+
     fn leave(&mut self, connection: ConnectionId) {
         self.connections.remove(&connection);
         self.asking.remove(&connection);
@@ -244,20 +270,14 @@ impl NetworkBehaviour for Gate {
         if self.closing {
             return Err(ConnectionDenied::new(Refusal::Closing));
         }
+        let carrier = Carrier::of(remote);
         if let Some(source) = source(remote) {
-            let held = self
-                .handshakes
-                .values()
-                .filter(|other| **other == source)
-                .count();
-            if held >= self.per_source {
-                self.shared
-                    .counters
-                    .refused_sources
-                    .fetch_add(1, Ordering::Relaxed);
-                return Err(ConnectionDenied::new(Refusal::BusySource));
+            if let Some(refusal) = self.busy(carrier, source) {
+                let refused = &self.shared.counters.refused_sources;
+                refused.fetch_add(1, Ordering::Relaxed);
+                return Err(ConnectionDenied::new(refusal));
             }
-            self.handshakes.insert(connection, source);
+            self.handshakes.insert(connection, (carrier, source));
         }
         Ok(())
     }
@@ -412,5 +432,36 @@ mod tests {
         whitelist.set_readers([]);
         assert_eq!(gate.sweep(99), [peer]);
         assert!(gate.receive(&peer, &address).is_err());
+    }
+
+    /// Sixty-four made-up senders take all places that QUIC has; TCP's callers, from one of these addresses or another, find theirs.
+    #[tokio::test]
+    async fn made_up_datagrams_do_not_shut_the_door_for_tcp() {
+        let shared = Arc::new(Shared::new(Whitelist::default(), Arc::new(|| 50)));
+        let limits = Limits::default();
+        let mut gate = Gate::new(Arc::clone(&shared), &limits, false);
+        let mut calls = 0;
+        let mut call = |address: String| {
+            calls += 1;
+            let here = "/ip4/192.0.2.9/tcp/1".parse().expect("an address");
+            let from = address.parse().expect("an address");
+            let connection = ConnectionId::new_unchecked(calls);
+            gate.handle_pending_inbound_connection(connection, &here, &from)
+                .is_ok()
+        };
+        let per_source = limits.pending_per_source;
+        let from_one = (0..per_source + 9).filter(|_| call("/ip4/192.0.2.1/udp/9/quic-v1".into()));
+        assert_eq!(from_one.count(), per_source as usize);
+        let of_many = (0..200).filter(|n| call(format!("/ip4/198.51.100.{n}/udp/9/quic-v1")));
+        assert_eq!(
+            of_many.count(),
+            (limits.pending_incoming / 2 - per_source) as usize
+        );
+        assert!(call("/ip4/192.0.2.1/tcp/9".into()));
+        assert!(call("/ip4/198.51.100.1/tcp/9".into()));
+        assert_eq!(
+            shared.counters.refused_sources.load(Ordering::Relaxed),
+            9 + 200 - u64::from(limits.pending_incoming / 2 - per_source)
+        );
     }
 }

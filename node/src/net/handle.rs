@@ -193,6 +193,12 @@ impl NetHandle {
         greetings.insert(peer, greeting);
     }
 
+    /// Counts a vertex of a peer that was verified in vain.
+    pub fn wasted(&self) {
+        let wasted = &self.shared.counters.wasted_verifications;
+        wasted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What is known of every peer; none where the network has stopped.
     pub async fn look(&self) -> HashMap<PeerId, Known> {
         let (reply, answer) = oneshot::channel();
@@ -232,9 +238,9 @@ pub struct NetStats {
     pub peers: Vec<PeerStats>,
     /// Callers that TLS proved to be somebody not on the whitelist.
     pub denied_strangers: u64,
-    /// Calls refused because their address already had too many handshakes under way.
+    /// Calls refused because their address, or all callers over QUIC, already had too many handshakes under way.
     pub refused_sources: u64,
-    /// Calls that ended before TLS and yamux were done: noise, scanners, lost connections.
+    /// Calls that ended before their handshake was done: noise, scanners, lost connections.
     pub failed_handshakes: u64,
     /// Connections ended because the peer broke the framing or did not drain.
     pub faulty_streams: u64,
@@ -242,6 +248,8 @@ pub struct NetStats {
     pub bans: u64,
     /// Calls of peers that were banned.
     pub banned_calls: u64,
+    /// Vertices of peers that were verified in vain: whoever sends one is cut off.
+    pub wasted_verifications: u64,
     /// Listening and DialFailed events that nobody took in time.
     pub dropped_notices: u64,
     /// Bytes of all frames received, bodies only.
@@ -297,6 +305,7 @@ pub(super) struct Counters {
     pub(super) faulty_streams: AtomicU64,
     pub(super) bans: AtomicU64,
     pub(super) banned_calls: AtomicU64,
+    pub(super) wasted_verifications: AtomicU64,
     pub(super) dropped_notices: AtomicU64,
     pub(super) traffic: Traffic,
 }
@@ -428,6 +437,7 @@ impl Shared {
             faulty_streams: count(&self.counters.faulty_streams),
             bans: count(&self.counters.bans),
             banned_calls: count(&self.counters.banned_calls),
+            wasted_verifications: count(&self.counters.wasted_verifications),
             dropped_notices: count(&self.counters.dropped_notices),
             bytes_in: count(&self.counters.traffic.bytes_in),
             bytes_out: count(&self.counters.traffic.bytes_out),

@@ -1,13 +1,15 @@
-//! Frames between whitelisted peers: libp2p over TCP, TLS 1.3 and yamux. Owns the connections and
+//! Frames between whitelisted peers: libp2p over TCP, TLS 1.3 and yamux, or over QUIC. Owns the connections and
 //! their limits; does not know what a frame means: the sync rules stand elsewhere.
 //!
 //! `config` what can be set · `whitelist` who may connect · `handle` what the node holds · `task`
 //! the loop · `gate`, `handler` the door, `friends` what runs behind it, `enrol` what strangers may say · `slots`, `session`,
 //! `stream` a peer's frames · `dial` when to call whom · `alive` who is gone · `bans` who is not spoken to · `memory` why somebody
-//! was not reached · `transport` the stack below.
+//! was not reached · `transport` the stack below · `carrier` which of the two an
+//! address means.
 
 mod alive;
 mod bans;
+mod carrier;
 mod config;
 mod dial;
 mod enrol;
@@ -23,6 +25,7 @@ mod task;
 mod transport;
 mod whitelist;
 
+pub use carrier::Carrier;
 pub use config::{Clock, Limits, NetConfig};
 pub use enrol::{EnrolError, Enrolment};
 pub use handle::{Greeting, Known, NetCommand, NetHandle, NetStats, PeerStats, SendError};

@@ -3,7 +3,7 @@
 //! connection itself is the task's.
 
 use super::{
-    Channel, NetEvent,
+    Carrier, Channel, NetEvent,
     config::Limits,
     gate::Opened,
     handle::{Link, Shared, Traffic},
@@ -40,6 +40,7 @@ pub(super) struct Session {
     queues: (Intake, Intake),
     traffic: Arc<Traffic>,
     stall: Duration,
+    carrier: Carrier,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetEvent>,
     /// Where the session says at once that its connection can be closed, however long its events
@@ -61,6 +62,7 @@ impl Session {
         let (sync, sync_queue) = queue(limits.queue_frames, limits.queue_bytes);
         let (live, live_queue) = queue(limits.queue_frames, limits.queue_bytes);
         let traffic = Arc::new(Traffic::default());
+        let carrier = Carrier::of(&opened.address);
         let link = Link {
             connection: opened.connection,
             address: opened.address.clone(),
@@ -80,6 +82,7 @@ impl Session {
             queues: (sync_queue, live_queue),
             traffic,
             stall: limits.stall,
+            carrier,
             shared,
             events,
             over,
@@ -95,6 +98,7 @@ impl Session {
             queues,
             traffic,
             stall,
+            carrier,
             shared,
             events,
             over,
@@ -117,6 +121,7 @@ impl Session {
             let pump = Pump {
                 peer,
                 stall,
+                carrier,
                 shared: &shared,
                 traffic: &traffic,
                 events: &events,
@@ -149,6 +154,7 @@ impl Session {
 struct Pump<'a> {
     peer: PeerId,
     stall: Duration,
+    carrier: Carrier,
     shared: &'a Shared,
     traffic: &'a Traffic,
     events: &'a mpsc::Sender<NetEvent>,
@@ -156,7 +162,8 @@ struct Pump<'a> {
 
 impl Pump<'_> {
     /// Ends when both streams were closed by the peer, when both queues are closed and empty, or by
-    /// an error.
+    /// an error. TCP carries to its end what was written before a connection is closed, QUIC forgets it: there the peer, who
+    /// hangs up when it has read both streams to their end, is waited for, until the task stops the session.
     async fn run(
         &self,
         sync: Box<Stream>,
@@ -187,6 +194,7 @@ impl Pump<'_> {
             ended = outward => match ended {
                 // The connection is gone. What it brought is still read to its end.
                 Err(StreamError::Io(_)) => inward.await.map(drop),
+                Ok(_) if self.carrier == Carrier::Quic => inward.await.map(drop),
                 ended => ended.map(drop),
             },
         }

@@ -125,7 +125,7 @@ impl Task {
             None => getrandom::u64().map_err(|error| NetError::Random(error.to_string()))?,
         };
         let now = Instant::now();
-        let mut book = Book::new(&config.limits, seed);
+        let mut book = Book::new(&config.limits, seed, config.quic);
         for address in &config.bootstrap {
             let (peer, address) = split_peer(address.clone())
                 .ok_or_else(|| NetError::BootstrapWithoutPeer(address.clone()))?;

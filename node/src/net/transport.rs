@@ -1,5 +1,5 @@
-//! The stack below the frames: TCP, TLS 1.3 with both peer ids proved, yamux; and the behaviours on
-//! top of it. Owns their construction only. No plaintext and no noise is offered, so there is
+//! The stack below the frames: TCP, TLS 1.3 with both peer ids proved, yamux; where it is on QUIC, with the same TLS; and the
+//! behaviours on top of it. Owns their construction only. No plaintext and no noise is offered, so there is
 //! nothing to be talked down to.
 
 use super::{
@@ -13,12 +13,14 @@ use libp2p::{
     PeerId, Swarm, Transport as _,
     core::{
         muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
-        transport::{Boxed, timeout::TransportTimeout},
+        transport::{Boxed, OptionalTransport, timeout::TransportTimeout},
         upgrade::Version,
     },
-    dns, identify,
+    dns,
+    futures::future::Either,
+    identify,
     identity::Keypair,
-    mdns, ping,
+    mdns, ping, quic,
     swarm::{Config, NetworkBehaviour, behaviour::toggle::Toggle},
     tcp, tls, yamux,
 };
@@ -43,6 +45,16 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// grow: a peer cannot make this node hold more than that beside 256 KiB a stream. Streams that
 /// nobody accepts are bounded elsewhere: [`MAX_NEGOTIATING`], and 256 unread in libp2p.
 const MAX_STREAMS: usize = (1024 - 32) * 4;
+/// Streams that a peer may have open over QUIC: two for frames, ping's, identify's, and some that end. Further ones wait with
+/// the peer.
+const QUIC_STREAMS: u32 = 64;
+/// Bytes that a peer may send ahead of the reader on one stream over QUIC: three of the largest frames, and what a line of
+/// 100 Mbit/s has on its way in 300 ms.
+const QUIC_STREAM_WINDOW: u32 = 4 << 20;
+/// The same on all streams of a connection, which is all that it can make this node hold: as many as two unread streams
+/// and still one that flows, and less than yamux's windows come to. What this node sends and the peer does not acknowledge
+/// is kept by quinn up to 10 MB; libp2p does not let that be set.
+const QUIC_WINDOW: u32 = 12 << 20;
 /// Inbound streams that may negotiate their protocol at once.
 const MAX_NEGOTIATING: usize = 8;
 /// How long saying goodbye may take. A peer that no longer reads would otherwise hold its place for
@@ -51,6 +63,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// How long TCP may take to reach one address: a packet is sent again after one second and after three. The addresses behind one
 /// name are tried one after the other, all within the handshake's time, so one that leads nowhere must not take all of it.
 const ATTEMPT: Duration = Duration::from_secs(4);
+/// The same for QUIC, where it is the whole handshake: it, too, sends again after one second and after three, and two round trips
+/// of a slow line are in it.
+const QUIC_ATTEMPT: Duration = Duration::from_secs(7);
 /// What identify calls the protocol family.
 const FAMILY: &str = "/city-node/1";
 
@@ -110,59 +125,75 @@ pub(super) fn swarm(
         .with_idle_connection_timeout(IDLE)
         .with_max_negotiating_inbound_streams(MAX_NEGOTIATING);
     Ok(Swarm::new(
-        transport(limits, keypair)?,
+        transport(config, keypair)?,
         behaviour,
         me,
         settings,
     ))
 }
 
+/// Names are looked up above both carriers, and the addresses behind one are tried one after the other until a handshake succeeds.
 fn transport(
-    limits: &Limits,
+    config: &NetConfig,
     keypair: &Keypair,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
-    let tcp = || {
-        let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-        TransportTimeout::with_outgoing_timeout(tcp, ATTEMPT)
-    };
     // A box without /etc/resolv.conf still reaches peers by their numeric addresses.
-    match dns::tokio::Transport::system(tcp()) {
-        Ok(named) => secured(named, limits, keypair),
+    let all = match dns::tokio::Transport::system(carriers(config, keypair)?) {
+        Ok(named) => named.boxed(),
         Err(error) => {
             warn!(%error, "no resolver: peers are reached by numeric addresses only");
-            secured(tcp(), limits, keypair)
+            carriers(config, keypair)?
         }
-    }
-}
-
-fn secured<T>(
-    plain: T,
-    limits: &Limits,
-    keypair: &Keypair,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError>
-where
-    T: libp2p::Transport + Send + Unpin + 'static,
-    T::Output: libp2p::futures::AsyncRead + libp2p::futures::AsyncWrite + Send + Unpin + 'static,
-    T::Error: Send + Sync + 'static,
-    T::Dial: Send,
-    T::ListenerUpgrade: Send,
-{
-    let tls = tls::Config::new(keypair).map_err(|error| NetError::Tls(error.to_string()))?;
-    let mut streams = yamux::Config::default();
-    streams.set_max_num_streams(MAX_STREAMS);
-    Ok(plain
-        .upgrade(Version::V1Lazy)
-        .authenticate(tls)
-        .multiplex(streams)
-        .timeout(limits.handshake)
+    };
+    Ok(TransportTimeout::new(all, config.limits.handshake)
         .map(|(peer, muxer), _| {
             let muxer = StreamMuxerBox::new(Hasty {
-                muxer: StreamMuxerBox::new(muxer),
+                muxer,
                 patience: None,
             });
             (peer, muxer)
         })
         .boxed())
+}
+
+/// TCP, TLS and yamux; and QUIC where it is on.
+fn carriers(
+    config: &NetConfig,
+    keypair: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
+    let tls = tls::Config::new(keypair).map_err(|error| NetError::Tls(error.to_string()))?;
+    let mut streams = yamux::Config::default();
+    streams.set_max_num_streams(MAX_STREAMS);
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = TransportTimeout::with_outgoing_timeout(tcp, ATTEMPT)
+        .upgrade(Version::V1Lazy)
+        .authenticate(tls)
+        .multiplex(streams)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let quic = config.quic.then(|| {
+        let quic = quic::tokio::Transport::new(quic_config(&config.limits, keypair));
+        TransportTimeout::with_outgoing_timeout(quic, QUIC_ATTEMPT)
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+    });
+    let quic = quic.map_or_else(OptionalTransport::none, OptionalTransport::some);
+    Ok(tcp
+        .or_transport(quic)
+        .map(|either, _| match either {
+            Either::Left(connection) | Either::Right(connection) => connection,
+        })
+        .boxed())
+}
+
+/// The limits that TCP has, in QUIC's words. A connection dies by silence as the others do, and its line is kept open by pings.
+fn quic_config(limits: &Limits, keypair: &Keypair) -> quic::Config {
+    let mut config = quic::Config::new(keypair);
+    config.handshake_timeout = limits.handshake;
+    config.max_idle_timeout = u32::try_from(limits.silence.as_millis()).unwrap_or(u32::MAX);
+    config.keep_alive_interval = limits.ping;
+    config.max_concurrent_stream_limit = QUIC_STREAMS;
+    config.max_stream_data = QUIC_STREAM_WINDOW;
+    config.max_connection_data = QUIC_WINDOW;
+    config
 }
 
 /// A muxer whose orderly close takes at most [`GOODBYE`]; after that dropping it closes the socket.
@@ -229,8 +260,8 @@ mod tests {
             queued.push(taken.expect("there is room"));
             assert!(queued.len() < 16, "the queue has no end");
         }
-        let limits = Limits::default();
-        let mut dialer = transport(&limits, &Keypair::generate_ed25519()).expect("a transport");
+        let (config, limits) = (NetConfig::default(), Limits::default());
+        let mut dialer = transport(&config, &Keypair::generate_ed25519()).expect("a transport");
         let address = format!("/ip4/127.0.0.1/tcp/{}", at.port());
         let call = DialOpts {
             role: Endpoint::Dialer,

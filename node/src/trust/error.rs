@@ -76,7 +76,7 @@ pub enum ChangeError {
     Hours,
     /// Addresses that are none.
     #[error(
-        "the address {0}; write one like /dns/node.example/tcp/7420, /ip4/192.0.2.1/tcp/7420 or /dnsaddr/node.example"
+        "the address {0}; write one like /dns/node.example/tcp/7420, /ip4/192.0.2.1/tcp/7420, /dnsaddr/node.example or, over QUIC, /dns/node.example/udp/7420/quic-v1"
     )]
     Address(String),
     /// Too many.

@@ -20,7 +20,7 @@ use super::readers::Reader;
 use super::recommend::Heard;
 use super::record::{Decision, Record, Role};
 use super::seen::Seen;
-use crate::config::{check_name, check_peer_address};
+use crate::config::{check_name, check_peer_address, spoken};
 use crate::keys::PrivateFields;
 use crate::net::{MAX_WHITELIST, Whitelist};
 use crate::store::Store;
@@ -46,6 +46,16 @@ pub struct Terms {
     pub addresses: Vec<String>,
     /// The content of a key file.
     pub key: Option<Vec<u8>>,
+}
+
+impl Terms {
+    /// What is wrong with an address that this node would not call, because it does not speak QUIC. A form that is none is
+    /// refused later.
+    pub(crate) fn not_spoken(&self, quic: bool) -> Option<String> {
+        let addresses = self.addresses.iter();
+        let mut addresses = addresses.filter_map(|address| address.parse().ok());
+        addresses.find_map(|address| spoken(address, quic).err())
+    }
 }
 
 /// How many listed peers have to recommend another.

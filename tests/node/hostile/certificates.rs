@@ -1,4 +1,4 @@
-//! TLS with certificates that are not what libp2p asks for (libp2p specification, tls/tls.md): nobody gets in with one.
+//! TLS, over TCP and within QUIC, with certificates that are not what libp2p asks for (libp2p specification, tls/tls.md): nobody gets in with one.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
+use super::quic;
 use super::raw::{AT_ONCE, Target, hung_up};
 
 const EXTENSION: [u64; 9] = [1, 3, 6, 1, 4, 1, 53_594, 1, 1];
@@ -199,14 +200,29 @@ pub(super) async fn play(target: &mut Target<'_>) {
     let mut pair = Made::with(good);
     pair.chain.push(pair.chain[0].clone());
     cases.push(("two certificates", pair));
-    for (case, made) in cases {
-        refused(target, case, made.config(target, None)).await;
-    }
+    let mut configs: Vec<(&str, ClientConfig)> = cases
+        .into_iter()
+        .map(|(case, made)| (case, made.config(target, None)))
+        .collect();
     let elsewhere = Made::with(good);
     let config = elsewhere.config(target, Some(&stranger));
-    refused(target, "a certificate without its key", config).await;
-    let config = presenting(target, None);
-    refused(target, "no certificate", config).await;
+    configs.push(("a certificate without its key", config));
+    configs.push(("no certificate", presenting(target, None)));
+    for (case, config) in &configs {
+        refused(target, case, config.clone()).await;
+    }
+    // The same over QUIC, where one of them once ended the process (GHSA-5hq8-qhww-jm7q).
+    let welcome = quic::call(target, proper.config(target, None)).await;
+    let welcome = welcome.expect("the proper one gets in");
+    let kept = std::time::Duration::from_millis(500);
+    assert!(!quic::hung_up(&welcome, kept).await);
+    drop(welcome);
+    for (case, config) in configs {
+        if let Ok(connection) = quic::call(target, config).await {
+            assert!(quic::hung_up(&connection, AT_ONCE).await, "{case}: let in");
+        }
+        target.stands(&format!("{case}, over QUIC")).await;
+    }
 }
 
 async fn refused(target: &mut Target<'_>, case: &str, config: ClientConfig) {

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use city_node::net::Carrier;
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, tls};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -15,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::daemon::city::Node;
+use crate::daemon::city::{City, Node};
 use crate::intruder::line;
 
 /// How soon somebody is hung up on who has broken a rule.
@@ -26,6 +28,8 @@ pub(super) struct Target<'a> {
     pub(super) node: &'a Node,
     pub(super) socket: SocketAddr,
     pub(super) address: Multiaddr,
+    /// The same over QUIC, where it is on.
+    pub(super) quic: Option<SocketAddr>,
     pub(super) peer: PeerId,
     /// Who is whitelisted and has not been used up yet.
     pub(super) keys: Vec<Keypair>,
@@ -37,7 +41,28 @@ pub(super) struct Target<'a> {
     pub(super) held: Vec<Box<dyn std::any::Any + Send>>,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// A city's node, and who is whitelisted there to speak badly.
+    pub(super) fn of(city: &City, node: &'a Node, keys: Vec<Keypair>) -> Self {
+        let listen = &city.config.network.listen;
+        let over = |carrier| {
+            let mut addresses = listen.iter();
+            addresses.find(|address| Carrier::of(address) == carrier)
+        };
+        let address = over(Carrier::Tcp).expect("it listens").clone();
+        Self {
+            node,
+            socket: socket(&address),
+            address,
+            quic: over(Carrier::Quic).map(socket),
+            peer: city.report.peer_id,
+            keys,
+            played: 0,
+            wrong: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
     /// A case is over: the node answers.
     pub(super) async fn stands(&mut self, case: &str) {
         self.played += 1;
@@ -76,6 +101,15 @@ impl Target<'_> {
         ask(&mut stream, "/yamux/1.0.0").await?;
         Ok(stream)
     }
+}
+
+/// The port of an address on this machine.
+fn socket(address: &Multiaddr) -> SocketAddr {
+    let port = address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    });
+    ([127, 0, 0, 1], port.unwrap()).into()
 }
 
 /// Agrees on a protocol (multistream-select 1.0).

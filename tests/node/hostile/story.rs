@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use city_node::config::Peer;
 use city_node::pki::Authority;
 use city_node::setup::load_identity;
+use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 
 use super::raw::Target;
 use super::words::Traitor;
-use super::{certificates, claims, muxer, noise, streams, words};
+use super::{certificates, claims, muxer, noise, quic, streams, words};
 use crate::daemon::city::{City, Node, directory, found};
+use crate::ports::free_port;
 
 /// Whitelisted keys that are used up, one or two a case.
-const KEYS: usize = 220;
+const KEYS: usize = 260;
 /// What the issue asks for.
 const CASES: usize = 200;
 /// Resident memory that the node may have had at most, KiB.
@@ -40,6 +41,10 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
     });
     cities[0].config.network.peers = std::iter::once(honest).chain(listed).collect();
     cities[1].config.network.peers.truncate(1);
+    cities[0].config.network.quic = true;
+    let quic = format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_port());
+    let over_quic: Multiaddr = quic.parse().unwrap();
+    cities[0].config.network.listen.push(over_quic.clone());
     for city in &cities {
         city.configure();
     }
@@ -56,21 +61,7 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
 
     let over = Arc::new(AtomicBool::new(false));
     let honest_identity = load_identity(&komatsu.data).unwrap();
-    let address = kanazawa.config.network.listen[0].clone();
-    let port = address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(port),
-        _ => None,
-    });
-    let mut target = Target {
-        node: &a,
-        socket: ([127, 0, 0, 1], port.unwrap()).into(),
-        address,
-        peer: kanazawa.report.peer_id,
-        keys,
-        played: 0,
-        wrong: Vec::new(),
-        held: Vec::new(),
-    };
+    let mut target = Target::of(kanazawa, &a, keys);
     let traitor = Traitor {
         identity: load_identity(&hakusan.data).unwrap(),
         ca: Authority::open(&hakusan.ca, None).unwrap(),
@@ -84,6 +75,11 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
         claims::play(&mut target, &traitor).await;
         streams::play(&mut target).await;
         noise::play(&mut target).await;
+        quic::play(&mut target).await;
+        // Who opens streams and sends frames as above, over QUIC.
+        target.address = over_quic;
+        streams::play(&mut target).await;
+        quic::half_open(&mut target).await;
         over.store(true, Ordering::Relaxed);
         (target.played, target.wrong, target.held)
     };

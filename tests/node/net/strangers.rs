@@ -13,9 +13,9 @@ use super::*;
 const ENROL: &str = "/city-node/enrol/1";
 
 /// A town that takes requests, and where they arrive.
-async fn open_town() -> (Town, mpsc::Receiver<Enrolment>) {
+async fn open_town(over: Carrier) -> (Town, mpsc::Receiver<Enrolment>) {
     let (desk, requests) = mpsc::channel(4);
-    let mut plan = Plan::new(&[], &[]);
+    let mut plan = Plan::new(over, &[], &[]);
     plan.requests = Some(desk);
     (plan.open("金沢市").await, requests)
 }
@@ -39,9 +39,8 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&length[..], body].concat()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_gets_one_protocol_and_nothing_else() {
-    let (town, mut requests) = open_town().await;
+pub(super) async fn a_stranger_gets_one_protocol_and_nothing_else(over: Carrier) {
+    let (town, mut requests) = open_town(over).await;
     let stranger = Keypair::generate_ed25519();
     let mut intruder = Intruder::call(&stranger, &town.address, town.peer).await;
     for protocol in [
@@ -60,12 +59,8 @@ async fn a_stranger_gets_one_protocol_and_nothing_else() {
     let request = within("request", requests.recv()).await.unwrap();
     assert_eq!(request.peer, stranger.public().to_peer_id());
     assert_eq!(request.request, b"please");
-    assert!(
-        request
-            .address
-            .to_string()
-            .starts_with("/ip4/127.0.0.1/tcp/")
-    );
+    assert!(request.address.to_string().starts_with("/ip4/127.0.0.1/"));
+    assert_eq!(Carrier::of(&request.address), over);
     request.answer.send(EnrolVerdict::Refused).unwrap();
     let expected = frame(&EnrolVerdict::Refused.encode());
     let mut answer = vec![0; expected.len()];
@@ -81,9 +76,8 @@ async fn a_stranger_gets_one_protocol_and_nothing_else() {
     assert_eq!((stats.peers.len(), stats.denied_strangers), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_are_few_and_their_time_is_short() {
-    let (town, mut requests) = open_town().await;
+pub(super) async fn strangers_are_few_and_their_time_is_short(over: Carrier) {
+    let (town, mut requests) = open_town(over).await;
     let begun = Instant::now();
     // They say nothing, half of it, or far too much.
     let mut idle = Vec::new();
@@ -117,14 +111,15 @@ async fn strangers_are_few_and_their_time_is_short() {
     assert!(town.net.stats().peers.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_runs_beside_the_whitelisted_and_a_listed_peer_needs_none() {
+pub(super) async fn a_request_runs_beside_the_whitelisted_and_a_listed_peer_needs_none(
+    over: Carrier,
+) {
     let (desk, mut requests) = mpsc::channel(4);
     let friend = Keypair::generate_ed25519();
-    let mut plan = Plan::new(&[friend.public().to_peer_id()], &[]);
+    let mut plan = Plan::new(over, &[friend.public().to_peer_id()], &[]);
     plan.requests = Some(desk);
     let mut town = plan.open("金沢市").await;
-    let mut plan = Plan::new(&[town.peer], &[&town]);
+    let mut plan = Plan::new(over, &[town.peer], &[&town]);
     plan.keypair = friend;
     let mut komatsu = plan.open("小松市").await;
     town.settle(&mut komatsu).await;
@@ -140,7 +135,7 @@ async fn a_request_runs_beside_the_whitelisted_and_a_listed_peer_needs_none() {
             .contains("already")
     );
     // A stranger with a network of its own.
-    let hakusan = Plan::new(&[], &[]).open("白山市").await;
+    let hakusan = Plan::new(over, &[], &[]).open("白山市").await;
     let asking = hakusan.net.enrol(
         town.peer,
         town.address.clone(),
@@ -193,10 +188,10 @@ async fn flood_once(town: &Town, request: &[u8]) -> usize {
 async fn of_ten_thousand_requests_few_are_read_and_a_friend_is_heard_all_the_time() {
     let (desk, mut requests) = mpsc::channel(4);
     let friend = Keypair::generate_ed25519();
-    let mut plan = Plan::new(&[friend.public().to_peer_id()], &[]);
+    let mut plan = Plan::new(Carrier::Tcp, &[friend.public().to_peer_id()], &[]);
     plan.requests = Some(desk);
     let mut town = plan.open("金沢市").await;
-    let mut plan = Plan::new(&[town.peer], &[&town]);
+    let mut plan = Plan::new(Carrier::Tcp, &[town.peer], &[&town]);
     plan.keypair = friend;
     let mut komatsu = plan.open("小松市").await;
     town.settle(&mut komatsu).await;

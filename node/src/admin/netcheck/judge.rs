@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use super::Wanted;
 use super::page::{AddressTried, Heads, Nat, PeerCheck};
 use super::{Known, PeerStats};
-use crate::net::DialFailure;
+use crate::net::{Carrier, DialFailure};
 
 /// A clock that is further off is named: what is dated more than five minutes ahead is refused.
 const CLOCK_OFF_MS: u64 = 60 * 1000;
@@ -66,6 +66,7 @@ pub(super) fn peer(facts: Facts<'_>) -> PeerCheck {
         connected,
         called_by: link.map(|link| if link.dialer { "us" } else { "them" }.into()),
         address: link.map(|link| link.address.to_string()),
+        transport: link.map(|link| Carrier::of(&link.address).code().into()),
         hello: accepted,
         protocol: greeting.map(|greeting| greeting.version),
         software: greeting.map(|greeting| greeting.software.clone()),
@@ -136,7 +137,7 @@ fn remedy(facts: &Facts<'_>) -> Option<String> {
     if facts.tried.is_empty() {
         return Some("no address is known: it has to call, or give it one in addresses".into());
     }
-    if facts.tried.iter().all(|tried| !tried.tcp) {
+    if !facts.tried.iter().any(AddressTried::answers) {
         return Some(
             "no address answers: check it, its firewall and whether the peer's node runs; of /dnsaddr/HOST, the TXT records of _dnsaddr.HOST"
                 .into(),
@@ -192,6 +193,7 @@ mod tests {
         let mut tried = vec![AddressTried {
             address: "/ip4/192.0.2.1/tcp/7420".into(),
             tcp: true,
+            quic: None,
             took_ms: 3,
             error: None,
         }];
@@ -220,6 +222,13 @@ mod tests {
     fn each_failure_has_its_remedy() {
         check(|_, tried| tried.clear(), true, "it has to call");
         check(|_, tried| tried[0].tcp = false, false, "no address answers");
+        let over_quic = |answers: bool| {
+            move |_: &mut Known, tried: &mut Vec<AddressTried>| {
+                (tried[0].tcp, tried[0].quic) = (false, Some(answers));
+            }
+        };
+        check(over_quic(false), false, "no address answers");
+        check(over_quic(true), false, "about to be called");
         check(
             |known, _| known.failure = Some(DialFailure::ClosedEarly),
             false,

@@ -1,8 +1,9 @@
-//! `GET /v1/netcheck`: the network as it is at this moment, with a TCP connection to every address that is known. Owns the
+//! `GET /v1/netcheck`: the network as it is at this moment, with a TCP connection, or a question over QUIC, to every address that is known. Owns the
 //! trying out; what it means is judged in `judge`, and shown to people in `show`.
 
 mod judge;
 mod page;
+mod quic;
 pub mod show;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,9 +29,9 @@ use crate::api::Problem;
 use crate::api::wire::SCHEMA;
 use crate::config::Network;
 use crate::engine::libp2p_peer;
-use crate::net::{Known, NetStats, PeerStats};
+use crate::net::{Carrier, Known, NetStats, PeerStats};
 
-/// A TCP connection that takes longer is not there: a round trip around the world with some losses.
+/// A TCP connection or an answer that takes longer is not there: a round trip around the world with some losses.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Connections that are tried at once: 1,900 peers take a minute at worst.
 const AT_ONCE: usize = 128;
@@ -93,7 +94,7 @@ pub(super) async fn look(State(admin): State<AdminState>) -> Result<Json<NetChec
         .map(|(peer, at, equal)| (libp2p_peer(&peer), Heads { equal, at }))
         .collect();
     let wanted = wanted(&admin);
-    let mut tried = try_all(&wanted, &known).await;
+    let mut tried = try_all(&wanted, &known, admin.network.quic).await;
     let now = admin.clock.now().time;
     let peers = wanted.iter().map(|listed| {
         let peer = listed.peer_id;
@@ -135,7 +136,8 @@ fn listens(network: &Network, stats: &NetStats) -> Vec<Listen> {
                 }
                 (wanted, have) => wanted == have,
             };
-            same_ip && (port == Some(0) || port == self::port(have))
+            let same = Carrier::of(wanted) == Carrier::of(have) && same_ip;
+            same && (port == Some(0) || port == self::port(have))
         };
         stats
             .listening
@@ -181,12 +183,12 @@ fn ip(address: &Multiaddr) -> Option<IpAddr> {
 
 fn port(address: &Multiaddr) -> Option<u16> {
     address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) => Some(port),
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
         _ => None,
     })
 }
 
-/// The host of an address that the system's resolver or TCP itself takes; none for `/dnsaddr`, which is a list.
+/// The host of an address that the system's resolver or the socket itself takes; none for `/dnsaddr`, which is a list.
 fn host(address: &Multiaddr) -> Option<String> {
     address.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(ip.to_string()),
@@ -200,6 +202,7 @@ fn host(address: &Multiaddr) -> Option<String> {
 async fn try_all(
     wanted: &[Wanted],
     known: &HashMap<PeerId, Known>,
+    quic: bool,
 ) -> HashMap<PeerId, Vec<AddressTried>> {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut tries = JoinSet::new();
@@ -217,7 +220,7 @@ async fn try_all(
             let (peer, room) = (listed.peer_id, Arc::clone(&room));
             tries.spawn(async move {
                 let _place = room.acquire_owned().await;
-                (peer, number, try_one(&address).await)
+                (peer, number, try_one(&address, quic).await)
             });
         }
     }
@@ -234,13 +237,22 @@ async fn try_all(
         .collect()
 }
 
-/// Opens a TCP connection and closes it.
-async fn try_one(address: &Multiaddr) -> AddressTried {
+/// Opens a TCP connection and closes it, or asks over QUIC; that is not tried where this node does not speak it.
+async fn try_one(address: &Multiaddr, quic: bool) -> AddressTried {
     let begun = Instant::now();
-    let outcome = match (host(address), port(address)) {
-        (Some(host), Some(port)) => {
-            match timeout(PATIENCE, TcpStream::connect((host.as_str(), port))).await {
-                Ok(Ok(_)) => Ok(()),
+    let carrier = Carrier::of(address);
+    let outcome = match (host(address), port(address), carrier) {
+        (_, _, Carrier::Quic) if !quic => Err("not tried: QUIC is off here (network.quic)".into()),
+        (Some(host), Some(port), _) => {
+            let at = (host.as_str(), port);
+            let trying = async {
+                match carrier {
+                    Carrier::Tcp => TcpStream::connect(at).await.map(drop),
+                    Carrier::Quic => quic::ask(at).await,
+                }
+            };
+            match timeout(PATIENCE, trying).await {
+                Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
             }
@@ -249,7 +261,8 @@ async fn try_one(address: &Multiaddr) -> AddressTried {
     };
     AddressTried {
         address: address.to_string(),
-        tcp: outcome.is_ok(),
+        tcp: carrier == Carrier::Tcp && outcome.is_ok(),
+        quic: (carrier == Carrier::Quic).then_some(outcome.is_ok()),
         took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         error: outcome.err(),
     }

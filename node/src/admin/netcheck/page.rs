@@ -70,6 +70,9 @@ pub struct PeerCheck {
     /// The remote address of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// What carries it: `tcp` or `quic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
     /// Whether its hello was accepted: network, version, certificate, region, clock.
     pub hello: bool,
     /// Version of the sync protocol that it speaks.
@@ -106,13 +109,24 @@ pub struct PeerCheck {
 pub struct AddressTried {
     /// The address.
     pub address: String,
-    /// Whether a TCP connection came about.
+    /// Whether a TCP connection came about; false of an address of QUIC.
     pub tcp: bool,
+    /// Of an address of QUIC whether QUIC answers there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic: Option<bool>,
     /// How long that took, or how long nothing came, milliseconds.
     pub took_ms: u64,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl AddressTried {
+    /// Whether somebody is there.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.quic.unwrap_or(self.tcp)
+    }
 }
 
 /// A comparison of heads.

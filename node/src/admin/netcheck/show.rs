@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::page::{NetCheckPage, PeerCheck};
+use crate::net::Carrier;
 
 /// The text.
 #[must_use]
@@ -14,7 +15,7 @@ pub fn page(page: &NetCheckPage) -> String {
         let how = if listen.bound {
             format!("bound as {}", listen.bound_as.join(", "))
         } else {
-            "NOT BOUND: look for the port's other user (ss -ltnp)".into()
+            "NOT BOUND: look for the port's other user (ss -lntup)".into()
         };
         line(format!("listen   {}  {how}", listen.address));
     }
@@ -36,9 +37,10 @@ pub fn page(page: &NetCheckPage) -> String {
     for peer in &page.peers {
         line(one(peer));
         for tried in &peer.addresses {
+            let what = if tried.quic.is_some() { "QUIC" } else { "TCP" };
             let how = match &tried.error {
-                None => format!("TCP in {} ms", tried.took_ms),
-                Some(error) => format!("no TCP: {error}"),
+                None => format!("{what} in {} ms", tried.took_ms),
+                Some(error) => format!("no {what}: {error}"),
             };
             line(format!("         {}  {how}", tried.address));
         }
@@ -58,7 +60,11 @@ fn one(peer: &PeerCheck) -> String {
         said.push("not whitelisted now".to_owned());
     }
     match (&peer.called_by, peer.connected) {
-        (Some(who), true) => said.push(format!("connected, called by {who}")),
+        (Some(who), true) => {
+            let quic = peer.transport.as_deref() == Some(Carrier::Quic.code());
+            let over = if quic { " over QUIC" } else { "" };
+            said.push(format!("connected{over}, called by {who}"));
+        }
         _ => said.push("not connected".into()),
     }
     if peer.connected {

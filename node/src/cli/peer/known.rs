@@ -8,6 +8,7 @@ use super::super::output::printable;
 use super::rotation::{came_from, went_to};
 use crate::admin::pages::Peer as Connected;
 use crate::config::rfc3339;
+use crate::net::Carrier;
 use crate::trust::pages::{
     EnrolmentPage, IgnoredShown, PeerShown, ReaderShown, RecommendationShown, RecommendationsPage,
     RequestShown, RotationShown, RotationsPage,
@@ -134,8 +135,10 @@ impl<'a> Known<'a> {
             let region = peer.region.as_deref().unwrap_or("not greeted yet");
             let reads = if peer.reads_only { "  only reads" } else { "" };
             let software = peer.software.as_deref().unwrap_or("-");
+            let quic = peer.transport == Carrier::Quic.code();
+            let over = if quic { "  over QUIC" } else { "" };
             text += &format!(
-                "  connected since {}  {region}  {}  {}{reads}\n",
+                "  connected since {}  {region}  {}{over}  {}{reads}\n",
                 rfc3339(peer.since),
                 peer.address,
                 printable(software),
