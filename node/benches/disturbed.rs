@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use city_node::engine::{TransportKey, utc};
 use city_node::net::{self, Channel, NetConfig, NetEvent, NetHandle, Whitelist};
 use city_protocol::ids::{Digest, LogId};
-use city_protocol::sync::{Hello, Message, PROTOCOL_VERSION, Want};
+use city_protocol::sync::{Beacon, Hello, LogPrefix, Message, PROTOCOL_VERSION, Want};
 use city_protocol::trust::KeyAnnouncement;
 use libp2p::core::transport::{DialOpts, PortUse};
 use libp2p::core::{Endpoint, upgrade::Version};
@@ -235,12 +235,12 @@ impl Peer {
     /// Takes a log from its first vertex to this one, as fast as it comes.
     async fn fetch(&mut self, log: LogId, last: u64) {
         let want = Want {
-            log,
+            log: LogPrefix::from(&log),
             epoch: 1,
             from: 1,
             to: last,
         };
-        self.says(&Message::Want(want)).await;
+        self.says(&Message::Want(vec![want])).await;
         let mut missing = last;
         while missing > 0 {
             let NetEvent::Frame { bytes, .. } = self.next().await else {
@@ -290,7 +290,8 @@ impl Attack {
         }
         let (net, peer, done) = (enemy.net.clone(), enemy.node, Arc::clone(&over));
         tasks.spawn(async move {
-            let beacon = Message::Beacon(Digest([9; 32])).encode();
+            let hash = Digest([9; 32]);
+            let beacon = Message::Beacon(Beacon { hash, sum: 0 }).encode();
             let mut ticks = tokio::time::interval(TICK);
             // What was missed is not made up for: that would be more than the budget at once.
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -155,7 +155,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 88] = [
+pub const KEYS: [Key; 89] = [
     key(
         "node.region",
         Text,
@@ -207,6 +207,12 @@ pub const KEYS: [Key; 88] = [
         "Of these, from one IPv4 address or IPv6 /64: one stranger cannot take all the places.",
         "write a whole number from 1 to 4096",
         "32",
+    ),
+    limit(
+        "network.limits.in_vain_per_source",
+        "Handshakes from one such address in ten seconds that may lead to nobody who is listed; further ones are refused before TLS.",
+        "write a whole number from 1 to 1048576",
+        "64",
     ),
     limit(
         "network.limits.dials",

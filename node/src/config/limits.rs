@@ -55,7 +55,7 @@ impl Field {
 }
 
 /// Every key, in the order of the file.
-pub(super) const FIELDS: [Field; 21] = [
+pub(super) const FIELDS: [Field; 22] = [
     field("connections", 2..=65_536, |limits| {
         Slot::Count(&mut limits.established)
     }),
@@ -67,6 +67,9 @@ pub(super) const FIELDS: [Field; 21] = [
     }),
     field("handshakes_per_source", 1..=4096, |limits| {
         Slot::Count(&mut limits.pending_per_source)
+    }),
+    field("in_vain_per_source", 1..=1_048_576, |limits| {
+        Slot::Count(&mut limits.in_vain_per_source)
     }),
     field("dials", 1..=4096, |limits| {
         Slot::Count(&mut limits.pending_outgoing)

@@ -48,6 +48,9 @@ pub struct Limits {
     pub pending_incoming: u32,
     /// Of these, from one IPv4 address or IPv6 /64: one stranger cannot take all the places.
     pub pending_per_source: u32,
+    /// Handshakes from one such address in ten seconds that may lead to nobody who is listed. Further ones are refused
+    /// before TLS: on two slow cores they would take the processor from those who are listed.
+    pub in_vain_per_source: u32,
     /// Own dials at once.
     pub pending_outgoing: u32,
     /// Resident memory of the process, bytes, beyond which new connections are refused.
@@ -103,6 +106,7 @@ impl Default for Limits {
             established_per_peer: 4,
             pending_incoming: 128,
             pending_per_source: 32,
+            in_vain_per_source: 64,
             pending_outgoing: 32,
             memory: 1 << 30,
             queue_frames: 64,

@@ -9,6 +9,7 @@ use super::{
     enrol,
     handle::Shared,
     handler::{Handler, Kind, Outcome, SetupError},
+    vain::{Source, Vain},
 };
 use libp2p::{
     Multiaddr, PeerId, Stream,
@@ -37,6 +38,8 @@ pub(super) enum Refusal {
     BusySource,
     #[error("too many handshakes at once over QUIC")]
     BusyQuic,
+    #[error("too many handshakes from this address led to nobody who is listed")]
+    InVain,
     #[error("the node is shutting down")]
     Closing,
 }
@@ -84,13 +87,16 @@ pub(super) struct Gate {
     /// Handshakes of callers over QUIC at once. A datagram's sender is not proved as TCP's handshake proves it, so whoever
     /// makes senders up takes at most half of the places at the door: the other half is TCP's.
     over_quic: usize,
+    /// Handshakes from one address in a while that may lead to nobody who is listed.
+    in_vain: u32,
+    vain: Vain,
     /// Peers that may read at once.
     readers: usize,
     now_ms: u64,
     closing: bool,
     connections: HashMap<ConnectionId, Caller>,
     /// Apart by what carries them: who makes up a peer's address in datagrams does not keep its TCP out.
-    handshakes: HashMap<ConnectionId, (Carrier, IpAddr)>,
+    handshakes: HashMap<ConnectionId, Source>,
     /// Whether strangers may ask to be whitelisted.
     requests: bool,
     rate: enrol::Rate,
@@ -116,6 +122,8 @@ impl Gate {
             setup: limits.setup,
             per_source: many(limits.pending_per_source),
             over_quic: many(limits.pending_incoming.div_ceil(2)),
+            in_vain: limits.in_vain_per_source,
+            vain: Vain::default(),
             readers: many(limits.readers),
             closing: false,
             connections: HashMap::new(),
@@ -201,7 +209,10 @@ impl Gate {
     }
 
     /// Why one more handshake from here is too many now.
-    fn busy(&self, carrier: Carrier, source: IpAddr) -> Option<Refusal> {
+    fn busy(&mut self, carrier: Carrier, source: IpAddr) -> Option<Refusal> {
+        if self.vain.of(&(carrier, source), self.now_ms) >= self.in_vain {
+            return Some(Refusal::InVain);
+        }
         let alike = self.handshakes.values();
         let alike = alike.filter(|(other, _)| *other == carrier);
         let (mut held, mut near) = (0, 0);
@@ -289,8 +300,14 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        self.handshakes.remove(&connection);
-        let kind = self.receive(&peer, remote).inspect_err(|denied| {
+        let from = self.handshakes.remove(&connection);
+        let kind = self.receive(&peer, remote);
+        if !matches!(kind, Ok(Kind::Caller | Kind::Reader { .. }))
+            && let Some(from) = from
+        {
+            self.vain.count(from, self.now_ms);
+        }
+        let kind = kind.inspect_err(|denied| {
             if let Some(Refusal::NotListed) = denied.downcast_ref() {
                 self.shared
                     .counters
@@ -336,7 +353,9 @@ impl NetworkBehaviour for Gate {
             FromSwarm::ConnectionClosed(closed) => self.leave(closed.connection_id),
             // Also comes when a later behaviour refuses a connection that has entered.
             FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
-                self.handshakes.remove(&connection_id);
+                if let Some(from) = self.handshakes.remove(&connection_id) {
+                    self.vain.count(from, self.now_ms);
+                }
                 self.leave(connection_id);
             }
             FromSwarm::DialFailure(failure) => self.leave(failure.connection_id),
@@ -414,7 +433,7 @@ fn source(address: &Multiaddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Whitelist;
+    use crate::net::{Whitelist, vain::WINDOW_MS};
 
     #[tokio::test]
     async fn a_reader_is_sent_away_at_the_end_of_its_time_or_as_its_word_is_taken_back() {
@@ -432,6 +451,38 @@ mod tests {
         whitelist.set_readers([]);
         assert_eq!(gate.sweep(99), [peer]);
         assert!(gate.receive(&peer, &address).is_err());
+    }
+
+    /// Strangers from one address use up what it may waste; who is listed and comes from there is not counted, and the address is
+    /// heard again after a while.
+    #[tokio::test]
+    async fn an_address_of_many_strangers_is_refused_before_tls() {
+        let shared = Arc::new(Shared::new(Whitelist::default(), Arc::new(|| 0)));
+        let friend = PeerId::random();
+        shared.whitelist.insert(friend, None).expect("room");
+        let limits = Limits::default();
+        let mut gate = Gate::new(Arc::clone(&shared), &limits, false);
+        let here: Multiaddr = "/ip4/192.0.2.9/tcp/1".parse().expect("an address");
+        let mut calls = 0;
+        let mut call = |gate: &mut Gate, from: &str, peer: PeerId| {
+            calls += 1;
+            let connection = ConnectionId::new_unchecked(calls);
+            let from = from.parse().expect("an address");
+            gate.handle_pending_inbound_connection(connection, &here, &from)?;
+            let entered =
+                gate.handle_established_inbound_connection(connection, peer, &here, &from);
+            Ok::<_, ConnectionDenied>(entered.is_ok())
+        };
+        let (theirs, other) = ("/ip4/192.0.2.1/tcp/9", "/ip4/192.0.2.2/tcp/9");
+        for _ in 0..limits.in_vain_per_source {
+            assert!(call(&mut gate, theirs, friend).expect("heard"));
+            assert!(!call(&mut gate, theirs, PeerId::random()).expect("heard"));
+        }
+        let refused = call(&mut gate, theirs, PeerId::random()).expect_err("refused");
+        assert_eq!(refused.downcast_ref(), Some(&Refusal::InVain));
+        assert!(!call(&mut gate, other, PeerId::random()).expect("heard"));
+        gate.sweep(WINDOW_MS);
+        assert!(call(&mut gate, theirs, friend).expect("heard"));
     }
 
     /// Sixty-four made-up senders take all places that QUIC has; TCP's callers, from one of these addresses or another, find theirs.

@@ -1,0 +1,68 @@
+//! Handshakes that led to nobody who is listed, by where they came from: whoever goes on is refused before TLS, for each costs
+//! a core about a millisecond, and on two slow cores that would be taken from those who are listed. Pure.
+
+use super::Carrier;
+use std::{collections::HashMap, net::IpAddr};
+
+/// For how long they are counted together, in milliseconds.
+pub(super) const WINDOW_MS: u64 = 10_000;
+/// Most callers of whom that is remembered in one such time; those beyond are bounded by how many handshakes there are at once.
+const MAX_CALLERS: usize = 4096;
+
+/// Whom a handshake is counted to.
+pub(super) type Source = (Carrier, IpAddr);
+
+/// The counts of the present window.
+#[derive(Debug, Default)]
+pub(super) struct Vain {
+    since_ms: u64,
+    callers: HashMap<Source, u32>,
+}
+
+impl Vain {
+    /// Counts one that came to nothing.
+    pub(super) fn count(&mut self, source: Source, now_ms: u64) {
+        self.begin(now_ms);
+        if self.callers.len() < MAX_CALLERS || self.callers.contains_key(&source) {
+            let count = self.callers.entry(source).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// How many of this caller came to nothing in the present window.
+    pub(super) fn of(&mut self, source: &Source, now_ms: u64) -> u32 {
+        self.begin(now_ms);
+        self.callers.get(source).copied().unwrap_or_default()
+    }
+
+    fn begin(&mut self, now_ms: u64) {
+        // A clock that was put back begins another one, too.
+        if now_ms.abs_diff(self.since_ms) >= WINDOW_MS {
+            self.since_ms = now_ms;
+            self.callers.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_last_for_their_window_and_stay_bounded() {
+        let source = |n: u32| (Carrier::Tcp, IpAddr::V4(n.into()));
+        let mut vain = Vain::default();
+        vain.count(source(1), WINDOW_MS);
+        vain.count(source(1), WINDOW_MS + 1);
+        assert_eq!(vain.of(&source(1), WINDOW_MS + 2), 2);
+        assert_eq!(vain.of(&(Carrier::Quic, source(1).1), WINDOW_MS + 2), 0);
+        for n in 0..2 * MAX_CALLERS as u32 {
+            vain.count(source(n), WINDOW_MS + 3);
+        }
+        assert_eq!(vain.callers.len(), MAX_CALLERS);
+        assert_eq!(vain.of(&source(1), WINDOW_MS + 4), 3);
+        assert_eq!(vain.of(&source(1), 2 * WINDOW_MS), 0);
+        vain.count(source(1), 2 * WINDOW_MS);
+        assert_eq!(vain.of(&source(1), 0), 0);
+    }
+}
