@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use city_node::config::Peer;
 use city_node::pki::Authority;
 use city_node::setup::load_identity;
-use city_protocol::sync::{Message, Want};
+use city_protocol::sync::{LogPrefix, Message, Want};
 use city_protocol::vertex::SignedHeader;
 use libp2p::identity::Keypair;
 
@@ -106,12 +106,12 @@ async fn asked(target: &Target<'_>, traitor: &Traitor<'_>, key: &Keypair) -> (Ve
     let mut speaker = Speaker::begin(target, key).await;
     speaker.says(&say(traitor.hello(key))).await;
     let want = Want {
-        log: traitor.victim,
+        log: LogPrefix::from(&traitor.victim),
         epoch: 1,
         from: 2,
         to: 2,
     };
-    speaker.says(&Message::Want(want).encode()).await;
+    speaker.says(&Message::Want(vec![want]).encode()).await;
     let listening = async {
         loop {
             if let Message::Vertex(header, body) = speaker.hears().await.expect("it is heard") {
