@@ -311,7 +311,7 @@ fn check_names_mistakes_with_4_and_run_refuses_with_78() {
         "gnss.baud",
         "4800",
         "network.mdms",
-        "knows listen, mdns",
+        "knows listen, quic, mdns",
     ] {
         assert!(told.contains(word), "{word} is not in\n{told}");
     }

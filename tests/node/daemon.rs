@@ -12,7 +12,7 @@ mod liar;
 mod life;
 mod manager;
 mod peers;
-mod private;
+pub(crate) mod private;
 mod rebuild;
 mod receiver;
 pub(crate) mod speaker;

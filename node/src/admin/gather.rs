@@ -97,6 +97,7 @@ impl AdminState {
             peers: stats.peers.iter().map(peer).collect(),
             denied_strangers: stats.denied_strangers,
             wasted_verifications: stats.wasted_verifications,
+            refused_sources: stats.refused_sources,
             whitelist_requests: self.trust.fold(|fold| {
                 let waits = fold
                     .pending

@@ -72,6 +72,8 @@ pub struct Status {
     /// Vertices of peers that were verified in vain since the start: whoever sends one is cut off.
     #[serde(default)]
     pub wasted_verifications: u64,
+    /// Calls that were refused before TLS: too many handshakes from their address were under way, or led to nothing.
+    pub refused_sources: u64,
     /// Strangers that ask to be whitelisted and wait for an operator.
     #[serde(default)]
     pub whitelist_requests: u64,

@@ -15,7 +15,7 @@ use super::{AdminState, Caller};
 use crate::access::{Class, Event};
 use crate::api::Problem;
 use crate::api::extract::JsonBody;
-use crate::engine::utc;
+use crate::engine::{EngineHandle, protocol_peer, utc};
 use crate::net::{NetCommand, NetHandle};
 use crate::setup::rotation::{OwnRotation, Present, RotateError, finish};
 use crate::trust::keyfile::Judges;
@@ -58,7 +58,7 @@ pub(super) async fn follow(
     if let Following::Moved(moved) = followed {
         admin.access.write(moved.event(who)).await;
         if let Some(net) = &admin.net {
-            go_by(net, &admin.trust, moved, signed).await;
+            go_by(net, &admin.engine, &admin.trust, moved, signed).await;
         }
     }
     Ok(Json(FollowedPage::of(followed)))
@@ -66,7 +66,13 @@ pub(super) async fn follow(
 
 /// Has the network call the new peer id where the old one was, and forget the old; and hands the rotation on to everybody who is
 /// connected. Others are told as they connect.
-pub(crate) async fn go_by(net: &NetHandle, trust: &Keeper, moved: Moved, signed: SignedRotation) {
+pub(crate) async fn go_by(
+    net: &NetHandle,
+    engine: &EngineHandle,
+    trust: &Keeper,
+    moved: Moved,
+    signed: SignedRotation,
+) {
     let _told = tell_all(net, &Message::Rotation(Box::new(signed)));
     let listed = trust.listed(&moved.new.to_string());
     let calls = listed.map_or(Vec::new(), |listed| listed.dial(&moved.new));
@@ -78,6 +84,9 @@ pub(crate) async fn go_by(net: &NetHandle, trust: &Keeper, moved: Moved, signed:
     for command in std::iter::once(forget).chain(calls) {
         // A network that has stopped calls nobody.
         let _stopped = net.command(command).await;
+    }
+    if let Some(ended) = protocol_peer(&moved.old) {
+        engine.ended(ended).await;
     }
 }
 

@@ -326,6 +326,7 @@ mod tests {
             }],
             denied_strangers: 2,
             wasted_verifications: 0,
+            refused_sources: 0,
             whitelist_requests: 1,
             outdated_peers: Vec::new(),
             receiver: Receiver {

@@ -178,7 +178,10 @@ fn propose(args: &ProposeArgs) -> Outcome {
     let mut chain = match (&args.certificate, &next) {
         (None, None) => Vec::new(),
         (Some(pem), Some(next)) => {
-            epoch::certify(&data, next, pem, |chain| data.judge_certificate(chain))?
+            let peer = identity.transport.public().to_peer_id().to_string();
+            epoch::certify(&data, next, &peer, pem, |chain| {
+                data.judge_certificate(chain)
+            })?
         }
         (Some(_), None) => {
             return Err(anyhow::anyhow!(

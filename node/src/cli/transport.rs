@@ -165,7 +165,8 @@ fn finish(args: &FinishArgs) -> Outcome {
         "Before the node can connect, one peer has to have the record: city-node peer follow-rotation FILE there.\n".into()
     };
     output::text(&format!(
-        "{} is followed by {} from the next start on; peers can follow until {}\n  record: {}\n{next}",
+        "{} is followed by {} from the next start on; peers can follow until {}\n  record: {}\n{next}\
+         Make a new backup of the keys (city-node key backup): no peer lets in what is restored from an earlier one.\n",
         page.old,
         page.new,
         rfc3339(page.expires_at),

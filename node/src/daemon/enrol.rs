@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::AccessLog;
 use crate::admin::rotation::go_by;
-use crate::engine::{Said, TransportKey, Word, libp2p_peer, protocol_peer, utc};
+use crate::engine::{EngineHandle, Said, TransportKey, Word, libp2p_peer, protocol_peer, utc};
 use crate::net::{Channel, Enrolment, NetHandle};
 use crate::pki::DoorKeeper;
 use crate::trust::keyfile::Judges;
@@ -31,6 +31,8 @@ pub(super) struct Ear {
     pub(super) key: TransportKey,
     /// Takes them to who asked.
     pub(super) net: NetHandle,
+    /// Who keeps what was heard of the own log.
+    pub(super) engine: EngineHandle,
     /// Whether peers get certificates that they ask for.
     pub(super) share_keys: bool,
     /// For which network rotations are.
@@ -109,7 +111,7 @@ impl Ear {
         match followed {
             Ok(Following::Moved(moved)) => {
                 self.access.write(moved.event(&from.to_string())).await;
-                go_by(&self.net, &self.trust, moved, signed).await;
+                go_by(&self.net, &self.engine, &self.trust, moved, signed).await;
             }
             // Everybody hands on what it knows, also to those whom that does not concern.
             Ok(Following::Known(_))
@@ -119,7 +121,8 @@ impl Ear {
                 | ChangeError::NotInForce(_)
                 | ChangeError::TooMuchSaid,
             ) => {}
-            Err(error) => tracing::warn!(%from, %error, "a rotation that a peer brought"),
+            // Said again with each connection, and with any content by who wishes this node ill; what is contested is recorded.
+            Err(error) => tracing::debug!(%from, %error, "a rotation that a peer brought"),
         }
     }
 }

@@ -245,7 +245,7 @@ pub async fn serve(
     let private = match private {
         Some(private) => {
             let engine = engine.handle();
-            Some(private::start(private, engine, hold, outgoing, &tasks, &stop).await?)
+            Some(private::start(private, engine, &trust, hold, outgoing, &tasks, &stop).await?)
         }
         None => None,
     };
@@ -292,6 +292,7 @@ pub async fn serve(
         doors: keeper.clone(),
         key: key.clone(),
         net: net.clone(),
+        engine: engine.handle().clone(),
         share_keys: config.network.auto_share_keys,
         network: identity.network,
         access: access.clone(),

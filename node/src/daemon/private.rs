@@ -11,6 +11,7 @@ use crate::engine::{EngineHandle, Hold, Outgoing};
 use crate::keys::Keyring;
 use crate::private::{Courier, Keeper, Post, Vault};
 use crate::setup::DataDir;
+use crate::trust;
 
 /// Private values that are open, and what waits for their courier.
 pub(super) type Private = (Keeper, mpsc::Receiver<Post>);
@@ -38,6 +39,7 @@ pub(super) async fn open(
 pub(super) async fn start(
     (keeper, posts): Private,
     engine: &EngineHandle,
+    trust: &trust::Keeper,
     hold: Option<Hold>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     tasks: &TaskTracker,
@@ -53,7 +55,12 @@ pub(super) async fn start(
             ),
         }
     }
-    let courier = Courier::new(engine.clone(), keeper.vault().clone(), outgoing);
+    let courier = Courier::new(
+        engine.clone(),
+        trust.clone(),
+        keeper.vault().clone(),
+        outgoing,
+    );
     tasks.spawn(courier.run(posts, stop.clone()));
     Ok(keeper)
 }

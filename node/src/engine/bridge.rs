@@ -184,6 +184,8 @@ struct Peer {
     ungreeted: usize,
     /// Whether closing was asked for: once is enough.
     closing: bool,
+    /// Whether it may only read.
+    reads_only: bool,
     /// How fast it is sent something while it may only read, over all its connections.
     pace: Option<Pace>,
 }
@@ -211,7 +213,14 @@ impl Bridge {
                     Some(event) => self.event(event, &mut peers),
                     None => return,
                 },
-                Some(message) = outgoing.recv() => outgo(message, &mut peers),
+                Some(message) = outgoing.recv() => {
+                    let greeted = greeted_by(&message);
+                    let verdict = outgo(message, &mut peers);
+                    if let Some(known) = greeted.and_then(|peer| peers.get(&peer)) {
+                        self.hand_on(known);
+                    }
+                    verdict
+                }
             };
             let command = match close {
                 None => continue,
@@ -226,6 +235,18 @@ impl Bridge {
             };
             // The network stops only together with this bridge.
             let _stopping = self.net.command(command).await;
+        }
+    }
+
+    /// Tells a listed peer which transport keys changed, behind the hello: on a slow line nothing waits for it.
+    fn hand_on(&self, known: &Peer) {
+        let lane = known.lane.as_ref().filter(|_| known.is_heard());
+        let Some(lane) = lane.filter(|_| !known.reads_only) else {
+            return;
+        };
+        for signed in self.trust.carried(utc()) {
+            let message = Message::Rotation(Box::new((*signed).clone()));
+            let _room = lane.send(Channel::Sync, &message);
         }
     }
 
@@ -284,15 +305,12 @@ impl Bridge {
                         // A lane that begins has room for all of them.
                         let _room = lane.send(Channel::Sync, &self.key.say(&said));
                     }
-                    for signed in self.trust.carried(utc()) {
-                        let message = Message::Rotation(Box::new((*signed).clone()));
-                        let _room = lane.send(Channel::Sync, &message);
-                    }
                     if self.request_keys {
                         self.ask_for_keys(id);
                     }
                 }
                 known.lane = Some(lane);
+                known.reads_only = reads_only;
                 known.ungreeted += 1;
                 known.closing = false;
                 None
@@ -327,6 +345,14 @@ impl Bridge {
 }
 
 /// Takes what the engine wants; gives what is to be done.
+/// Whom a message greets: the first one of a connection.
+const fn greeted_by(message: &Outgoing) -> Option<PeerId> {
+    match message {
+        Outgoing::Send(peer, _, Message::Hello(_)) => Some(*peer),
+        _ => None,
+    }
+}
+
 fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<Verdict> {
     match message {
         Outgoing::Send(peer, channel, message) => {

@@ -64,6 +64,8 @@ pub(super) enum Request {
     Status(Reply<ReplicaStatus>),
     /// What the connected peers announced.
     Announced(Reply<Vec<Announced>>),
+    /// Another peer id followed this one: what was heard from it of the own log is said again under the new one.
+    Ended(PeerId),
 }
 
 /// What the engine wants sent or closed.
@@ -350,6 +352,7 @@ impl CommitThread {
             Request::Announced(reply) => {
                 let _gone = reply.send(Ok(self.replica.announced()));
             }
+            Request::Ended(peer) => self.guard.forget(&peer),
         }
     }
 

@@ -122,6 +122,11 @@ impl Guard {
         }
     }
 
+    /// Nobody says anything more under this peer id: its successor is one of those that are to be heard.
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        self.claims.remove(peer);
+    }
+
     /// A peer has shown that the data directory is an old copy: from now on only peers can tell when all of the own log
     /// is here, in this run and in every later one.
     pub(super) fn rolled_back(&mut self, store: &Store) {

@@ -182,6 +182,11 @@ impl EngineHandle {
         self.ask(Request::Announced(reply), answer).await
     }
 
+    /// Another peer id followed this one. An engine that stops need not know.
+    pub async fn ended(&self, peer: PeerId) {
+        let _stopping = self.requests.send(Request::Ended(peer)).await;
+    }
+
     async fn ask<T>(
         &self,
         request: Request,

@@ -23,6 +23,12 @@ impl Carrier {
         }
     }
 
+    /// Whether QUIC may carry it: of a name whose records say where the peer is (`/dnsaddr/HOST`) that is not known up here.
+    #[must_use]
+    pub fn may_be_quic(address: &Multiaddr) -> bool {
+        !address.iter().any(|part| matches!(part, Protocol::Tcp(_)))
+    }
+
     /// Its name in JSON: `tcp` or `quic`.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -38,7 +38,7 @@ pub(super) enum Refusal {
     BusySource,
     #[error("too many handshakes at once over QUIC")]
     BusyQuic,
-    #[error("too many handshakes from this address led to nobody who is listed")]
+    #[error("too many handshakes from this address led to nothing")]
     InVain,
     #[error("the node is shutting down")]
     Closing,
@@ -87,7 +87,7 @@ pub(super) struct Gate {
     /// Handshakes of callers over QUIC at once. A datagram's sender is not proved as TCP's handshake proves it, so whoever
     /// makes senders up takes at most half of the places at the door: the other half is TCP's.
     over_quic: usize,
-    /// Handshakes from one address in a while that may lead to nobody who is listed.
+    /// Handshakes from one address in a while that may lead to nothing: to nobody who is listed, or to no streams.
     in_vain: u32,
     vain: Vain,
     /// Peers that may read at once.
@@ -111,6 +111,8 @@ struct Caller {
     peer: PeerId,
     address: Multiaddr,
     kind: Kind,
+    /// To whom it is counted if it ends before its streams are open.
+    unopened: Option<Source>,
 }
 
 impl Gate {
@@ -229,8 +231,26 @@ impl Gate {
         }
     }
 
+    /// A handshake led to nothing.
+    fn wasted(&mut self, source: Source) {
+        if self.vain.count(source, self.now_ms) == self.in_vain {
+            let (carrier, address) = source;
+            tracing::warn!(%address, %carrier, "an address is not spoken to for some seconds: too many handshakes from there led to nobody who is listed (network.limits.in_vain_per_source)");
+        }
+    }
+
+    /// A listed peer that was turned away for its faults called again.
+    pub(super) fn turned_down(&mut self, address: &Multiaddr) {
+        if let Some(address_of) = source(address) {
+            self.wasted((Carrier::of(address), address_of));
+        }
+    }
+
     fn leave(&mut self, connection: ConnectionId) {
-        self.connections.remove(&connection);
+        let left = self.connections.remove(&connection);
+        if let Some(source) = left.and_then(|caller| caller.unopened) {
+            self.wasted(source);
+        }
         self.asking.remove(&connection);
         self.shared.strangers_mut().remove(&connection);
     }
@@ -251,6 +271,7 @@ impl Gate {
         peer: PeerId,
         address: &Multiaddr,
         kind: Kind,
+        unopened: Option<Source>,
     ) -> Handler {
         let address = address.clone();
         if kind.is_enrolment() {
@@ -262,6 +283,7 @@ impl Gate {
                 peer,
                 address,
                 kind,
+                unopened,
             },
         );
         Handler::new(kind, self.setup)
@@ -300,12 +322,12 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        let from = self.handshakes.remove(&connection);
+        let mut from = self.handshakes.remove(&connection);
         let kind = self.receive(&peer, remote);
         if !matches!(kind, Ok(Kind::Caller | Kind::Reader { .. }))
-            && let Some(from) = from
+            && let Some(from) = from.take()
         {
-            self.vain.count(from, self.now_ms);
+            self.wasted(from);
         }
         let kind = kind.inspect_err(|denied| {
             if let Some(Refusal::NotListed) = denied.downcast_ref() {
@@ -315,7 +337,7 @@ impl NetworkBehaviour for Gate {
                     .fetch_add(1, Ordering::Relaxed);
             }
         })?;
-        Ok(self.enter(connection, peer, remote, kind))
+        Ok(self.enter(connection, peer, remote, kind, from))
     }
 
     fn handle_pending_outbound_connection(
@@ -342,10 +364,10 @@ impl NetworkBehaviour for Gate {
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
         if self.asking.contains(&connection) && !self.closing {
-            return Ok(self.enter(connection, peer, address, Kind::Asked));
+            return Ok(self.enter(connection, peer, address, Kind::Asked, None));
         }
         self.admit(&peer)?;
-        Ok(self.enter(connection, peer, address, Kind::Called))
+        Ok(self.enter(connection, peer, address, Kind::Called, None))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -354,7 +376,7 @@ impl NetworkBehaviour for Gate {
             // Also comes when a later behaviour refuses a connection that has entered.
             FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
                 if let Some(from) = self.handshakes.remove(&connection_id) {
-                    self.vain.count(from, self.now_ms);
+                    self.wasted(from);
                 }
                 self.leave(connection_id);
             }
@@ -371,9 +393,10 @@ impl NetworkBehaviour for Gate {
     ) {
         match outcome {
             Outcome::Open { sync, live } => {
-                let Some(caller) = self.connections.get(&connection) else {
+                let Some(caller) = self.connections.get_mut(&connection) else {
                     return;
                 };
+                caller.unopened = None;
                 self.actions
                     .push_back(ToSwarm::GenerateEvent(GateEvent::Opened(Opened {
                         peer,
@@ -444,7 +467,7 @@ mod tests {
         let address: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().expect("an address");
         let kind = gate.receive(&peer, &address).expect("it reads");
         assert_eq!(kind, Kind::Reader { asks: false });
-        let _handler = gate.enter(ConnectionId::new_unchecked(1), peer, &address, kind);
+        let _handler = gate.enter(ConnectionId::new_unchecked(1), peer, &address, kind, None);
         assert_eq!(gate.sweep(99), []);
         assert_eq!(gate.sweep(100), [peer]);
         assert_eq!(gate.sweep(99), []);
@@ -483,6 +506,17 @@ mod tests {
         assert!(!call(&mut gate, other, PeerId::random()).expect("heard"));
         gate.sweep(WINDOW_MS);
         assert!(call(&mut gate, theirs, friend).expect("heard"));
+        // Who is listed and hangs up before its streams are open, or is banned, costs as much.
+        let unopened: Vec<ConnectionId> = gate.connections.keys().copied().collect();
+        assert!(unopened.len() > limits.in_vain_per_source as usize);
+        for connection in unopened {
+            gate.leave(connection);
+        }
+        assert!(call(&mut gate, theirs, friend).is_err());
+        for _ in 0..limits.in_vain_per_source {
+            gate.turned_down(&other.parse().expect("an address"));
+        }
+        assert!(call(&mut gate, other, friend).is_err());
     }
 
     /// Sixty-four made-up senders take all places that QUIC has; TCP's callers, from one of these addresses or another, find theirs.

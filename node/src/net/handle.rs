@@ -238,7 +238,8 @@ pub struct NetStats {
     pub peers: Vec<PeerStats>,
     /// Callers that TLS proved to be somebody not on the whitelist.
     pub denied_strangers: u64,
-    /// Calls refused because their address, or all callers over QUIC, already had too many handshakes under way.
+    /// Calls refused because their address, or all callers over QUIC, already had too many handshakes under way, or because too many from their
+    /// address led to nothing.
     pub refused_sources: u64,
     /// Calls that ended before their handshake was done: noise, scanners, lost connections.
     pub failed_handshakes: u64,

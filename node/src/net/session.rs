@@ -40,7 +40,8 @@ pub(super) struct Session {
     queues: (Intake, Intake),
     traffic: Arc<Traffic>,
     stall: Duration,
-    carrier: Carrier,
+    /// Whether what was written and not read yet may be lost as the connection is closed.
+    forgets: bool,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetEvent>,
     /// Where the session says at once that its connection can be closed, however long its events
@@ -62,7 +63,7 @@ impl Session {
         let (sync, sync_queue) = queue(limits.queue_frames, limits.queue_bytes);
         let (live, live_queue) = queue(limits.queue_frames, limits.queue_bytes);
         let traffic = Arc::new(Traffic::default());
-        let carrier = Carrier::of(&opened.address);
+        let forgets = Carrier::may_be_quic(&opened.address);
         let link = Link {
             connection: opened.connection,
             address: opened.address.clone(),
@@ -82,7 +83,7 @@ impl Session {
             queues: (sync_queue, live_queue),
             traffic,
             stall: limits.stall,
-            carrier,
+            forgets,
             shared,
             events,
             over,
@@ -98,7 +99,7 @@ impl Session {
             queues,
             traffic,
             stall,
-            carrier,
+            forgets,
             shared,
             events,
             over,
@@ -121,7 +122,7 @@ impl Session {
             let pump = Pump {
                 peer,
                 stall,
-                carrier,
+                forgets,
                 shared: &shared,
                 traffic: &traffic,
                 events: &events,
@@ -154,7 +155,8 @@ impl Session {
 struct Pump<'a> {
     peer: PeerId,
     stall: Duration,
-    carrier: Carrier,
+    /// Whether what was written and not read yet may be lost as the connection is closed.
+    forgets: bool,
     shared: &'a Shared,
     traffic: &'a Traffic,
     events: &'a mpsc::Sender<NetEvent>,
@@ -194,7 +196,7 @@ impl Pump<'_> {
             ended = outward => match ended {
                 // The connection is gone. What it brought is still read to its end.
                 Err(StreamError::Io(_)) => inward.await.map(drop),
-                Ok(_) if self.carrier == Carrier::Quic => inward.await.map(drop),
+                Ok(_) if self.forgets => inward.await.map(drop),
                 ended => ended.map(drop),
             },
         }

@@ -382,6 +382,9 @@ impl Task {
                 self.alive.heard(connection, Instant::now());
                 self.memory.reached(&peer);
                 let turned_down = if self.bans.left(&peer, Instant::now()).is_some() {
+                    if !opened.dialer {
+                        self.swarm.behaviour_mut().gate.turned_down(&opened.address);
+                    }
                     let calls = &self.shared.counters.banned_calls;
                     calls.fetch_add(1, Ordering::Relaxed);
                     Some(connection)

@@ -1,4 +1,4 @@
-//! Handshakes that led to nobody who is listed, by where they came from: whoever goes on is refused before TLS, for each costs
+//! Handshakes that led to nobody who is listed, or to a connection without streams, by where they came from: whoever goes on is refused before TLS, for each costs
 //! a core about a millisecond, and on two slow cores that would be taken from those who are listed. Pure.
 
 use super::Carrier;
@@ -6,33 +6,38 @@ use std::{collections::HashMap, net::IpAddr};
 
 /// For how long they are counted together, in milliseconds.
 pub(super) const WINDOW_MS: u64 = 10_000;
-/// Most callers of whom that is remembered in one such time; those beyond are bounded by how many handshakes there are at once.
+/// Most callers of each carrier of whom that is remembered in one such time; those beyond are bounded by how many handshakes there are at once.
 const MAX_CALLERS: usize = 4096;
 
 /// Whom a handshake is counted to.
 pub(super) type Source = (Carrier, IpAddr);
 
-/// The counts of the present window.
+/// The counts of the present window; each carrier's apart, for the senders of datagrams can be made up without end.
 #[derive(Debug, Default)]
 pub(super) struct Vain {
     since_ms: u64,
-    callers: HashMap<Source, u32>,
+    callers: HashMap<Carrier, HashMap<IpAddr, u32>>,
 }
 
 impl Vain {
-    /// Counts one that came to nothing.
-    pub(super) fn count(&mut self, source: Source, now_ms: u64) {
+    /// Counts one that came to nothing; gives how many those are by now.
+    pub(super) fn count(&mut self, (carrier, address): Source, now_ms: u64) -> u32 {
         self.begin(now_ms);
-        if self.callers.len() < MAX_CALLERS || self.callers.contains_key(&source) {
-            let count = self.callers.entry(source).or_default();
-            *count = count.saturating_add(1);
+        let callers = self.callers.entry(carrier).or_default();
+        if callers.len() >= MAX_CALLERS && !callers.contains_key(&address) {
+            return 0;
         }
+        let count = callers.entry(address).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// How many of this caller came to nothing in the present window.
     pub(super) fn of(&mut self, source: &Source, now_ms: u64) -> u32 {
         self.begin(now_ms);
-        self.callers.get(source).copied().unwrap_or_default()
+        let callers = self.callers.get(&source.0);
+        let count = callers.and_then(|callers| callers.get(&source.1));
+        count.copied().unwrap_or_default()
     }
 
     fn begin(&mut self, now_ms: u64) {
@@ -59,7 +64,7 @@ mod tests {
         for n in 0..2 * MAX_CALLERS as u32 {
             vain.count(source(n), WINDOW_MS + 3);
         }
-        assert_eq!(vain.callers.len(), MAX_CALLERS);
+        assert_eq!(vain.callers[&Carrier::Tcp].len(), MAX_CALLERS);
         assert_eq!(vain.of(&source(1), WINDOW_MS + 4), 3);
         assert_eq!(vain.of(&source(1), 2 * WINDOW_MS), 0);
         vain.count(source(1), 2 * WINDOW_MS);

@@ -24,6 +24,7 @@ use super::record::Kind;
 use super::{Kept, Vault};
 use crate::engine::{EngineHandle, Outgoing, protocol_peer};
 use crate::journal::log_rows;
+use crate::trust;
 
 /// Transfers whose values are on their way to one home at once: with the longest values 512 KiB.
 const WINDOW: usize = 16;
@@ -58,6 +59,8 @@ pub enum Post {
 /// The task that carries private values.
 pub struct Courier {
     engine: EngineHandle,
+    /// Which peer ids follow others.
+    trust: trust::Keeper,
     vault: Vault,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     homes: HashMap<LogId, Home>,
@@ -103,11 +106,13 @@ impl Courier {
     #[must_use]
     pub fn new(
         engine: EngineHandle,
+        trust: trust::Keeper,
         vault: Vault,
         outgoing: mpsc::UnboundedSender<Outgoing>,
     ) -> Self {
         Self {
             engine,
+            trust,
             vault,
             outgoing,
             homes: HashMap::new(),
@@ -160,10 +165,9 @@ impl Courier {
         home.waiting.push_back(transfer);
     }
 
-    /// Whose certificate stands in a log's charter.
+    /// Whose certificate stands in a log's charter, or whose key followed that one since.
     fn peer_of(&self, log: &LogId) -> Option<PeerId> {
-        let authority = self.engine.directory().authority(log)?;
-        protocol_peer(&authority.peer_id().parse().ok()?)
+        peer_of(&self.engine, &self.trust, log)
     }
 
     async fn post(&mut self, post: Post) {
@@ -263,11 +267,12 @@ impl Courier {
             tracing::debug!("a peer sends private values faster than they are taken");
             return;
         }
-        let (engine, vault) = (self.engine.clone(), self.vault.clone());
+        let (engine, trust) = (self.engine.clone(), self.trust.clone());
+        let vault = self.vault.clone();
         let (outgoing, logs) = (self.outgoing.clone(), Arc::clone(&self.logs));
         self.receiving.spawn(async move {
             let judging = tokio::task::spawn_blocking(move || {
-                judge(&engine, &logs, peer, transfer, bytes.expose())
+                judge(&engine, &trust, &logs, peer, transfer, bytes.expose())
             });
             let values = match judging.await {
                 Ok(Ok(values)) => values,
@@ -290,9 +295,15 @@ impl Courier {
     }
 }
 
+fn peer_of(engine: &EngineHandle, trust: &trust::Keeper, log: &LogId) -> Option<PeerId> {
+    let authority = engine.directory().authority(log)?;
+    protocol_peer(&trust.newest(authority.peer_id()).parse().ok()?)
+}
+
 /// Whether these are the values of a transfer from this peer's people to this home's.
 fn judge(
     engine: &EngineHandle,
+    trust: &trust::Keeper,
     logs: &Mutex<HashMap<PeerId, LogId>>,
     peer: PeerId,
     transfer: Digest,
@@ -300,11 +311,7 @@ fn judge(
 ) -> Result<PrivateValues, Unkept> {
     let values = PrivateValues::read(bytes).map_err(Unkept::Refused)?;
     let history: &dyn History = engine.history();
-    let is_its = |log: &LogId| {
-        let authority = engine.directory().authority(log);
-        let of = authority.and_then(|authority| protocol_peer(&authority.peer_id().parse().ok()?));
-        of == Some(peer)
-    };
+    let is_its = |log: &LogId| peer_of(engine, trust, log) == Some(peer);
     let known = logs
         .lock()
         .unwrap_or_else(PoisonError::into_inner)

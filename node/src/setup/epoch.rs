@@ -63,13 +63,14 @@ pub fn next_keys(data: &DataDir, store: &Keystore) -> Result<Option<NextKeys>, I
 }
 
 /// Puts the certificate of the next keys (PEM, leaf first) into the data directory, after it was judged: this
-/// municipality's, for these keys and this peer id.
+/// municipality's, for these keys and this peer id, which is the node's.
 ///
 /// # Errors
 /// An [`IdentityError`] that names the file.
 pub fn certify(
     data: &DataDir,
     next: &NextKeys,
+    peer: &str,
     pem: &Path,
     judge: impl FnOnce(&[Vec<u8>]) -> Result<NodeCertificate, IdentityError>,
 ) -> Result<Vec<Vec<u8>>, IdentityError> {
@@ -85,6 +86,10 @@ pub fn certify(
     }
     if certificate.kem.as_ref() != Some(next.kem.public()) {
         return Err(other(data.next_kem_key(), "KEM key"));
+    }
+    // The transport key may have been changed since the CA was asked.
+    if certificate.peer_id != peer {
+        return Err(other(data.transport_key(), "transport key (peer id)"));
     }
     write_public(&data.next_node_certificate(), to_pem(&chain).as_bytes())?;
     Ok(chain)

@@ -177,6 +177,7 @@ pub(super) fn lay_over(fold: &mut Fold, wanted: &Wanted) {
             listed.config = None;
         }
     }
+    follow_the_file(fold, wanted);
     let gone = fold.listed.iter();
     let gone = gone.filter(|(_, listed)| listed.entries().next().is_none());
     let gone: Vec<String> = gone.map(|(peer, _)| peer.clone()).collect();
@@ -193,6 +194,28 @@ pub(super) fn lay_over(fold: &mut Fold, wanted: &Wanted) {
             ..entry.clone()
         });
         listed.rotated = rotated;
+    }
+}
+
+/// An entry that passed to a successor from the configuration goes on to say what the file says of the old peer id, and ends with
+/// it: also where the file names the successor itself by now.
+fn follow_the_file(fold: &mut Fold, wanted: &Wanted) {
+    let leads = |(old, entry): (&String, &Entry)| {
+        let new = fold.newest(old);
+        (new != old && !wanted.contains_key(new)).then(|| (new.to_owned(), entry.clone()))
+    };
+    let mut terms: BTreeMap<String, Entry> = wanted.iter().filter_map(leads).collect();
+    for (peer, listed) in &mut fold.listed {
+        let passed = listed.operator.take_if(|entry| entry.by == CONFIG);
+        let now = passed.zip(terms.remove(peer));
+        let now = now.map(|(passed, entry)| Entry {
+            region: entry.region.or(passed.region),
+            addresses: passed.addresses,
+            at: passed.at,
+            by: passed.by,
+            ..entry
+        });
+        listed.operator = now.or(listed.operator.take());
     }
 }
 

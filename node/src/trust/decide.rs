@@ -44,10 +44,11 @@ impl Keeper {
             let before = self.fold(|fold| put_before(fold, &record));
             if !before.is_empty() {
                 names.put(&borrowed(&before)).map_err(TrustError::from)?;
-                written.name.clear();
-                written.message.clear();
-                bytes = written.encode();
             }
+            // Also a name that belongs nowhere: the log is for ever.
+            written.name.clear();
+            written.message.clear();
+            bytes = written.encode();
         }
         log.append(&bytes).map_err(TrustError::from)?;
         let peer = record.peer.clone();

@@ -151,6 +151,38 @@ impl Fold {
         }
     }
 
+    /// The peer id to which followed rotations lead from this one; itself where none was.
+    #[must_use]
+    pub fn newest<'a>(&'a self, peer: &'a str) -> &'a str {
+        let mut newest = peer;
+        // No longer than there are any, whatever the log says.
+        for _ in 0..self.followed.len() {
+            match self.followed.get(newest) {
+                Some(followed) => newest = &followed.new,
+                None => break,
+            }
+        }
+        newest
+    }
+
+    /// How many rotations of one node led to this peer id since then.
+    pub(super) fn steps_to(&self, peer: &str, since: Timestamp) -> usize {
+        let mut steps = 0;
+        let mut at = peer;
+        let before = |new: &str| {
+            self.followed
+                .iter()
+                .find(|(_, followed)| followed.new == new)
+        };
+        while let Some((old, followed)) = before(at).filter(|_| steps < self.followed.len()) {
+            if followed.at < since {
+                break;
+            }
+            (at, steps) = (old, steps + 1);
+        }
+        steps
+    }
+
     fn carry_the_newest(&mut self, now: Timestamp) {
         let mut carried: Vec<&mut Followed> = self
             .followed

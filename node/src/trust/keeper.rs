@@ -307,7 +307,7 @@ impl Keeper {
         let there = |fold: &Fold| {
             fold.listed
                 .get(peer)
-                .is_some_and(|listed| listed.config.is_some())
+                .is_some_and(|listed| listed.config.is_some() && listed.rotated.is_none())
         };
         match self.fold(there) {
             true => Err(ChangeError::InConfig(peer.into())),

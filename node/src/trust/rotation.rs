@@ -8,7 +8,9 @@ use city_protocol::amount::Timestamp;
 use city_protocol::ids::NetworkId;
 use city_protocol::pki::{Role as NodeRole, certified_node};
 use city_protocol::region::Region;
-use city_protocol::trust::{Predecessor, RotationJudges, RotationRefusal, SignedRotation};
+use city_protocol::trust::{
+    Predecessor, ROTATION_MS, RotationJudges, RotationRefusal, SignedRotation,
+};
 use libp2p::PeerId;
 
 use super::error::ChangeError;
@@ -22,8 +24,11 @@ use crate::net::MAX_WHITELIST;
 
 /// Rotations of this node itself that it hands on: a key that is changed each month leaves three in their time.
 pub const MAX_OWN_CARRIED: usize = 4;
-/// Rotations that are remembered. Each took a certificate of the municipality's CA, so no peer fills this up.
+/// Rotations that are remembered.
 const MAX_FOLLOWED: usize = MAX_WHITELIST;
+/// How often one node's key is followed by its own or others' word in [`ROTATION_MS`]: whoever has a CA of its own could else fill
+/// everybody's trust log. An operator's file is taken all the same.
+const MAX_STEPS: usize = 4;
 
 /// Who brings a rotation.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +131,9 @@ impl Keeper {
         }
         self.may_succeed(&new, now)?;
         let (said, certificate) = judge(&listed)?;
-        if !self.may_record_of(bringer, now) {
+        let since = now.minus_ms(ROTATION_MS);
+        let often = self.fold(|fold| fold.steps_to(&old, since)) >= MAX_STEPS;
+        if often && matches!(bringer, Bringer::Peer(_)) || !self.may_record_of(bringer, now) {
             return Err(ChangeError::TooMuchSaid);
         }
         let terms = terms(&listed, certificate.region, now);
@@ -170,6 +177,12 @@ impl Keeper {
             Bringer::Peer(peer) => self.may_record(peer, now),
             Bringer::Operator(_) => true,
         }
+    }
+
+    /// The peer id to which followed rotations lead from this one; itself where none was.
+    #[must_use]
+    pub fn newest(&self, peer: &str) -> String {
+        self.fold(|fold| fold.newest(peer).to_owned())
     }
 
     /// Hands on this rotation of the node itself from now on, beside those from before.

@@ -40,7 +40,7 @@ async fn written(
 }
 
 /// The same, sent.
-async fn sent(api: &ApiClient, from: &Person, to: &Person, there: &NodePage) -> Digest {
+pub(crate) async fn sent(api: &ApiClient, from: &Person, to: &Person, there: &NodePage) -> Digest {
     let (signed, private) = written(api, from, to, there).await.unwrap();
     let booked = api.transfer_with(&signed, &private).await.unwrap();
     booked.identity
@@ -52,7 +52,7 @@ async fn kept(node: &Node, transfer: &Digest) -> KeptAs {
 }
 
 /// Waits until the node has the values.
-async fn arrives(node: &Node, transfer: &Digest) {
+pub(crate) async fn arrives(node: &Node, transfer: &Digest) {
     let begun = Instant::now();
     while kept(node, transfer).await != KeptAs::Values {
         assert!(begun.elapsed() < PATIENCE, "nothing came:\n{}", node.log());

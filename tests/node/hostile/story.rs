@@ -42,6 +42,8 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
     cities[0].config.network.peers = std::iter::once(honest).chain(listed).collect();
     cities[1].config.network.peers.truncate(1);
     cities[0].config.network.quic = true;
+    // Hundreds of strangers and listed peers call from one address.
+    cities[0].config.network.limits.in_vain_per_source = 1 << 20;
     let quic = format!("/ip4/127.0.0.1/udp/{}/quic-v1", free_port());
     let over_quic: Multiaddr = quic.parse().unwrap();
     cities[0].config.network.listen.push(over_quic.clone());

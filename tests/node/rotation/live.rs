@@ -14,6 +14,7 @@ use libp2p::identity::Keypair;
 
 use super::{certified, id, prepared, shown, text};
 use crate::daemon::city::{City, PATIENCE, directory, found};
+use crate::daemon::private;
 use crate::daemon::speaker::{Speaker, hello};
 
 fn seq(status: &Status, log: LogId) -> u64 {
@@ -39,6 +40,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn peers_follow_a_node_to_its_new_key_at_once_or_when_another_tells_them() {
     let root = directory();
     let mut cities = found(root.path(), 3);
+    let _lines = [0, 1].map(|city: usize| cities[city].plug_in(Vec::new));
     let [kanazawa, komatsu, hakusan] = &mut cities[..] else {
         unreachable!()
     };
@@ -101,7 +103,7 @@ async fn peers_follow_a_node_to_its_new_key_at_once_or_when_another_tells_them()
     assert_eq!(a.status().await.peer_id, new);
     b.until("the new peer id", |status| has(status, &new)).await;
     let api = kanazawa.api(&a);
-    kanazawa.rich(&api, 10_000).await;
+    let chiyo = kanazawa.rich(&api, 10_000).await;
     let head = seq(&a.status().await, log);
     b.until("its log", |status| seq(status, log) >= head).await;
     let records = kanazawa.answer(&["key", "rotate", "transport", "show"], &[], 0);
@@ -109,6 +111,19 @@ async fn peers_follow_a_node_to_its_new_key_at_once_or_when_another_tells_them()
         (&records["records"][0]["new"], &records["prepared"]),
         (&new.as_str().into(), &false.into())
     );
+
+    // Private values find their way both ways, although the charter names the old peer id.
+    let other = komatsu.api(&b);
+    let yosa = komatsu.rich(&other, 10_000).await;
+    for node in [&a, &b] {
+        node.until("a place", |status| status.place.satisfies_policy)
+            .await;
+    }
+    let (here, there) = (api.node().await.unwrap(), other.node().await.unwrap());
+    let transfer = private::sent(&api, &chiyo, &yosa, &there).await;
+    private::arrives(&b, &transfer).await;
+    let transfer = private::sent(&other, &yosa, &chiyo, &here).await;
+    private::arrives(&a, &transfer).await;
 
     // 白山市 was away: 小松市 tells it, and the new peer id is let in.
     let c = hakusan.ready().await;

@@ -22,6 +22,8 @@ use super::certified;
 use crate::daemon::city::{City, directory, found};
 
 const HOUR: u64 = 60 * 60 * 1000;
+/// How often a node's key is followed by peers' words in 90 days.
+const OFTEN: usize = 4;
 
 /// One node's keeper of the whitelist.
 struct Side {
@@ -368,6 +370,15 @@ fn what_the_configuration_names_has_no_force_until_it_is_corrected() {
     drop(side);
     let side = Side::open(own, &wanted(&own.config, now));
     check(&side);
+    // What the file says of the old one holds for its successor, and ends with it.
+    let mut config = own.config.clone();
+    config.network.peers[0].expires_at = Some(now.plus_ms(HOUR));
+    side.keeper.relist(&wanted(&config, now), now).unwrap();
+    assert!(side.keeper.admits(&peer.id(new), now));
+    assert!(!side.keeper.admits(&peer.id(new), now.plus_ms(HOUR)));
+    config.network.peers.clear();
+    side.keeper.relist(&wanted(&config, now), now).unwrap();
+    assert!(!side.admits(&id) && !side.admits(&peer.id(new)));
     // Corrected: nothing is outdated any more.
     let mut config = own.config.clone();
     config.network.peers[0].peer_id = peer.id(new);
@@ -403,9 +414,20 @@ fn the_newest_are_handed_on_and_no_more_than_that() {
     for at in 0..MAX_CARRIED + 2 {
         let next = peer.another();
         let signed = peer.rotation(at, next, now.plus_ms(at as u64));
-        let from = peer.id(at);
-        side.follows(&signed, Bringer::Peer(&from)).unwrap();
+        let from = Bringer::Peer(&peer.id(at));
+        if at < OFTEN {
+            side.follows(&signed, from).unwrap();
+        } else {
+            // A peer's word moves one node no further in 90 days; an operator's file does.
+            let refused = side.follows(&signed, from);
+            assert!(matches!(refused, Err(ChangeError::TooMuchSaid)), "{at}");
+            side.follows(&signed, Bringer::Operator("uid 5")).unwrap();
+        }
     }
+    assert_eq!(
+        side.keeper.newest(&peer.id(0).to_string()),
+        peer.id(MAX_CARRIED + 2).to_string()
+    );
     let carried = side.keeper.carried(now);
     let olds: Vec<_> = carried
         .iter()

@@ -31,9 +31,11 @@ impl Replica {
         let Some(session) = self.sessions.get_mut(&from) else {
             return;
         };
-        // Comparing reads every log, also where nothing is sent for it. A listed peer is answered all the same: what is
-        // unequal right after it was equal is news.
-        let compared = session.compared.filter(|_| session.reads_only);
+        // Comparing reads every log, also where nothing is sent for it. A listed peer is answered all the same where it was equal:
+        // what is unequal right after that is news.
+        let compared = session
+            .compared
+            .filter(|(_, equal)| session.reads_only || !equal);
         let soon = |at| is_within(at, FRONTIER_PAUSE_MS, now);
         if soon(session.frontier_sent) || soon(compared.map(|(at, _)| at)) {
             return;

@@ -10,8 +10,8 @@ use crate::ledger::{Frozen, LogRow};
 use crate::refusal::Refusal;
 use crate::trust::{SignedData, SignedRotation};
 
-/// Version of these protocols.
-pub const PROTOCOL_VERSION: u64 = 1;
+/// Version of what is said: 2 since a frontier is shown by one side only. Who speaks another is told so, and not banned.
+pub const PROTOCOL_VERSION: u64 = 2;
 /// Longest message in bytes: a body block, its header and the map around them.
 pub const MAX_MESSAGE: usize = crate::vertex::MAX_BODY + crate::vertex::MAX_HEADER + 1024;
 /// Most entries of a frontier: every municipality of a large country, with room for forks.

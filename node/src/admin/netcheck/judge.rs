@@ -151,7 +151,7 @@ fn remedy(facts: &Facts<'_>) -> Option<String> {
             Some("this node's own limits refuse the call: see [network.limits]".into())
         }
         Some(_) => Some(format!(
-            "it answers and closes: ask its operator to whitelist {}",
+            "it answers and closes: ask its operator to whitelist {}; if that is done, whether refused_sources of its status grows, because others call from this address, too",
             facts.me
         )),
         None => Some("it answers and is about to be called: ask again in some seconds".into()),

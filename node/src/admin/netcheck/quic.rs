@@ -46,10 +46,16 @@ async fn ask_once(address: SocketAddr) -> io::Result<bool> {
     let socket = open(address).await?;
     socket.send(&question(&ids)).await?;
     let mut answer = [0; LENGTH];
-    match timeout(AGAIN, socket.recv(&mut answer)).await {
-        Ok(length) => Ok(answers(&answer[..length?], &ids)),
-        Err(_) => Ok(false),
-    }
+    // What is no answer does not end the waiting: else whoever answers at once is asked without a pause.
+    let answered = async {
+        loop {
+            let length = socket.recv(&mut answer).await?;
+            if answers(&answer[..length], &ids) {
+                return Ok(true);
+            }
+        }
+    };
+    timeout(AGAIN, answered).await.unwrap_or(Ok(false))
 }
 
 async fn open(address: SocketAddr) -> io::Result<UdpSocket> {

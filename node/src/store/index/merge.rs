@@ -11,7 +11,8 @@ use super::rows::{End, Merged, Source};
 use super::shelf::{Shelf, ShelfRange, ShelfWriter};
 use super::under::{Part, Place};
 
-/// So many shelves of about one size become one: each row is written again once for each fourfold growth of the index.
+/// So many shelves of about one size become one: each row is written again once for each fourfold growth of the index, and
+/// once more while it is below four of the smallest.
 const AT_ONCE: usize = 4;
 /// Rows after which the thread looks whether it is to stop.
 const LOOK: u64 = 4096;

@@ -287,6 +287,10 @@ impl Pending {
     /// Says whether it is.
     pub(super) fn put_off(&self) -> bool {
         let state = self.lock();
+        // A start, or a command, that folds the log again ends with the reason instead of hanging.
+        if state.folding {
+            return false;
+        }
         let waited = self
             .filled
             .wait_timeout_while(state, NO_ROOM, |state| !state.closing);

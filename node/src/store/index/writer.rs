@@ -442,8 +442,8 @@ mod tests {
             let mut shelves = under.shelves.iter();
             shelves.any(|shelf| shelf.get(&key(n)).unwrap().is_some())
         };
-        wait_for("many are written", || shelved(half - 1000));
-        for n in [0, 9, 10, half - 1000] {
+        wait_for("many are written", || shelved(half - 5000));
+        for n in [0, 9, 10, half - 5000] {
             assert!(shelved(n), "{n}");
             assert_eq!(young().get(&key(n)).unwrap(), None, "{n} is in sled");
         }
