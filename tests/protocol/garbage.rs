@@ -5,7 +5,7 @@ use city_protocol::ids::{BlockId, Digest};
 use city_protocol::json;
 use city_protocol::place::PlaceProof;
 use city_protocol::refusal::Refusal;
-use city_protocol::sync::{Beacon, Message};
+use city_protocol::sync::{Beacon, Message, PROTOCOL_VERSION};
 use city_protocol::vertex::Receipt;
 
 use super::refusals::stage;
@@ -87,7 +87,7 @@ fn a_peer_that_talks_before_hello_or_talks_garbage_is_sent_away() {
         let home = &world.homes[KOMATSU];
         let announcement = home.announcement(world.now);
         wire.push(city_protocol::sync::Hello {
-            v: 1,
+            v: PROTOCOL_VERSION,
             network: world.network(),
             software: "test/1".into(),
             announcement,
@@ -99,7 +99,7 @@ fn a_peer_that_talks_before_hello_or_talks_garbage_is_sent_away() {
         (hello(&world), Refusal::UnknownVersion),
         (hello(&world), Refusal::WrongNetwork),
     ];
-    cases[0].0.v = 2;
+    cases[0].0.v = PROTOCOL_VERSION - 1;
     cases[1].0.network = BlockId::of(b"another");
     let mut foreign = hello(&world);
     foreign.announcement = world.homes[KANAZAWA].announcement(world.now);

@@ -279,7 +279,8 @@ async fn false_hellos(target: &mut Target<'_>, traitor: &Traitor<'_>) {
     };
     let mut cases: Vec<(String, Edit<'_>)> = vec![
         ("version 0".into(), edited(|hello| hello.v = 0)),
-        ("version 2".into(), edited(|hello| hello.v = 2)),
+        ("version 1".into(), edited(|hello| hello.v = 1)),
+        ("version 3".into(), edited(|hello| hello.v = 3)),
         (
             "the last version".into(),
             edited(|hello| hello.v = u64::MAX),
