@@ -10,7 +10,8 @@ use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::ledger::{LogRow, Rows as _};
 use city_protocol::replica::{Action, Input as Told, log_rows};
 use city_protocol::sync::{
-    Beacon, FrontierEntry, Hello, INITIAL_CREDIT, LogPrefix, MAX_MESSAGE, Message, Want,
+    Beacon, FrontierEntry, Hello, INITIAL_CREDIT, LogPrefix, MAX_MESSAGE, Message,
+    PROTOCOL_VERSION, Want,
 };
 use city_protocol::trust::{ROTATION_MS, Rotation, SignedRotation, TransportSigner as _};
 use city_protocol::vertex::SignedHeader;
@@ -125,11 +126,9 @@ fn rotation() -> SignedRotation {
         network: world.network(),
         old: old.peer_id(),
         new: new.peer_id(),
-        certificate: world.ca.node(
-            home.identity.authority.region(),
-            home.key.public(),
-            &peer,
-        ),
+        certificate: world
+            .ca
+            .node(home.identity.authority.region(), home.key.public(), &peer),
         chain: Vec::new(),
         made_at: world.now,
         expires_at: world.now.plus_ms(ROTATION_MS),
@@ -249,7 +248,7 @@ impl Talk {
             .tell(Told::Connected(self.peer, Box::new(ours), None));
         self.look(&actions);
         let hello = Hello {
-            v: 1,
+            v: PROTOCOL_VERSION,
             network: world.network(),
             software: "fuzz/1".into(),
             announcement: world.homes[KANAZAWA].announcement(self.node.now.time),
