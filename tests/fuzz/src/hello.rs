@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use arbitrary::{Arbitrary, Unstructured};
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::replica::Input as Told;
-use city_protocol::sync::{Hello, MAX_MESSAGE, Message};
+use city_protocol::sync::{Hello, MAX_MESSAGE, Message, PROTOCOL_VERSION};
 use city_protocol::trust::{KeyAnnouncement, SIGNED_DATA_LIFETIME_MS, TransportSigner as _};
 
 use crate::edits::{Edit, Input, apply};
@@ -111,7 +111,7 @@ fn hello(story: &Story) -> Hello {
     let signer = story.signer.unwrap_or(story.from).transport();
     let announced = KeyAnnouncement { certificate, chain };
     Hello {
-        v: story.version.unwrap_or(1),
+        v: story.version.unwrap_or(PROTOCOL_VERSION),
         network: if story.other_network {
             BlockId::of(b"another")
         } else {
@@ -128,7 +128,7 @@ fn hello(story: &Story) -> Hello {
 /// Whether this hello is good, in the words of docs/formats.md.
 fn good(story: &Story) -> bool {
     let age = i64::from(story.age);
-    story.version.is_none_or(|v| v == 1)
+    story.version.is_none_or(|v| v == PROTOCOL_VERSION)
         && !story.other_network
         && story.software <= 64
         && story.follows <= 4096
