@@ -60,7 +60,7 @@ async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
     );
     let clock = page["peers"][0]["clock_ahead_ms"].as_i64().unwrap();
     assert!(clock.abs() < 5_000, "one clock: {clock} ms");
-    assert_eq!(page["peers"][0]["protocol"], 1);
+    assert_eq!(page["peers"][0]["protocol"], 2);
     assert_eq!(page["peers"][0]["addresses"][0]["tcp"], true);
     assert_eq!(page["listens"][0]["bound"], true);
 

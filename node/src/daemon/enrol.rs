@@ -121,8 +121,11 @@ impl Ear {
                 | ChangeError::NotInForce(_)
                 | ChangeError::TooMuchSaid,
             ) => {}
-            // Said again with each connection, and with any content by who wishes this node ill; what is contested is recorded.
-            Err(error) => tracing::debug!(%from, %error, "a rotation that a peer brought"),
+            // Said again with each connection, and with any content by who wishes this node ill: told as seldom as it would be recorded.
+            Err(error) if self.trust.may_tell(&from, utc()) => {
+                tracing::warn!(%from, %error, "a rotation that a peer brought");
+            }
+            Err(_) => {}
         }
     }
 }
