@@ -106,7 +106,7 @@ async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
         "listen   /ip4/127.0.0.1/tcp/",
         "bound as",
         "heads ",
-        "sync/1",
+        "sync/2",
         "nat      none seen",
     ] {
         assert!(said.contains(word), "{word}: {said}");
