@@ -87,7 +87,7 @@ async fn run(options: Options) {
         "caught up ÷ raw verifications",
         rate / raw,
         "",
-        Bar::AtLeast(0.5),
+        Bar::AtLeast(0.7),
     );
     table.row("transfers in one vertex", count / vertices, "", Bar::None);
     let checks = 1.0 + vertices / count;

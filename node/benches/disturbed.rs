@@ -1,5 +1,6 @@
 //! How fast an honest peer gets a log from a node, alone and while others wish the node ill: strangers who call without a
-//! pause, each with a whole TLS handshake, and a listed peer that says as much as its budget lets it.
+//! pause from one address, with a whole TLS handshake each until the door refuses the address, and a listed peer that says as
+//! much as its budget lets it.
 //! `cargo bench -p city-node --bench disturbed`
 //!
 //! The node is a process of its own. The honest peer and the others are this process, on the same cores: what they need is
@@ -153,7 +154,12 @@ async fn run(options: Options) {
         Bar::None,
     );
     let strangers = figures(&disturbed, |run| number(run.strangers) / run.took_s);
-    table.row("calls of strangers", strangers, "/s", Bar::None);
+    table.row(
+        "calls of strangers, most of them refused before TLS",
+        strangers,
+        "/s",
+        Bar::None,
+    );
     table.end();
     drop((peer, enemy));
     node.stop();
