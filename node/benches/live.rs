@@ -33,6 +33,8 @@ const NOTES: usize = 400;
 const SAMPLES: usize = 200;
 /// How long nothing is booked.
 const IDLE: Duration = Duration::from_secs(180);
+/// By when what was booked is witnessed, and that is known on both sides.
+const WITNESSED: Duration = Duration::from_secs(60);
 /// The key under which all of them stand: the last counts.
 const KEY: &str = "live";
 /// Pause between two notes: an open day, no burst.
@@ -102,6 +104,8 @@ async fn run(options: Options) {
     } else {
         IDLE
     };
+    // Each home's last word is witnessed by the other after half a minute: that is not idle yet.
+    tokio::time::sleep(if options.quick { idle } else { WITNESSED }).await;
     let before = counted.load(Ordering::Relaxed);
     tokio::time::sleep(idle).await;
     let said = number(counted.load(Ordering::Relaxed) - before);
