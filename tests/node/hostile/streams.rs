@@ -11,6 +11,9 @@ use crate::intruder::{Intruder, line, negotiate};
 use city_node::net::MAX_FRAME;
 
 /// Bytes on the sync stream, and whether the connection ends for them.
+/// How often a frame that is to cut off is sent before it counts as not cut off.
+const TRIES: usize = 3;
+
 fn frames() -> Vec<(&'static str, Vec<u8>, bool)> {
     let over = u32::try_from(MAX_FRAME).unwrap() + 1;
     vec![
@@ -48,18 +51,23 @@ fn frames() -> Vec<(&'static str, Vec<u8>, bool)> {
 
 pub(super) async fn play(target: &mut Target<'_>) {
     for (case, bytes, cut) in frames() {
-        let key = target.key();
-        let mut intruder = Intruder::call(&key, &target.address, target.peer).await;
-        let (mut sync, live) = intruder.both_streams().await;
-        let _broken = sync.write_all(&bytes).await;
-        let _broken = sync.flush().await;
-        if cut {
-            let soon = tokio::time::timeout(AT_ONCE, intruder.gone()).await;
-            if soon.is_err() {
+        // A machine that does something else may be slow once; a node that does not cut off never does.
+        let mut tries = 0..TRIES;
+        while tries.next().is_some() {
+            let key = target.key();
+            let mut intruder = Intruder::call(&key, &target.address, target.peer).await;
+            let (mut sync, live) = intruder.both_streams().await;
+            let _broken = sync.write_all(&bytes).await;
+            let _broken = sync.flush().await;
+            let gone = cut && tokio::time::timeout(AT_ONCE, intruder.gone()).await.is_ok();
+            target.held.push(Box::new((intruder, sync, live)));
+            if gone == cut {
+                break;
+            }
+            if tries.is_empty() {
                 target.wrong.push(format!("{case}: not cut off"));
             }
         }
-        target.held.push(Box::new((intruder, sync, live)));
         target.stands(case).await;
     }
 
