@@ -122,7 +122,7 @@ impl Ear {
                 | ChangeError::TooMuchSaid,
             ) => {}
             // Said again with each connection, and with any content by who wishes this node ill: told as seldom as it would be recorded.
-            Err(error) if self.trust.may_tell(&from, utc()) => {
+            Err(error) if self.trust.may_record(&from, utc()) => {
                 tracing::warn!(%from, %error, "a rotation that a peer brought");
             }
             Err(_) => {}

@@ -107,7 +107,7 @@ impl Keeper {
     }
 
     /// Whether one more record that this peer causes is written today; counts it.
-    pub(super) fn may_record(&self, from: &PeerId, now: Timestamp) -> bool {
+    pub(crate) fn may_record(&self, from: &PeerId, now: Timestamp) -> bool {
         let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.take(*from, now)
     }

@@ -172,12 +172,6 @@ impl Keeper {
         }
     }
 
-    /// Whether one more thing that this peer says is told in the log today.
-    #[must_use]
-    pub fn may_tell(&self, from: &PeerId, now: Timestamp) -> bool {
-        self.may_record(from, now)
-    }
-
     fn may_record_of(&self, bringer: Bringer<'_>, now: Timestamp) -> bool {
         match bringer {
             Bringer::Peer(peer) => self.may_record(peer, now),

@@ -8,31 +8,9 @@ use super::raw::{Target, noise};
 use super::words::{Speaker, Traitor, beacon, lie, say};
 
 pub(super) async fn play(target: &mut Target<'_>, traitor: &Traitor<'_>) {
-    let honest = a_vertex(target, traitor).await;
-    after_a_hello(target, traitor, &honest).await;
-}
-
-/// A vertex of the honest peer, as the node hands it on to whoever asks.
-async fn a_vertex(target: &mut Target<'_>, traitor: &Traitor<'_>) -> (Vec<u8>, Vec<u8>) {
     let key = target.key();
-    let mut speaker = Speaker::begin(target, &key).await;
-    speaker.says(&say(traitor.hello(&key))).await;
-    let want = Want {
-        log: LogPrefix::from(&traitor.victim),
-        epoch: 1,
-        from: 2,
-        to: 2,
-    };
-    speaker.says(&Message::Want(vec![want]).encode()).await;
-    let listening = async {
-        loop {
-            if let Message::Vertex(header, body) = speaker.hears().await.expect("a good hello") {
-                return (header.into_vec(), body.into_vec());
-            }
-        }
-    };
-    let heard = tokio::time::timeout(std::time::Duration::from_secs(10), listening);
-    heard.await.expect("a vertex")
+    let honest = traitor.asks(target, &key).await;
+    after_a_hello(target, traitor, &honest).await;
 }
 
 async fn after_a_hello(

@@ -3,14 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use city_node::config::Peer;
-use city_node::pki::Authority;
 use city_node::setup::load_identity;
-use city_protocol::sync::{LogPrefix, Message, Want};
+use city_protocol::sync::Message;
 use city_protocol::vertex::SignedHeader;
 use libp2p::identity::Keypair;
 
-use super::raw::Target;
+use super::raw::{Target, listed};
 use super::words::{Speaker, Traitor, say};
 use crate::daemon::city::{Node, directory, found};
 
@@ -31,11 +29,7 @@ async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() 
     let mut cities = found(root.path(), 3);
     let keys: Vec<Keypair> = (0..=TRIES).map(|_| Keypair::generate_ed25519()).collect();
     let bad = cities[2].as_peer();
-    let listed = keys.iter().map(|key| Peer {
-        peer_id: key.public().to_peer_id(),
-        addresses: Vec::new(),
-        ..bad.clone()
-    });
+    let listed = listed(&keys, &bad);
     cities[0].config.network.peers.extend(listed);
     cities[0].config.network.limits.ban = Duration::from_secs(BAN_S);
     assert_eq!(cities[0].config.network.limits.verifications as u64, WASTED);
@@ -55,15 +49,10 @@ async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() 
     .await;
     let mut target = Target::of(kanazawa, &a, keys);
     let honest = load_identity(&komatsu.data).unwrap();
-    let traitor = Traitor {
-        identity: load_identity(&hakusan.data).unwrap(),
-        ca: Authority::open(&hakusan.ca, None).unwrap(),
-        victim: log,
-        honest: &honest,
-    };
+    let traitor = Traitor::of(hakusan, log, &honest);
 
     let key = target.key();
-    let (header, body) = asked(&target, &traitor, &key).await;
+    let (header, body) = traitor.asks(&target, &key).await;
     let honest = SignedHeader::read(&header).unwrap();
     // Everything is as it was, but the key that signs is the traitor's: only the signature tells.
     let forged = SignedHeader::sign(honest.header, &*traitor.identity.signer);
@@ -93,7 +82,7 @@ async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() 
     // The ban of the last one ends, and it is heard as before.
     let key = last.unwrap();
     tokio::time::sleep(Duration::from_millis(BAN_S * 1000 + 500)).await;
-    asked(&target, &traitor, &key).await;
+    traitor.asks(&target, &key).await;
     let status = a.status().await;
     assert!(status.faults.is_empty(), "nobody is convicted by it");
     a.check().await;
@@ -111,26 +100,4 @@ async fn at_rest(node: &Node) -> u64 {
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-}
-
-/// Says hello and asks for a vertex of the honest log, until it comes.
-async fn asked(target: &Target<'_>, traitor: &Traitor<'_>, key: &Keypair) -> (Vec<u8>, Vec<u8>) {
-    let mut speaker = Speaker::begin(target, key).await;
-    speaker.says(&say(traitor.hello(key))).await;
-    let want = Want {
-        log: LogPrefix::from(&traitor.victim),
-        epoch: 1,
-        from: 2,
-        to: 2,
-    };
-    speaker.says(&Message::Want(vec![want]).encode()).await;
-    let listening = async {
-        loop {
-            if let Message::Vertex(header, body) = speaker.hears().await.expect("it is heard") {
-                return (header.into_vec(), body.into_vec());
-            }
-        }
-    };
-    let heard = tokio::time::timeout(Duration::from_secs(20), listening);
-    heard.await.expect("a vertex")
 }

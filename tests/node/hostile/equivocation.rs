@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use city_node::config::Peer;
-use city_node::pki::Authority;
 use city_node::setup::load_identity;
 use city_node::store::{Position, Store, StoreOptions};
 use city_protocol::body::{Kind, Start};
@@ -12,7 +10,7 @@ use city_protocol::sync::Message;
 use city_protocol::vertex::{Entry, SignedHeader, encode_body, merkle_root};
 use libp2p::identity::Keypair;
 
-use super::raw::Target;
+use super::raw::{Target, listed};
 use super::words::{Speaker, Traitor, say};
 use crate::daemon::city::{City, directory, found};
 
@@ -52,11 +50,7 @@ async fn a_home_that_signs_twice_is_frozen_its_friends_are_told_and_nothing_beyo
     let mut cities = found(root.path(), 3);
     let keys: Vec<Keypair> = (0..2).map(|_| Keypair::generate_ed25519()).collect();
     let bad = cities[2].as_peer();
-    let listed = keys.iter().map(|key| Peer {
-        peer_id: key.public().to_peer_id(),
-        addresses: Vec::new(),
-        ..bad.clone()
-    });
+    let listed = listed(&keys, &bad);
     cities[0].config.network.peers.extend(listed);
     // 小松 knows 金沢 only: what it hears, it hears from there.
     cities[1].config.network.peers.truncate(1);
@@ -86,12 +80,7 @@ async fn a_home_that_signs_twice_is_frozen_its_friends_are_told_and_nothing_beyo
     c.stop().await;
 
     let honest = load_identity(&komatsu.data).unwrap();
-    let traitor = Traitor {
-        identity: load_identity(&hakusan.data).unwrap(),
-        ca: Authority::open(&hakusan.ca, None).unwrap(),
-        victim: komatsu.report.log,
-        honest: &honest,
-    };
+    let traitor = Traitor::of(hakusan, komatsu.report.log, &honest);
     let mut last = headers(hakusan, log);
     last.sort_by_key(|header| header.header.seq);
     let last = last.pop().expect("it has a log");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use city_node::config::Peer;
 use city_node::net::Carrier;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -39,6 +40,15 @@ pub(super) struct Target<'a> {
     pub(super) wrong: Vec<String>,
     /// What is held open until the end.
     pub(super) held: Vec<Box<dyn std::any::Any + Send>>,
+}
+
+/// Entries for these keys, as that of a peer is.
+pub(super) fn listed<'a>(keys: &'a [Keypair], as_is: &'a Peer) -> impl Iterator<Item = Peer> + 'a {
+    keys.iter().map(|key| Peer {
+        peer_id: key.public().to_peer_id(),
+        addresses: Vec::new(),
+        ..as_is.clone()
+    })
 }
 
 impl<'a> Target<'a> {

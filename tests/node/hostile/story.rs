@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use city_node::config::Peer;
-use city_node::pki::Authority;
 use city_node::setup::load_identity;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 
-use super::raw::Target;
+use super::raw::{Target, listed};
 use super::words::Traitor;
 use super::{certificates, claims, muxer, noise, quic, streams, words};
 use crate::daemon::city::{City, Node, directory, found};
@@ -34,11 +32,7 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
     let keys: Vec<Keypair> = (0..KEYS).map(|_| Keypair::generate_ed25519()).collect();
     let bad = cities[2].as_peer();
     let honest = cities[1].as_peer();
-    let listed = keys.iter().map(|key| Peer {
-        peer_id: key.public().to_peer_id(),
-        addresses: Vec::new(),
-        ..bad.clone()
-    });
+    let listed = listed(&keys, &bad);
     cities[0].config.network.peers = std::iter::once(honest).chain(listed).collect();
     cities[1].config.network.peers.truncate(1);
     cities[0].config.network.quic = true;
@@ -64,12 +58,7 @@ async fn a_node_stands_two_hundred_attacks_and_an_honest_peer_does_not_notice() 
     let over = Arc::new(AtomicBool::new(false));
     let honest_identity = load_identity(&komatsu.data).unwrap();
     let mut target = Target::of(kanazawa, &a, keys);
-    let traitor = Traitor {
-        identity: load_identity(&hakusan.data).unwrap(),
-        ca: Authority::open(&hakusan.ca, None).unwrap(),
-        victim: log,
-        honest: &honest_identity,
-    };
+    let traitor = Traitor::of(hakusan, log, &honest_identity);
     let attack = async {
         certificates::play(&mut target).await;
         muxer::play(&mut target).await;

@@ -1,10 +1,12 @@
 //! Whitelisted peers who speak the sync protocol: what cannot be read, what comes before a hello, and hellos that are not
 //! their own.
 
+use std::time::Duration;
+
 use city_node::engine::{TransportKey, utc};
 use city_node::pki::issue::NodeRequest;
 use city_node::pki::{Authority, Validity};
-use city_node::setup::Identity;
+use city_node::setup::{Identity, load_identity};
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::pki::Role;
@@ -17,6 +19,7 @@ use libp2p::futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::identity::Keypair;
 
 use super::raw::{AT_ONCE, Target, noise};
+use crate::daemon::city::City;
 use crate::intruder::Intruder;
 
 /// A municipality that turned bad: its ledger key certifies whatever peer id it likes.
@@ -28,7 +31,40 @@ pub(super) struct Traitor<'a> {
     pub(super) honest: &'a Identity,
 }
 
-impl Traitor<'_> {
+impl<'a> Traitor<'a> {
+    /// This city, beside an honest one.
+    pub(super) fn of(city: &City, victim: LogId, honest: &'a Identity) -> Self {
+        Self {
+            identity: load_identity(&city.data).unwrap(),
+            ca: Authority::open(&city.ca, None).unwrap(),
+            victim,
+            honest,
+        }
+    }
+
+    /// The second vertex of the honest log, as the node hands it on to whoever says hello with this key.
+    pub(super) async fn asks(&self, target: &Target<'_>, key: &Keypair) -> (Vec<u8>, Vec<u8>) {
+        let mut speaker = Speaker::begin(target, key).await;
+        speaker.says(&say(self.hello(key))).await;
+        let want = Want {
+            log: LogPrefix::from(&self.victim),
+            epoch: 1,
+            from: 2,
+            to: 2,
+        };
+        speaker.says(&Message::Want(vec![want]).encode()).await;
+        let listening = async {
+            loop {
+                if let Message::Vertex(header, body) = speaker.hears().await.expect("a good hello")
+                {
+                    return (header.into_vec(), body.into_vec());
+                }
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(10), listening);
+        heard.await.expect("a vertex")
+    }
+
     /// A hello of this key that is right in everything.
     pub(super) fn hello(&self, key: &Keypair) -> Hello {
         self.hello_at(key, utc())

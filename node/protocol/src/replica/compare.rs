@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::confirm::is_within;
 use super::peers::BEACON_MS;
 use super::{Action, Now, Replica, frontier};
 use crate::amount::Timestamp;
@@ -36,7 +37,7 @@ impl Replica {
         let compared = session
             .compared
             .filter(|(_, equal)| session.reads_only || !equal);
-        let soon = |at| is_within(at, FRONTIER_PAUSE_MS, now);
+        let soon = |at| is_soon(at, FRONTIER_PAUSE_MS, now);
         if soon(session.frontier_sent) || soon(compared.map(|(at, _)| at)) {
             return;
         }
@@ -45,7 +46,7 @@ impl Replica {
         let equal = mine.hash == theirs.hash;
         // Each side sends one along with its hello, which answers the other's.
         let answered = session.compared.replace((now.time, equal)).is_none()
-            || is_within(session.beacon_sent, BEACON_PAUSE_MS, now);
+            || is_soon(session.beacon_sent, BEACON_PAUSE_MS, now);
         if equal {
             return;
         }
@@ -75,7 +76,7 @@ impl Replica {
             return;
         };
         // Where both showed theirs, that was the answer.
-        let soon = |at| is_within(at, FRONTIER_PAUSE_MS, now);
+        let soon = |at| is_soon(at, FRONTIER_PAUSE_MS, now);
         if soon(session.frontier_sent) || soon(session.difference_sent) {
             return;
         }
@@ -106,6 +107,6 @@ fn says_enough(theirs: &FrontierEntry, mine: &FrontierEntry) -> bool {
     mine == theirs || behind
 }
 
-fn is_within(at: Option<Timestamp>, ms: u64, now: Now) -> bool {
-    at.is_some_and(|at| now.time.since(at) < ms)
+fn is_soon(at: Option<Timestamp>, pause_ms: u64, now: Now) -> bool {
+    at.is_some_and(|at| is_within(at, pause_ms, now.time))
 }

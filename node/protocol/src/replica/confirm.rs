@@ -235,7 +235,8 @@ impl Confirming {
     }
 }
 
-fn is_within(since: Timestamp, ms: u64, now: Timestamp) -> bool {
+/// Whether that was less than so many milliseconds ago. A clock that was put back makes nothing last longer.
+pub(super) fn is_within(since: Timestamp, ms: u64, now: Timestamp) -> bool {
     since <= now && now.since(since) < ms
 }
 
