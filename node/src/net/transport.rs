@@ -14,10 +14,14 @@ use libp2p::{
     core::{
         muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox},
         transport::{Boxed, OptionalTransport, timeout::TransportTimeout},
-        upgrade::Version,
+        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version},
     },
     dns,
-    futures::future::Either,
+    futures::{
+        AsyncRead, AsyncWrite,
+        future::{Either, Ready},
+        io::BufWriter,
+    },
     identify,
     identity::Keypair,
     mdns, ping, quic,
@@ -168,7 +172,7 @@ fn carriers(
     let tcp = TransportTimeout::with_outgoing_timeout(tcp, ATTEMPT)
         .upgrade(Version::V1Lazy)
         .authenticate(tls)
-        .multiplex(streams)
+        .multiplex(Gathered(streams))
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = config.quic.then(|| {
         let quic = quic::tokio::Transport::new(quic_config(&config.limits, keypair));
@@ -194,6 +198,51 @@ fn quic_config(limits: &Limits, keypair: &Keypair) -> quic::Config {
     config.max_stream_data = QUIC_STREAM_WINDOW;
     config.max_connection_data = QUIC_WINDOW;
     config
+}
+
+/// yamux whose small frames leave whole. It writes a frame's head and its body one after the other, and TLS makes a record, a call
+/// of the kernel and, without delay, a packet of each: gathered until yamux says that they are to go, a ping takes 66 bytes and not 88.
+#[derive(Clone)]
+struct Gathered(yamux::Config);
+
+/// Bytes that are gathered at most: yamux' largest frame, less its head, goes by as it is.
+const GATHERED: usize = 16 * 1024;
+
+impl UpgradeInfo for Gathered {
+    type Info = <yamux::Config as UpgradeInfo>::Info;
+    type InfoIter = <yamux::Config as UpgradeInfo>::InfoIter;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        self.0.protocol_info()
+    }
+}
+
+impl<C> InboundConnectionUpgrade<C> for Gathered
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = yamux::Muxer<BufWriter<C>>;
+    type Error = io::Error;
+    type Future = Ready<Result<Self::Output, io::Error>>;
+
+    fn upgrade_inbound(self, socket: C, info: Self::Info) -> Self::Future {
+        let socket = BufWriter::with_capacity(GATHERED, socket);
+        self.0.upgrade_inbound(socket, info)
+    }
+}
+
+impl<C> OutboundConnectionUpgrade<C> for Gathered
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = yamux::Muxer<BufWriter<C>>;
+    type Error = io::Error;
+    type Future = Ready<Result<Self::Output, io::Error>>;
+
+    fn upgrade_outbound(self, socket: C, info: Self::Info) -> Self::Future {
+        let socket = BufWriter::with_capacity(GATHERED, socket);
+        self.0.upgrade_outbound(socket, info)
+    }
 }
 
 /// A muxer whose orderly close takes at most [`GOODBYE`]; after that dropping it closes the socket.
