@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use city_protocol::Refusal;
 use city_protocol::crypto::PublicKey;
-use city_protocol::ids::{KeyId, LogId};
+use city_protocol::ids::{BlockId, KeyId, LogId};
 use city_protocol::ledger::{History, Rows as _};
 use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Hello, Message};
 use city_protocol::trust::{PeerId, SignedData, SignedRotation};
 use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -243,6 +244,11 @@ impl Desk {
                     self.read(channel, message, size)
                 }
                 Ok(Message::Vertex(header, body)) => {
+                    // Nobody asks whether a vertex was asked for: news come unasked. But it is of use once.
+                    if self.knows(&header) {
+                        let pause = budget.take(size, Instant::now());
+                        tokio::time::sleep(pause).await;
+                    }
                     let Ok(permit) = Arc::clone(&verifying).acquire_owned().await else {
                         // One was bad: nothing more of this connection is verified.
                         return;
@@ -312,32 +318,33 @@ impl Desk {
     }
 
     /// Has a vertex verified. Whoever sends a bad one is banned at once, and of what it sent besides no more is begun than
-    /// has a permit by then.
+    /// has a permit by then. The verdict goes from the thread that has it to whoever hands it on, with no task between them.
     fn begin(
         &self,
         header: Vec<u8>,
         body: Vec<u8>,
         permit: OwnedSemaphorePermit,
     ) -> oneshot::Receiver<Verification> {
-        let (done, verified) = oneshot::channel();
         let (peer, engine, net) = (self.peer, self.engine.clone(), self.net.clone());
-        tokio::spawn(async move {
-            let pool = engine.pool().clone();
-            let verified = pool.run(move || verify(&engine, header, body)).await;
-            if let Some(Err(refusal)) = verified.as_ref().map(|(verdict, ..)| verdict)
-                && !is_ahead(*refusal)
+        let runtime = Handle::current();
+        self.engine.pool().begin(move || {
+            let verified = verify(&engine, header, body);
+            if let Err(refusal) = verified.0
+                && !is_ahead(refusal)
             {
                 permit.semaphore().close();
                 net.wasted();
-                ban(&net, peer, *refusal).await;
+                runtime.spawn(async move { ban(&net, peer, refusal).await });
             }
             drop(permit);
-            if let Some(verified) = verified {
-                // The peer may have gone meanwhile.
-                let _gone = done.send(verified);
-            }
-        });
-        verified
+            verified
+        })
+    }
+
+    /// Whether this very vertex is here already.
+    fn knows(&self, header: &[u8]) -> bool {
+        let history: &dyn History = self.engine.history();
+        history.vertex(&BlockId::of(header)).is_some()
     }
 
     /// Notes what the peer says of itself, for who looks at the network.

@@ -64,6 +64,15 @@ impl Pool {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        self.begin(job).await.ok()
+    }
+
+    /// The same for whoever waits for the answer elsewhere: it comes straight from the thread that has it. Whoever no longer
+    /// wants it lets go of the receiver.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
         let (done, answer) = oneshot::channel();
         let pending = Pending::new(&self.0.0);
         self.0.0.push(Box::new(move || {
@@ -75,7 +84,7 @@ impl Pool {
                 let _gone = done.send(value);
             }
         }));
-        answer.await.ok()
+        answer
     }
 }
 
