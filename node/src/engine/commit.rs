@@ -176,6 +176,7 @@ impl Engine {
             waiting: HashMap::new(),
             next_ticket: 0,
             handled: 0,
+            ticked: false,
             guard,
             pulse: pulse.clone(),
         };
@@ -273,6 +274,8 @@ struct CommitThread {
     waiting: HashMap<Ticket, Waiting>,
     next_ticket: Ticket,
     handled: usize,
+    /// Whether time passed in this round.
+    ticked: bool,
     guard: Guard,
     pulse: Pulse,
 }
@@ -290,11 +293,14 @@ impl CommitThread {
             self.take(request);
             self.collect(&mut inbox);
             self.commit()?;
-            self.guard.mark(&self.history, false);
+            // Not behind a commit, for others wait for what follows from that: with the time.
+            if std::mem::take(&mut self.ticked) {
+                self.guard.mark(&self.history);
+            }
             self.guard.settle(&self.history);
             self.pulse.beat();
         }
-        self.guard.mark(&self.history, true);
+        self.guard.mark(&self.history);
         Ok(())
     }
 
@@ -317,7 +323,10 @@ impl CommitThread {
         self.handled += 1;
         self.pulse.beat();
         match request {
-            Request::Input(input) => self.tell(*input),
+            Request::Input(input) => {
+                self.ticked |= matches!(*input, Input::Tick);
+                self.tell(*input);
+            }
             Request::Submit(submission, reply) => {
                 let ticket = self.ticket(Waiting::Booked(reply));
                 self.tell(Input::Submit(ticket, *submission));

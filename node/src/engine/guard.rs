@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::ledger::{History, Rows as _};
@@ -18,9 +17,6 @@ use super::{StoreHistory, own_high_water};
 use crate::net::MAX_WHITELIST;
 use crate::store::{HighWater, Store};
 
-/// How often the high-water mark is written at most: it costs an fsync of its own.
-const MARK_EVERY: Duration = Duration::from_secs(1);
-
 pub(super) struct Guard {
     log: LogId,
     never_begun: bool,
@@ -33,7 +29,6 @@ pub(super) struct Guard {
     /// What peers say they have of the own log: newest of each.
     claims: BTreeMap<PeerId, FrontierEntry>,
     marked: Option<HighWater>,
-    marked_at: Instant,
 }
 
 impl Guard {
@@ -54,17 +49,12 @@ impl Guard {
             peers,
             claims: BTreeMap::new(),
             marked: notes.high_water().ok().flatten(),
-            marked_at: Instant::now(),
         }
     }
 
-    /// Raises the high-water mark to the own log's head, seldom. It follows what is durable, so a mark that
-    /// could not be written only says less; it is tried again.
-    pub(super) fn mark(&mut self, history: &StoreHistory, now: bool) {
-        if !now && self.marked_at.elapsed() < MARK_EVERY {
-            return;
-        }
-        self.marked_at = Instant::now();
+    /// Raises the high-water mark to the own log's head. That costs fsyncs of its own, so it is done seldom. It follows what is
+    /// durable, so a mark that could not be written only says less; it is tried again.
+    pub(super) fn mark(&mut self, history: &StoreHistory) {
         let head = own_high_water(history, &self.log);
         if head.is_none() || head == self.marked {
             return;
@@ -160,7 +150,7 @@ impl Guard {
         if !same || self.claims.values().any(ahead) {
             return;
         }
-        self.mark(history, true);
+        self.mark(history);
         match history.store().notes().clear_gone() {
             Ok(()) => {
                 self.gone = false;
