@@ -36,6 +36,7 @@ mod overhead;
 mod people;
 mod proof_of_fault;
 mod pruned;
+mod pushed;
 mod readers;
 mod refusals;
 mod refusals_others;

@@ -16,11 +16,11 @@ const RANGE_TIMEOUT_MS: u64 = 30_000;
 /// How long a range may bring nothing before another peer that claims more of the log is asked instead, in milliseconds:
 /// whoever claims what it does not have holds up a log no longer. It doubles with each change, so that two slow peers are
 /// not played off against each other.
-const RANGE_PATIENCE_MS: u64 = 3_000;
+pub(super) const RANGE_PATIENCE_MS: u64 = 3_000;
 /// How long a single vertex may take before it is asked for again, in milliseconds.
 const FETCH_TIMEOUT_MS: u64 = 10_000;
 /// Up to this distance from the head a range is live traffic.
-const LIVE_RANGE: u64 = 8;
+pub(super) const LIVE_RANGE: u64 = 8;
 /// A range that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
@@ -134,6 +134,9 @@ impl Replica {
 
     /// Asks one peer for what it has more of a log, if nobody is asked already that may still bring it.
     fn request(&mut self, log: &LogId, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+        if self.is_expected(log, now, history) {
+            return;
+        }
         let mut patience_ms = RANGE_PATIENCE_MS;
         let mut instead_of = None;
         if let Some(flight) = self.in_flight.get(log) {

@@ -44,9 +44,12 @@ impl Replica {
         let frontier = frontier(history);
         let mine = Beacon::of(&frontier);
         let equal = mine.hash == theirs.hash;
+        let before = session.compared.replace((now.time, equal));
+        let own = self.home.log();
+        let own = frontier.iter().find(|entry| entry.log == own);
+        Self::note_step(session, own, (equal, before.map(|(_, equal)| equal)));
         // Each side sends one along with its hello, which answers the other's.
-        let answered = session.compared.replace((now.time, equal)).is_none()
-            || is_soon(session.beacon_sent, BEACON_PAUSE_MS, now);
+        let answered = before.is_none() || is_soon(session.beacon_sent, BEACON_PAUSE_MS, now);
         if equal {
             return;
         }

@@ -4,7 +4,7 @@
 //! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
 //! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `amend` takes later charters, `checkpoints` takes
 //! the own log's state and puts states back, `home` holds the own keys, `confirm` asks whether the own log is whole, `receipts` makes proofs. `follow` judges what peers
-//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask` and `serve`, `pen` holds what
+//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask`, `serve` and `step`, `pen` holds what
 //! waits, `trust` enters what its CAs revoked, `notes` the operator's, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
@@ -31,6 +31,7 @@ mod receipts;
 mod seal;
 mod serve;
 mod settlements;
+mod step;
 mod trust;
 mod witness;
 
@@ -65,6 +66,7 @@ use places::HeldPlaces;
 use receipts::VertexBody;
 pub use receipts::stored_receipt;
 use seal::OpenVertex;
+use step::Expected;
 use trust::Saying;
 pub use trust::TRUST_EVERY_MS;
 use witness::Witnessing;
@@ -156,6 +158,8 @@ pub struct Replica {
     /// What is revoked, for hellos.
     lists: Arc<Crls>,
     in_flight: BTreeMap<LogId, InFlight>,
+    /// News that come from their authors by themselves.
+    expected: BTreeMap<LogId, Expected>,
     /// Headers that were replayed without a body and wait for their rival, by log, epoch and position.
     halves: BTreeMap<(LogId, u64, u64), SignedHeader>,
     /// The vertex that an acceptance cited last.
@@ -227,6 +231,7 @@ impl Replica {
             sessions: BTreeMap::new(),
             lists: Arc::new(Crls::none()),
             in_flight: BTreeMap::new(),
+            expected: BTreeMap::new(),
             halves: BTreeMap::new(),
             cited: None,
             sweep: Sweep::default(),
@@ -447,8 +452,10 @@ impl Replica {
         self.home.epoch_is_written();
         self.home.confirming.committed();
         out.append(&mut self.after);
-        self.announce(history, out);
+        self.give_credit(out);
+        self.tell_news(history, out);
         self.request_all(now, history, out);
+        self.hasten(now);
     }
 
     fn aborted(

@@ -1,5 +1,5 @@
 //! The sync protocol as the replica speaks it: hello, dispatch of messages, and what is due with time.
-//! Comparing stands in `compare`, asking in `ask`, answering in `serve`.
+//! Comparing stands in `compare`, asking in `ask`, answering in `serve`, news in `step`.
 
 use std::sync::Arc;
 
@@ -90,6 +90,7 @@ impl Replica {
             }
         } else {
             self.hear_of_own_log(from, &message, now, history);
+            self.hear_heads(&from, &message, history);
         }
         let Some(session) = self.sessions.get_mut(&from) else {
             return;
@@ -117,6 +118,7 @@ impl Replica {
                 self.claims(from, &entries, now, history, out);
             }
             Message::Announce(entries) => {
+                self.expect(&from, &entries, now, history);
                 self.claims(from, &entries, now, history, out);
             }
             Message::Want(wants) => self.take_wants(from, channel, &wants, history, out),

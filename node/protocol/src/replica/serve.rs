@@ -1,14 +1,10 @@
-//! Serving: what peers asked for, under their credit, in this node's own order of arrival; and the news
-//! after a commit. Only what is durable is announced or sent.
-
-use std::collections::BTreeMap;
+//! Serving: what peers asked for, under their credit, in this node's own order of arrival. Only what is durable is sent.
 
 use super::{Action, Replica};
 use crate::ids::{BlockId, LogId};
 use crate::ledger::{FaultRow, History, Rows};
 use crate::sync::{
-    Channel, FrontierEntry, INITIAL_CREDIT, MAX_RANGES, Message, READER_CREDIT, Range, Session,
-    Want,
+    Channel, INITIAL_CREDIT, MAX_RANGES, Message, READER_CREDIT, Range, Session, Want,
 };
 use crate::trust::PeerId;
 use crate::vertex::SignedHeader;
@@ -25,26 +21,6 @@ impl Replica {
     pub(super) fn received_bytes(&mut self, from: &PeerId, bytes: u64) {
         if let Some(session) = self.sessions.get_mut(from) {
             session.uncredited = session.uncredited.saturating_add(bytes);
-        }
-    }
-
-    /// After a commit: credit, and the new heads to everybody who did not send them.
-    pub(super) fn announce(&mut self, history: &dyn History, out: &mut Vec<Action>) {
-        self.give_credit(out);
-        let moved: BTreeMap<LogId, Option<PeerId>> = std::mem::take(&mut self.moved);
-        let heads: Vec<_> = moved
-            .iter()
-            .filter_map(|(log, from)| Some((FrontierEntry::of(log, &history.log(log)?), *from)))
-            .collect();
-        for (peer, session) in &self.sessions {
-            let news: Vec<_> = heads
-                .iter()
-                .filter(|(_, from)| *from != Some(*peer))
-                .map(|(entry, _)| entry.clone())
-                .collect();
-            if session.established() && !news.is_empty() {
-                out.push(Action::Send(*peer, Channel::Live, Message::Announce(news)));
-            }
         }
     }
 
@@ -91,6 +67,7 @@ impl Replica {
 
     /// Sends a peer what it asked for, in this node's own order of arrival, as far as its credit goes.
     pub(super) fn serve(&mut self, peer: PeerId, history: &dyn History, out: &mut Vec<Action>) {
+        let own = self.home.log();
         let Some(session) = self.sessions.get_mut(&peer) else {
             return;
         };
@@ -120,10 +97,14 @@ impl Replica {
             let message = Message::Vertex(header.into(), body.into());
             out.push(Action::Send(peer, channel, message));
             if let Some(range) = session.ranges.get_mut(&log) {
+                let at = (range.epoch, range.next);
                 range.next += 1;
                 range.head = None;
                 if range.next > range.to {
                     session.ranges.remove(&log);
+                }
+                if live {
+                    Self::served(session, (&log, &own), at, history);
                 }
             }
         }

@@ -8,4 +8,6 @@ pub use message::{
     Beacon, FrontierEntry, Hello, LogPrefix, MAX_MESSAGE, Message, PROTOCOL_VERSION, Want,
     frontier_hash,
 };
-pub use session::{Channel, Claim, INITIAL_CREDIT, MAX_RANGES, READER_CREDIT, Range, Session};
+pub use session::{
+    Channel, Claim, INITIAL_CREDIT, MAX_RANGES, READER_CREDIT, Range, Session, Step,
+};

@@ -1,7 +1,7 @@
 //! What a node remembers of one connected peer: what it claims, what it asked for, and how much more it
 //! may be sent. Credit bounds what is between two nodes; every list is bounded by the number of logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Timestamp;
 use crate::ids::{BlockId, LogId};
@@ -50,6 +50,15 @@ pub struct Range {
     pub head: Option<(u64, BlockId, BlockId)>,
 }
 
+/// A peer that had the same of every log when both were compared, and what of that is not certain any more.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// Epoch and position up to which it has this node's own log, or has it on its way on the live stream.
+    pub own: (u64, u64),
+    /// Logs whose news were announced to it since: what it lacks of them it asks for, and it has not shown yet that it has it.
+    pub told: BTreeSet<LogId>,
+}
+
 /// One connected peer.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -84,6 +93,10 @@ pub struct Session {
     pub idle: u32,
     /// When its frontier was compared last, and whether it was equal.
     pub compared: Option<(Timestamp, bool)>,
+    /// Whether it is in step, and how far that is certain.
+    pub step: Option<Step>,
+    /// Whether it was compared again before its time, because everything had come.
+    pub hastened: bool,
     /// Whether it may only read: nothing is asked of it, and nothing that it says counts.
     pub reads_only: bool,
 }
@@ -108,6 +121,8 @@ impl Session {
             unequal: false,
             idle: 0,
             compared: None,
+            step: None,
+            hastened: false,
             reads_only: false,
         }
     }
@@ -124,6 +139,27 @@ impl Session {
     /// Takes a vertex of these two blocks from the credit.
     pub const fn spend(&mut self, header: &[u8], body: &[u8]) {
         self.credit -= (header.len() + body.len()) as i64;
+    }
+
+    /// It has all that this node has of a log, or has it on its way on the live stream.
+    pub fn has(&mut self, log: &LogId) {
+        if let Some(step) = &mut self.step {
+            step.told.remove(log);
+        }
+    }
+
+    /// The same of this node's own log, up to here.
+    pub fn has_own(&mut self, at: (u64, u64)) {
+        if let Some(step) = &mut self.step {
+            step.own = step.own.max(at);
+        }
+    }
+
+    /// It is told of news of a log, and asks for them if it lacks them.
+    pub fn tell(&mut self, log: LogId) {
+        if let Some(step) = &mut self.step {
+            step.told.insert(log);
+        }
     }
 
     /// The peer stored so many bytes. It cannot be owed more than at the beginning, whatever it says.
