@@ -5,13 +5,19 @@
 //!
 //! The node is a process of its own. The honest peer and the others are this process, on the same cores: what they need is
 //! part of every time, so the ratio by the clock falls as well where the node itself did nothing more. How much more it
-//! did is told by its own processor time. The honest peer counts what comes and verifies nothing: catching up with
-//! verification is `catch_up`.
+//! did is told by its own processor time, and by a third run of each round: there the same others hit a decoy, as often as they hit
+//! the node before, and the node is left alone. Then both runs share the cores with the same attackers, and what is left between
+//! them is what they do to the node. The decoy shuts the door at once, as the node does, and takes the listed peer's words from a
+//! bare socket; what it needs for that, which the node is spared, has a row of its own. The honest peer counts what comes and
+//! verifies nothing: catching up with verification is `catch_up`.
 
 mod common;
 
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use city_node::engine::{TransportKey, utc};
@@ -24,11 +30,13 @@ use libp2p::core::{Endpoint, upgrade::Version};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, Transport as _, tcp, tls, yamux};
-use tokio::sync::mpsc;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, timeout};
 
-use common::limits::{cores, median, number, processor_s};
+use common::limits::{cores, median, number, processor_s, processor_s_of};
 use common::options::Options;
 use common::process::Node;
 use common::table::{Bar, Table};
@@ -40,7 +48,7 @@ const TRANSFERS: usize = 20_000;
 const SENDERS: usize = 200;
 /// How often the log is fetched in one run, so that a run takes seconds.
 const TIMES: usize = 4;
-/// Runs alone, and as many disturbed, one after the other in turn.
+/// Runs alone, and as many disturbed and beside a decoy, one after the other in turn.
 const RUNS: usize = 5;
 /// Strangers who call at once: as many as one address has places at the door.
 const CALLERS: usize = 32;
@@ -48,6 +56,8 @@ const CALLERS: usize = 32;
 /// goes on beyond that is cut off.
 const BEACONS: usize = 80;
 const TICK: Duration = Duration::from_millis(50);
+/// How often strangers at the decoy are given turns.
+const TURNS: Duration = Duration::from_millis(5);
 /// How long the others are at it before the honest peer begins.
 const BEFORE: Duration = Duration::from_millis(500);
 /// Calls of strangers that have ended.
@@ -101,15 +111,24 @@ async fn run(options: Options) {
         Peer::call(&full, &bad).await,
     );
     let times = options.size(TIMES, 1);
-    let (mut alone, mut disturbed) = (Vec::new(), Vec::new());
+    let (mut alone, mut disturbed, mut decoyed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut decoys = Vec::new();
     // The first time the node reads its log from the disk.
     measure(&node, &mut peer, log, last, times).await;
     for _ in 0..options.size(RUNS, 1) {
         alone.push(measure(&node, &mut peer, log, last, times).await);
         let attack = Attack::begin(&full, enemy);
         tokio::time::sleep(BEFORE).await;
-        disturbed.push(measure(&node, &mut peer, log, last, times).await);
+        let run = measure(&node, &mut peer, log, last, times).await;
         enemy = attack.end(&node).await;
+        let rate = (run.strangers, Duration::from_secs_f64(run.took_s));
+        disturbed.push(run);
+        let decoy = Decoy::open();
+        let hits = decoy.hits(rate).await;
+        tokio::time::sleep(BEFORE).await;
+        decoyed.push(measure(&node, &mut peer, log, last, times).await);
+        hits.end().await;
+        decoys.push(decoy.close());
     }
 
     let vertices = number(last) * number(times as u64);
@@ -125,9 +144,22 @@ async fn run(options: Options) {
         Bar::None,
     );
     table.row("the same, disturbed", rate(&disturbed), "/s", Bar::None);
+    table.row(
+        "the same, while the others hit a decoy",
+        rate(&decoyed),
+        "/s",
+        Bar::None,
+    );
     let mut ratios: Vec<f64> = pairs().map(|(a, d)| a.took_s / d.took_s).collect();
     table.ratio(
         "disturbed ÷ alone, by the clock",
+        &mut ratios,
+        Bar::AtLeast(0.8),
+    );
+    let beside = decoyed.iter().zip(&disturbed);
+    let mut ratios: Vec<f64> = beside.map(|(a, d)| a.took_s / d.took_s).collect();
+    table.ratio(
+        "disturbed ÷ beside the same attackers at a decoy, by the clock",
         &mut ratios,
         Bar::AtLeast(0.8),
     );
@@ -146,17 +178,30 @@ async fn run(options: Options) {
         &mut left,
         Bar::AtLeast(0.8),
     );
-    let busy = figures(&disturbed, |run| run.others_s / run.took_s);
+    let busy = |runs| figures(runs, |run| run.others_s / run.took_s);
     table.row(
         "cores that this process took meanwhile",
-        busy,
+        busy(&disturbed),
         "",
         Bar::None,
     );
-    let strangers = figures(&disturbed, |run| number(run.strangers) / run.took_s);
+    table.row(
+        "the same beside a decoy, with the decoy",
+        busy(&decoyed),
+        "",
+        Bar::None,
+    );
+    table.row("of these the decoy", median(&mut decoys), "", Bar::None);
+    let strangers = |runs| figures(runs, |run| number(run.strangers) / run.took_s);
     table.row(
         "calls of strangers, most of them refused before TLS",
-        strangers,
+        strangers(&disturbed),
+        "/s",
+        Bar::None,
+    );
+    table.row(
+        "calls of strangers at the decoy",
+        strangers(&decoyed),
         "/s",
         Bar::None,
     );
@@ -274,6 +319,43 @@ impl Peer {
     }
 }
 
+/// What a listed peer says as long as it is an attack: as much as its budget lets it.
+async fn speak(over: Arc<AtomicBool>, mut say: impl AsyncFnMut(&[u8])) {
+    let hash = Digest([9; 32]);
+    let beacon = Message::Beacon(Beacon { hash, sum: 0 }).encode();
+    let mut ticks = tokio::time::interval(TICK);
+    // What was missed is not made up for: that would be more than the budget at once.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !over.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        for _ in 0..BEACONS {
+            let _held_back = timeout(BEFORE, say(&beacon)).await;
+        }
+    }
+}
+
+/// Strangers who call without a pause, or as often as they are let.
+fn call(
+    tasks: &mut JoinSet<()>,
+    at: &Multiaddr,
+    let_in: Option<&Arc<Semaphore>>,
+    over: &Arc<AtomicBool>,
+) {
+    for _ in 0..CALLERS {
+        let (at, over, let_in) = (at.clone(), Arc::clone(over), let_in.cloned());
+        tasks.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                if let Some(let_in) = &let_in {
+                    let turn = let_in.acquire().await;
+                    turn.expect("nobody closes it").forget();
+                }
+                stranger(&at).await;
+                CALLS.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
 /// Everybody who wishes the node ill.
 struct Attack {
     over: Arc<AtomicBool>,
@@ -285,30 +367,11 @@ impl Attack {
     fn begin(node: &Site, enemy: Peer) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
-        for _ in 0..CALLERS {
-            let (at, over) = (address(node), Arc::clone(&over));
-            tasks.spawn(async move {
-                while !over.load(Ordering::Relaxed) {
-                    stranger(&at).await;
-                    CALLS.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        let (net, peer, done) = (enemy.net.clone(), enemy.node, Arc::clone(&over));
-        tasks.spawn(async move {
-            let hash = Digest([9; 32]);
-            let beacon = Message::Beacon(Beacon { hash, sum: 0 }).encode();
-            let mut ticks = tokio::time::interval(TICK);
-            // What was missed is not made up for: that would be more than the budget at once.
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while !done.load(Ordering::Relaxed) {
-                ticks.tick().await;
-                for _ in 0..BEACONS {
-                    let saying = net.send(&peer, Channel::Sync, beacon.clone());
-                    let _held_back = timeout(BEFORE, saying).await;
-                }
-            }
-        });
+        call(&mut tasks, &address(node), None, &over);
+        let (net, peer) = (enemy.net.clone(), enemy.node);
+        tasks.spawn(speak(Arc::clone(&over), async move |beacon: &[u8]| {
+            let _gone = net.send(&peer, Channel::Sync, beacon.to_vec()).await;
+        }));
         let done = Arc::clone(&over);
         Self {
             over,
@@ -323,6 +386,97 @@ impl Attack {
         while self.tasks.join_next().await.is_some() {}
         let stayed = self.enemy.await;
         stayed.unwrap_or_else(|_| panic!("the listed peer is gone:\n{}", node.log()))
+    }
+}
+
+/// What takes the hits in the node's place: a door that is shut at once, and a socket that swallows what is said.
+struct Decoy {
+    door: SocketAddr,
+    words: SocketAddr,
+    over: Arc<AtomicBool>,
+    doorman: thread::JoinHandle<f64>,
+    listener: thread::JoinHandle<f64>,
+}
+
+impl Decoy {
+    fn open() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let (door, words) = (bind(), bind());
+        let at = |of: &TcpListener| of.local_addr().expect("an address");
+        let (door_at, words_at) = (at(&door), at(&words));
+        let done = Arc::clone(&over);
+        let doorman = thread::spawn(move || {
+            let begun = Instant::now();
+            while !done.load(Ordering::Relaxed) {
+                drop(door.accept().expect("a caller"));
+            }
+            processor_s_of("thread-self") / begun.elapsed().as_secs_f64()
+        });
+        let listener = thread::spawn(move || {
+            let begun = Instant::now();
+            let (mut socket, _) = words.accept().expect("a caller");
+            let mut unread = vec![0; 64 << 10];
+            while matches!(socket.read(&mut unread), Ok(1..)) {}
+            processor_s_of("thread-self") / begun.elapsed().as_secs_f64()
+        });
+        Self {
+            door: door_at,
+            words: words_at,
+            over,
+            doorman,
+            listener,
+        }
+    }
+
+    /// Begins to hit it: so many calls in such a time, and as many words as the node is told.
+    async fn hits(&self, (calls, time): (u64, Duration)) -> Hits {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        let let_in = Arc::new(Semaphore::new(0));
+        let (turns, done) = (Arc::clone(&let_in), Arc::clone(&over));
+        tasks.spawn(async move {
+            let (begun, mut given) = (Instant::now(), 0);
+            while !done.load(Ordering::Relaxed) {
+                tokio::time::sleep(TURNS).await;
+                let due = u128::from(calls) * begun.elapsed().as_micros() / time.as_micros();
+                let due = usize::try_from(due).expect("calls of some seconds");
+                turns.add_permits(due - given);
+                given = due;
+            }
+            // Whoever waits for a turn sees that it is over.
+            turns.add_permits(CALLERS);
+        });
+        let door = format!("/ip4/127.0.0.1/tcp/{}", self.door.port());
+        let door = door.parse().expect("an address");
+        call(&mut tasks, &door, Some(&let_in), &over);
+        let mut socket = TcpStream::connect(self.words).await.expect("it listens");
+        tasks.spawn(speak(Arc::clone(&over), async move |beacon: &[u8]| {
+            socket.write_all(beacon).await.expect("it reads");
+        }));
+        Hits { over, tasks }
+    }
+
+    /// Shuts it for good; gives the cores that it took.
+    fn close(self) -> f64 {
+        self.over.store(true, Ordering::Relaxed);
+        // The last caller: the doorman looks up.
+        drop(std::net::TcpStream::connect(self.door).expect("it listens"));
+        let taken = [self.doorman, self.listener].map(|thread| thread.join().expect("no bug"));
+        taken.iter().sum()
+    }
+}
+
+/// The same attackers at a decoy.
+struct Hits {
+    over: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl Hits {
+    async fn end(mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
