@@ -418,6 +418,10 @@ impl CommitThread {
     fn write(&mut self, changes: Changes) -> Result<Result<(), Refusal>, EngineError> {
         // Before the append: what the replica made of a block it could not read must not be signed.
         self.check_readable()?;
+        if !self.store.takes_rows() {
+            tracing::warn!("disk full: its rows wait, and nothing is stored until there is room");
+            return Ok(Err(Refusal::StorageFull));
+        }
         let blocks: Vec<(BlockId, &[u8])> = changes
             .blocks
             .iter()

@@ -220,17 +220,56 @@ impl Files for OsFiles {
     }
 }
 
+/// Where a file could not be made: with nothing changed, or so that nobody knows what the disk holds.
+pub(crate) enum PutError {
+    Unchanged(io::Error),
+    Unknown(io::Error),
+}
+
+impl From<PutError> for io::Error {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Unchanged(error) | PutError::Unknown(error) => error,
+        }
+    }
+}
+
 /// Writes a small file so that after a crash it has its old content or the new, never a part.
 ///
 /// # Errors
 /// What the operating system says.
 pub(crate) fn put(files: &dyn Files, dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    Ok(try_put(files, dir, name, content)?)
+}
+
+/// The same for who goes on where nothing changed: a full disk refuses before anything is fsynced.
+///
+/// # Errors
+/// [`PutError`].
+pub(crate) fn try_put(
+    files: &dyn Files,
+    dir: &Path,
+    name: &str,
+    content: &[u8],
+) -> Result<(), PutError> {
     let temporary = dir.join(format!("{name}.tmp"));
-    let file = files.create(&temporary)?;
-    file.write_all_at(content, 0)?;
-    file.sync_data()?;
-    files.rename(&temporary, &dir.join(name))?;
-    files.sync_dir(dir)
+    let written = files
+        .create(&temporary)
+        .and_then(|file| file.write_all_at(content, 0).map(|()| file));
+    let unchanged = |error| {
+        // On a full disk it would only take room; what stays the next writing replaces.
+        let _left = files.remove(&temporary);
+        PutError::Unchanged(error)
+    };
+    let file = written.map_err(unchanged)?;
+    file.sync_data().map_err(PutError::Unknown)?;
+    let renamed = files.rename(&temporary, &dir.join(name));
+    renamed.map_err(|error| match is_full(&error) {
+        true => unchanged(error),
+        // The name may stand in the directory all the same.
+        false => PutError::Unknown(error),
+    })?;
+    files.sync_dir(dir).map_err(PutError::Unknown)
 }
 
 /// Reads a file of at most `limit` bytes; what is longer is cut there.

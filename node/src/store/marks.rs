@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files::{self, Files};
+use super::files::{self, Files, PutError};
 
 /// Stands from before the index is opened until its first commit: found at a start, the last attempt
 /// ended in between, perhaps by a panic of the index itself.
@@ -78,6 +78,11 @@ impl Marks {
         let content = if again { AGAIN } else { first };
         files::put(&*self.files, &self.dir, OPENING, content)?;
         files::put(&*self.files, &self.dir, RUNNING, boot.as_bytes())
+    }
+
+    /// The first mark again while the index is in use: a start that ends before the next commit does not believe its sled.
+    pub(super) fn unproven(&self, boot: &str) -> Result<(), PutError> {
+        files::try_put(&*self.files, &self.dir, OPENING, boot.as_bytes())
     }
 
     /// The index took a commit. If a power cut brings the mark back, the index is rebuilt anyway.

@@ -311,12 +311,19 @@ impl Store {
         &self.notes
     }
 
-    /// Whether there is room for the ledger to grow.
+    /// Whether there is room for the ledger to grow, and for its rows.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn has_room(&self) -> io::Result<bool> {
-        self.ledger.has_room()
+        Ok(self.takes_rows() && self.ledger.has_room()?)
+    }
+
+    /// Whether rows may be committed. Not while the disk has no room for those that wait, and as many wait as may: whoever
+    /// appended all the same would wait for room. Ask before appending.
+    #[must_use]
+    pub fn takes_rows(&self) -> bool {
+        self.index.takes()
     }
 
     /// The trust log.

@@ -13,7 +13,7 @@ use city_protocol::ids::BlockId;
 
 use super::blocks::{Block, Blocks, Location, Position, ReadError};
 use super::car::{self, HEADER_LEN, MAX_BLOCK};
-use super::files::{FileHandle, Files, is_full};
+use super::files::{FileHandle, Files, PutError, is_full};
 
 /// After how many bytes a new segment begins: small enough to be copied, checked or dropped in a second
 /// or two, large enough that a node of years has some hundreds.
@@ -335,19 +335,13 @@ impl SegmentLog {
                 };
                 Ok(())
             }
-            Err(CreateError::Unchanged(error)) => Err(refused(error, needed)),
-            Err(CreateError::Unknown(error)) => {
+            Err(PutError::Unchanged(error)) => Err(refused(error, needed)),
+            Err(PutError::Unknown(error)) => {
                 writer.poisoned = true;
                 Err(AppendError::SyncFailed(error))
             }
         }
     }
-}
-
-/// Where making a segment failed: with nothing changed, or so that nobody knows what the disk holds.
-pub(super) enum CreateError {
-    Unchanged(io::Error),
-    Unknown(io::Error),
 }
 
 /// Makes a segment that has its whole header from the moment its name exists.
@@ -356,20 +350,20 @@ pub(super) fn create_segment(
     dir: &Path,
     name: &str,
     root: &BlockId,
-) -> Result<Arc<dyn FileHandle>, CreateError> {
+) -> Result<Arc<dyn FileHandle>, PutError> {
     let temporary = dir.join(format!("{name}.tmp"));
-    let file = files.create(&temporary).map_err(CreateError::Unchanged)?;
+    let file = files.create(&temporary).map_err(PutError::Unchanged)?;
     file.write_all_at(&car::header(root), 0)
-        .map_err(CreateError::Unchanged)?;
-    file.sync_data().map_err(CreateError::Unknown)?;
+        .map_err(PutError::Unchanged)?;
+    file.sync_data().map_err(PutError::Unknown)?;
     files
         .rename(&temporary, &dir.join(name))
         .map_err(|error| match is_full(&error) {
-            true => CreateError::Unchanged(error),
+            true => PutError::Unchanged(error),
             // The name may stand in the directory: going on in the old segment would leave it unsealed.
-            false => CreateError::Unknown(error),
+            false => PutError::Unknown(error),
         })?;
-    files.sync_dir(dir).map_err(CreateError::Unknown)?;
+    files.sync_dir(dir).map_err(PutError::Unknown)?;
     Ok(file)
 }
 

@@ -61,6 +61,8 @@ struct State {
     plan: Option<(u64, Fault)>,
     /// From this call on the machine is off: every call fails without effect.
     power_off_at: Option<u64>,
+    /// No file is made whose path begins so: there is no room for it.
+    no_room_at: Option<String>,
     /// Directories in which an fsync failed, of a file or of the names.
     sync_failed: Vec<PathBuf>,
     written_after_failed_sync: Vec<String>,
@@ -168,6 +170,11 @@ impl Disk {
 
     pub(crate) fn set_free(&self, free: u64) {
         self.state().free = free;
+    }
+
+    /// From now on no file is made whose path begins so; with none everything is made again.
+    pub(crate) fn no_room_at(&self, begin: Option<&str>) {
+        self.state().no_room_at = begin.map(str::to_owned);
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -369,6 +376,10 @@ impl Files for Disk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         let mut state = self.state();
         state.plain("create", Some(path))?;
+        let no_room = state.no_room_at.as_deref();
+        if no_room.is_some_and(|begin| path.to_string_lossy().starts_with(begin)) {
+            return Err(enospc());
+        }
         state.next += 1;
         let inode = state.next;
         state.inodes.insert(inode, Inode::default());

@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use city_node::store::{AppendError, Files, Limits, OpenOutcome, OsFiles, SegmentLog, Watermark};
+use city_node::store::{
+    AppendError, Files, Limits, OpenOutcome, OsFiles, SegmentLog, Store, Watermark,
+};
 use city_protocol::ids::BlockId;
 
 use super::whole::{append, commit, open, options, patient, row, rows_of};
@@ -142,4 +144,80 @@ fn rows_for_which_the_disk_has_no_room_wait_until_there_is() {
     assert_eq!(report.index, OpenOutcome::Current(before));
     assert_eq!(store.scan_prefix(b"many/").count(), 10_000);
     assert_eq!(store.get(&row(0)).unwrap().unwrap(), b"0");
+}
+
+/// Takes every name that the file system still has.
+fn take_names(dir: &Path) -> Vec<PathBuf> {
+    fs::create_dir(dir).unwrap();
+    let made = (0..).map(|n| dir.join(n.to_string()));
+    made.take_while(|path| fs::write(path, b"").is_ok())
+        .collect()
+}
+
+/// A shelf is made of several small files. Whichever of them finds no room, the rows wait until there is, and a kill meanwhile
+/// costs nothing but time.
+#[test]
+fn whichever_small_file_has_no_room_the_rows_wait_until_there_is() {
+    const SPARE: usize = 40;
+    let mut put_off = 0;
+    for (spare, killed) in (0..SPARE).flat_map(|spare| [(spare, false), (spare, true)]) {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(_mounted) = Tmpfs::mount(dir.path(), "size=64m,nr_inodes=200") else {
+            return;
+        };
+        let (store, _) = open(dir.path());
+        commit(&store, 0);
+        store.settle().unwrap();
+        let before = append(&store, 1).unwrap();
+        let names = take_names(&dir.path().join("names"));
+        assert!(names.len() > SPARE);
+        let (few, many) = names.split_at(spare);
+        few.iter().for_each(|name| fs::remove_file(name).unwrap());
+
+        let key = |n: u64| [b"many/", &n.to_be_bytes()[..]].concat();
+        let rows = (0..10_000).map(|n| (key(n), Some(vec![7; 100])));
+        store.commit_rows(rows.collect(), &before).unwrap();
+        let list = || fs::read_to_string(dir.path().join("index/SHELVES")).unwrap();
+        let begun = Instant::now();
+        while !list().contains("shelves 1 ") && begun.elapsed() < Duration::from_millis(700) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let waits = !list().contains("shelves 1 ");
+        put_off += usize::from(waits);
+        let story = format!("{spare} files, which is enough: {}", !waits);
+        store.check_index().unwrap();
+        let whole = |store: &Store| {
+            assert_eq!(store.scan_prefix(b"many/").count(), 10_000, "{story}");
+            assert_eq!(store.get(&row(0)).unwrap().unwrap(), b"0", "{story}");
+        };
+        whole(&store);
+        if killed {
+            drop(store);
+            many.iter().for_each(|name| fs::remove_file(name).unwrap());
+            let (store, report) = open(dir.path());
+            assert_eq!(walk(store.ledger()).0.len(), 4, "{story}");
+            match report.index {
+                OpenOutcome::Current(mark) => assert_eq!(mark, before, "{story}"),
+                OpenOutcome::CatchUp(mark) => assert!(mark.count < before.count, "{story}"),
+                OpenOutcome::Rebuild(_) => {}
+                OpenOutcome::Empty => panic!("{story}: the log is gone"),
+            }
+            store.close().unwrap();
+        } else {
+            many.iter().for_each(|name| fs::remove_file(name).unwrap());
+            store.settle().unwrap();
+            assert!(list().contains("shelves "), "{story}");
+            store.close().unwrap();
+            let (store, report) = open(dir.path());
+            assert_eq!(report.index, OpenOutcome::Current(before), "{story}");
+            whole(&store);
+        }
+        if !waits {
+            assert!(put_off > 2, "{story}: the small files are not met");
+            if killed {
+                return;
+            }
+        }
+    }
+    panic!("{SPARE} files are enough");
 }

@@ -16,8 +16,8 @@ use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
 use city_node::setup::{Identity, load_identity};
 use city_node::store::{
-    ArchiveReader, FileHandle, Files, OpenOutcome, OsFiles, Store, StoreError, StoreOptions,
-    Watermark, car,
+    ArchiveReader, FileHandle, Files, OpenOutcome, OsFiles, SHELF_ROWS, Store, StoreError,
+    StoreOptions, Watermark, car,
 };
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::Start;
@@ -129,6 +129,8 @@ pub(super) struct Town {
     pub(super) people: Vec<Person>,
     pub(super) verdict: Verdict,
     pub(super) founded: Disk,
+    /// Rows of a shelf of its index.
+    pub(super) shelf_rows: usize,
 }
 
 /// A node that runs on a disk.
@@ -157,6 +159,7 @@ impl Town {
             people: (0..PEOPLE).map(|_| Person::generate(&page)).collect(),
             page,
             founded: Disk::new(),
+            shelf_rows: SHELF_ROWS,
         };
         let dir = directory();
         let running = town
@@ -242,7 +245,8 @@ impl Town {
 
     /// The store with its index up to date.
     pub(super) fn open(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Arc<Store>, String> {
-        let options = options(disk, dir, boot);
+        let mut options = options(disk, dir, boot);
+        options.shelf_rows = self.shelf_rows;
         let network = self.identity.network;
         let begun = Instant::now();
         let (store, report) = loop {

@@ -2,7 +2,7 @@
 //! not there after a power cut, writes nothing where an fsync failed, and needs nobody to start again.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use city_node::client::person::{Order, random};
 use city_node::engine::{EngineHandle, utc};
@@ -159,6 +159,73 @@ impl<'a> Run<'a> {
             assert_eq!(row.available.hundredths(), sums.available, "{story}");
             assert_eq!(row.next_sequence, sums.next_sequence, "{story}");
         }
+    }
+}
+
+/// Bookings go on while rows wait for room, until as many wait as may; then they are refused, everything that was booked is
+/// read, and they go on once there is room. Killed meanwhile, nothing is lost.
+#[test]
+fn a_home_whose_index_has_no_room_refuses_bookings_and_loses_none() {
+    const AT_ONCE: u64 = 4;
+    let mut dice = Dice::new();
+    let root = directory();
+    let mut town = runtime().block_on(Town::found(root.path()));
+    // The thirtieth transfer or so is refused.
+    town.shelf_rows = 100;
+    for (number, small_file) in ["/index/shelf-", "/index/SHELVES", "/index.opening"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut run = Run {
+            town: &town,
+            disk: town.founded.copy(),
+            acknowledged: Vec::new(),
+            starts: 1,
+        };
+        let killed = runtime().block_on(async {
+            let dir = directory();
+            let running = town.start(&run.disk, dir.path(), "boot").unwrap();
+            let handle = running.engine.handle().clone();
+            let sequences = |run: &Run<'_>| run.next_sequences(handle.history());
+            run.submit(&handle, sequences(&run), 1).await.unwrap();
+            // sled has a little, so that a shelf takes an empty one along.
+            handle.history().store().settle().unwrap();
+            run.disk.no_room_at(Some(small_file));
+            let mut booked = 0;
+            while booked < run.acknowledged.len() {
+                booked = run.acknowledged.len();
+                assert!(booked < 200, "{small_file}: the layer has no end");
+                run.submit(&handle, sequences(&run), AT_ONCE).await.unwrap();
+            }
+            assert!(booked > 4, "{small_file}: {booked}");
+            assert!(!handle.history().store().has_room().unwrap());
+            handle.status().await.unwrap();
+            let sent: u64 = sequences(&run).iter().map(|next| next - 1).sum();
+            assert_eq!(sent, booked as u64);
+            let killed = run.disk.copy();
+            killed.no_room_at(None);
+
+            run.disk.no_room_at(None);
+            let begun = Instant::now();
+            while run.acknowledged.len() == booked {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{small_file}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                run.submit(&handle, sequences(&run), AT_ONCE).await.unwrap();
+            }
+            drop(handle);
+            running.stop().await.unwrap().close().unwrap();
+            (killed, run.acknowledged[..booked].to_vec())
+        });
+        let story = format!("{number}: no room at {small_file}");
+        runtime().block_on(run.check(&mut dice, &story));
+        let (disk, acknowledged) = killed;
+        let killed = Run {
+            town: &town,
+            disk,
+            acknowledged,
+            starts: 1,
+        };
+        runtime().block_on(killed.check(&mut dice, &format!("{story}, killed")));
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use city_protocol::ids::BlockId;
 use data_encoding::HEXLOWER;
 
-use crate::store::files::{self, Files};
+use crate::store::files::{self, Files, PutError};
 
 /// The form of the index: raised whenever its files or the rows in them get another meaning. An index of another form is
 /// made again.
@@ -86,11 +86,12 @@ impl List {
     }
 
     /// From here on this is what the index is made of.
-    pub(super) fn put(&self, files: &dyn Files, dir: &Path) -> io::Result<()> {
+    pub(super) fn put(&self, files: &dyn Files, dir: &Path) -> Result<(), PutError> {
         if self.shelves.len() > MAX_SHELVES {
-            return Err(io::Error::other("more than 1,024 shelves"));
+            let many = io::Error::other("more than 1,024 shelves");
+            return Err(PutError::Unchanged(many));
         }
-        files::put(files, dir, FILE, self.encode().as_bytes())
+        files::try_put(files, dir, FILE, self.encode().as_bytes())
     }
 
     /// Removes what a start or a merging that was cut off left beside it.

@@ -76,6 +76,14 @@ pub enum IndexError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The disk has no room for the rows: nothing of them is lost, the log has them.
+    #[error("no room for the index's rows in {}; free space or enlarge the file system", path.display())]
+    NoRoom {
+        /// Where there is none.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// The log could not be compared with the watermark.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -230,6 +238,12 @@ impl Index {
             check_row(key, value.as_deref())?;
         }
         self.pending.push(rows, mark)
+    }
+
+    /// Whether more rows may be committed: not while the disk has no room for those that wait already, and they are as
+    /// many as may wait.
+    pub(super) fn takes(&self) -> bool {
+        self.pending.takes()
     }
 
     /// Whether what was committed can be written.

@@ -28,8 +28,7 @@ const OLDEST: Duration = Duration::from_secs(10);
 /// left to fail with.
 const REST: Duration = Duration::from_millis(100);
 
-/// How long a generation for which the disk has no room waits until it is tried again. The log took no more long before
-/// that, so nothing comes meanwhile.
+/// How long a generation for which the disk has no room waits until it is tried again.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
 /// Rows that are written together.
@@ -44,6 +43,14 @@ impl Generation {
     /// Its rows; `None` removes.
     pub(super) const fn rows(&self) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         &self.rows
+    }
+
+    /// Bytes of its keys and values.
+    pub(super) fn bytes(&self) -> usize {
+        let row = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
+            key.len() + value.as_ref().map_or(0, Vec::len)
+        };
+        self.rows.iter().map(row).sum()
     }
 
     /// The watermark of its last commit.
@@ -86,6 +93,8 @@ struct State {
     hurry: bool,
     /// A log is folded again.
     folding: bool,
+    /// The disk had no room for the oldest generation.
+    full: bool,
     /// The writer is to look after what it merges.
     merged: bool,
     closing: bool,
@@ -127,6 +136,7 @@ impl Pending {
                 mark,
                 hurry: false,
                 folding: false,
+                full: false,
                 merged: false,
                 closing: false,
                 failure: None,
@@ -154,7 +164,12 @@ impl Pending {
             state.seal();
             self.filled.notify_one();
         }
-        while state.failure.is_none() && state.rows > 0 && state.rows + rows.len() > most {
+        // Who asks before, as a node does, is never kept waiting by a full disk: then there is room for twice as many.
+        let waits = |state: &State| {
+            let most = if state.full { 2 * most } else { most };
+            state.failure.is_none() && state.rows > 0 && state.rows + rows.len() > most
+        };
+        while waits(&state) {
             state = self.moved.wait(state).expect("no holder panics");
         }
         state.check()?;
@@ -201,6 +216,12 @@ impl Pending {
     /// The watermark of the last commit.
     pub(super) fn mark(&self) -> Option<Watermark> {
         self.lock().mark
+    }
+
+    /// Whether more may be committed: not while the disk has no room for what waits, and as many rows wait as may.
+    pub(super) fn takes(&self) -> bool {
+        let state = self.lock();
+        !(state.full && state.rows >= self.shelf_rows)
     }
 
     /// Whether what is committed can be written.
@@ -286,11 +307,13 @@ impl Pending {
     /// There was no room for the oldest generation: waits before it is tried again, unless nothing more comes.
     /// Says whether it is.
     pub(super) fn put_off(&self) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
         // A start, or a command, that folds the log again ends with the reason instead of hanging.
         if state.folding {
             return false;
         }
+        state.full = true;
+        self.moved.notify_all();
         let waited = self
             .filled
             .wait_timeout_while(state, NO_ROOM, |state| !state.closing);
@@ -302,6 +325,7 @@ impl Pending {
         let mut state = self.lock();
         let oldest = state.sealed.pop_front();
         let oldest = oldest.expect("only the writer takes generations away");
+        state.full = false;
         state.rows -= oldest.rows.len();
         let mut gone = Vec::new();
         if oldest.rows.len() <= KEPT_ROWS {

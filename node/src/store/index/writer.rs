@@ -15,14 +15,17 @@ use super::shelf::{Shelf, ShelfError, ShelfWriter};
 use super::under::{Base, Under};
 use super::young::{self, Young};
 use crate::store::Watermark;
-use crate::store::files;
+use crate::store::files::{self, PutError};
 use crate::store::marks::Marks;
 
 /// Rows that sled takes at once; of more a shelf is made. Some 20 µs of processor time each, during which sled lets nobody read,
 /// against 3 in a shelf, which costs five calls to the disk.
 pub(super) const SLED_ROWS: usize = 4096;
-/// Free bytes below which what can wait does wait: two of sled's files' steps, and as much for the log.
-const REST_ROOM: u64 = 4 << 20;
+/// Free bytes below which sled is given nothing: two of its files' steps, and as much for the log. It does not get over a write that
+/// a full disk refused.
+const SLED_ROOM: u64 = 4 << 20;
+/// Free bytes beyond that for each byte of rows: their pages are written anew.
+const SLED_ROOM_A_BYTE: u64 = 4;
 
 /// The index below the pending rows, as its thread owns it.
 pub(super) struct Writer {
@@ -135,6 +138,7 @@ impl Writer {
         if generation.rows().len() > self.sled_rows() {
             self.shelve(Some(generation))?;
         } else {
+            self.check_sled_room(generation.bytes())?;
             let under = self.base.now();
             self.gathered += generation.rows().len() as u64;
             let over = !under.shelves.is_empty();
@@ -144,8 +148,8 @@ impl Writer {
         }
         self.mark = Some(mark);
         self.full = false;
-        if !mem::replace(&mut self.proven, true) {
-            self.marks.proven().map_err(|e| self.io(e))?;
+        if !self.proven {
+            self.prove()?;
         }
         if self.gathered >= self.enough {
             self.try_shelve_young()?;
@@ -168,6 +172,30 @@ impl Writer {
         }
     }
 
+    /// The index took a commit.
+    fn prove(&mut self) -> Result<(), IndexError> {
+        match self.marks.proven() {
+            Ok(()) => self.proven = true,
+            // The generation is written. Tried again with the next; a kill before that costs what sled has.
+            Err(error) if files::is_full(&error) => {}
+            Err(error) => return Err(self.io(error)),
+        }
+        Ok(())
+    }
+
+    /// Whether the disk has room for what sled makes of so many more bytes of rows.
+    fn check_sled_room(&self, bytes: usize) -> Result<(), IndexError> {
+        let needed = SLED_ROOM + SLED_ROOM_A_BYTE * (self.unflushed + bytes) as u64;
+        let free = self.base.place.files.free_space(&self.dir);
+        if free.is_ok_and(|free| free < needed) {
+            return Err(IndexError::NoRoom {
+                path: self.dir.clone(),
+                source: io::ErrorKind::StorageFull.into(),
+            });
+        }
+        Ok(())
+    }
+
     /// Rows that sled takes at once: fewer where shelves are small.
     fn sled_rows(&self) -> usize {
         SLED_ROWS.min(self.shelf_rows / 4)
@@ -175,10 +203,8 @@ impl Writer {
 
     /// Nothing came for a while: the best time for what would make others wait.
     fn rest(&mut self) -> Result<(), IndexError> {
-        // sled does not get over a write that a full disk refused, and nothing of this is in a hurry.
-        let files = &self.base.place.files;
-        let free = files.free_space(&self.dir);
-        if free.is_ok_and(|free| free < REST_ROOM + 4 * self.unflushed as u64) {
+        // Nothing of this is in a hurry.
+        if self.check_sled_room(0).is_err() {
             return Ok(());
         }
         if self.gathered >= self.enough / 2 {
@@ -208,6 +234,10 @@ impl Writer {
     /// Makes a shelf of what sled has and of a generation over it, and puts an empty sled in the place of one that had
     /// something.
     fn shelve(&mut self, over: Option<&Generation>) -> Result<(), IndexError> {
+        if self.gathered > 0 {
+            // For the empty one that comes in its place.
+            self.check_sled_room(0)?;
+        }
         let before = self.base.now();
         let lowest = before.shelves.is_empty();
         let mark = over.map(Generation::mark).or(self.mark);
@@ -236,26 +266,54 @@ impl Writer {
         })?;
         let mut under = Under::clone(&before);
         under.shelves.push(Arc::new(shelf));
-        self.list.shelves.push(number);
-        if self.gathered == 0 {
-            self.put_list()?;
-        } else {
-            // A start that ends before the new sled took a commit does not believe it.
-            self.marks
-                .opening(&self.boot, false)
-                .map_err(|e| self.io(e))?;
-            self.proven = false;
-            self.list.young += 1;
-            self.put_list()?;
-            let place = &self.base.place;
-            let young = Young::open(&place.files, &self.list.young_path(&place.dir))?;
-            under.young = Arc::new(young);
+        if let Err(error) = self.have_it_count(number, &mut under) {
+            if is_full(&error) {
+                self.discard(number);
+            }
+            return Err(error);
+        }
+        if self.gathered > 0 {
             before.young.spend();
             (self.gathered, self.unflushed) = (0, 0);
             self.enough = self.shelf_rows as u64;
         }
         self.base.set(under);
         Ok(())
+    }
+
+    /// Has a shelf count, with an empty sled over it in the place of one that had something. Where the disk is full nothing
+    /// has changed.
+    fn have_it_count(&mut self, number: u32, under: &mut Under) -> Result<(), IndexError> {
+        let mut list = self.list.clone();
+        list.shelves.push(number);
+        if self.gathered == 0 {
+            return self.put_list(list);
+        }
+        // A start that ends before the new sled took a commit does not believe it. Nor the one before, if it comes to nothing.
+        let noted = self.marks.unproven(&self.boot);
+        noted.map_err(|error| self.not_put(error))?;
+        self.proven = false;
+        list.young += 1;
+        let place = Arc::clone(&self.base.place);
+        let path = list.young_path(&place.dir);
+        match Young::open(&place.files, &path) {
+            Ok(young) => {
+                let put = self.put_list(list);
+                match &put {
+                    Ok(()) => under.young = Arc::new(young),
+                    // No list names it.
+                    Err(error) if is_full(error) => young.spend(),
+                    Err(_) => {}
+                }
+                put
+            }
+            Err(error) => {
+                if is_full(&error) {
+                    let _left = place.files.remove_dir(&path);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Writes a shelf under a name that no list has yet.
@@ -273,10 +331,14 @@ impl Writer {
             .and_then(|mut shelf| fill(&mut shelf).map(|()| shelf))
             .and_then(|shelf| shelf.end(mark).map_err(failed));
         if written.is_err() {
-            // On a full disk it would only take room.
-            let _left = files.remove(&path);
+            self.discard(number);
         }
         written
+    }
+
+    /// Removes a shelf that no list names: on a full disk it would only take room.
+    fn discard(&self, number: u32) {
+        let _left = self.base.place.files.remove(&self.shelf_path(number));
     }
 
     /// Takes a merge that came to its end, and begins one that is due.
@@ -299,27 +361,32 @@ impl Writer {
     }
 
     fn take_merged(&mut self, mut merge: Merge) -> Result<(), IndexError> {
-        let new = match merge.result() {
-            Ok(Some(shelf)) => Arc::new(shelf),
-            Ok(None) => return Ok(()),
+        match self.put_merged(&mut merge) {
             Err(error) if is_full(&error) => {
                 tracing::warn!(%error, "no room to merge the index's files: tried again later");
                 self.unmerged = self.list.shelves.len();
-                let path = self.shelf_path(merge.number);
-                let _left = self.base.place.files.remove(&path);
-                return Ok(());
+                self.discard(merge.number);
+                Ok(())
             }
-            Err(error) => return Err(error),
+            other => other,
+        }
+    }
+
+    fn put_merged(&mut self, merge: &mut Merge) -> Result<(), IndexError> {
+        let Some(shelf) = merge.result()? else {
+            return Ok(());
         };
+        let new = Arc::new(shelf);
         let mut under = Under::clone(&self.base.now());
         let first = |shelf: &Arc<Shelf>| Arc::ptr_eq(shelf, &merge.of[0]);
         let from = under.shelves.iter().position(first);
         let from = from.expect("only this thread takes shelves away");
         let range = from..from + merge.of.len();
         under.shelves.splice(range.clone(), [new]);
-        self.list.shelves.splice(range, [merge.number]);
+        let mut list = self.list.clone();
+        list.shelves.splice(range, [merge.number]);
+        self.put_list(list)?;
         self.unmerged = 0;
-        self.put_list()?;
         self.base.set(under);
         for old in &merge.of {
             // Who still reads it has it open. What stays behind the next start removes.
@@ -337,10 +404,24 @@ impl Writer {
         shelf_path(&self.base.place.dir, number)
     }
 
-    fn put_list(&self) -> Result<(), IndexError> {
+    /// From here on this is what the index is made of.
+    fn put_list(&mut self, list: List) -> Result<(), IndexError> {
         let place = &self.base.place;
-        let put = self.list.put(&*place.files, &place.dir);
-        put.map_err(|e| self.io(e))
+        let put = list.put(&*place.files, &place.dir);
+        put.map_err(|error| self.not_put(error))?;
+        self.list = list;
+        Ok(())
+    }
+
+    /// A full disk that refused before anything was fsynced only puts it off.
+    fn not_put(&self, error: PutError) -> IndexError {
+        match error {
+            PutError::Unchanged(source) if files::is_full(&source) => IndexError::NoRoom {
+                path: self.dir.clone(),
+                source,
+            },
+            other => self.io(other.into()),
+        }
     }
 
     fn io(&self, source: io::Error) -> IndexError {
@@ -359,12 +440,15 @@ pub(super) fn failed(error: ShelfError) -> IndexError {
     IndexError::Failed(Box::new(error))
 }
 
-/// Whether a shelf could not be written for want of room.
+/// Whether something could not be written for want of room.
 fn is_full(error: &IndexError) -> bool {
-    let IndexError::Failed(error) = error else {
-        return false;
-    };
-    matches!(error.downcast_ref(), Some(ShelfError::Io { source, .. }) if files::is_full(source))
+    match error {
+        IndexError::NoRoom { .. } => true,
+        IndexError::Failed(error) => {
+            matches!(error.downcast_ref(), Some(ShelfError::Io { source, .. }) if files::is_full(source))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

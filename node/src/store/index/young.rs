@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{IndexError, OWN, Row, failed};
 use crate::store::Watermark;
-use crate::store::files::Files;
+use crate::store::files::{Files, is_full};
 use crate::store::watermark::WATERMARK_LEN;
 
 /// Memory for sled's page cache. A hint: it takes several times as much.
@@ -55,7 +55,13 @@ impl Young {
             .cache_capacity(CACHE)
             .flush_every_ms(Some(FLUSH_EVERY_MS))
             .open()
-            .map_err(failed)?;
+            .map_err(|error| match error {
+                sled::Error::Io(source) if is_full(&source) => IndexError::NoRoom {
+                    path: path.to_owned(),
+                    source,
+                },
+                other => failed(other),
+            })?;
         Ok(Self {
             db: Some(db),
             path: path.to_owned(),
