@@ -17,8 +17,12 @@ use std::time::{Duration, Instant};
 use city_node::daemon::{open_for_reading, set_index_aside};
 use city_node::engine::StoreHistory;
 use city_node::setup::{DataDir, load_identity};
+use city_node::store::{Position, Store};
+use city_protocol::body::Kind;
+use city_protocol::codec;
 use city_protocol::ids::Digest;
 use city_protocol::ledger::{History, Rows as _, Table as Tables, key};
+use city_protocol::vertex::{SignedHeader, decode_body};
 
 use common::forge;
 use common::limits::{median, number, p99, per_s};
@@ -43,6 +47,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const REST: Duration = Duration::from_secs(3);
 /// Look-ups of each kind.
 const LOOK_UPS: u64 = 2_000;
+/// Transfers of the smallest vertex for which the bar on the ledger's bytes is meant.
+const BATCH: u64 = 64;
 /// Rows that are counted at once.
 const PAGE: usize = 4096;
 /// What the filling process says when everything is in.
@@ -88,6 +94,7 @@ async fn measure(options: Options) {
     let least = found.signed + 200.0;
     let what = "ledger ÷ (signature + body + 200)";
     table.row(what, ledger / least, "", Bar::AtMost(1.1));
+    found.batches.show(&mut table);
     let what = "ledger and index ÷ (signature + body + 200)";
     table.row(what, (ledger + index) / least, "", Bar::AtMost(1.5));
 
@@ -145,6 +152,78 @@ struct Found {
     transfers: u64,
     /// Bytes of body and signature of one transfer, on average over those that were looked up.
     signed: f64,
+    batches: Batches,
+}
+
+/// Bytes of those vertices of the ledger that hold at least [`BATCH`] transfers. The others are people's enrolments and grants, one
+/// to a vertex, each with a node's signature of its own.
+#[derive(Default)]
+struct Batches {
+    transfers: u64,
+    /// Bodies and signatures of transfers.
+    signed: u64,
+    /// Their entries besides.
+    booked: u64,
+    /// The entries before them: proofs of place.
+    places: u64,
+    headers: u64,
+    /// All of the vertices, with what a CAR file puts around a block.
+    all: u64,
+}
+
+impl Batches {
+    fn of(store: &Store) -> Self {
+        let mut found = Self::default();
+        let mut before = None;
+        for block in store.blocks_from(Position::START) {
+            let block = block.expect("a ledger without damage");
+            match SignedHeader::read(&block.bytes) {
+                // The genesis record is a block alone, as a body is until its header comes.
+                Err(_) => before = Some(block),
+                Ok(header) => {
+                    let body = before.take().filter(|body| body.id == header.header.body);
+                    if let Some(body) = body.filter(|_| header.header.count >= 2 * BATCH) {
+                        found.add(&body.bytes, block.bytes.len() as u64);
+                        found.all += u64::from(body.at.len + block.at.len);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, body: &[u8], header: u64) {
+        self.headers += header;
+        for entry in decode_body(body).expect("a body") {
+            let bytes = codec::encode(&entry).len() as u64;
+            if entry.kind == Kind::Transfer {
+                let signed = (entry.body.len() + entry.sig[0].sig.len()) as u64;
+                self.transfers += 1;
+                self.signed += signed;
+                self.booked += bytes - signed;
+            } else {
+                self.places += bytes;
+            }
+        }
+    }
+
+    fn show(&self, table: &mut Table) {
+        let each = |bytes: u64| number(bytes) / number(self.transfers);
+        let mut row = |what: &str, bytes| table.row(what, each(bytes), "B", Bar::None);
+        row("in vertices of 64 transfers and more, for one", self.all);
+        row("… body and signature", self.signed);
+        row("… what else stands in its entry", self.booked);
+        row("… its proof of place, an entry before it", self.places);
+        row("… its share of the header", self.headers);
+        let framing = self.all - self.signed - self.booked - self.places - self.headers;
+        row("… its share of what a CAR file puts around blocks", framing);
+        let least = each(self.signed) + 200.0;
+        let what = "ledger in those ÷ (signature + body + 200)";
+        table.row(what, each(self.all) / least, "", Bar::AtMost(1.1));
+        let without = each(self.all - self.places) / least;
+        let what = "the same without proofs of place";
+        table.row(what, without, "", Bar::None);
+    }
 }
 
 /// How long a balance, and a transfer with its entry, take to be read by somebody who asks for any of them.
@@ -194,6 +273,7 @@ fn look_up(data: &DataDir, table: &mut Table) -> Found {
     Found {
         transfers: count,
         signed: number(signed as u64) / looked_up,
+        batches: Batches::of(history.store()),
     }
 }
 
