@@ -12,10 +12,10 @@ use city_protocol::body::{
 use city_protocol::crypto::TAG_GRANT;
 use city_protocol::ids::{AccountId, Digest, KeyId, LogId};
 use city_protocol::ledger::{
-    AccountRow, FaultRow, Frozen, LogRow, Rows as _, Table, VertexRow, read_row,
+    AccountRow, FaultRow, Frozen, LogRow, Rows as _, Table, VertexRow, key, read_row,
 };
 use city_protocol::replica::log_rows;
-use city_protocol::vertex::{Cite, Entry, decode_body};
+use city_protocol::vertex::{Cite, Entry, SignedHeader, decode_body};
 
 use super::step::{SHARED, same_rows, table};
 use super::{Finding, ensure};
@@ -23,17 +23,24 @@ use crate::disk::Disk;
 use crate::sim::boxes::fold_again;
 use crate::sim::stage::{Acked, Sim};
 
-/// Tables that are a home's own, besides the order of arrival, which a rebuild begins anew, and the faults, whose
-/// proof may be another pair of the same position's vertices.
-const OWN: [Table; 2] = [Table::Log, Table::FaultEntry];
+/// Tables that are a home's own and follow from its log alone. The order of arrival a rebuild begins anew.
+const OWN: [Table; 5] = [
+    Table::Log,
+    Table::FaultEntry,
+    Table::Charter,
+    Table::Invalid,
+    Table::Witness,
+];
 
 /// What one log comes to, in hundredths.
 #[derive(Default)]
-struct Sums {
+pub(super) struct Sums {
     available: BTreeMap<AccountId, i128>,
     open: BTreeMap<Digest, (AccountId, i128)>,
-    sent_to: BTreeMap<Digest, (LogId, i128)>,
-    accepted: BTreeMap<Digest, (LogId, i128)>,
+    /// What was sent and not given back, and to which home.
+    pub(super) sent_to: BTreeMap<Digest, (LogId, i128)>,
+    /// What was taken, and from which home.
+    pub(super) accepted: BTreeMap<Digest, (LogId, i128)>,
     /// Transfers with an answer, of either kind.
     answered: BTreeSet<Digest>,
     granted: i128,
@@ -55,6 +62,12 @@ pub(super) fn audited(sim: &Sim) -> usize {
 /// An honest home's books: each log's sums, over each account and over all logs, and nothing negative anywhere.
 pub(crate) fn books_balance(sim: &Sim) -> Finding {
     let home = audited(sim);
+    let logs = sums_of(sim, home)?;
+    in_transit(sim, home, &logs).map_err(|what| format!("at {home}: {what}"))
+}
+
+/// What each log comes to at a home, which shows the same.
+pub(super) fn sums_of(sim: &Sim, home: usize) -> Result<BTreeMap<LogId, Sums>, String> {
     let disk = sim.world.homes[home].disk.read();
     let mut logs = BTreeMap::new();
     for (log, row) in log_rows(disk) {
@@ -101,28 +114,83 @@ pub(crate) fn books_balance(sim: &Sim) -> Finding {
             .map_err(|what| format!("{name}: {what}"))?;
         logs.insert(log, sums);
     }
-    in_transit(sim, &logs).map_err(|what| format!("at {home}: {what}"))
+    Ok(logs)
 }
 
-/// Over the logs of those who did no wrong: what is in transit is exactly what was sent and not taken yet.
-fn in_transit(sim: &Sim, logs: &BTreeMap<LogId, Sums>) -> Finding {
-    let clean = |log: &LogId| sim.is_clean(log);
-    let mut transit = 0;
-    for (log, sums) in logs.iter().filter(|(log, _)| clean(log)) {
-        let sent = sums.sent_to.iter().filter(|(_, (to, _))| clean(to));
-        transit += sent.map(|(_, (_, amount))| amount).sum::<i128>();
-        for (transfer, (from, amount)) in sums.accepted.iter().filter(|(_, (from, _))| clean(from))
-        {
-            let sent = logs.get(from).and_then(|sums| sums.sent_to.get(transfer));
-            ensure(sent == Some(&(*log, *amount)), || {
-                format!("{transfer} was taken, and {sent:?} was sent")
+/// Over all logs that a home knows, also of those who broke the rules: what is available and what is in transit is what was
+/// granted and not taken back, and what is answered for. In transit is what was sent and not taken, less what was taken and is
+/// not sent: each of them waits for somebody, or a cut took its other half back for which nobody can answer yet.
+pub(super) fn in_transit(sim: &Sim, home: usize, logs: &BTreeMap<LogId, Sums>) -> Finding {
+    let names = |from: &LogId, to: &LogId| format!("{} to {}", sim.name_of(from), sim.name_of(to));
+    let half = |half: Option<&(LogId, i128)>| match half {
+        None => "nothing".into(),
+        Some((log, amount)) => format!("{amount} of {}", sim.name_of(log)),
+    };
+    let rows = sim.world.homes[home].disk.read();
+    let (mut transit, mut all) = (0, 0);
+    for (log, sums) in logs {
+        for (transfer, (to, amount)) in &sums.sent_to {
+            transit += amount;
+            let there = logs.get(to);
+            let taken = there.and_then(|there| there.accepted.get(transfer));
+            let row = rows.transfer(log, transfer);
+            let fits = match taken {
+                Some(taken) => *taken == (*log, *amount),
+                // Settled by an answer that its log lost to a cut.
+                None if !sums.open.contains_key(transfer) => lost_something(sim, home, to),
+                // A home that is there gives back what was rejected.
+                None if there.is_some_and(|there| there.answered.contains(transfer)) => {
+                    stands_still(sim, home, log)
+                }
+                // It waits for its receiver. Of those who did no wrong everybody has taken what there was.
+                None => row.as_ref().is_some_and(|row| {
+                    let receiver = row.receiver.as_str().as_bytes();
+                    let waiting = key(Table::Incoming, &[&to.0, receiver, &transfer.0]);
+                    rows.row(&waiting).is_some() && !(sim.is_clean(log) && sim.is_clean(to))
+                }),
+            };
+            ensure(fits, || {
+                let (names, taken) = (names(log, to), half(taken));
+                format!("{transfer} over {amount} went from {names}, and {taken} is taken: {row:?}")
             })?;
-            transit -= amount;
         }
+        for (transfer, (from, amount)) in &sums.accepted {
+            transit -= amount;
+            let sent = logs.get(from).and_then(|there| there.sent_to.get(transfer));
+            let fits = match sent {
+                Some(sent) => *sent == (*log, *amount),
+                None => lost_something(sim, home, from),
+            };
+            ensure(fits, || {
+                let (names, sent) = (names(from, log), half(sent));
+                format!("{transfer} over {amount} was taken from {names}, and {sent} is sent")
+            })?;
+        }
+        let available: i128 = sums.available.values().sum();
+        all += available - (sums.granted - sums.ungranted + sums.shortfall);
     }
-    ensure(transit == 0, || {
-        format!("{transit} are in transit, and all was taken")
+    ensure(all + transit == 0, || {
+        format!(
+            "{transit} are in transit, and the logs are short of {}",
+            -all
+        )
     })
+}
+
+/// Whether a cut took something back for which nobody can answer yet: the log stands at it.
+fn lost_something(sim: &Sim, home: usize, log: &LogId) -> bool {
+    let row = sim.world.homes[home].disk.read().log(log);
+    row.is_some_and(|row| matches!(row.frozen, Some(Frozen::Equivocation(_))))
+}
+
+/// Whether nothing more is entered into a log: it does not count any more, or its home does not book.
+fn stands_still(sim: &Sim, home: usize, log: &LogId) -> bool {
+    let row = sim.world.homes[home].disk.read().log(log);
+    let books = |other: &usize| {
+        let h = &sim.world.homes[*other];
+        h.log() == *log && h.replica.status(h.disk.read()).sequencing
+    };
+    row.is_none_or(|row| row.frozen.is_some()) || !sim.honest().iter().any(books)
 }
 
 /// Adds up one log's entries, in their order.
@@ -349,44 +417,56 @@ pub(crate) fn index_is_what_the_log_says(sim: &Sim) -> Finding {
         same_rows(sim, table, shown, rebuilt)
             .map_err(|what| format!("{what} when {home} makes its index again"))?;
     }
-    let cuts = |disk| -> Vec<_> {
+    same_faults(shown, rebuilt)
+        .map_err(|what| format!("{what} when {home} makes its index again"))?;
+    same_vertices(shown, rebuilt)
+        .map_err(|what| format!("{what} when {home} makes its index again"))
+}
+
+/// Both know the same faults, and hold a proof of each; it may be another pair of the position's vertices.
+fn same_faults(shown: &Disk, rebuilt: &Disk) -> Finding {
+    let faults = |disk| -> Vec<(Vec<u8>, FaultRow)> {
         let faults = table(Table::Fault, disk).into_iter();
         faults
-            .map(|(name, row)| (name.to_vec(), read_row::<FaultRow>(row).cut))
+            .map(|(name, row)| (name.to_vec(), read_row(row)))
             .collect()
     };
-    ensure(cuts(shown) == cuts(rebuilt), || {
-        format!("{home} cuts logs elsewhere when it makes its index again")
+    let (before, after) = (faults(shown), faults(rebuilt));
+    let said = |(name, fault): &(Vec<u8>, FaultRow)| (name.clone(), fault.cut, fault.beginnings);
+    ensure(before.iter().map(said).eq(after.iter().map(said)), || {
+        format!("faults differ: {before:?}, {after:?}")
     })?;
-    // Evidence of a broken rule counts until two signatures convict, or the officers begin again.
-    let evidence = |disk: &Disk| -> Vec<_> {
-        let rows = table(Table::Invalid, disk).into_iter();
-        let counts = |name: &[u8]| {
-            let log = LogId(name[1..33].try_into().unwrap());
-            let row = disk.read().log(&log);
-            row.is_some_and(|row| {
-                matches!(row.frozen, Some(Frozen::Invalid(_)))
-                    && name[33..] == row.epoch.to_be_bytes()
-            })
+    for (name, fault) in before.iter().chain(&after) {
+        let [a, b] = fault.vertices;
+        let headers = [a, b].map(|id| SignedHeader::read(shown.blocks.get(&id)?).ok());
+        let at = |header: &Option<SignedHeader>| {
+            let h = &header.as_ref()?.header;
+            Some(([&h.log.0[..], &h.epoch.to_be_bytes()].concat(), h.seq))
         };
-        rows.filter(|(name, _)| counts(name))
-            .map(|(name, row)| (name.to_vec(), row.to_vec()))
-            .collect()
-    };
-    ensure(evidence(shown) == evidence(rebuilt), || {
-        format!("{home} has other evidence when it makes its index again")
-    })?;
-    // More may be known: what was judged when it came stands aside when its log's cut is known before.
+        let here = headers.each_ref().map(at);
+        let position = Some((name[1..].to_vec(), fault.cut + 1));
+        let proven = a != b && here.iter().all(|here| *here == position);
+        ensure(proven || fault.beginnings, || {
+            format!("{fault:?} proves nothing: {here:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Every vertex is known again, and by the same row but for the order in which it came.
+fn same_vertices(shown: &Disk, rebuilt: &Disk) -> Finding {
     let again = table(Table::Vertex, rebuilt);
-    // Of a log that broke the rules a vertex may be kept here that is a rival there: its evidence comes in another order.
-    let lost = table(Table::Vertex, shown).into_iter().find(|(id, row)| {
-        let row: VertexRow = read_row(row);
-        sim.is_clean(&row.log) && !again.contains_key(id)
-    });
-    ensure(lost.is_none(), || {
-        let row = lost.map(|(_, row)| read_row::<VertexRow>(row));
-        format!("{home} loses {row:?} when its index is made again")
-    })
+    for (id, row) in table(Table::Vertex, shown) {
+        let lasting = |row: &&[u8]| VertexRow {
+            order: 0,
+            ..read_row(row)
+        };
+        let (before, after) = (lasting(&row), again.get(id).map(lasting));
+        ensure(after.as_ref() == Some(&before), || {
+            format!("{before:?} becomes {after:?}")
+        })?;
+    }
+    Ok(())
 }
 
 /// What was acknowledged stands where the receipt says, on every honest home.

@@ -1,17 +1,19 @@
 //! Every oracle can complain: a healthy story is told once, one thing in it is spoilt, and the oracle that watches
 //! over it says so.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use city_protocol::body::OwnEntry;
 use city_protocol::codec;
+use city_protocol::ids::{Digest, LogId};
 use city_protocol::ledger::{
-    AccountRow, Frozen, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow,
+    AccountRow, FaultRow, Frozen, LogRow, Rows as _, Table, TransferRow, TransferState, VertexRow,
     WitnessRow, key, read_row,
 };
 use city_protocol::vertex::SignedHeader;
 
-use super::books::audited;
+use super::books::{Sums, audited, in_transit, sums_of};
 use super::step::table;
 use super::{ORACLES, complaints};
 use crate::liar::{Liar, start};
@@ -282,6 +284,72 @@ fn another_answer_to_the_same_submission_is_found() {
     sim.ask(home, submission, Some(before));
     sim.commit(home);
     assert_eq!(sim.complaints.len(), 1);
+}
+
+/// Each transfer has two halves, in two logs; one that has lost the other, or another amount, is found.
+#[test]
+fn a_half_without_the_other_is_found() {
+    type Spoil = fn(&mut BTreeMap<LogId, Sums>, &LogId, &LogId, &Digest);
+    let sim = told();
+    let home = audited(&sim);
+    let sums = || sums_of(&sim, home).unwrap();
+    in_transit(&sim, home, &sums()).unwrap();
+    let whole = sums();
+    let taken = |(log, sums): (&LogId, &Sums)| {
+        let mut taken = sums.accepted.iter();
+        let clean = |from: &LogId| from != log && sim.is_clean(from) && sim.is_clean(log);
+        let found = taken.find(|(_, (from, _))| clean(from))?;
+        Some((found.1.0, *log, *found.0))
+    };
+    let (from, to, transfer) = whole.iter().find_map(taken).expect("something arrived");
+    let spoils: [Spoil; 4] = [
+        |logs, from, _, transfer| {
+            logs.get_mut(from).unwrap().sent_to.remove(transfer);
+        },
+        |logs, _, to, transfer| {
+            logs.get_mut(to).unwrap().accepted.remove(transfer);
+        },
+        |logs, _, to, transfer| {
+            let accepted = &mut logs.get_mut(to).unwrap().accepted;
+            accepted.get_mut(transfer).unwrap().1 += 1;
+        },
+        |logs, from, to, transfer| {
+            let sent = logs.get_mut(from).unwrap().sent_to.remove(transfer);
+            logs.get_mut(to)
+                .unwrap()
+                .sent_to
+                .insert(*transfer, sent.unwrap());
+        },
+    ];
+    for spoil in spoils {
+        let mut logs = sums();
+        spoil(&mut logs, &from, &to, &transfer);
+        in_transit(&sim, home, &logs).unwrap_err();
+    }
+}
+
+#[test]
+fn a_proof_that_proves_nothing_is_found() {
+    let same = |row: &mut FaultRow| {
+        row.vertices[1] = row.vertices[0];
+        true
+    };
+    check(
+        |sim| change(sim, Table::Fault, same),
+        &["the index is what the log says"],
+    );
+}
+
+#[test]
+fn a_vertex_that_is_shown_otherwise_is_found() {
+    let later = |row: &mut VertexRow| {
+        row.time = row.time.plus_ms(1);
+        true
+    };
+    check(
+        |sim| change(sim, Table::Vertex, later),
+        &["the index is what the log says"],
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::sim::stage::Sim;
 
 /// Tables that are the same on every home that followed the same logs.
-pub(super) const SHARED: [Table; 15] = [
+pub(super) const SHARED: [Table; 16] = [
     Table::Account,
     Table::Key,
     Table::Epoch,
@@ -24,6 +24,7 @@ pub(super) const SHARED: [Table; 15] = [
     Table::Incoming,
     Table::Submission,
     Table::Position,
+    Table::Trust,
     Table::Note,
     Table::Notes,
 ];
