@@ -3,6 +3,7 @@
 //! sent.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::judge::Missing;
 use super::rows::{CharterRow, EpochRow, LogRow, Table, Totals, VertexRow, key};
@@ -61,8 +62,8 @@ pub struct Fold {
     pub(super) entries: Vec<Entry>,
     /// The later charter that it brings, and the one before.
     pub(super) amended: Option<(Digest, Digest)>,
-    /// A proof of place that waits for its transfer.
-    pub(super) place: Option<PlaceProof>,
+    /// A proof of place that waits for its transfer, and H of its bytes.
+    pub(super) place: Option<(Arc<PlaceProof>, Digest)>,
     /// Other homes that are addressed.
     pub(super) to: BTreeSet<LogId>,
     /// Whether its body is not here any more: it was found valid with it.

@@ -111,7 +111,7 @@ impl Fold {
             return Err(Refusal::WrongNetwork.into());
         }
         plain(entry)?;
-        self.place = Some(proof);
+        self.place = Some((proof, known.body_hash(entry)));
         Ok(())
     }
 
@@ -125,11 +125,10 @@ impl Fold {
         self.addressed(ctx, &body.common())?;
         let mut sender = self.signer(ctx, entry, known, &body.sender, &body.common())?;
 
-        let proof = self.place.as_ref().ok_or(Refusal::PlaceUnknown)?;
+        let (proof, digest) = self.place.as_ref().ok_or(Refusal::PlaceUnknown)?;
         let received_at = received_at(entry)?;
         let place = grade_that_counts(proof, &body, received_at)?;
-        let previous = self.entries.last().ok_or(Refusal::PlaceUnknown)?;
-        if Digest::of(&[&previous.body]) != body.proof_of_place {
+        if *digest != body.proof_of_place {
             return Err(Refusal::PlaceMismatch.into());
         }
 

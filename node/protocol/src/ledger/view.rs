@@ -58,7 +58,11 @@ impl Changes {
 
     /// Adds what `later` says on top.
     pub fn absorb(&mut self, later: Self) {
-        self.rows.extend(later.rows);
+        if self.rows.is_empty() {
+            self.rows = later.rows;
+        } else {
+            self.rows.extend(later.rows);
+        }
         self.blocks.extend(later.blocks);
     }
 

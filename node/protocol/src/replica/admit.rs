@@ -1,6 +1,8 @@
 //! Admission: what people and officers submit is checked against the clock, the account's turn and the
 //! municipality's policy, gets its bookings, and goes into the open vertex.
 
+use std::sync::Arc;
+
 use super::answers::deadline_of;
 use super::{Action, Now, Outcome, Replica, Ticket, stored_receipt};
 use crate::amount::{Amount, Timestamp};
@@ -271,7 +273,7 @@ impl Replica {
         confirming.admits(&body.sender, body.amount, now.time)?;
 
         let place = Entry::home_authored(Kind::Place, held.encoded.clone());
-        let known_place = Known::place(proof.clone());
+        let known_place = Known::place(Arc::clone(proof), body.proof_of_place);
         let grade = proof.grade_at(now.time);
         let mut entry = signed_entry(Kind::Transfer, bytes, vec![sig], now);
         entry.booked.balance_after = Some(balance);

@@ -14,7 +14,7 @@ use crate::codec;
 use crate::crypto::DomainTag;
 use crate::ids::{BlockId, Digest, LogId};
 use crate::json::MAX_SIGNED_BODY;
-use crate::ledger::{ACCEPT_DEADLINE_MS, History, Rows, TransferRow, TransferState};
+use crate::ledger::{ACCEPT_DEADLINE_MS, AccountRow, History, Rows, TransferRow, TransferState};
 use crate::refusal::Refusal;
 use crate::stage::Verified;
 use crate::vertex::{Checked, Cite, Entry, Known, KnownBody as _, VerifiedVertex};
@@ -225,17 +225,26 @@ impl Replica {
     ) {
         let home = self.home.log();
         let rows = self.rows_now(history);
+        let Some(row) = rows.transfer(sender_home, transfer) else {
+            return;
+        };
+        let account = rows.account(&home, &row.receiver);
+        let is_asked = |account: &AccountRow| !account.revoked && account.order.is_none();
+        if *sender_home == home && account.as_ref().is_some_and(is_asked) {
+            // Most of a town's transfers: whatever else there is to look up, it is for the receiver to say.
+            return;
+        }
         if rows.answer(&home, transfer).is_some() {
             return;
         }
-        let row = rows.transfer(sender_home, transfer);
         let waits = |row: &TransferRow| {
             row.state == TransferState::Open
                 && row.receiver_home == home
                 && now.time <= deadline_of(&rows, sender_home, &row.at).unwrap_or(now.time)
         };
-        let Some(row) = row.filter(waits) else { return };
-        let account = rows.account(&home, &row.receiver);
+        if !waits(&row) {
+            return;
+        }
         let grace_is_over = row.received_at.plus_ms(self.clearing.grace_ms) <= now.time;
         let beyond = *sender_home != home
             && self.within_limit(sender_home, row.amount, history) == Err(Refusal::ClearingLimit);

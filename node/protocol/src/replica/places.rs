@@ -1,6 +1,7 @@
 //! Proofs of place that wait for their transfer: held five minutes in memory, nothing is written.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::{Action, Now, Outcome, PlaceRequest, Replica, Ticket};
 use crate::amount::Timestamp;
@@ -24,7 +25,7 @@ pub(super) struct HeldPlaces {
 /// A proof and its encoding, whose hash its digest is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Held {
-    pub(super) proof: PlaceProof,
+    pub(super) proof: Arc<PlaceProof>,
     pub(super) encoded: Vec<u8>,
     /// Since when it is held: a terminal's may have been made long before.
     since: Timestamp,
@@ -56,7 +57,7 @@ impl HeldPlaces {
         }
         let encoded = proof.encode();
         // By the rule by which others read it: what they would refuse must not be signed.
-        let proof = PlaceProof::decode(&encoded)?;
+        let proof = Arc::new(PlaceProof::decode(&encoded)?);
         let (digest, account) = (Digest::of(&[&encoded]), proof.account);
         let held = Held {
             proof,
@@ -151,7 +152,8 @@ impl Replica {
     /// A proof that is held at the moment.
     #[must_use]
     pub fn held_place(&self, digest: &Digest) -> Option<PlaceProof> {
-        self.places.get(digest).map(|held| held.proof.clone())
+        let held = self.places.get(digest)?;
+        Some(PlaceProof::clone(&held.proof))
     }
 }
 
@@ -195,7 +197,7 @@ mod tests {
             held.hold(proof(2, n, 1), Timestamp(1)).unwrap();
         }
         assert_eq!(held.proofs.len(), MAX_HELD);
-        let kept = held.get(&honest.digest()).map(|held| &held.proof);
+        let kept = held.get(&honest.digest()).map(|held| &*held.proof);
         assert_eq!(kept, Some(&honest));
         held.hold(proof(3, 0, 1), Timestamp(1)).unwrap();
         assert!(

@@ -309,6 +309,22 @@ impl EntryHashes {
             sig: Digest(sha256(&[&codec::encode(&signatures)])),
         }
     }
+
+    /// The same for an entry without signatures whose body has this hash.
+    #[must_use]
+    pub fn unsigned(body: Digest) -> Self {
+        let none: &[EntrySignature] = &[];
+        Self {
+            body,
+            sig: Digest(sha256(&[&codec::encode(&none)])),
+        }
+    }
+
+    /// The hash of the body.
+    #[must_use]
+    pub const fn body(&self) -> Digest {
+        self.body
+    }
 }
 
 fn leaf_hash(

@@ -2,6 +2,7 @@
 //! which runs on one, builds on it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Entry, EntryHashes, EntryStub, KeySource, verify_entry_signature};
 use crate::body::{Accept, Kind, PersonBody, Transfer, identity, read_person_body};
@@ -35,7 +36,7 @@ enum ReadBody {
     Unread,
     Transfer(Box<Transfer>, Digest),
     Accept(Box<Accept>, Digest),
-    Place(Box<PlaceProof>),
+    Place(Arc<PlaceProof>),
     Pruned(Box<EntryStub>),
 }
 
@@ -96,13 +97,13 @@ impl Known {
         &self.signatures
     }
 
-    /// A home's own proof of place.
+    /// A home's own proof of place, with H of its bytes.
     #[must_use]
-    pub fn place(proof: PlaceProof) -> Self {
+    pub fn place(proof: Arc<PlaceProof>, body: Digest) -> Self {
         Self {
             signatures: Vec::new(),
-            body: ReadBody::Place(Box::new(proof)),
-            hashes: None,
+            body: ReadBody::Place(proof),
+            hashes: Some(EntryHashes::unsigned(body)),
         }
     }
 
@@ -131,11 +132,18 @@ impl Known {
     ///
     /// # Errors
     /// Those of [`PlaceProof::decode`].
-    pub fn proof(&self, entry: &Entry) -> Result<PlaceProof, Refusal> {
+    pub fn proof(&self, entry: &Entry) -> Result<Arc<PlaceProof>, Refusal> {
         match &self.body {
-            ReadBody::Place(proof) => Ok(PlaceProof::clone(proof)),
-            _ => PlaceProof::decode(&entry.body),
+            ReadBody::Place(proof) => Ok(Arc::clone(proof)),
+            _ => PlaceProof::decode(&entry.body).map(Arc::new),
         }
+    }
+
+    /// H of this entry's body, hashed now unless it is known.
+    #[must_use]
+    pub fn body_hash(&self, entry: &Entry) -> Digest {
+        let hashed = || Digest::of(&[&entry.body]);
+        self.hashes.as_ref().map_or_else(hashed, EntryHashes::body)
     }
 
     /// The body of this entry, read now unless it is known.
@@ -173,7 +181,7 @@ impl ReadBody {
                 .map(|body| Self::Transfer(Box::new(body), identity(Transfer::TAG, &entry.body))),
             Kind::Accept => read_person_body(&entry.body)
                 .map(|body| Self::Accept(Box::new(body), identity(Accept::TAG, &entry.body))),
-            Kind::Place => PlaceProof::decode(&entry.body).map(|p| Self::Place(Box::new(p))),
+            Kind::Place => PlaceProof::decode(&entry.body).map(|p| Self::Place(Arc::new(p))),
             _ => Ok(Self::Unread),
         }
         .unwrap_or_default()
