@@ -6,7 +6,7 @@ use std::sync::Arc;
 use city_protocol::amount::Timestamp;
 use city_protocol::crypto::SecretKey;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::ledger::{AccountRow, Changes, Frozen, LogRow, Rows as _, Table, read_row};
+use city_protocol::ledger::{AccountRow, Changes, Frozen, LogRow, Rows as _, Table, key, read_row};
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
 use city_protocol::replica::{ClockQuality, Outcome, Replica, Ticket};
@@ -110,7 +110,13 @@ impl Home {
     pub(crate) fn note_verdicts(&mut self, changes: &Changes) {
         for (key, value) in &changes.rows {
             let valid = match key.first() {
-                Some(table) if *table == Table::Position as u8 => true,
+                // Of what is followed by headers nothing was found valid.
+                Some(table) if *table == Table::Position as u8 => {
+                    if !is_folded(changes, key) {
+                        continue;
+                    }
+                    true
+                }
                 Some(table) if *table == Table::Invalid as u8 => false,
                 _ => continue,
             };
@@ -127,4 +133,14 @@ impl Home {
             .account(&person.home_log, &person.account)
             .unwrap()
     }
+}
+
+/// Whether the log of this position is folded up to there by these changes.
+fn is_folded(changes: &Changes, position: &[u8]) -> bool {
+    let (log, at) = position[1..].split_at(32);
+    let row = changes.rows.get(&key(Table::Log, &[log]));
+    row.and_then(Option::as_ref).is_some_and(|row| {
+        let row: LogRow = read_row(row);
+        [row.epoch.to_be_bytes(), row.seq.to_be_bytes()].concat()[..] >= *at
+    })
 }

@@ -15,13 +15,13 @@ use city_protocol::place::PlacePolicy;
 use city_protocol::refusal::Refusal;
 use city_protocol::region::Region;
 use city_protocol::replica::{
-    Action, Authorities, BookedEntry, Clearing, ClockQuality, Confirmation, Input, Now, Outcome,
-    Replica, ReplicaConfig, Ticket,
+    Action, Authorities, BookedEntry, Clearing, ClockQuality, Confirmation, Follow, Input, Now,
+    Outcome, Replica, ReplicaConfig, Ticket,
 };
 use city_protocol::stage::Submission;
 use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::{PeerId, TransportSigner as _};
-use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex, verify_header};
 
 use super::ca::Ca;
 use super::disk::Disk;
@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) witnesses: Vec<LogId>,
     /// What a home takes from others, from its next start on.
     pub(crate) clearing: Clearing,
+    /// How a home follows others' logs, from its next start on.
+    pub(crate) follow: Follow,
     /// How often a home writes a checkpoint, from its next start on.
     pub(crate) checkpoint_every: Option<u64>,
 }
@@ -109,6 +111,7 @@ impl World {
             memo: None,
             witnesses: Vec::new(),
             clearing: Clearing::default(),
+            follow: Follow::default(),
             checkpoint_every: None,
         }
     }
@@ -236,7 +239,9 @@ impl World {
             },
             may_sequence,
         });
-        let mut replica = replica.with_clearing(self.clearing.clone());
+        let mut replica = replica
+            .with_clearing(self.clearing.clone())
+            .with_follow(self.follow.clone());
         replica.checkpoint_every(self.checkpoint_every);
         replica
     }
@@ -347,6 +352,13 @@ impl World {
                 Ok(vertex) => Input::Vertex(peer, Box::new(vertex), frame.len() as u64),
                 Err(refusal) => Input::Garbage(peer, refusal, 0),
             },
+            Ok(Message::Header(header)) => {
+                let keys = Pool(self.homes[to].replica.authorities(), None);
+                match verify_header(&self.genesis, &keys, &header) {
+                    Ok(it) => Input::Header(peer, Box::new(it), frame.len() as u64),
+                    Err(refusal) => Input::Garbage(peer, refusal, 0),
+                }
+            }
             Ok(message) => Input::Message(peer, channel, message),
         }
     }

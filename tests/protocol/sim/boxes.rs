@@ -111,7 +111,8 @@ impl Sim {
         let (log, groups) = (h.log(), h.disk.groups());
         let head = h.row(&log).head;
         let elsewhere = self.honest().iter().any(|other| {
-            *other != home && self.world.homes[*other].disk.read().vertex(&head).is_some()
+            let disk = self.world.homes[*other].disk.read();
+            *other != home && disk.vertex(&head).is_some() && disk.headers(&log).is_none()
         });
         if self.lies(home) || !elsewhere || h.row(&log).frozen.is_some() {
             return;
@@ -185,7 +186,7 @@ impl Sim {
         let mine = h.row(&log);
         let others = self.honest().into_iter().filter(|other| *other != home);
         others.into_iter().all(|other| {
-            let theirs = self.world.homes[other].disk.read().log(&log);
+            let theirs = self.world.homes[other].disk.read().head(&log);
             theirs.is_none_or(|theirs| (theirs.epoch, theirs.seq) <= (mine.epoch, mine.seq))
         })
     }
@@ -220,9 +221,11 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
                 .filter(|_| unknown.get(i + 1) == Some(&body));
             let input = match unjudged {
                 Some(vertex) => Input::Replay(Box::new(vertex)),
-                None => Input::Evidence(Box::new(header)),
+                None => Input::Alone(Box::new(header)),
             };
             drop(replica.handle(input, now, &disk));
+            let known = replica.authorities().iter();
+            known.for_each(|authority| learned.learn(authority));
         } else if let Some(vertex) = stored_vertex(world, &learned, &disk, &id, Known::stored) {
             learned.learn(&vertex.authority);
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &disk));
@@ -236,7 +239,7 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
     disk
 }
 
-/// The authorities of the logs as far as they are folded: their newest epochs.
+/// The authorities of the logs as far as they are folded: their newest epochs and charters.
 struct Learned(BTreeMap<LogId, Arc<Authority>>);
 
 impl Learned {
@@ -253,7 +256,7 @@ impl Learned {
 
     fn learn(&mut self, authority: &Arc<Authority>) {
         let known = self.0.get(&authority.log);
-        if known.is_none_or(|known| known.epoch() < authority.epoch()) {
+        if known.is_none_or(|known| authority.knows_more_than(known)) {
             self.0.insert(authority.log, authority.clone());
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::crypto::{PublicKey, SecretKey};
 use city_protocol::ids::KeyId;
+use city_protocol::replica::FollowPolicy;
 use city_protocol::stage::Submission;
 
 use super::citizens::enrolment;
@@ -92,6 +93,9 @@ impl Foundation {
         if plan.limited {
             world.clearing.limit = LIMIT;
             world.clearing.reject_over_limit = dice.percent(50);
+        }
+        if plan.headed {
+            world.follow.policy = FollowPolicy::Headers;
         }
         world.checkpoint_every = plan.checkpoint_every;
         world.memo = Some(Memo::default());

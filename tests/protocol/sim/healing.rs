@@ -1,6 +1,7 @@
 //! After the story: everything works again, and time passes until nothing moves any more.
 
-use city_protocol::replica::Clearing;
+use city_protocol::ledger::{Table, key};
+use city_protocol::replica::{Clearing, Follow, MAX_LOGS};
 
 use super::oracles::homes_are_in_step;
 use super::stage::Sim;
@@ -30,7 +31,7 @@ impl Sim {
         if self.dice.percent(50) {
             self.headers_only.clear();
         }
-        self.lift_limits();
+        self.lift_policies();
         // Longer than anything is dated ahead, or waits in the pen.
         self.pass(30 * 60_000, 60_000);
         self.everybody_connects();
@@ -68,10 +69,16 @@ impl Sim {
         self.settle_down();
     }
 
-    /// Operators take from each other what comes.
-    fn lift_limits(&mut self) {
-        if self.plan.limited {
+    /// Operators take from each other what comes, and follow all of it.
+    fn lift_policies(&mut self) {
+        if self.plan.limited || self.plan.headed {
             self.world.clearing = Clearing::default();
+            self.world.follow = Follow::default();
+            for home in self.honest() {
+                let disk = self.world.homes[home].disk.read();
+                let headers = disk.rows(&key(Table::Headers, &[]), None, MAX_LOGS).len();
+                (0..headers).for_each(|_| self.count("logs followed by headers"));
+            }
             for home in 0..self.world.homes.len() {
                 self.switch_off(home);
                 self.switch_on(home);

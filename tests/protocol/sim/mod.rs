@@ -13,7 +13,7 @@
 //! what the node does at a start, and its high-water mark. Not played: rotten blocks in the middle of a log, and
 //! a ledger that is gone altogether.
 
-mod boxes;
+pub(crate) mod boxes;
 mod business;
 mod citizens;
 pub(crate) mod dice;

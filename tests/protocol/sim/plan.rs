@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) ages: bool,
     /// A home takes little from another before that takes from it, until healing.
     pub(crate) limited: bool,
+    /// Until healing, homes follow by its headers what does not concern them.
+    pub(crate) headed: bool,
     /// How often homes write checkpoints.
     pub(crate) checkpoint_every: Option<u64>,
     /// After a conviction the officers begin again.
@@ -51,6 +53,7 @@ impl Plan {
             checkpoint_every: dice.percent(40).then(|| dice.between(1, 24) * 3_600_000),
             heals: dice.percent(50),
             trick,
+            headed: dice.percent(25),
         }
     }
 }

@@ -16,7 +16,7 @@ const SPEED_UP: u128 = 1_000;
 /// A run of so many seeds has seen everything that can happen.
 const MANY: u64 = 100;
 /// What can happen.
-const HAPPENINGS: [&str; 41] = [
+const HAPPENINGS: [&str; 42] = [
     "adoptions",
     "answers",
     "checkpoints",
@@ -39,6 +39,7 @@ const HAPPENINGS: [&str; 41] = [
     "invalid vertices",
     "late acceptances seen through",
     "lies",
+    "logs followed by headers",
     "old copies that notice it",
     "partitions",
     "recoveries",

@@ -14,7 +14,7 @@ pub fn stored_authority<R: Rows + ?Sized>(
     log: &LogId,
     epoch: u64,
 ) -> Option<Authority> {
-    let row = rows.log(log)?;
+    let row = rows.head(log)?;
     let charter = first_entry(rows, &row.first)?;
     let mut authority = Authority::from_charter(genesis, &charter.body).ok()?;
     for epoch in 2..=epoch {

@@ -44,8 +44,8 @@ pub use proof_of_fault::{FaultProof, MAX_FAULT_PROOF, SignedTwice, VerifiedFault
 pub use pruned::{Stays, prunable_to, stub_of};
 pub use rows::{
     AccountRow, AnswerRow, CharterRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen,
-    IncomingRow, LogRow, NoteRow, NotesRow, Table, Totals, TransferRow, TransferState, TreeRow,
-    VertexRow, WitnessRow, key,
+    HeadersRow, IncomingRow, LogRow, NoteRow, NotesRow, Table, Totals, TransferRow, TransferState,
+    TreeRow, VertexRow, WitnessRow, key,
 };
 pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};

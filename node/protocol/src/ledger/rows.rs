@@ -8,7 +8,8 @@ use crate::body::{Label, OwnEntry};
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, TransferId};
 use crate::refusal::Refusal;
 
-/// A table of the index by the first byte of its keys.
+/// A table of the index by the first byte of its keys. `b` and `P` are the node's own: where blocks stand, and what is left of pruned
+/// bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Table {
@@ -33,6 +34,8 @@ pub enum Table {
     Submission = b'd',
     /// `log ‖ epoch` → [`EpochRow`], for ever; the first epoch has none.
     Epoch = b'e',
+    /// `log` → [`HeadersRow`], while headers of it are stored that are not folded.
+    Headers = b'j',
     /// `log ‖ H(body)` → [`CharterRow`], for ever; the first charter has none.
     Charter = b'g',
     /// `log ‖ epoch ‖ seq` → vertex id.
@@ -187,6 +190,45 @@ pub struct LogRow {
     /// Whether it stopped counting.
     #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
+}
+
+impl LogRow {
+    /// The same at the end of the headers that go on behind it.
+    #[must_use]
+    pub fn headed(self, headers: HeadersRow) -> Self {
+        Self {
+            epoch: headers.epoch,
+            seq: headers.seq,
+            head: headers.head,
+            time: headers.time,
+            charter: headers.charter,
+            ..self
+        }
+    }
+}
+
+/// Where the headers of a log end whose entries are not here, or not all of them. What is folded of it ends before; of
+/// what lies between the two only the headers are stored, besides the vertices that begin an epoch or bring a charter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadersRow {
+    /// Epoch.
+    #[serde(rename = "e")]
+    pub epoch: u64,
+    /// Position of the last header.
+    #[serde(rename = "s")]
+    pub seq: u64,
+    /// The vertex that it makes.
+    #[serde(rename = "h")]
+    pub head: BlockId,
+    /// Its time.
+    #[serde(rename = "t")]
+    pub time: Timestamp,
+    /// H(body) of the charter in force; absent for the first.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub charter: Option<Digest>,
+    /// Whether the bodies are wanted, whatever the policy: it addressed this home, or headers alone do not tell how it goes on.
+    #[serde(rename = "w", default, skip_serializing_if = "std::ops::Not::not")]
+    pub wanted: bool,
 }
 
 /// An account.

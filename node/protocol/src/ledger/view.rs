@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::rows::{
-    AccountRow, AnswerRow, CharterRow, ClearingRow, EpochRow, FaultRow, LogRow, NoteRow, NotesRow,
-    Table, TransferRow, VertexRow, WitnessRow, key, read,
+    AccountRow, AnswerRow, CharterRow, ClearingRow, EpochRow, FaultRow, HeadersRow, LogRow,
+    NoteRow, NotesRow, Table, TransferRow, VertexRow, WitnessRow, key, read,
 };
 use crate::body::{OwnEntry, PersonBody as _, Transfer, identity};
 use crate::codec;
@@ -179,6 +179,20 @@ pub trait Rows {
     /// A log's head and sums.
     fn log(&self, log: &LogId) -> Option<LogRow> {
         self.typed(&key(Table::Log, &[&log.0]))
+    }
+
+    /// Where the headers of a log end, if they go on behind what is folded.
+    fn headers(&self, log: &LogId) -> Option<HeadersRow> {
+        self.typed(&key(Table::Headers, &[&log.0]))
+    }
+
+    /// A log's row with the head that its headers have; the sums are those of what is folded.
+    fn head(&self, log: &LogId) -> Option<LogRow> {
+        let row = self.log(log)?;
+        Some(match self.headers(log) {
+            Some(headers) => row.headed(headers),
+            None => row,
+        })
     }
 
     /// An account.

@@ -60,7 +60,11 @@ impl Replica {
 
     /// Who signs and decides at this vertex: what is known of its log, with the charter that the vertex brings, or what
     /// it brings itself where it begins a log or an epoch.
-    pub(super) fn authority_at(&self, vertex: &VerifiedVertex) -> Result<Arc<Authority>, Refusal> {
+    pub(super) fn authority_at(
+        &self,
+        vertex: &VerifiedVertex,
+        history: &dyn History,
+    ) -> Result<Arc<Authority>, Refusal> {
         let h = &vertex.header.header;
         let first = vertex.entries.iter().flatten().next();
         let Some(known) = self.authorities.0.get(&h.log) else {
@@ -71,13 +75,13 @@ impl Replica {
             Some(entry) if amends(&vertex.header, entry) => {
                 known.amend(&self.genesis, entry, h.epoch).map(Arc::new)
             }
-            _ => Ok(Arc::clone(known)),
+            _ => Ok(self.as_folded(known, h, history)),
         }
     }
 
     /// Remembers a charter of a branch that does not count, so that the officers whom it names can be asked for: a later
     /// epoch may begin behind it.
-    pub(super) fn learn_branch(&mut self, vertex: &VerifiedVertex) {
+    pub(super) fn learn_branch(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
         let log = vertex.header.header.log;
         let Some(known) = self.authorities.0.get(&log) else {
             return;
@@ -87,7 +91,7 @@ impl Replica {
         let brings = brings.filter(|entry| amends(&vertex.header, entry));
         if brings.is_some_and(|entry| !known.knows(&Digest(sha256(&[&entry.body]))))
             // What does not hold names nobody.
-            && let Ok(branch) = self.authority_at(vertex)
+            && let Ok(branch) = self.authority_at(vertex, history)
         {
             let branch = Arc::new(branch.under(Some(in_force)));
             self.authorities.0.insert(log, branch);

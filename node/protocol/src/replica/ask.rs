@@ -1,15 +1,17 @@
 //! Asking: what peers claim is compared with what is here, and what is missing is asked for, each range of
 //! one peer at a time.
 
+use std::collections::BTreeSet;
+
 use super::peers::BEACON_MS;
 use super::serve::{send_beginning, send_invalid, send_proof};
 use super::{Action, Now, Replica};
 use crate::amount::Timestamp;
 use crate::ids::{BlockId, LogId};
-use crate::ledger::{Frozen, History, Rows};
+use crate::ledger::{Frozen, History, LogRow, Rows};
 use crate::sync::{Channel, Claim, FrontierEntry, LogPrefix, MAX_RANGES, Message, Want};
 use crate::trust::PeerId;
-use crate::vertex::VerifiedVertex;
+use crate::vertex::SignedHeader;
 
 /// How long a range may bring nothing before it is asked for elsewhere, in milliseconds.
 const RANGE_TIMEOUT_MS: u64 = 30_000;
@@ -25,6 +27,8 @@ pub(super) const LIVE_RANGE: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub(super) peer: PeerId,
+    /// Whether only headers were asked for.
+    pub(super) headers: bool,
     /// Epoch and position that it is asked up to.
     to: (u64, u64),
     pub(super) deadline: Timestamp,
@@ -43,7 +47,7 @@ impl Replica {
         out: &mut Vec<Action>,
     ) {
         for entry in entries {
-            let mine = history.log(&entry.log);
+            let mine = self.followed(&entry.log, history);
             let frozen = mine.as_ref().and_then(|row| row.frozen);
             let (epoch, seq) = mine.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
             if entry.epoch < epoch {
@@ -56,6 +60,10 @@ impl Replica {
                 continue;
             }
             if entry.epoch > epoch {
+                if matches!(frozen, Some(Frozen::Invalid(_))) {
+                    // Whoever went on does not check, or has not seen it.
+                    send_invalid(from, &entry.log, epoch, history, out);
+                }
                 self.claim(from, entry, entry.seq, now, history, out);
                 continue;
             }
@@ -86,12 +94,32 @@ impl Replica {
                         from: seq,
                         to: seq,
                     };
-                    ask_for(from, Channel::Live, want, out);
+                    let headers = self.by_headers(&entry.log);
+                    ask_for(from, Channel::Live, (want, headers), out);
                     send_beginning(from, &entry.log, epoch, history, out);
                 } else if entry.forked && frozen.is_none() {
                     self.ask_for_proof(from, &entry.log, history, out);
                 }
             }
+        }
+    }
+
+    /// Whether all who could be asked for a log's bodies have said that they do not have them.
+    fn has_nobody_bodies_of(&self, log: &LogId) -> bool {
+        let mut asked = self
+            .sessions
+            .values()
+            .filter(|session| session.gives())
+            .map(|session| session.bodiless.contains(log))
+            .peekable();
+        asked.peek().is_some() && asked.all(|bodiless| bodiless)
+    }
+
+    /// A log's row as far as it is followed: up to its last header, or what is folded of it.
+    fn followed(&self, log: &LogId, rows: &(impl Rows + ?Sized)) -> Option<LogRow> {
+        match self.by_headers(log) {
+            true => rows.head(log),
+            false => rows.log(log),
         }
     }
 
@@ -111,7 +139,10 @@ impl Replica {
         if session.claims.len() < MAX_RANGES || session.claims.contains_key(&entry.log) {
             let (epoch, forked) = (entry.epoch, entry.forked);
             let claim = Claim { epoch, seq, forked };
-            session.claims.insert(entry.log, claim);
+            if session.claims.insert(entry.log, claim) != Some(claim) {
+                // Since it was asked last it may have got the bodies.
+                session.bodiless.remove(&entry.log);
+            }
         }
         self.request(&entry.log, now, history, out);
     }
@@ -133,7 +164,13 @@ impl Replica {
     }
 
     /// Asks one peer for what it has more of a log, if nobody is asked already that may still bring it.
-    fn request(&mut self, log: &LogId, now: Now, history: &dyn History, out: &mut Vec<Action>) {
+    pub(super) fn request(
+        &mut self,
+        log: &LogId,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
         if self.is_expected(log, now, history) {
             return;
         }
@@ -143,9 +180,27 @@ impl Replica {
             let over = flight.patience.filter(|(until, _)| *until <= now.time);
             let Some((_, waited_ms)) = over else { return };
             patience_ms = (2 * waited_ms).min(RANGE_TIMEOUT_MS);
+            let lacking = self.following.lacking().contains(log) && !flight.headers;
+            if lacking
+                && waited_ms >= RANGE_TIMEOUT_MS
+                && let Some(session) = self.sessions.get_mut(&flight.peer)
+            {
+                session.bodiless.insert(*log);
+            }
             instead_of = Some(flight.peer);
         }
-        let row = self.layers(history).log(log);
+        let mut row = self.followed(log, &self.layers(history));
+        let mut headers = self.by_headers(log);
+        if !headers && self.following.lacking().contains(log) && self.has_nobody_bodies_of(log) {
+            if self.is_to_be_whole(log) {
+                // Perhaps its author never gave them to anybody.
+                self.give_up_headers(*log, history);
+                return;
+            }
+            // It goes on by headers until somebody comes who has them.
+            headers = true;
+            row = self.layers(history).head(log);
+        }
         let most = row
             .as_ref()
             .and_then(|row| row.frozen)
@@ -154,8 +209,21 @@ impl Replica {
         let more = |claim: &&Claim| {
             claim.epoch > epoch || claim.epoch == epoch && claim.seq > have && have < most
         };
+        // Who has the same headers claims nothing, and may have the bodies all the same.
+        let lacking = !headers && self.following.lacking().contains(log);
+        let ends = self.layers(history).headers(log).filter(|_| lacking);
+        let there = ends.map(|ends| Claim {
+            epoch: ends.epoch,
+            seq: ends.seq,
+            forked: false,
+        });
         let claimants = self.sessions.iter().filter_map(|(peer, session)| {
-            let claim = session.claims.get(log).filter(more)?;
+            if !headers && session.bodiless.contains(log) {
+                return None;
+            }
+            let may = there.as_ref().filter(|_| session.gives());
+            let claim = session.claims.get(log).filter(more);
+            let claim = claim.or_else(|| may.filter(more))?;
             (Some(*peer) != instead_of).then_some((session.idle, *peer, *claim))
         });
         // Who brought nothing when it was asked comes last.
@@ -166,12 +234,20 @@ impl Replica {
         if let Some(session) = instead_of.and_then(|idle| self.sessions.get_mut(&idle)) {
             session.idle = session.idle.saturating_add(1);
         }
+        // Also where the new epoch begins lower than what is here: its beginning is sent at least. How a log is followed whose
+        // municipality is not known yet says its first vertex.
+        let unknown = have == 0 && self.following.follow.has_headers();
+        let (last, to) = match unknown {
+            true => ((1, 1), 1),
+            false => ((claim.epoch, claim.seq), claim.seq.max(have + 1)),
+        };
         let deadline = now.time.plus_ms(RANGE_TIMEOUT_MS);
         self.in_flight.insert(
             *log,
             InFlight {
                 peer,
-                to: (claim.epoch, claim.seq),
+                headers,
+                to: last,
                 deadline,
                 patience: Some((now.time.plus_ms(patience_ms), patience_ms)),
             },
@@ -182,21 +258,18 @@ impl Replica {
             log: LogPrefix::from(log),
             epoch,
             from: have + 1,
-            // Also where the new epoch begins lower than what is here: its beginning is sent at least.
-            to: claim.seq.max(have + 1),
+            to,
         };
-        ask_for(peer, channel, want, out);
+        ask_for(peer, channel, (want, headers), out);
     }
 
     /// Asks again for everything that is claimed and not here.
     pub(super) fn request_all(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
-        let logs: std::collections::BTreeSet<LogId> = self
-            .sessions
-            .values()
-            .flat_map(|s| s.claims.keys().copied())
-            .collect();
+        let claimed = self.sessions.values().flat_map(|s| s.claims.keys());
+        let lacking = self.following.lacking().iter();
+        let logs: BTreeSet<LogId> = claimed.chain(lacking).copied().collect();
         for log in logs {
-            let row = history.log(&log);
+            let row = self.followed(&log, history);
             let (epoch, have) = row.as_ref().map_or((1, 0), |row| (row.epoch, row.seq));
             let stands = row
                 .and_then(|row| row.frozen)
@@ -224,14 +297,21 @@ impl Replica {
     /// again and again does not.
     pub(super) fn progress(
         &mut self,
-        vertex: &VerifiedVertex,
+        header: &SignedHeader,
         stored: bool,
         now: Now,
         history: &dyn History,
     ) {
-        let h = &vertex.header.header;
-        self.fetching.remove(&vertex.id());
-        let row = self.layers(history).log(&h.log);
+        let h = &header.header;
+        let by_headers = self
+            .in_flight
+            .get(&h.log)
+            .is_some_and(|flight| flight.headers);
+        let rows = self.layers(history);
+        let row = match by_headers {
+            true => rows.head(&h.log),
+            false => rows.log(&h.log),
+        };
         let have = row.map_or((1, 0), |row| (row.epoch, row.seq));
         let Some(flight) = self.in_flight.get_mut(&h.log) else {
             return;
@@ -268,7 +348,7 @@ impl Replica {
     }
 
     /// Asks for everything that vertices in the pen wait for: whoever sent them, or else anybody.
-    pub(super) fn fetch_missing(&mut self, now: Now, out: &mut Vec<Action>) {
+    pub(super) fn fetch_missing(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
         let missing = self.pen.missing();
         let anybody = self
             .sessions
@@ -276,6 +356,9 @@ impl Replica {
             .find(|(_, s)| s.gives())
             .map(|(peer, _)| *peer);
         for (id, from) in missing {
+            if self.comes_in_a_range(&id, history) {
+                continue;
+            }
             // Whoever sent it may have come back meanwhile, and only read.
             if let Some(peer) = from.filter(|peer| self.hears(peer)).or(anybody) {
                 self.fetch(peer, id, now, out);
@@ -286,16 +369,29 @@ impl Replica {
 
 /// Asks for a range along with the others that one input makes this node ask for: whoever serves them all at once serves them in
 /// causal order, so that nothing has to be fetched singly.
-fn ask_for(peer: PeerId, channel: Channel, want: Want, out: &mut Vec<Action>) {
+fn ask_for(peer: PeerId, channel: Channel, (want, headers): (Want, bool), out: &mut Vec<Action>) {
     for action in out.iter_mut() {
-        if let Action::Send(to, by, Message::Want(wants)) = action
-            && (*to, *by) == (peer, channel)
-            && wants.len() < MAX_RANGES
-        {
+        let wants = match action {
+            Action::Send(to, by, Message::Want(wants))
+                if (*to, *by, headers) == (peer, channel, false) =>
+            {
+                wants
+            }
+            Action::Send(to, by, Message::WantHeaders(wants))
+                if (*to, *by, headers) == (peer, channel, true) =>
+            {
+                wants
+            }
+            _ => continue,
+        };
+        if wants.len() < MAX_RANGES {
             wants.push(want);
             return;
         }
     }
-    let message = Message::Want(vec![want]);
+    let message = match headers {
+        true => Message::WantHeaders(vec![want]),
+        false => Message::Want(vec![want]),
+    };
     out.push(Action::Send(peer, channel, message));
 }

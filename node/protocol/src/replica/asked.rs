@@ -91,6 +91,8 @@ pub enum Input {
     HoldPlace(Ticket, Box<PlaceProof>),
     /// A peer sent a vertex, of so many bytes, that was verified.
     Vertex(PeerId, Box<VerifiedVertex>, u64),
+    /// A peer sent a header, of so many bytes, without its body; its signature was verified.
+    Header(PeerId, Box<SignedHeader>, u64),
     /// A peer sent something that proves nothing but its own fault, or what newer software writes; the bytes are
     /// those of a vertex, and 0 for any other message.
     Garbage(PeerId, Refusal, u64),
@@ -121,8 +123,10 @@ pub enum Input {
     Aborted(Refusal),
     /// A vertex of the own store, while the index is rebuilt or caught up.
     Replay(Box<VerifiedVertex>),
-    /// A header block of the own store that stands without its body: half of a proof that its log signed two
-    /// vertices for one position. While the index is rebuilt or caught up, like [`Input::Replay`].
+    /// A header block of the own store that stands without its body: its log is followed by headers, or it is half of a proof
+    /// that its log signed two vertices for one position. While the index is rebuilt or caught up, like [`Input::Replay`].
+    Alone(Box<SignedHeader>),
+    /// A header block of a file that stands without its body, and can be no more than half of such a proof: nobody verified it.
     Evidence(Box<SignedHeader>),
 }
 

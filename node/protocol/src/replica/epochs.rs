@@ -156,6 +156,10 @@ impl Replica {
             branch.push(at);
             (at, seq) = (header.header.prev, seq - 1);
         }
+        if seq > row.seq {
+            // The headers before it are here, the bodies not yet.
+            return Place::Wait(Missing::Vertex(at));
+        }
         branch.reverse();
         let common = seq;
         Place::Epoch { common, branch }
@@ -190,13 +194,14 @@ impl Replica {
                     .0
                     .extend(authority.map(|known| (log, known)));
                 match missing {
-                    Some(missing) => self.wait(from, vertex, missing, now, out),
+                    Some(missing) => self.wait(from, vertex, missing, now, history, out),
                     // Its officers signed it, so it is no fault; the log goes on as if it had not come.
                     None => {
                         if self.refused.len() >= MAX_REFUSED {
                             self.refused.clear();
                         }
                         self.refused.insert(vertex.id());
+                        self.refuse_headers(&vertex.header, history);
                         self.fetching.remove(&vertex.id());
                     }
                 }
@@ -219,6 +224,9 @@ impl Replica {
             }
             self.fold_again(log, common, history);
         } else {
+            if let Some(frozen) = row.frozen {
+                self.drop_positions(log, row.epoch, common + 1..=frozen.cut(), history);
+            }
             let thawed = LogRow {
                 frozen: None,
                 ..row
@@ -249,7 +257,7 @@ impl Replica {
                 known,
                 authority,
             };
-            let authority = self.authority_at(&aside).map_err(|_| None)?;
+            let authority = self.authority_at(&aside, history).map_err(|_| None)?;
             match judge(&self.context(&authority, history), &aside, self.order) {
                 Verdict::Valid(mut valid) => {
                     self.authorities.0.insert(log, authority);

@@ -58,9 +58,12 @@ impl Replica {
         let h = &a.header;
         let cut = h.seq.checked_sub(1).ok_or(Refusal::BadEntry)?;
         let rows = self.layers(history);
-        if rows
-            .fault(&h.log, h.epoch)
-            .is_some_and(|known| known.cut <= cut)
+        // Also where only headers say so, a closed epoch forks no more.
+        let closed = rows.head(&h.log).is_some_and(|head| head.epoch > h.epoch);
+        if closed
+            || rows
+                .fault(&h.log, h.epoch)
+                .is_some_and(|known| known.cut <= cut)
         {
             return Ok(());
         }
@@ -82,6 +85,10 @@ impl Replica {
         }
         convicts(&fault, &accused, Some(signer), &[], self.network)?;
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
+            if self.by_headers(&log) {
+                // What is folded ends in an epoch before it.
+                self.follow_whole(log, history);
+            }
             return Ok(());
         };
         if row.seq > cut && !self.can_fold(log, epoch, cut, history) {
@@ -117,6 +124,7 @@ impl Replica {
         let Some(other) = first.filter(|entry| entry.kind == Kind::EpochStart) else {
             return;
         };
+        self.fold_up_to(&log, epoch, Some(vertex.id()), history);
         let rows = self.layers(history);
         let Some(row) = rows.log(&log).filter(|row| row.epoch == epoch) else {
             return;
@@ -159,6 +167,7 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) {
+        self.fold_up_to(&fault.log, fault.epoch, None, history);
         let rows = self.layers(history);
         let row = rows.log(&fault.log).filter(|row| row.epoch == fault.epoch);
         let followed = rows.epoch(&fault.log, fault.epoch);
@@ -299,11 +308,8 @@ impl Replica {
         let base = self.checkpoint_for(log, old.epoch, cut, history);
         self.drop_state(log, base.as_ref(), history);
         // Of the newest epoch, but where its officers began it twice: their cuts lie in the one before.
-        for seq in cut + 1..=old.seq {
-            let epoch = self.layers(history).epoch_of(&log, old.epoch, seq);
-            let position = [&log.0[..], &epoch.to_be_bytes(), &seq.to_be_bytes()];
-            self.batch.delete(key(Table::Position, &position));
-        }
+        let stood = old.frozen.map_or(0, |frozen| frozen.cut());
+        self.drop_positions(log, old.epoch, cut + 1..=old.seq.max(stood), history);
         let Some(authority) = self.authorities.authority(&log) else {
             return;
         };

@@ -53,14 +53,38 @@ impl Replica {
         while let Some((from, vertex)) = queue.pop() {
             let (id, log) = (vertex.id(), vertex.header.header.log);
             if self.take(from, vertex, now, history, out) {
-                let freed = self.pen.release(&id, &log);
-                queue.extend(
-                    freed
-                        .into_iter()
-                        .map(|waiting| (waiting.from, waiting.vertex)),
-                );
+                queue.extend(self.freed(&id, &log));
             }
         }
+    }
+
+    /// Takes a header that came alone, and everything that waited for its vertex.
+    pub(super) fn ingest_header(
+        &mut self,
+        from: Option<PeerId>,
+        header: &SignedHeader,
+        now: Now,
+        history: &dyn History,
+        out: &mut Vec<Action>,
+    ) {
+        if from.is_some() {
+            self.notice_rollback(header, history, out);
+        }
+        if self.take_header(from, header, None, now, history, out) {
+            for (from, vertex) in self.freed(&header.id, &header.header.log) {
+                self.ingest(from, vertex, now, history, out);
+            }
+        }
+    }
+
+    /// What waited for a vertex or for its log.
+    fn freed(
+        &mut self,
+        id: &BlockId,
+        log: &LogId,
+    ) -> impl Iterator<Item = (Option<PeerId>, VerifiedVertex)> + use<> {
+        let freed = self.pen.release(id, log).into_iter();
+        freed.map(|waiting| (waiting.from, waiting.vertex))
     }
 
     /// Takes one vertex; says whether it is stored now, so that others may follow.
@@ -76,13 +100,23 @@ impl Replica {
             self.notice_rollback(&vertex.header, history, out);
         }
         self.convict_beginning(&vertex, from.is_some(), now, history);
+        if self.only_header_of(&vertex, from.is_some(), history) {
+            let known = self.layers(history).vertex(&vertex.id()).is_some();
+            let asked = self.fetching.contains_key(&vertex.id());
+            if from.is_some() && known && !asked && !vertex.begins() {
+                // Nobody asked for it: a peer that folds the log shows where it breaks a rule.
+                self.follow_whole(vertex.header.header.log, history);
+            }
+            return self.take_header(from, &vertex.header, Some(&vertex), now, history, out);
+        }
         let place = self.place_of(&vertex, from.is_some().then_some(now), history);
         if !matches!(place, Place::Next | Place::Epoch { .. } | Place::Wait(_)) {
-            self.learn_branch(&vertex);
+            self.learn_branch(&vertex, history);
         }
         match place {
             Place::Known => {
-                self.progress(&vertex, false, now, history);
+                self.fetching.remove(&vertex.id());
+                self.progress(&vertex.header, false, now, history);
                 false
             }
             Place::Beyond => {
@@ -109,7 +143,7 @@ impl Replica {
                 false
             }
             Place::Wait(missing) => {
-                self.wait(from, vertex, missing, now, out);
+                self.wait(from, vertex, missing, now, history, out);
                 false
             }
             Place::Next => self.judge_next(from, vertex, now, history, out),
@@ -124,10 +158,19 @@ impl Replica {
     fn place_of(&self, vertex: &VerifiedVertex, live: Option<Now>, history: &dyn History) -> Place {
         let rows = self.layers(history);
         let h = &vertex.header.header;
-        if rows.vertex(&vertex.id()).is_some() {
-            return Place::Known;
+        let row = rows.log(&h.log);
+        let unfolded = row
+            .as_ref()
+            .is_some_and(|row| self.is_unfolded(&vertex.header, row));
+        if rows.vertex(&vertex.id()).is_some() && !unfolded {
+            let stands = rows.vertex_at(&h.log, h.epoch, h.seq) == Some(vertex.id());
+            let whole = || rows.get_block(&h.body).is_some() || rows.get_stub(&h.body).is_some();
+            // Of what stands aside perhaps only the header.
+            if stands || whole() {
+                return Place::Known;
+            }
         }
-        let (epoch, seq, head, frozen) = match rows.log(&h.log) {
+        let (epoch, seq, head, frozen) = match row {
             Some(row) => (row.epoch, row.seq, row.head, row.frozen),
             None => (1, 0, self.network, None),
         };
@@ -162,6 +205,11 @@ impl Replica {
             // Up to the cut it is followed as before.
             Some(Frozen::Equivocation(_)) | None => {}
         }
+        // Where only headers are stored behind what is folded.
+        let other = rows.vertex_at(&h.log, h.epoch, h.seq);
+        if let Some(rival) = other.filter(|id| *id != vertex.id()).and_then(stored) {
+            return rival;
+        }
         if let Some(rival) = self.pen.rival(&vertex.header) {
             return Place::Rival(rival.header.block.clone());
         }
@@ -194,7 +242,7 @@ impl Replica {
         out: &mut Vec<Action>,
     ) -> bool {
         let log = vertex.header.header.log;
-        let authority = self.authority_at(&vertex);
+        let authority = self.authority_at(&vertex, history);
         let verdict = match &authority {
             Ok(authority) => judge(&self.context(authority, history), &vertex, self.order),
             Err(refusal) => Verdict::of(*refusal),
@@ -202,6 +250,7 @@ impl Replica {
         match verdict {
             Verdict::Valid(valid) => {
                 let begins = vertex.begins();
+                self.settle_beginning(&vertex, history);
                 if begins {
                     let new = !self.authorities.0.contains_key(&log);
                     if new && self.authorities.0.len() >= MAX_LOGS {
@@ -215,16 +264,27 @@ impl Replica {
                         self.home.learn(authority.clone());
                         self.adoptions.begin();
                     }
-                    self.authorities.0.insert(log, authority);
+                    // Headers know of more, where they go on.
+                    self.folded_to(log, &valid.row, history);
+                    if self.layers(history).headers(&log).is_none() {
+                        self.authorities.0.insert(log, authority);
+                    }
+                }
+                if log == self.home.log() {
+                    self.follow_addressed(&vertex.header.header.to, history);
                 }
                 self.batch.absorb(valid.changes);
+                self.folded_to(log, &valid.row, history);
                 self.note_witness(&vertex.header.header, &valid.entries, Some(now), history);
                 self.order += 1;
-                self.moved.insert(log, from);
+                self.fetching.remove(&vertex.id());
+                if !self.following.lacking().contains(&log) {
+                    self.moved.insert(log, from);
+                }
                 if log != self.home.log() {
                     self.unacknowledged.insert(log);
                 }
-                self.progress(&vertex, true, now, history);
+                self.progress(&vertex.header, true, now, history);
                 if log == self.home.log() {
                     // Written by an earlier run whose disk was lost: what is open rests on less.
                     self.abandon_open(Refusal::Busy);
@@ -263,7 +323,7 @@ impl Replica {
                 false
             }
             Verdict::Waiting(missing) => {
-                self.wait(from, vertex, missing, now, out);
+                self.wait(from, vertex, missing, now, history, out);
                 false
             }
         }
@@ -276,10 +336,12 @@ impl Replica {
         vertex: VerifiedVertex,
         missing: Missing,
         now: Now,
+        history: &dyn History,
         out: &mut Vec<Action>,
     ) {
         if let (Missing::Vertex(id), Some(peer)) = (missing, from)
             && !self.pen.contains(&id)
+            && !self.comes_in_a_range(&id, history)
         {
             self.fetch(peer, id, now, out);
         }
@@ -320,7 +382,9 @@ impl Replica {
 
     /// Keeps the blocks of a vertex that broke a rule.
     fn keep_evidence(&mut self, vertex: &VerifiedVertex, history: &dyn History) {
-        if self.layers(history).get_block(&vertex.id()).is_none() {
+        let rows = self.layers(history);
+        let here = |id: &BlockId| rows.get_block(id).is_some();
+        if !here(&vertex.id()) || !here(&vertex.header.header.body) {
             self.batch.blocks.extend(unjudged(vertex));
         }
     }
@@ -337,6 +401,7 @@ impl Replica {
         let Some(row) = self.layers(history).log(&log) else {
             return;
         };
+        let stood = row.frozen.map(|frozen| frozen.cut());
         self.batch.put(
             key(Table::Log, &[&log.0]),
             &LogRow {
@@ -345,6 +410,7 @@ impl Replica {
             },
         );
         self.cut_witnesses(log, frozen, history);
+        self.cut_headers(log, frozen.cut(), stood, history);
         self.pen.drop_beyond(&log, frozen.cut());
         self.in_flight.remove(&log);
         self.moved.insert(log, None);
@@ -399,6 +465,10 @@ impl Replica {
                 // Its author's own verdict: this node comes to the same when it sees the vertex. Where it has seen another
                 // one of that position, which broke a rule as well, nobody compares heads any more: both stand before it.
                 (FaultReason::Invalid, [theirs]) => {
+                    // Where only headers are here, the verdict needs the bodies first.
+                    if self.by_headers(&fault.log) {
+                        self.follow_whole(fault.log, history);
+                    }
                     let rows = self.layers(history);
                     let mine = rows.invalid(&fault.log, fault.epoch);
                     if let Some(mine) = mine.and_then(|id| rows.get_block(&id)) {

@@ -4,7 +4,7 @@
 //! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
 //! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `amend` takes later charters, `checkpoints` takes
 //! the own log's state and puts states back, `home` holds the own keys, `confirm` asks whether the own log is whole, `receipts` makes proofs. `follow` judges what peers
-//! send, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask`, `serve` and `step`, `pen` holds what
+//! send, `headers` follows logs by their headers alone, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask`, `serve` and `step`, `pen` holds what
 //! waits, `trust` enters what its CAs revoked, `notes` the operator's, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
@@ -22,6 +22,7 @@ mod epochs;
 mod expiry;
 mod faults;
 mod follow;
+mod headers;
 mod home;
 mod notes;
 mod peers;
@@ -44,7 +45,8 @@ use crate::crypto::{PublicKey, Signer};
 use crate::genesis::Genesis;
 use crate::ids::{BlockId, Digest, KeyId, LogId, NetworkId};
 use crate::ledger::{
-    self, Changes, FoldContext, Frozen, History, Layers, LogRow, Rows, Table, key, stored_authority,
+    self, Changes, FoldContext, Frozen, HeadersRow, History, Layers, LogRow, Rows, Table, key,
+    stored_authority,
 };
 use crate::pki::Crls;
 use crate::place::PlacePolicy;
@@ -60,6 +62,8 @@ pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceReq
 pub use clearing::{Clearing, MAX_CLEARING_LIMITS, REJECT_GRACE_MS};
 pub use confirm::{Confirmation, Standing, UNCONFIRMED_WINDOW_MS};
 use expiry::Sweep;
+use headers::Following;
+pub use headers::{Follow, FollowPolicy, MAX_FOLLOW_POLICIES};
 use home::Home;
 use pen::Pen;
 use places::HeldPlaces;
@@ -168,6 +172,8 @@ pub struct Replica {
     sweep: Sweep,
     /// What is taken from other municipalities, and answered without asking.
     clearing: Clearing,
+    /// Which logs are followed by their headers alone.
+    following: Following,
     /// What the own log lost at a cut and others rest on.
     adoptions: Adoptions,
     /// What the own log is to say of its CAs' lists.
@@ -236,6 +242,7 @@ impl Replica {
             cited: None,
             sweep: Sweep::default(),
             clearing: Clearing::default(),
+            following: Following::default(),
             adoptions: Adoptions::default(),
             saying: Saying::default(),
             owes_faults: false,
@@ -271,6 +278,11 @@ impl Replica {
                 self.received_bytes(&from, bytes);
                 self.ingest(Some(from), *vertex, now, history, &mut out);
             }
+            Input::Header(from, ..) if self.only_reads(&from) => {}
+            Input::Header(from, header, bytes) => {
+                self.received_bytes(&from, bytes);
+                self.ingest_header(Some(from), &header, now, history, &mut out);
+            }
             // Honest peers send those too: a single vertex of a log that is not known here yet, and
             // what newer software writes.
             Input::Garbage(from, Refusal::UnknownLog | Refusal::UnknownVersion, bytes) => {
@@ -303,6 +315,7 @@ impl Replica {
                 self.ingest(None, *vertex, now, history, &mut out);
                 let _proven = self.pair(&header, now, history);
             }
+            Input::Alone(header) => self.alone(*header, now, history, &mut out),
             Input::Evidence(header) => self.evidence(*header, now, history),
         }
         if self.batch.is_empty() && self.open.is_none() && !self.appending {
@@ -381,8 +394,8 @@ impl Replica {
         self.authorities
             .0
             .insert(self.home.log(), self.home.authority());
-        for (log, row) in log_rows(history) {
-            self.unfreeze_after_upgrade(&log, &row);
+        for (log, row) in head_rows(history) {
+            self.unfreeze_after_upgrade(&log, history);
             let Some(authority) = stored_authority(history, &self.genesis, &log, row.epoch) else {
                 continue;
             };
@@ -394,6 +407,7 @@ impl Replica {
             }
             self.authorities.0.insert(log, authority);
         }
+        self.recall_followed(history);
         self.recall_owed(now, history);
         self.begin_own_log(now, history);
         self.sweep_from_the_beginning();
@@ -403,13 +417,12 @@ impl Replica {
     }
 
     /// A log that stopped at a vertex of a newer version is tried again by newer software.
-    fn unfreeze_after_upgrade(&mut self, log: &LogId, row: &LogRow) {
-        if matches!(row.frozen, Some(Frozen::Unsupported(_))) {
-            let thawed = LogRow {
-                frozen: None,
-                ..row.clone()
-            };
-            self.batch.put(key(Table::Log, &[&log.0]), &thawed);
+    fn unfreeze_after_upgrade(&mut self, log: &LogId, history: &dyn History) {
+        let row = history.log(log);
+        if let Some(row) = row.filter(|row| matches!(row.frozen, Some(Frozen::Unsupported(_)))) {
+            let frozen = None;
+            self.batch
+                .put(key(Table::Log, &[&log.0]), &LogRow { frozen, ..row });
         }
     }
 
@@ -476,18 +489,24 @@ impl Replica {
             .0
             .retain(|log, _| *log == own || history.log(log).is_some());
         let durable = |log| {
-            let row = history.log(log);
+            let row = history.head(log);
             row.map_or((1, None), |row| (row.epoch, row.charter))
         };
         for (log, authority) in &mut self.authorities.0 {
             let (epoch, charter) = durable(log);
             let in_force = charter.unwrap_or(authority.charter_hash);
+            if authority.epoch() < epoch || !authority.knows(&in_force) {
+                // Headers that were given up are here again.
+                let stored = stored_authority(history, &self.genesis, log, epoch);
+                *authority = stored.map_or_else(|| Arc::clone(authority), Arc::new);
+            }
             if authority.epoch() > epoch || authority.in_force() != in_force {
                 *authority = Arc::new(authority.until(epoch, charter));
             }
         }
         let (epoch, charter) = durable(&own);
         self.home.unlearn(epoch, charter);
+        self.recall_followed(history);
         // Asked for again by the next comparison, not at once: there may be no room for a while.
         self.forget_claims(now);
         // Which heads were acknowledged in the lost vertices is not remembered: all may be, again.
@@ -529,10 +548,26 @@ pub fn log_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
         .collect()
 }
 
+/// The same with the heads that their headers have, where those go on behind what is folded.
+#[must_use]
+pub fn head_rows(history: &dyn History) -> Vec<(LogId, LogRow)> {
+    let headers = history.rows(&key(Table::Headers, &[]), None, MAX_LOGS);
+    let mut headers: BTreeMap<Vec<u8>, HeadersRow> = headers
+        .into_iter()
+        .map(|(name, row)| (name[1..].to_vec(), ledger::read_row(&row)))
+        .collect();
+    let rows = log_rows(history).into_iter();
+    rows.map(|(log, row)| match headers.remove(&log.0[..]) {
+        Some(headers) => (log, row.headed(headers)),
+        None => (log, row),
+    })
+    .collect()
+}
+
 /// The frontier as of what is durable: the newest of every log.
 #[must_use]
 pub fn frontier(history: &dyn History) -> Vec<FrontierEntry> {
-    log_rows(history)
+    head_rows(history)
         .iter()
         .filter(|(_, row)| row.seq > 0 || row.frozen.is_some())
         .map(|(log, row)| FrontierEntry::of(log, row))

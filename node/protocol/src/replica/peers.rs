@@ -32,7 +32,7 @@ impl Replica {
             network: self.network,
             software: self.home.software().into(),
             announcement,
-            follows: Vec::new(),
+            follows: self.followed_whole(),
         };
         out.push(Action::Send(
             peer,
@@ -52,7 +52,7 @@ impl Replica {
         self.in_flight.retain(|_, flight| flight.peer != *peer);
         self.claimant_is_gone(peer, now);
         self.fetching.clear();
-        self.fetch_missing(now, out);
+        self.fetch_missing(now, history, out);
         self.request_all(now, history, out);
     }
 
@@ -100,6 +100,7 @@ impl Replica {
             // them out before.
             Message::Hello(_)
             | Message::Vertex(..)
+            | Message::Header(_)
             | Message::Private(..)
             | Message::PrivateStored(_)
             | Message::Recommend(_)
@@ -121,10 +122,12 @@ impl Replica {
                 self.expect(&from, &entries, now, history);
                 self.claims(from, &entries, now, history, out);
             }
-            Message::Want(wants) => self.take_wants(from, channel, &wants, history, out),
+            Message::Want(wants) => self.take_wants(from, channel, (&wants, false), history, out),
+            Message::WantHeaders(wants) => {
+                self.take_wants(from, channel, (&wants, true), history, out);
+            }
             Message::Fetch(ids) => {
-                for (header, body) in serve_single(&ids, session, history) {
-                    let message = Message::Vertex(header.into(), body.into());
+                for message in serve_single(&ids, session, history) {
                     out.push(Action::Send(from, Channel::Live, message));
                 }
             }
@@ -214,6 +217,8 @@ impl Replica {
             return Err(Refusal::BadCertificate);
         }
         session.region = Some(certificate.region);
+        let follows = hello.follows.iter().copied();
+        session.follows = (!hello.follows.is_empty()).then(|| follows.collect());
         session.announced = Some((announced.certificate.to_vec(), chain));
         session.next_beacon = now.time.plus_ms(BEACON_MS);
         session.beacon_interval = BEACON_MS;
@@ -243,15 +248,20 @@ impl Replica {
                 // What it sends may stand on another beginning, whose key is not known here.
                 send_beginning(peer, &log, row.epoch, history, out);
             }
+            let lacking = self.following.lacking().contains(&log);
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.claims.remove(&log);
+                if lacking {
+                    // Whoever has the same headers was asked whether it has the bodies, too.
+                    session.bodiless.insert(log);
+                }
                 session.idle = session.idle.saturating_add(1);
                 // Compared again soon: the claim may have been true all the same.
                 session.next_beacon = session.next_beacon.min(now.time.plus_ms(BEACON_MS));
             }
         }
         self.fetching.retain(|_, deadline| *deadline >= now.time);
-        self.fetch_missing(now, out);
+        self.fetch_missing(now, history, out);
         self.begin_own_log(now, history);
         self.sweep(now, history);
         self.witness_owed(now, history);
@@ -283,6 +293,10 @@ impl Replica {
 const fn is_a_readers(message: &Message) -> bool {
     matches!(
         message,
-        Message::Beacon(_) | Message::Want(_) | Message::Fetch(_) | Message::Credit(_)
+        Message::Beacon(_)
+            | Message::Want(_)
+            | Message::WantHeaders(_)
+            | Message::Fetch(_)
+            | Message::Credit(_)
     )
 }

@@ -95,6 +95,13 @@ impl Pen {
         })
     }
 
+    /// Takes out one that waits.
+    pub(super) fn take_one(&mut self, id: &BlockId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(id)?;
+        self.bytes -= waiting.vertex.body_block.len();
+        Some(waiting)
+    }
+
     /// Takes out what waits for this vertex or for its log.
     pub(super) fn release(&mut self, id: &BlockId, log: &LogId) -> Vec<Waiting> {
         self.take(|w| w.missing == Missing::Vertex(*id) || w.missing == Missing::Log(*log))

@@ -318,6 +318,7 @@ impl Replica {
             return;
         };
         self.acknowledge(&header.header.parents, history);
+        self.follow_addressed(&header.header.to, history);
         self.batch.absorb(changes);
         self.note_witness(&header.header, &entries, None, history);
         self.order += 1;
@@ -390,6 +391,7 @@ impl Replica {
             if parents.len() == MAX_PARENTS {
                 break;
             }
+            // Of what is followed by headers nothing further on: whoever folds it may find that it breaks a rule.
             let Some(row) = rows.log(log) else { continue };
             if self.can_be_parent(log, time, history) && !parents.contains(&row.head) {
                 parents.push(row.head);

@@ -38,7 +38,7 @@ impl Replica {
         &mut self,
         from: PeerId,
         channel: Channel,
-        wants: &[Want],
+        (wants, headers): (&[Want], bool),
         history: &dyn History,
         out: &mut Vec<Action>,
     ) {
@@ -51,12 +51,19 @@ impl Replica {
             let Some((log, _)) = log.filter(|_| want.from >= 1 && want.from <= want.to) else {
                 continue;
             };
+            if let Some(follows) = &mut session.follows {
+                match headers {
+                    true => follows.remove(log),
+                    false => follows.insert(*log),
+                };
+            }
             if session.ranges.len() < MAX_RANGES {
                 let range = Range {
                     epoch: want.epoch,
                     next: want.from,
                     to: want.to,
                     live: channel == Channel::Live,
+                    headers,
                     head: None,
                 };
                 session.ranges.insert(*log, range);
@@ -79,15 +86,31 @@ impl Replica {
                 .ranges
                 .iter()
                 .min_by_key(|(_, range)| (!range.live, range.head.map(|(order, ..)| order)))
-                .map(|(log, range)| (*log, range.live, range.head));
-            let Some((log, live, Some((_, id, body)))) = next else {
+                .map(|(log, range)| (*log, (range.live, range.headers), range.head));
+            let Some((log, (live, headers), Some((_, id, body)))) = next else {
                 return;
             };
-            let (Some(header), Some(body)) = (history.block(&id), history.block(&body)) else {
+            let Some(header) = history.block(&id) else {
                 session.ranges.remove(&log);
                 continue;
             };
             let channel = if live { Channel::Live } else { Channel::Sync };
+            if headers && !begins(&log, id, &header, history) {
+                session.spend(&header, &[]);
+                let at = session.served(&log);
+                if live && let Some(at) = at {
+                    Self::served(session, (&log, &own), at, history);
+                }
+                out.push(Action::Send(peer, channel, Message::Header(header.into())));
+                continue;
+            }
+            let Some(body) = history.block(&body) else {
+                // It is pruned here, or the log is followed by its headers: somebody else has it. The header tells a fork.
+                session.ranges.remove(&log);
+                session.spend(&header, &[]);
+                out.push(Action::Send(peer, channel, Message::Header(header.into())));
+                continue;
+            };
             for (header, body) in charters_before(&log, id, &header, history) {
                 session.spend(&header, &body);
                 let message = Message::Vertex(header.into(), body.into());
@@ -96,16 +119,9 @@ impl Replica {
             session.spend(&header, &body);
             let message = Message::Vertex(header.into(), body.into());
             out.push(Action::Send(peer, channel, message));
-            if let Some(range) = session.ranges.get_mut(&log) {
-                let at = (range.epoch, range.next);
-                range.next += 1;
-                range.head = None;
-                if range.next > range.to {
-                    session.ranges.remove(&log);
-                }
-                if live {
-                    Self::served(session, (&log, &own), at, history);
-                }
+            let at = session.served(&log);
+            if live && let Some(at) = at {
+                Self::served(session, (&log, &own), at, history);
             }
         }
     }
@@ -130,6 +146,19 @@ fn look_up(log: &LogId, range: &mut Range, history: &dyn History) -> bool {
         });
     }
     range.head.is_some()
+}
+
+/// Whether a stored vertex says who signs or decides from here on: it begins its log or an epoch of it, or brings a charter.
+fn begins(log: &LogId, id: BlockId, header: &[u8], history: &dyn History) -> bool {
+    let Ok(header) = SignedHeader::read(header) else {
+        return false;
+    };
+    let h = &header.header;
+    let charter = history.charter(log, &h.charter);
+    let epoch = history.epoch(log, h.epoch);
+    h.seq == 1
+        || charter.is_some_and(|row| row.vertex == id)
+        || epoch.is_some_and(|row| row.id == id)
 }
 
 /// What comes before a vertex that begins an epoch: those that brought a charter in the epoch before. Whoever stood at a
@@ -157,21 +186,26 @@ fn charters_before(
     found
 }
 
-/// The blocks of single vertices, as far as the peer's credit goes; what is left out is asked for again.
+/// Single vertices, as far as the peer's credit goes; what is left out is asked for again. Of those whose body is not here the
+/// headers, which is what cites need.
 pub(super) fn serve_single(
     ids: &[BlockId],
     session: &mut Session,
     history: &dyn History,
-) -> Vec<(Vec<u8>, Vec<u8>)> {
+) -> Vec<Message> {
     let mut found = Vec::new();
     for id in ids.iter().take(MAX_FETCH) {
         let blocks = history
             .vertex(id)
-            .and_then(|vertex| Some((history.block(id)?, history.block(&vertex.body)?)));
-        if let Some((header, body)) = blocks.filter(|_| session.credit > 0) {
-            session.spend(&header, &body);
-            found.push((header, body));
-        }
+            .and_then(|vertex| Some((history.block(id)?, history.block(&vertex.body))));
+        let Some((header, body)) = blocks.filter(|_| session.credit > 0) else {
+            continue;
+        };
+        session.spend(&header, body.as_deref().unwrap_or_default());
+        found.push(match body {
+            Some(body) => Message::Vertex(header.into(), body.into()),
+            None => Message::Header(header.into()),
+        });
     }
     found
 }

@@ -10,7 +10,7 @@ use super::{Action, Now, Replica};
 use crate::amount::Timestamp;
 use crate::ids::LogId;
 use crate::ledger::{History, LogRow, Rows as _};
-use crate::sync::{Channel, FrontierEntry, INITIAL_CREDIT, Message, Session, Step};
+use crate::sync::{Channel, Claim, FrontierEntry, INITIAL_CREDIT, Message, Session, Step};
 use crate::trust::PeerId;
 use crate::vertex::SignedHeader;
 
@@ -56,7 +56,11 @@ impl News {
         (log, head): (&LogId, &LogRow),
         history: &dyn History,
     ) -> &[Written] {
-        let Some(step) = &session.step else {
+        let step = session.step.as_ref();
+        // Nothing is looked up for whom it could not be sent.
+        let Some(step) = step.filter(|step| {
+            !step.told.contains(log) && session.credit >= PUSH_RESERVE && session.follows_whole(log)
+        }) else {
             return &[];
         };
         self.0.entry(step.own).or_insert_with(|| {
@@ -95,14 +99,13 @@ fn read(log: &LogId, (epoch, seq): (u64, u64), history: &dyn History) -> Option<
 }
 
 /// Whether a peer is sent these without being asked: it has what they rest on, and stores what it is sent as fast as it comes.
-fn takes(session: &Session, own: &LogId, news: &[Written]) -> bool {
+fn takes(session: &Session, news: &[Written]) -> bool {
     let Some(step) = &session.step else {
         return false;
     };
     let uncertain = |written: &Written| !step.told.is_disjoint(&written.rests_on);
     let size = |written: &Written| (written.header.len() + written.body.len()) as i64;
     !news.is_empty()
-        && !step.told.contains(own)
         && !news.iter().any(uncertain)
         && session.credit - news.iter().map(size).sum::<i64>() >= PUSH_RESERVE
 }
@@ -114,7 +117,7 @@ impl Replica {
         let moved: BTreeMap<LogId, Option<PeerId>> = std::mem::take(&mut self.moved);
         let heads: Vec<_> = moved
             .into_iter()
-            .filter_map(|(log, from)| Some((FrontierEntry::of(&log, &history.log(&log)?), from)))
+            .filter_map(|(log, from)| Some((FrontierEntry::of(&log, &history.head(&log)?), from)))
             .collect();
         let own = self.home.log();
         let moved = heads.iter().find(|(entry, _)| entry.log == own);
@@ -135,12 +138,20 @@ impl Replica {
                 if *from == Some(*peer) || theirs {
                     session.has(&entry.log);
                 } else if entry.log != own {
-                    session.tell(entry.log);
+                    // It may have said so before this was durable here.
+                    let claim = session.claims.get(&entry.log);
+                    let has = |claim: &Claim| {
+                        !claim.forked && (claim.epoch, claim.seq) >= (entry.epoch, entry.seq)
+                    };
+                    match claim.is_some_and(has) {
+                        true => session.has(&entry.log),
+                        false => session.tell(entry.log),
+                    }
                 }
             }
             let pushed = wrote.as_ref().is_some_and(|head| {
                 let news = vertices.since(session, (&own, head), history);
-                let takes = takes(session, &own, news);
+                let takes = takes(session, news);
                 if takes {
                     for Written { header, body, .. } in news {
                         session.spend(header, body);
@@ -211,7 +222,7 @@ impl Replica {
             if !told.is_some_and(|step| step.told.contains(&entry.log)) {
                 continue;
             }
-            let row = history.log(&entry.log);
+            let row = history.head(&entry.log);
             if let Some(row) = row.filter(|row| FrontierEntry::of(&entry.log, row) == *entry) {
                 session.has(&entry.log);
                 if entry.log == own {
@@ -228,7 +239,7 @@ impl Replica {
         at: (u64, u64),
         history: &dyn History,
     ) {
-        let row = history.log(log);
+        let row = history.head(log);
         if session.step.is_some() && row.is_some_and(|row| (row.epoch, row.seq) == at) {
             session.has(log);
             if log == own {
@@ -246,8 +257,17 @@ impl Replica {
         now: Now,
         history: &dyn History,
     ) {
+        let speaker = self
+            .sessions
+            .get(from)
+            .and_then(|session| session.region.clone());
         for entry in entries.iter().take(MAX_EXPECTED) {
-            let Some(author) = self.authorities.0.get(&entry.log) else {
+            let author = self.authorities.0.get(&entry.log);
+            // Headers are asked for.
+            let Some(author) = author.filter(|author| {
+                // An author that announces its news does not send it.
+                speaker.as_ref() != Some(author.region()) && !self.by_headers(&entry.log)
+            }) else {
                 continue;
             };
             let row = self.layers(history).log(&entry.log);

@@ -89,7 +89,7 @@ impl Replica {
     }
 
     /// Whether the log's charter in force names this home.
-    fn is_witness_of(&self, log: &LogId) -> bool {
+    pub(super) fn is_witness_of(&self, log: &LogId) -> bool {
         let own = self.home.log();
         let authority = self.authorities.0.get(log);
         *log != own && authority.is_some_and(|a| a.witnesses().contains(&own))

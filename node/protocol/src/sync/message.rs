@@ -10,12 +10,13 @@ use crate::ledger::{Frozen, LogRow};
 use crate::refusal::Refusal;
 use crate::trust::{SignedData, SignedRotation};
 
-/// Version of what is said: 2 since a frontier is shown by one side only. Who speaks another is told so, and not banned.
-pub const PROTOCOL_VERSION: u64 = 2;
+/// Version of what is said: 2 since a frontier is shown by one side only, 3 since a log may be followed by its headers. Who
+/// speaks another is told so, and not banned.
+pub const PROTOCOL_VERSION: u64 = 3;
 /// Longest message in bytes: a body block, its header and the map around them.
 pub const MAX_MESSAGE: usize = crate::vertex::MAX_BODY + crate::vertex::MAX_HEADER + 1024;
 /// Most entries of a frontier: every municipality of a large country, with room for forks.
-const MAX_FRONTIER: usize = 4096;
+pub(crate) const MAX_FRONTIER: usize = 4096;
 
 /// Longest frame of a recommendation in bytes: what is said, at most 1 KiB, and what is around it. They wait for the disk.
 const MAX_RECOMMEND: usize = 2048;
@@ -38,7 +39,7 @@ pub struct Hello {
     pub software: String,
     /// The announcement of the node certificate, signed by the transport key.
     pub announcement: SignedData,
-    /// Logs that this node follows; empty means all.
+    /// Logs that this node follows whole; empty means all. Of others it wants headers.
     pub follows: Vec<LogId>,
 }
 
@@ -217,10 +218,15 @@ pub enum Message {
     Announce(Vec<FrontierEntry>),
     /// Send me these ranges, at most one a log.
     Want(Vec<Want>),
+    /// Send me the headers of these ranges, at most one a log; whole the vertices that begin a log or an epoch of it, or bring a
+    /// charter.
+    WantHeaders(Vec<Want>),
     /// Send me single vertices by id.
     Fetch(Vec<BlockId>),
     /// A vertex: header block and body block.
     Vertex(ByteBuf, ByteBuf),
+    /// A vertex's header block alone: more of it was not asked for, or is not here.
+    Header(ByteBuf),
     /// I have stored this many bytes of what you sent: send so many more.
     Credit(u64),
     /// Two headers of one position: the log convicts itself.
@@ -261,7 +267,9 @@ impl Message {
             {
                 Err(Refusal::TooLarge)
             }
-            Self::Want(wants) if wants.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
+            Self::Want(wants) | Self::WantHeaders(wants) if wants.len() > MAX_FRONTIER => {
+                Err(Refusal::TooLarge)
+            }
             Self::Fetch(ids) if ids.len() > MAX_FRONTIER => Err(Refusal::TooLarge),
             Self::Recommend(_) if frame.len() > MAX_RECOMMEND => Err(Refusal::TooLarge),
             Self::KeyRequest(_) if frame.len() > MAX_KEY_REQUEST => Err(Refusal::TooLarge),
@@ -307,7 +315,14 @@ mod tests {
                 from: 1,
                 to: 2,
             }]),
+            Message::WantHeaders(vec![Want {
+                log: LogPrefix::from(&log),
+                epoch: 1,
+                from: 2,
+                to: 9,
+            }]),
             Message::Fetch(vec![BlockId::of(b"x")]),
+            Message::Header(ByteBuf::from([1])),
             Message::Vertex(ByteBuf::from([1]), ByteBuf::from([2])),
             Message::Credit(5),
             Message::Proof(ByteBuf::from([1]), ByteBuf::from([2])),

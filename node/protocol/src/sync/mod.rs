@@ -4,6 +4,7 @@
 mod message;
 mod session;
 
+pub(crate) use message::MAX_FRONTIER;
 pub use message::{
     Beacon, FrontierEntry, Hello, LogPrefix, MAX_MESSAGE, Message, PROTOCOL_VERSION, Want,
     frontier_hash,

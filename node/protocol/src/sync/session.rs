@@ -46,6 +46,8 @@ pub struct Range {
     pub to: u64,
     /// Whether it was asked for on the live stream.
     pub live: bool,
+    /// Whether only headers were asked for.
+    pub headers: bool,
     /// Arrival order, id and body of the next vertex, once looked up.
     pub head: Option<(u64, BlockId, BlockId)>,
 }
@@ -91,6 +93,10 @@ pub struct Session {
     pub unequal: bool,
     /// How often it was asked for what it claims and another was asked instead, because it brought nothing.
     pub idle: u32,
+    /// Logs that it follows whole, if it does not so with all: of others it is sent no vertices unasked.
+    pub follows: Option<BTreeSet<LogId>>,
+    /// Logs of which it answered with headers where bodies were asked for; no more than this node knows.
+    pub bodiless: BTreeSet<LogId>,
     /// When its frontier was compared last, and whether it was equal.
     pub compared: Option<(Timestamp, bool)>,
     /// Whether it is in step, and how far that is certain.
@@ -120,6 +126,8 @@ impl Session {
             expected: None,
             unequal: false,
             idle: 0,
+            follows: None,
+            bodiless: BTreeSet::new(),
             compared: None,
             step: None,
             hastened: false,
@@ -136,9 +144,28 @@ impl Session {
         session
     }
 
-    /// Takes a vertex of these two blocks from the credit.
+    /// Takes a vertex of these two blocks, or a header with nothing, from the credit.
     pub const fn spend(&mut self, header: &[u8], body: &[u8]) {
         self.credit -= (header.len() + body.len()) as i64;
+    }
+
+    /// The next vertex of a log's range was sent; gives its epoch and position.
+    pub fn served(&mut self, log: &LogId) -> Option<(u64, u64)> {
+        let range = self.ranges.get_mut(log)?;
+        let at = (range.epoch, range.next);
+        range.next += 1;
+        range.head = None;
+        if range.next > range.to {
+            self.ranges.remove(log);
+        }
+        Some(at)
+    }
+
+    /// Whether it follows a log whole, as far as it said.
+    #[must_use]
+    pub fn follows_whole(&self, log: &LogId) -> bool {
+        let follows = self.follows.as_ref();
+        follows.is_none_or(|follows| follows.contains(log))
     }
 
     /// It has all that this node has of a log, or has it on its way on the live stream.

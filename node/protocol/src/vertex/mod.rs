@@ -22,7 +22,9 @@ pub(crate) use receipt::MAX_AUTHORITY;
 pub use receipt::{MAX_RECEIPT, Receipt, VerifiedReceipt};
 pub use stub::{AnsweredStub, ClosedStub, EntryStub, SentStub, Stub};
 pub(crate) use verified::amends;
-pub use verified::{KeySource, VerifiedVertex, authority_of, verify_entry_signature};
+pub use verified::{
+    KeySource, VerifiedVertex, authority_of, verify_entry_signature, verify_header,
+};
 
 /// Most entries of a vertex: a receipt's path stays at 8 hashes.
 pub const MAX_ENTRIES: usize = 256;

@@ -66,13 +66,7 @@ impl VerifiedVertex {
         }
         let entries = decode_body(&body_block);
         let authority = authority_of(genesis, keys, &header, &entries)?;
-        let epoch = header.header.epoch;
-        let key = authority.key_of(epoch).ok_or(Refusal::UnknownLog)?;
-        if epoch > 1 && header.header.key != key.id() {
-            // Of another beginning of this epoch than the one that is known: nobody's fault but the officers'.
-            return Err(Refusal::UnknownLog);
-        }
-        header.verify(key)?;
+        verify_signer(&header, &authority)?;
         let entries = entries.and_then(|entries| {
             header.check_limits()?;
             let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
@@ -97,6 +91,32 @@ impl VerifiedVertex {
             authority,
         })
     }
+}
+
+/// Verifies a header block that came without its body. An error means that the bytes prove nothing about the author.
+///
+/// # Errors
+/// Those of a header in [`VerifiedVertex::verify`]; [`Refusal::UnknownLog`] also where only the body would say who signs.
+pub fn verify_header(
+    genesis: &Genesis,
+    keys: &dyn KeySource,
+    header_block: &[u8],
+) -> Result<SignedHeader, Refusal> {
+    let header = SignedHeader::read(header_block)?;
+    let authority = authority_of(genesis, keys, &header, &Ok(Vec::new()))?;
+    verify_signer(&header, &authority)?;
+    Ok(header)
+}
+
+/// Whether the log's key of its epoch signed a header.
+fn verify_signer(header: &SignedHeader, authority: &Authority) -> Result<(), Refusal> {
+    let epoch = header.header.epoch;
+    let key = authority.key_of(epoch).ok_or(Refusal::UnknownLog)?;
+    if epoch > 1 && header.header.key != key.id() {
+        // Of another beginning of this epoch than the one that is known: nobody's fault but the officers'.
+        return Err(Refusal::UnknownLog);
+    }
+    header.verify(key)
 }
 
 /// The authority under which a vertex is to be verified: one that is known, or what a log's first vertex, or the
