@@ -16,6 +16,7 @@ mod doors;
 mod enrol;
 mod epochs;
 mod foreign;
+mod headers;
 mod hostile;
 mod intruder;
 mod journal;

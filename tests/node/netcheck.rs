@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use city_protocol::sync::PROTOCOL_VERSION;
 use serde_json::Value;
 
 use crate::account::{run, text};
@@ -60,7 +61,7 @@ async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
     );
     let clock = page["peers"][0]["clock_ahead_ms"].as_i64().unwrap();
     assert!(clock.abs() < 5_000, "one clock: {clock} ms");
-    assert_eq!(page["peers"][0]["protocol"], 2);
+    assert_eq!(page["peers"][0]["protocol"], PROTOCOL_VERSION);
     assert_eq!(page["peers"][0]["addresses"][0]["tcp"], true);
     assert_eq!(page["listens"][0]["bound"], true);
 
@@ -106,7 +107,7 @@ async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
         "listen   /ip4/127.0.0.1/tcp/",
         "bound as",
         "heads ",
-        "sync/2",
+        &format!("sync/{PROTOCOL_VERSION}"),
         "nat      none seen",
     ] {
         assert!(said.contains(word), "{word}: {said}");

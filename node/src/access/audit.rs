@@ -319,9 +319,9 @@ fn check_trust(store: &Store) -> LogVerdict {
 fn heads_in_ledger(store: &Store, own: &LogId) -> Result<BTreeMap<BlockId, u64>, ReadError> {
     let mut heads = BTreeMap::new();
     each_vertex(store, |header, body, _| {
-        if header.header.log != *own {
+        let Some(body) = body.filter(|_| header.header.log == *own) else {
             return;
-        }
+        };
         let entries = city_protocol::vertex::decode_body(&body.bytes).unwrap_or_default();
         // Only the first two entries of a vertex can be one.
         let starts = entries.iter().take(2);

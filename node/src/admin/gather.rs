@@ -157,7 +157,7 @@ impl AdminState {
     fn head(&self, entry: &FrontierEntry) -> Head {
         let region = self.region_of(&entry.log);
         let history: &dyn History = self.engine.history();
-        let row = history.log(&entry.log);
+        let row = history.head(&entry.log);
         let shortfall = row.as_ref().map(|row| row.totals.shortfall);
         Head {
             log: entry.log,
@@ -307,6 +307,7 @@ impl AdminState {
             blocks: found.blocks,
             vertices: found.vertices,
             pruned: found.pruned,
+            headers: found.headers,
             entries: found.entries,
             signatures: found.signatures,
             problems: found.problems,

@@ -513,6 +513,9 @@ pub struct VerifyPage {
     /// Of them those whose body was pruned: the hashes of their entries were checked.
     #[serde(default)]
     pub pruned: u64,
+    /// Headers whose body is not here: their signatures were checked.
+    #[serde(default)]
+    pub headers: u64,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were checked.

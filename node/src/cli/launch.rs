@@ -134,6 +134,7 @@ pub(super) fn verify_any(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
                 blocks: page.blocks,
                 vertices: page.vertices,
                 pruned: page.pruned,
+                headers: page.headers,
                 entries: page.entries,
                 signatures: page.signatures,
                 problems: page.problems,
@@ -153,6 +154,7 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
             "blocks": found.blocks,
             "vertices": found.vertices,
             "pruned": found.pruned,
+            "headers": found.headers,
             "entries": found.entries,
             "signatures": found.signatures,
             "problems": found.problems,
@@ -170,8 +172,14 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
                 "{pruned} bodies were pruned: of them the headers' signatures and the hashes of the entries were checked\n"
             ),
         };
+        let headers = match found.headers {
+            0 => String::new(),
+            headers => format!(
+                "{headers} headers stand without their bodies: their signatures were checked\n"
+            ),
+        };
         output::text(&format!(
-            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{problems}{verdict}\n",
+            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{headers}{problems}{verdict}\n",
             found.blocks, found.vertices, found.entries, found.signatures
         ))?;
     }

@@ -60,7 +60,7 @@ impl Key {
 pub const VARIABLE_PREFIX: &str = "CITY_NODE_";
 
 /// The sections in the order of the file, each with what it is for.
-pub const SECTIONS: [(&str, &str); 17] = [
+pub const SECTIONS: [(&str, &str); 18] = [
     ("node", "Which municipality this node belongs to."),
     (
         "network",
@@ -94,6 +94,10 @@ pub const SECTIONS: [(&str, &str); 17] = [
     (
         "clearing",
         "What this home accepts from other municipalities, and what it answers by itself.",
+    ),
+    (
+        "follow",
+        "How much of other municipalities' logs is kept here.",
     ),
     (
         "crypto.not_after",
@@ -155,7 +159,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 89] = [
+pub const KEYS: [Key; 91] = [
     key(
         "node.region",
         Text,
@@ -697,6 +701,20 @@ pub const KEYS: [Key; 89] = [
         "Reject at once what is beyond the limit, instead of letting it wait until there is room.",
         "write true or false",
         "false",
+    ),
+    key(
+        "follow.policy",
+        Text,
+        "How other municipalities' logs are followed. `full`: with everything that stands in them; every rule is checked. `headers`:\nonly who signed which position, some 5 KB a vertex; their home is trusted to have kept the rules in between. A log that sends to\nthis home, is sent to by it, names it as witness or is caught breaking a rule is followed in full in any case.",
+        "write \"full\" or \"headers\"",
+        "full",
+    ),
+    key(
+        "follow.policies",
+        List,
+        "Other policies by region: a path of one to four codes, = and full or headers; the longest path counts.",
+        "write a list like [\"Asia/JP=headers\", \"Asia/JP/17=full\"], at most 256",
+        "Asia/JP=headers",
     ),
     key(
         "store.reserve_mib",

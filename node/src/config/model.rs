@@ -11,7 +11,7 @@ use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::crypto::NotAfter;
 use city_protocol::place::{PlacePolicy, Point};
 use city_protocol::region::Region;
-use city_protocol::replica::Clearing;
+use city_protocol::replica::{Clearing, Follow};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
@@ -50,6 +50,8 @@ pub struct Config {
     pub home: Home,
     /// `[clearing]`.
     pub clearing: Clearing,
+    /// `[follow]`.
+    pub follow: Follow,
     /// `[crypto.not_after]`.
     pub not_after: NotAfter,
     /// `[keys]`.
@@ -351,6 +353,7 @@ impl Config {
                 unconfirmed_limit: UNCONFIRMED_LIMIT,
             },
             clearing: Clearing::default(),
+            follow: Follow::default(),
             not_after: NotAfter::default(),
             keys: Keys {
                 backend: BackendKind::File,

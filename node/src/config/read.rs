@@ -8,7 +8,7 @@ use std::path::Path;
 
 use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
-use city_protocol::replica::{Clearing, MAX_CLEARING_LIMITS};
+use city_protocol::replica::{Clearing, Follow, MAX_CLEARING_LIMITS, MAX_FOLLOW_POLICIES};
 use libp2p::{Multiaddr, PeerId};
 use serde::Deserialize as _;
 use toml::Spanned;
@@ -167,6 +167,7 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         &mut config.home.unconfirmed_limit,
     );
     reader.clearing(&mut config.clearing);
+    reader.follow(&mut config.follow);
     config.not_after = reader.not_after();
     reader.keys(&mut config.keys);
     reader.fits_terminal(&config);
@@ -300,6 +301,18 @@ impl<'a> Reader<'a> {
             values::switch,
             &mut clearing.reject_over_limit,
         );
+    }
+
+    fn follow(&mut self, follow: &mut Follow) {
+        self.put("follow.policy", values::parsed, &mut follow.policy);
+        let policies = "follow.policies";
+        if let Some(list) = self.list(policies, values::follow_policy) {
+            if list.len() > MAX_FOLLOW_POLICIES {
+                let what = format!("has {} items, more than {MAX_FOLLOW_POLICIES}", list.len());
+                self.refuse(policies, Origin::Absent, what);
+            }
+            follow.policies = list;
+        }
     }
 
     fn limits(&mut self, limits: &mut Limits) {

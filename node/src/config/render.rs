@@ -162,6 +162,12 @@ impl Config {
             }
             "clearing.grace_days" => whole(self.clearing.grace_ms / DAY_MS),
             "clearing.reject_over_limit" => Value::Boolean(self.clearing.reject_over_limit),
+            "follow.policy" => text(&self.follow.policy.as_str()),
+            "follow.policies" => {
+                let policies = self.follow.policies.iter();
+                let policies = policies.map(|(prefix, how)| format!("{prefix}={}", how.as_str()));
+                list(&policies.collect::<Vec<_>>())
+            }
             "keys.backend" => text(&self.keys.backend),
             "keys.tpm" => text(&self.keys.tpm.address),
             "keys.tpm_pcrs" => list(&self.keys.tpm.pcrs),

@@ -11,6 +11,7 @@ use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::place::Point;
 use city_protocol::region::RegionPrefix;
+use city_protocol::replica::FollowPolicy;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use toml::de::DeValue;
@@ -53,6 +54,17 @@ pub(super) fn clearing_limit(value: &DeValue<'_>) -> Read<(RegionPrefix, Amount)
         .ok_or_else(|| format!("{text:?} is not a region, = and an amount"))?;
     let region = region.parse().map_err(refused)?;
     Ok((region, limit.parse().map_err(refused)?))
+}
+
+/// How a region's logs are followed: `Asia/JP/13=headers`.
+pub(super) fn follow_policy(value: &DeValue<'_>) -> Read<(RegionPrefix, FollowPolicy)> {
+    let text = text(value)?;
+    let (region, policy) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not a region, = and full or headers"))?;
+    let region = region.parse();
+    let region = region.map_err(|error: Refusal| format!("{text:?} is refused: {error}"))?;
+    Ok((region, policy.parse()?))
 }
 
 /// A point as LAT,LON.

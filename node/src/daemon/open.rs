@@ -160,7 +160,8 @@ pub fn open(
             },
             may_sequence,
         })
-        .with_clearing(config.clearing.clone());
+        .with_clearing(config.clearing.clone())
+        .with_follow(config.follow.clone());
         replica.checkpoint_every(config.checkpoint.every_ms);
         replica
     };

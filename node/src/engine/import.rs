@@ -17,7 +17,7 @@ use city_protocol::replica::{Action, ClockQuality, Input, MAX_AHEAD_MS, Now, Rep
 use city_protocol::vertex::{SignedHeader, VerifiedVertex};
 use serde::{Deserialize, Serialize};
 
-use super::graph::Graph;
+use super::graph::{Facts, Graph};
 use super::overlay::{Overlay, OverlayError};
 use super::{Directory, RebuildError, bring_up_to_date, utc};
 use crate::store::{
@@ -382,7 +382,9 @@ impl Judge<'_> {
             };
             let history: &dyn History = &self.overlay;
             let refused = || history.invalid(&facts.log, facts.epoch) == Some(node.id);
-            if history.vertex(&node.id).is_some() || refused() {
+            let folds =
+                is_unfolded(history, &node.id, facts) && self.graph.get(&facts.body).is_some();
+            if history.vertex(&node.id).is_some() && !folds || refused() {
                 self.report.known += 1;
                 let absent = !self.overlay.base_has(&facts.body);
                 let body = self.graph.get(&facts.body).filter(|_| absent);
@@ -537,7 +539,8 @@ impl Judge<'_> {
         let facts = self.graph.get(&vertex).and_then(|n| n.vertex.as_deref());
         let facts = facts.expect("candidates are headers");
         let refused = history.invalid(&facts.log, facts.epoch) == Some(vertex);
-        if history.vertex(&vertex).is_some() || refused || self.proves(candidate) {
+        let stored = history.vertex(&vertex).is_some() && !is_unfolded(history, &vertex, facts);
+        if stored || refused || self.proves(candidate) {
             let came = self.came.entry(candidate.log).or_default();
             came.0 += 1;
             came.1 += candidate.entries;
@@ -625,4 +628,16 @@ impl Judge<'_> {
             ..self.report
         }
     }
+}
+
+/// Whether only a vertex's header stands in its log, so that its body is judged like any that comes.
+fn is_unfolded(history: &dyn History, id: &BlockId, facts: &Facts) -> bool {
+    let at = (facts.epoch, facts.seq);
+    let Some(row) = history.log(&facts.log) else {
+        return false;
+    };
+    let counts = row.frozen.is_none_or(|frozen| facts.seq <= frozen.cut());
+    // What no rule allows as an epoch's beginning is stored aside.
+    let goes_on = facts.epoch == row.epoch || history.headers(&facts.log).is_some();
+    (row.epoch, row.seq) < at && counts && goes_on && history.vertex(id).is_some()
 }

@@ -13,7 +13,7 @@ use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Hello, Message};
 use city_protocol::trust::{PeerId, SignedData, SignedRotation};
-use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex};
+use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex, verify_header};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -208,8 +208,14 @@ enum Turn {
     HandedOn(usize),
 }
 
-/// The verdict on two blocks, and the blocks, in case they have to be looked at again.
-type Verification = (Result<Box<VerifiedVertex>, Refusal>, Vec<u8>, Vec<u8>);
+/// What holds of what a peer sent: a vertex, or a header that came alone.
+enum Holds {
+    Vertex(Box<VerifiedVertex>),
+    Header(Box<SignedHeader>),
+}
+
+/// The verdict on a header block and the body block, if one came with it, and the blocks, in case they have to be looked at again.
+type Verification = (Result<Holds, Refusal>, Vec<u8>, Option<Vec<u8>>);
 
 /// Where a peer's frames are read.
 struct Desk {
@@ -237,23 +243,29 @@ impl Desk {
                     Turn::Ready(Box::new(Input::Garbage(*peer, refusal, 0)), size)
                 }
                 // An honest one sends vertices, too, where it takes a log for forked; passed over, they wait for nothing.
-                Ok(Message::Vertex(..)) if self.reads_only => Turn::HandedOn(size),
+                Ok(Message::Vertex(..) | Message::Header(_)) if self.reads_only => {
+                    Turn::HandedOn(size)
+                }
                 Ok(message) if self.reads_only => {
                     let pause = budget.take(size, Instant::now());
                     tokio::time::sleep(pause).await;
                     self.read(channel, message, size)
                 }
                 Ok(Message::Vertex(header, body)) => {
-                    // Nobody asks whether a vertex was asked for: news come unasked. But it is of use once.
-                    if self.knows(&header) {
-                        let pause = budget.take(size, Instant::now());
-                        tokio::time::sleep(pause).await;
-                    }
+                    self.take_again(channel, &header, size, &mut budget).await;
                     let Ok(permit) = Arc::clone(&verifying).acquire_owned().await else {
                         // One was bad: nothing more of this connection is verified.
                         return;
                     };
-                    let verified = self.begin(header.into_vec(), body.into_vec(), permit);
+                    let verified = self.begin(header.into_vec(), Some(body.into_vec()), permit);
+                    Turn::Verifying(verified, size)
+                }
+                Ok(Message::Header(header)) => {
+                    self.take_again(channel, &header, size, &mut budget).await;
+                    let Ok(permit) = Arc::clone(&verifying).acquire_owned().await else {
+                        return;
+                    };
+                    let verified = self.begin(header.into_vec(), None, permit);
                     Turn::Verifying(verified, size)
                 }
                 Ok(Message::Private(transfer, values)) => {
@@ -305,9 +317,10 @@ impl Desk {
     /// engine, the engine judges.
     fn read(&self, channel: Channel, message: Message, size: usize) -> Turn {
         match message {
-            Message::Vertex(..) | Message::Private(..) | Message::PrivateStored(_) => {
-                Turn::HandedOn(size)
-            }
+            Message::Vertex(..)
+            | Message::Header(_)
+            | Message::Private(..)
+            | Message::PrivateStored(_) => Turn::HandedOn(size),
             message => match Said::of(message) {
                 Ok(_unheard) => Turn::HandedOn(size),
                 Err(message) => {
@@ -317,12 +330,13 @@ impl Desk {
         }
     }
 
-    /// Has a vertex verified. Whoever sends a bad one is banned at once, and of what it sent besides no more is begun than
-    /// has a permit by then. The verdict goes from the thread that has it to whoever hands it on, with no task between them.
+    /// Has a vertex verified, or a header that came alone. Whoever sends a bad one is banned at once, and of what it sent besides
+    /// no more is begun than has a permit by then. The verdict goes from the thread that has it to whoever hands it on, with no
+    /// task between them.
     fn begin(
         &self,
         header: Vec<u8>,
-        body: Vec<u8>,
+        body: Option<Vec<u8>>,
         permit: OwnedSemaphorePermit,
     ) -> oneshot::Receiver<Verification> {
         let (peer, engine, net) = (self.peer, self.engine.clone(), self.net.clone());
@@ -341,10 +355,14 @@ impl Desk {
         })
     }
 
-    /// Whether this very vertex is here already.
-    fn knows(&self, header: &[u8]) -> bool {
+    /// Nobody asks whether news was asked for, for it comes unasked; but it is of use once. Backfill may come twice where two
+    /// peers were asked, and bodies come behind their headers.
+    async fn take_again(&self, channel: Channel, header: &[u8], size: usize, budget: &mut Budget) {
         let history: &dyn History = self.engine.history();
-        history.vertex(&BlockId::of(header)).is_some()
+        if channel == Channel::Live && history.vertex(&BlockId::of(header)).is_some() {
+            let pause = budget.take(size, Instant::now());
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Notes what the peer says of itself, for who looks at the network.
@@ -386,9 +404,13 @@ async fn ban(net: &NetHandle, peer: PeerId, refusal: Refusal) {
     let _stopped = net.command(command).await;
 }
 
-fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification {
+fn verify(engine: &EngineHandle, header: Vec<u8>, body: Option<Vec<u8>>) -> Verification {
     let directory = engine.directory();
     let keys = Keys::new(engine, &header);
+    let Some(body) = body else {
+        let verified = verify_header(engine.genesis(), &keys, &header);
+        return (verified.map(|it| Holds::Header(it.into())), header, None);
+    };
     let verified = VerifiedVertex::verify(engine.genesis(), &keys, &header, body.clone());
     if let Ok(vertex) = &verified {
         directory.learn_authority(&vertex.authority);
@@ -396,7 +418,11 @@ fn verify(engine: &EngineHandle, header: Vec<u8>, body: Vec<u8>) -> Verification
             directory.learn_keys(entries);
         }
     }
-    (verified.map(Box::new), header, body)
+    (
+        verified.map(|it| Holds::Vertex(it.into())),
+        header,
+        Some(body),
+    )
 }
 
 /// Keys that are at hand, and those to which the index leads: after a start nobody's are at hand, and the commit
@@ -454,7 +480,8 @@ async fn forward(
                     return;
                 };
                 let input = match verdict {
-                    Ok(vertex) => Input::Vertex(peer, vertex, size as u64),
+                    Ok(Holds::Vertex(vertex)) => Input::Vertex(peer, vertex, size as u64),
+                    Ok(Holds::Header(header)) => Input::Header(peer, header, size as u64),
                     Err(refusal) => Input::Garbage(peer, refusal, size as u64),
                 };
                 (Box::new(input), size)
@@ -471,7 +498,7 @@ async fn forward(
 async fn verdict(
     engine: &EngineHandle,
     verified: oneshot::Receiver<Verification>,
-) -> Option<Result<Box<VerifiedVertex>, Refusal>> {
+) -> Option<Result<Holds, Refusal>> {
     match verified.await.ok()? {
         // Its log's first vertex stood right before it and is known by now.
         (Err(Refusal::UnknownLog), header, body) => {

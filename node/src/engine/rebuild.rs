@@ -96,9 +96,7 @@ pub fn bring_up_to_date(
     });
     store.folding(false);
     folded?;
-    if let Some(header) = folding.unjudged.take() {
-        folding.tell(Input::Evidence(Box::new(header)));
-    }
+    folding.was_alone();
     folding.write(store)?;
     progress(folding.report.vertices);
     Ok(folding.report)
@@ -140,7 +138,7 @@ impl Folding<'_> {
                         let vertex = self.unknown_vertex(*header, bytes);
                         self.fold(vertex);
                     }
-                    // Or a proof of an equivocation, which is kept as headers alone.
+                    // Or its log is followed by headers, or it is of a proof of an equivocation, which is kept as such.
                     None => self.unjudged = Some(*header),
                 }
             }
@@ -192,7 +190,7 @@ impl Folding<'_> {
     /// The header before this one has no body.
     fn was_alone(&mut self) {
         if let Some(header) = self.unjudged.take() {
-            self.tell(Input::Evidence(Box::new(header)));
+            self.tell(Input::Alone(Box::new(header)));
         }
     }
 
@@ -211,9 +209,17 @@ impl Folding<'_> {
         entries: Result<Vec<Entry>, Refusal>,
         known: Vec<Known>,
     ) -> Option<VerifiedVertex> {
-        let keys: &dyn KeySource = match self.directory.authority(&header.header.log) {
-            Some(_) => &self.directory,
-            None => self.replica.authorities(),
+        let log = &header.header.log;
+        let (ahead, folded) = (
+            self.directory.authority(log),
+            self.replica.authorities().authority(log),
+        );
+        // What stands before its body was not found valid by all, and is learned only as far as the replica takes it.
+        let is_ahead =
+            ahead.is_some_and(|ahead| folded.is_none_or(|folded| !folded.knows_more_than(&ahead)));
+        let keys: &dyn KeySource = match is_ahead {
+            true => &self.directory,
+            false => self.replica.authorities(),
         };
         let authority = authority_of(self.genesis, keys, &header, &entries).ok()?;
         Some(VerifiedVertex {

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
-use city_protocol::vertex::{Checked, KeySource as _, SignedHeader, VerifiedVertex, authority_of};
+use city_protocol::vertex::{
+    Checked, KeySource as _, SignedHeader, VerifiedVertex, authority_of, verify_header,
+};
 
 use super::Directory;
 use super::ahead::Beside;
@@ -20,6 +22,8 @@ pub struct VerifyReport {
     pub vertices: u64,
     /// Of them those whose body was pruned: their header's signature and the hashes of their entries hold.
     pub pruned: u64,
+    /// Headers without a body, of logs that are followed by headers and of proofs against others: their signature holds.
+    pub headers: u64,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were verified.
@@ -46,6 +50,8 @@ struct Link {
     at: (u64, u64),
     prev: BlockId,
     parents: Vec<BlockId>,
+    /// Whether only its header is here: then it says nothing but that others may rest on it.
+    alone: bool,
 }
 
 /// Checks every hash, signature and link of the stored log, without the index.
@@ -65,15 +71,16 @@ pub fn verify_store(
     // First only the keys: charters and enrolments may stand behind what they sign.
     let directory = Directory::default();
     each_vertex(store, |header, body, _| {
-        learn(genesis, &directory, header, &body.bytes);
+        if let Some(body) = body {
+            learn(genesis, &directory, header, &body.bytes);
+        }
     })?;
     let mut links: Vec<Link> = Vec::new();
     let (blocks, bad) = each_vertex(store, |header, body, block| {
-        let pruned = body.id != header.header.body;
-        let vertex = if pruned {
-            verify_header(genesis, &directory, header).map(|()| None)
-        } else {
-            VerifiedVertex::verify(genesis, &directory, block, body.bytes).map(Some)
+        let alone = body.is_none();
+        let vertex = match body.filter(|body| body.id == header.header.body) {
+            Some(body) => VerifiedVertex::verify(genesis, &directory, block, body.bytes).map(Some),
+            None => verify_header(genesis, &directory, block).map(|_| None),
         };
         let vertex = match vertex {
             Ok(vertex) => vertex,
@@ -93,7 +100,12 @@ pub fn verify_store(
             at: (h.epoch, h.seq),
             prev: h.prev,
             parents: h.parents.clone(),
+            alone,
         });
+        if alone {
+            report.headers += 1;
+            return;
+        }
         match vertex {
             Some(vertex) => check_entries(&vertex, &directory, &mut report),
             None => report.pruned += 1,
@@ -114,22 +126,11 @@ pub fn verify_store(
     Ok(report)
 }
 
-/// The signature of a header whose body was pruned; its stub was found to be its own by whoever walks the store.
-fn verify_header(
-    genesis: &Genesis,
-    directory: &Directory,
-    header: &SignedHeader,
-) -> Result<(), Refusal> {
-    let authority = authority_of(genesis, directory, header, &Ok(Vec::new()))?;
-    let key = authority.key_of(header.header.epoch);
-    header.verify(key.ok_or(Refusal::UnknownLog)?)
-}
-
 /// Walks header after header with the body that stands before it, or behind it where the vertex was not found valid; or
-/// with the stub of one that was pruned. Gives the number of blocks, and the places that cannot be read.
+/// with the stub of one that was pruned; or alone. Gives the number of blocks, and the places that cannot be read.
 pub(crate) fn each_vertex(
     store: &Store,
-    mut look: impl FnMut(&SignedHeader, Block, &[u8]),
+    mut look: impl FnMut(&SignedHeader, Option<Block>, &[u8]),
 ) -> Result<(u64, Vec<Position>), ReadError> {
     let (mut blocks, mut bad) = (0, Vec::new());
     let mut body: Option<Beside> = None;
@@ -147,18 +148,29 @@ pub(crate) fn each_vertex(
         let Ok(header) = SignedHeader::read(&block.bytes) else {
             match alone.take() {
                 Some((header, bytes)) if header.header.body == block.id => {
-                    look(&header, block, &bytes);
+                    look(&header, Some(block), &bytes);
                 }
-                _ => body = Some(Beside::new(block, None)),
+                other => {
+                    if let Some((header, bytes)) = other {
+                        look(&header, None, &bytes);
+                    }
+                    body = Some(Beside::new(block, None));
+                }
             }
             continue;
         };
+        if let Some((header, bytes)) = alone.take() {
+            look(&header, None, &bytes);
+        }
         let beside =
             |body: &Beside| body.block.id == header.header.body || body.stub_of(&header).is_some();
         match body.take().filter(beside) {
-            Some(body) => look(&header, body.block, &block.bytes),
+            Some(body) => look(&header, Some(body.block), &block.bytes),
             None => alone = Some((header, block.bytes)),
         }
+    }
+    if let Some((header, bytes)) = alone {
+        look(&header, None, &bytes);
     }
     Ok((blocks, bad))
 }
@@ -176,7 +188,7 @@ fn learn(genesis: &Genesis, directory: &Directory, header: &SignedHeader, body: 
 fn check_links(links: &[Link], genesis: &Genesis, report: &mut VerifyReport) {
     let known: HashMap<BlockId, &Link> = links.iter().map(|link| (link.id, link)).collect();
     let mut positions: HashMap<(LogId, (u64, u64)), BlockId> = HashMap::new();
-    for link in links {
+    for link in links.iter().filter(|link| !link.alone) {
         let (epoch, seq) = link.at;
         let follows = match known.get(&link.prev) {
             Some(prev) => {

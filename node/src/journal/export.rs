@@ -221,6 +221,7 @@ mod tests {
             epoch: 1,
             seq: 9,
             time: Timestamp(0),
+            headers_to: None,
         };
         let debit = Line {
             log,

@@ -61,6 +61,7 @@ fn named(history: &dyn History, names: &Names, log: LogId, row: &LogRow) -> Opti
         epoch: row.epoch,
         seq: row.seq,
         time: row.time,
+        headers_to: history.headers(&log).map(|headers| headers.seq),
     })
 }
 

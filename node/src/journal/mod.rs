@@ -88,13 +88,13 @@ pub fn rebuilt(store: &Store, heads: &[(LogId, LogRow)]) -> Result<Journal, Rebu
     // What was fetched again stands behind what follows from it, so all transfers are learned first.
     let mut sent = Sent::default();
     let (_, bad) = each_vertex(store, |header, body, _| {
-        if counts(header) {
+        if let Some(body) = body.filter(|_| counts(header)) {
             sent.0.extend(sent_in(header, &body.bytes));
         }
     })?;
     let mut lines: HashMap<BlockId, (BlockId, Result<Vec<Posting>, Refusal>)> = HashMap::new();
     each_vertex(store, |header, body, _| {
-        if counts(header) {
+        if let Some(body) = body.filter(|_| counts(header)) {
             let posted = || (header.header.prev, lines_of(header, &body.bytes, &sent));
             lines.entry(header.id).or_insert_with(posted);
         }

@@ -23,6 +23,9 @@ pub struct JournalLog {
     pub seq: u64,
     /// Its time.
     pub time: Timestamp,
+    /// The position up to which the log goes on; set where only its headers are here from behind the head above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers_to: Option<u64>,
 }
 
 /// `GET /v1/journal/logs`: the logs that this node has.

@@ -37,8 +37,11 @@ pub struct HeadShown {
     pub head: BlockId,
     /// Its time.
     pub time: Timestamp,
-    /// Entries so far.
+    /// Entries so far, as far as they are here.
     pub entries: u64,
+    /// The position behind which only headers are here; absent where all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers_behind: Option<u64>,
     /// `equivocation`, `invalid` or `unsupported`, if the log stopped counting; `seq` is its last position then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<String>,

@@ -16,6 +16,7 @@ use city_protocol::json;
 use city_protocol::ledger::{History, LogRow, Rows as _, Table, WitnessRow, key, try_read_row};
 use city_protocol::region::Region;
 use city_protocol::replica::MAX_LOGS;
+use city_protocol::replica::head_rows;
 use city_protocol::vertex::{Entry, SignedHeader, decode_body};
 use serde_json::Value;
 
@@ -62,7 +63,7 @@ impl<'a> Reader<'a> {
     /// The frontier.
     #[must_use]
     pub fn heads(&self) -> HeadsPage {
-        let heads = log_rows(self.history).into_iter();
+        let heads = head_rows(self.history).into_iter();
         HeadsPage {
             schema: SCHEMA,
             network: self.genesis.network(),
@@ -82,9 +83,16 @@ impl<'a> Reader<'a> {
             head: row.head,
             time: row.time,
             entries: row.entries,
+            headers_behind: self.headers_behind(&log),
             frozen: row.frozen.map(|frozen| frozen.as_str().into()),
             witnessed_by: self.witnesses(&log, row),
         }
+    }
+
+    /// The position behind which only headers are here.
+    fn headers_behind(&self, log: &LogId) -> Option<u64> {
+        self.history.headers(log)?;
+        Some(self.history.log(log)?.seq)
     }
 
     /// How many other logs rest on the head; none where nothing is remembered of it.
@@ -178,7 +186,7 @@ impl<'a> Reader<'a> {
     }
 
     fn position(&self, log: &LogId, seq: u64) -> Option<BlockId> {
-        let row = self.history.log(log)?;
+        let row = self.history.head(log)?;
         let counts = (1..=row.seq).contains(&seq);
         counts.then(|| self.history.vertex_on_chain(log, row.epoch, seq))?
     }

@@ -316,7 +316,10 @@ async fn false_hellos(target: &mut Target<'_>, traitor: &Traitor<'_>) {
     let mut cases: Vec<(String, Edit<'_>)> = vec![
         ("version 0".into(), edited(|hello| hello.v = 0)),
         ("version 1".into(), edited(|hello| hello.v = 1)),
-        ("version 3".into(), edited(|hello| hello.v = 3)),
+        (
+            "a later version".into(),
+            edited(|hello| hello.v = PROTOCOL_VERSION + 1),
+        ),
         (
             "the last version".into(),
             edited(|hello| hello.v = u64::MAX),

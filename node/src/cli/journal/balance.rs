@@ -174,6 +174,7 @@ mod tests {
             epoch: 1,
             seq: 2,
             time: Timestamp(0),
+            headers_to: None,
         };
         let told = text(&[(home.clone(), by_code)], Lang::Ja);
         let lines: Vec<&str> = told.lines().collect();

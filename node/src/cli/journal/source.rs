@@ -67,6 +67,14 @@ impl Source {
                 return Err(Failure::new(Exit::Usage, why));
             }
         }
+        for log in &logs {
+            if let Some(to) = log.headers_to {
+                eprintln!(
+                    "{}: the books end at position {} of {to}, for only headers are followed from there ([follow] in the configuration)",
+                    log.region, log.seq
+                );
+            }
+        }
         // By region, as people look for them.
         logs.sort_by(|a, b| (&a.region, a.log).cmp(&(&b.region, b.log)));
         Ok(logs)

@@ -65,6 +65,12 @@ fn head(head: &HeadShown) -> String {
     if let Some(witnesses) = head.witnessed_by {
         let _ = writeln!(text, "  finality   witnessed by {witnesses}");
     }
+    if let Some(folded) = head.headers_behind {
+        let _ = writeln!(
+            text,
+            "  followed   by headers: what stands behind position {folded} is not here ([follow] in the configuration)"
+        );
+    }
     if let Some(frozen) = &head.frozen {
         let _ = writeln!(text, "  FROZEN     {frozen}: it counts up to here");
     }

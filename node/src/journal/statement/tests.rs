@@ -61,6 +61,7 @@ fn collected(from: u64, until: Option<u64>) -> Result<Statement, StatementError>
             epoch: 1,
             seq: 9,
             time: Timestamp(APRIL + 8 * DAY),
+            headers_to: None,
         },
         from: (!whole).then_some(from),
         until,
