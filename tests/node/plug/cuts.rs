@@ -101,8 +101,13 @@ impl Town {
         tally.started_again += u64::from(starts - 1);
         let rebuilt = node.log().contains("making the index again");
         tally.rebuilt += u64::from(rebuilt);
+        // A shelf was fsynced before it counted, and is gone on from; what sled had is made again.
         let believed = self.in_use && self.rebooted && starts == 1 && !rebuilt;
-        assert!(!believed, "an index is believed after a power cut");
+        assert!(
+            !believed || has_shelves(&node.data),
+            "an index is believed after a power cut:\n{}",
+            node.log()
+        );
         let people = match self.people.take() {
             None => People::settle(&self.city, &node, dice).await,
             Some(mut people) => {
@@ -219,6 +224,12 @@ impl Town {
 
 async fn sleep(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+fn has_shelves(data: &DataDir) -> bool {
+    let files = std::fs::read_dir(data.index()).unwrap();
+    let mut names = files.map(|file| file.unwrap().file_name());
+    names.any(|name| name.to_string_lossy().starts_with("shelf-"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
