@@ -47,6 +47,23 @@ fn story() -> (World, usize, Person) {
     (world, kaga, hanako)
 }
 
+/// The same, 加賀 in step with 金沢 and 小松.
+fn in_step() -> (World, usize, Person) {
+    let (mut world, kaga, hanako) = story();
+    for home in [KANAZAWA, KOMATSU] {
+        world.connect(kaga, home);
+    }
+    settle(&mut world);
+    (world, kaga, hanako)
+}
+
+/// From here on 加賀 hears nobody, and 金沢's home stands aside.
+fn part(world: &mut World, kaga: usize) {
+    cut_off_kanazawa(world);
+    world.disconnect(kaga, KANAZAWA);
+    world.disconnect(kaga, KOMATSU);
+}
+
 fn settle(world: &mut World) {
     world.run();
     for _ in 0..8 {
@@ -240,15 +257,9 @@ fn whoever_has_headers_serves_headers_and_nothing_else() {
 
 #[test]
 fn a_fork_is_seen_by_headers_alone_and_the_log_is_folded_up_to_its_cut() {
-    let (mut world, kaga, hanako) = story();
+    let (mut world, kaga, hanako) = in_step();
     let log = hanako.home_log;
-    for home in [KANAZAWA, KOMATSU] {
-        world.connect(kaga, home);
-    }
-    settle(&mut world);
-    cut_off_kanazawa(&mut world);
-    world.disconnect(kaga, KANAZAWA);
-    world.disconnect(kaga, KOMATSU);
+    part(&mut world, kaga);
     let (cut, _) = head(&world, KOMATSU, &log);
     let mut liar = Liar::new(&world, KANAZAWA);
     let (one, two) = (liar.sign(&[start("one")]), liar.sign(&[start("two")]));
@@ -272,12 +283,8 @@ fn a_fork_is_seen_by_headers_alone_and_the_log_is_folded_up_to_its_cut() {
 
 #[test]
 fn a_vertex_that_breaks_a_rule_freezes_the_log_when_somebody_who_checks_says_so() {
-    let (mut world, kaga, hanako) = story();
+    let (mut world, kaga, hanako) = in_step();
     let log = hanako.home_log;
-    for home in [KANAZAWA, KOMATSU] {
-        world.connect(kaga, home);
-    }
-    settle(&mut world);
     cut_off_kanazawa(&mut world);
     world.disconnect(kaga, KANAZAWA);
     let (cut, _) = head(&world, KOMATSU, &log);
@@ -398,16 +405,10 @@ fn who_joins_after_a_fork_was_closed_follows_what_counts() {
 /// A home begins an epoch lower than where its headers end here.
 #[test]
 fn an_epoch_that_begins_below_what_headers_show_is_followed_whole() {
-    let (mut world, kaga, hanako) = story();
+    let (mut world, kaga, hanako) = in_step();
     let log = hanako.home_log;
-    for home in [KANAZAWA, KOMATSU] {
-        world.connect(kaga, home);
-    }
-    settle(&mut world);
     // What 加賀 alone was given of the old epoch is lost to everybody else.
-    cut_off_kanazawa(&mut world);
-    world.disconnect(kaga, KANAZAWA);
-    world.disconnect(kaga, KOMATSU);
+    part(&mut world, kaga);
     let mut liar = Liar::new(&world, KANAZAWA);
     for name in ["one", "two", "three"] {
         let vertex = liar.sign(&[start(name)]);

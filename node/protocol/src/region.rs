@@ -83,6 +83,14 @@ impl RegionPrefix {
     }
 }
 
+/// What a list says of a region: the longest prefix that covers it counts.
+#[must_use]
+pub fn closest<'a, T>(list: &'a [(RegionPrefix, T)], region: &Region) -> Option<&'a T> {
+    let covering = list.iter().filter(|(prefix, _)| prefix.covers(region));
+    let longest = covering.max_by_key(|(prefix, _)| prefix.as_str().len());
+    longest.map(|(_, said)| said)
+}
+
 impl FromStr for RegionPrefix {
     type Err = Refusal;
 

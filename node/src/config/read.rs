@@ -1,13 +1,16 @@
 //! File and environment → [`Config`], or every mistake that can be found.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::str::FromStr;
 
 use city_protocol::crypto::NotAfter;
 use city_protocol::place::PlacePolicy;
+use city_protocol::region::RegionPrefix;
 use city_protocol::replica::{Clearing, Follow, MAX_CLEARING_LIMITS, MAX_FOLLOW_POLICIES};
 use libp2p::{Multiaddr, PeerId};
 use serde::Deserialize as _;
@@ -284,13 +287,9 @@ impl<'a> Reader<'a> {
 
     fn clearing(&mut self, clearing: &mut Clearing) {
         self.put("clearing.limit", values::parsed, &mut clearing.limit);
-        let limits = "clearing.limits";
-        if let Some(list) = self.list(limits, values::clearing_limit) {
-            if list.len() > MAX_CLEARING_LIMITS {
-                let what = format!("has {} items, more than {MAX_CLEARING_LIMITS}", list.len());
-                self.refuse(limits, Origin::Absent, what);
-            }
-            clearing.limits = list;
+        let limits = self.of_regions("clearing.limits", "an amount", MAX_CLEARING_LIMITS);
+        if let Some(limits) = limits {
+            clearing.limits = limits;
         }
         let days = self.value("clearing.grace_days", |value| values::whole(value, 0..=180));
         if let Some(days) = days {
@@ -306,13 +305,25 @@ impl<'a> Reader<'a> {
     fn follow(&mut self, follow: &mut Follow) {
         self.put("follow.policy", values::parsed, &mut follow.policy);
         let policies = "follow.policies";
-        if let Some(list) = self.list(policies, values::follow_policy) {
-            if list.len() > MAX_FOLLOW_POLICIES {
-                let what = format!("has {} items, more than {MAX_FOLLOW_POLICIES}", list.len());
-                self.refuse(policies, Origin::Absent, what);
-            }
-            follow.policies = list;
+        let policies = self.of_regions(policies, "full or headers", MAX_FOLLOW_POLICIES);
+        if let Some(policies) = policies {
+            follow.policies = policies;
         }
+    }
+
+    /// A list that says something of each of some regions.
+    fn of_regions<T: FromStr<Err: Display>>(
+        &mut self,
+        path: &'static str,
+        what: &str,
+        most: usize,
+    ) -> Option<Vec<(RegionPrefix, T)>> {
+        let list = self.list(path, values::of_region(what))?;
+        if list.len() > most {
+            let found = format!("has {} items, more than {most}", list.len());
+            self.refuse(path, Origin::Absent, found);
+        }
+        Some(list)
     }
 
     fn limits(&mut self, limits: &mut Limits) {

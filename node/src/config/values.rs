@@ -8,10 +8,9 @@ use std::str::FromStr;
 
 use city_drivers::gnss::{BAUDS, Baud, Source};
 use city_protocol::Refusal;
-use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::amount::Timestamp;
 use city_protocol::place::Point;
 use city_protocol::region::RegionPrefix;
-use city_protocol::replica::FollowPolicy;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use toml::de::DeValue;
@@ -45,26 +44,19 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Read<T> {
         .map_err(|error| format!("{text:?} is refused: {error}"))
 }
 
-/// A region's own clearing limit: `Asia/JP/17=20000000.00`.
-pub(super) fn clearing_limit(value: &DeValue<'_>) -> Read<(RegionPrefix, Amount)> {
-    let text = text(value)?;
-    let refused = |error: Refusal| format!("{text:?} is refused: {error}");
-    let (region, limit) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is not a region, = and an amount"))?;
-    let region = region.parse().map_err(refused)?;
-    Ok((region, limit.parse().map_err(refused)?))
-}
-
-/// How a region's logs are followed: `Asia/JP/13=headers`.
-pub(super) fn follow_policy(value: &DeValue<'_>) -> Read<(RegionPrefix, FollowPolicy)> {
-    let text = text(value)?;
-    let (region, policy) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is not a region, = and full or headers"))?;
-    let region = region.parse();
-    let region = region.map_err(|error: Refusal| format!("{text:?} is refused: {error}"))?;
-    Ok((region, policy.parse()?))
+/// What is said of a region: `Asia/JP/17=20000000.00`.
+pub(super) fn of_region<T: FromStr<Err: Display>>(
+    what: &str,
+) -> impl Fn(&DeValue<'_>) -> Read<(RegionPrefix, T)> {
+    move |value| {
+        let text = text(value)?;
+        let refused = |error: &dyn Display| format!("{text:?} is refused: {error}");
+        let (region, said) = text
+            .split_once('=')
+            .ok_or_else(|| format!("{text:?} is not a region, = and {what}"))?;
+        let region = region.parse().map_err(|error: Refusal| refused(&error))?;
+        Ok((region, said.parse().map_err(|error| refused(&error))?))
+    }
 }
 
 /// A point as LAT,LON.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::judge::Missing;
-use super::rows::{CharterRow, EpochRow, LogRow, Table, Totals, VertexRow, key};
+use super::rows::{CharterRow, EpochRow, LogRow, Table, Totals, VertexRow, key, position_key};
 use super::view::{Changes, Layers, Rows};
 use crate::amount::Timestamp;
 use crate::body::{Kind, OwnEntry};
@@ -273,24 +273,10 @@ impl Fold {
             "the sums of a folded log balance"
         );
         let mut changes = self.changes;
-        let position = key(
-            Table::Position,
-            &[&self.log.0, &h.epoch.to_be_bytes(), &h.seq.to_be_bytes()],
-        );
-        changes.put(position, &header.id);
+        changes.put(position_key(&self.log, h.epoch, h.seq), &header.id);
         changes.put(
             key(Table::Vertex, &[header.id.digest()]),
-            &VertexRow {
-                log: self.log,
-                epoch: h.epoch,
-                seq: h.seq,
-                time: h.time,
-                count: h.count,
-                entries_root: h.entries_root,
-                body: h.body,
-                order,
-                depth,
-            },
+            &VertexRow::of(h, order, depth),
         );
         if self.new_epoch {
             let first = EpochRow {

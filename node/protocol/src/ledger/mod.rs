@@ -45,7 +45,7 @@ pub use pruned::{Stays, prunable_to, stub_of};
 pub use rows::{
     AccountRow, AnswerRow, CharterRow, CheckpointRow, ClearingRow, EpochRow, FaultRow, Frozen,
     HeadersRow, IncomingRow, LogRow, NoteRow, NotesRow, Table, Totals, TransferRow, TransferState,
-    TreeRow, VertexRow, WitnessRow, key,
+    TreeRow, VertexRow, WitnessRow, key, position_key,
 };
 pub use state::PeopleState;
 pub use view::{Changes, History, Layers, Rows, read_row, try_read_row};

@@ -7,6 +7,7 @@ use crate::amount::{Amount, Timestamp};
 use crate::body::{Label, OwnEntry};
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId, TransferId};
 use crate::refusal::Refusal;
+use crate::vertex::Header;
 
 /// A table of the index by the first byte of its keys. `b` and `P` are the node's own: where blocks stand, and what is left of pruned
 /// bodies.
@@ -75,6 +76,13 @@ pub fn key(table: Table, parts: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
+}
+
+/// The key of the row that says which vertex stands at a position.
+#[must_use]
+pub fn position_key(log: &LogId, epoch: u64, seq: u64) -> Vec<u8> {
+    let position = [&log.0[..], &epoch.to_be_bytes(), &seq.to_be_bytes()];
+    key(Table::Position, &position)
 }
 
 /// Sums over a log, in hundredths (DESIGN §6.1).
@@ -454,6 +462,24 @@ pub struct VertexRow {
     /// are not known here count nothing.
     #[serde(rename = "d")]
     pub depth: u64,
+}
+
+impl VertexRow {
+    /// That of a vertex with this header.
+    #[must_use]
+    pub const fn of(h: &Header, order: u64, depth: u64) -> Self {
+        Self {
+            log: h.log,
+            epoch: h.epoch,
+            seq: h.seq,
+            time: h.time,
+            count: h.count,
+            entries_root: h.entries_root,
+            body: h.body,
+            order,
+            depth,
+        }
+    }
 }
 
 /// An epoch's first vertex, whether it still counts or not: its `epoch-start` names the epoch's key.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::rows::{
     AccountRow, AnswerRow, CharterRow, ClearingRow, EpochRow, FaultRow, HeadersRow, LogRow,
-    NoteRow, NotesRow, Table, TransferRow, VertexRow, WitnessRow, key, read,
+    NoteRow, NotesRow, Table, TransferRow, VertexRow, WitnessRow, key, position_key, read,
 };
 use crate::body::{OwnEntry, PersonBody as _, Transfer, identity};
 use crate::codec;
@@ -247,10 +247,7 @@ pub trait Rows {
 
     /// The vertex at a position.
     fn vertex_at(&self, log: &LogId, epoch: u64, seq: u64) -> Option<BlockId> {
-        self.typed(&key(
-            Table::Position,
-            &[&log.0, &epoch.to_be_bytes(), &seq.to_be_bytes()],
-        ))
+        self.typed(&position_key(log, epoch, seq))
     }
 
     /// The position of an epoch's first vertex.

@@ -180,7 +180,7 @@ impl Replica {
             let over = flight.patience.filter(|(until, _)| *until <= now.time);
             let Some((_, waited_ms)) = over else { return };
             patience_ms = (2 * waited_ms).min(RANGE_TIMEOUT_MS);
-            let lacking = self.following.lacking().contains(log) && !flight.headers;
+            let lacking = self.following.lacking.contains(log) && !flight.headers;
             if lacking
                 && waited_ms >= RANGE_TIMEOUT_MS
                 && let Some(session) = self.sessions.get_mut(&flight.peer)
@@ -191,7 +191,7 @@ impl Replica {
         }
         let mut row = self.followed(log, &self.layers(history));
         let mut headers = self.by_headers(log);
-        if !headers && self.following.lacking().contains(log) && self.has_nobody_bodies_of(log) {
+        if !headers && self.following.lacking.contains(log) && self.has_nobody_bodies_of(log) {
             if self.is_to_be_whole(log) {
                 // Perhaps its author never gave them to anybody.
                 self.give_up_headers(*log, history);
@@ -210,7 +210,7 @@ impl Replica {
             claim.epoch > epoch || claim.epoch == epoch && claim.seq > have && have < most
         };
         // Who has the same headers claims nothing, and may have the bodies all the same.
-        let lacking = !headers && self.following.lacking().contains(log);
+        let lacking = !headers && self.following.lacking.contains(log);
         let ends = self.layers(history).headers(log).filter(|_| lacking);
         let there = ends.map(|ends| Claim {
             epoch: ends.epoch,
@@ -266,7 +266,7 @@ impl Replica {
     /// Asks again for everything that is claimed and not here.
     pub(super) fn request_all(&mut self, now: Now, history: &dyn History, out: &mut Vec<Action>) {
         let claimed = self.sessions.values().flat_map(|s| s.claims.keys());
-        let lacking = self.following.lacking().iter();
+        let lacking = self.following.lacking.iter();
         let logs: BTreeSet<LogId> = claimed.chain(lacking).copied().collect();
         for log in logs {
             let row = self.followed(&log, history);

@@ -2,7 +2,7 @@
 //! before sequencing and never a verdict on history.
 
 use crate::amount::Amount;
-use crate::region::{Region, RegionPrefix};
+use crate::region::{Region, RegionPrefix, closest};
 
 /// How much is accepted from another municipality beyond what was settled to it: 10,000,000.00. That is 100.00 for each
 /// inhabitant of a town of 100,000: trade does not notice it, and a mint that runs wild stops there.
@@ -42,12 +42,7 @@ impl Clearing {
     /// The limit for the home of this municipality, each home by itself.
     #[must_use]
     pub fn limit_of(&self, region: &Region) -> Amount {
-        let covering = self
-            .limits
-            .iter()
-            .filter(|(prefix, _)| prefix.covers(region));
-        let closest = covering.max_by_key(|(prefix, _)| prefix.as_str().len());
-        closest.map_or(self.limit, |(_, limit)| *limit)
+        closest(&self.limits, region).copied().unwrap_or(self.limit)
     }
 }
 

@@ -251,6 +251,7 @@ impl Replica {
             Verdict::Valid(valid) => {
                 let begins = vertex.begins();
                 self.settle_beginning(&vertex, history);
+                self.folded_to(log, &valid.row, history);
                 if begins {
                     let new = !self.authorities.0.contains_key(&log);
                     if new && self.authorities.0.len() >= MAX_LOGS {
@@ -265,7 +266,6 @@ impl Replica {
                         self.adoptions.begin();
                     }
                     // Headers know of more, where they go on.
-                    self.folded_to(log, &valid.row, history);
                     if self.layers(history).headers(&log).is_none() {
                         self.authorities.0.insert(log, authority);
                     }
@@ -274,11 +274,10 @@ impl Replica {
                     self.follow_addressed(&vertex.header.header.to, history);
                 }
                 self.batch.absorb(valid.changes);
-                self.folded_to(log, &valid.row, history);
                 self.note_witness(&vertex.header.header, &valid.entries, Some(now), history);
                 self.order += 1;
                 self.fetching.remove(&vertex.id());
-                if !self.following.lacking().contains(&log) {
+                if !self.following.lacking.contains(&log) {
                     self.moved.insert(log, from);
                 }
                 if log != self.home.log() {
@@ -362,17 +361,7 @@ impl Replica {
         let mut changes = Changes::default();
         changes.put(
             key(Table::Vertex, &[vertex.id().digest()]),
-            &VertexRow {
-                log: h.log,
-                epoch: h.epoch,
-                seq: h.seq,
-                time: h.time,
-                count: h.count,
-                entries_root: h.entries_root,
-                body: h.body,
-                order: self.order,
-                depth,
-            },
+            &VertexRow::of(h, self.order, depth),
         );
         changes.blocks.extend(unjudged(vertex));
         self.order += 1;

@@ -4,7 +4,7 @@
 //! `seal` signs the own log's vertices, `settlements` enters what follows from others' vertices, `expiry` looks for what
 //! is overdue, `adoption` answers for what a cut took back, `epochs` begins the own log's and follows others', `amend` takes later charters, `checkpoints` takes
 //! the own log's state and puts states back, `home` holds the own keys, `confirm` asks whether the own log is whole, `receipts` makes proofs. `follow` judges what peers
-//! send, `headers` follows logs by their headers alone, `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask`, `serve` and `step`, `pen` holds what
+//! send, `headers` follows logs by their headers alone (`following` says which, `ends` up to where), `faults` freezes logs that convict themselves, `peers` speaks the sync protocol with `compare`, `ask`, `serve` and `step`, `pen` holds what
 //! waits, `trust` enters what its CAs revoked, `notes` the operator's, `witness` says what rests on what, `places` the proofs of place that wait for their transfer. Nothing here waits, reads a clock
 //! or writes: what is to be visible is given out only after [`Input::Committed`].
 
@@ -18,10 +18,12 @@ mod checkpoints;
 mod clearing;
 mod compare;
 mod confirm;
+mod ends;
 mod epochs;
 mod expiry;
 mod faults;
 mod follow;
+mod following;
 mod headers;
 mod home;
 mod notes;
@@ -62,8 +64,8 @@ pub use asked::{Action, BookedEntry, ClockQuality, Input, Now, Outcome, PlaceReq
 pub use clearing::{Clearing, MAX_CLEARING_LIMITS, REJECT_GRACE_MS};
 pub use confirm::{Confirmation, Standing, UNCONFIRMED_WINDOW_MS};
 use expiry::Sweep;
-use headers::Following;
-pub use headers::{Follow, FollowPolicy, MAX_FOLLOW_POLICIES};
+use following::Following;
+pub use following::{Follow, FollowPolicy, MAX_FOLLOW_POLICIES};
 use home::Home;
 use pen::Pen;
 use places::HeldPlaces;

@@ -248,7 +248,7 @@ impl Replica {
                 // What it sends may stand on another beginning, whose key is not known here.
                 send_beginning(peer, &log, row.epoch, history, out);
             }
-            let lacking = self.following.lacking().contains(&log);
+            let lacking = self.following.lacking.contains(&log);
             if let Some(session) = self.sessions.get_mut(&peer) {
                 session.claims.remove(&log);
                 if lacking {
