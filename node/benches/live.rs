@@ -1,14 +1,15 @@
 //! How soon a peer has stored what a home booked, and what two nodes that are in step say to each other: two processes
 //! over loopback. `cargo bench -p city-node --bench live`
 //!
-//! Timed: from the home's answer until the peer reads the note from what it stored. The limit is one verification, one
-//! fdatasync and one round trip over loopback, measured before and after in the same run. What reading alone costs, and how late the
-//! limit itself is at times, have rows of their own: both are part of every time. Bytes are counted by a proxy between the two,
-//! which is gone when the times are taken.
+//! Timed: from the home's answer until the peer reads the note from what it stored. It is asked once its ledger has grown, for
+//! each question before that takes the processor from the two nodes. The limit is one verification, one fdatasync and one round
+//! trip over loopback, measured before and after in the same run. What reading alone costs, and how late the limit itself is at
+//! times, have rows of their own: both are part of every time. Bytes are counted by a proxy between the two, which is gone when the
+//! times are taken.
 
 mod common;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use city_node::client::AdminClient;
 use city_node::ledger::notes::{NoteForm, NoteValue};
+use city_node::setup::DataDir;
 use city_protocol::crypto::{SecretKey, Signer as _, TAG_VERTEX};
 use tokio::sync::oneshot;
 
@@ -42,7 +44,8 @@ const SETTLED: Duration = Duration::from_secs(100);
 const KEY: &str = "live";
 /// Pause between two notes: an open day, no burst.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Pause between two looks whether a note has come: whoever asks without one takes the processor from the two nodes.
+/// Pause between two looks whether the ledger has grown or a note has come: whoever asks without one takes the processor from the
+/// two nodes.
 const LOOK: Duration = Duration::from_micros(100);
 /// Until two nodes that met have compared themselves: only then they know to be in step.
 const MET: Duration = Duration::from_secs(5);
@@ -78,7 +81,7 @@ async fn run(options: Options) {
     let (writer, reader) = (home_node.admin().await, peer_node.admin().await);
     // The first ones open both logs and all files.
     for number in 0..8 {
-        stored(&writer, &reader, number).await;
+        stored(&writer, (&reader, &peer.data), number).await;
     }
     tokio::time::sleep(MET).await;
 
@@ -86,7 +89,7 @@ async fn run(options: Options) {
     let mut limits = limit(dir.path(), home.suite.signing(), samples);
     let mut took = Vec::new();
     for number in 8..notes + 8 {
-        took.push(stored(&writer, &reader, number).await);
+        took.push(stored(&writer, (&reader, &peer.data), number).await);
         tokio::time::sleep(PAUSE).await;
     }
     limits.extend(limit(dir.path(), home.suite.signing(), samples));
@@ -134,15 +137,23 @@ async fn idle(options: &Options, peer: &Site, (proxy, to): (u16, u16)) -> f64 {
     said / idle.as_secs_f64() * 60.0
 }
 
-/// Seconds from the home's answer to a note until the peer has it.
-async fn stored(writer: &AdminClient, reader: &AdminClient, number: usize) -> f64 {
+/// Seconds from the home's answer to a note until the peer has it, which keeps it in this directory.
+async fn stored(
+    writer: &AdminClient,
+    (reader, data): (&AdminClient, &DataDir),
+    number: usize,
+) -> f64 {
     let value = NoteValue(number.to_string().into_bytes());
     let form = NoteForm {
         key: KEY.into(),
         value: Some(value.clone()),
     };
+    let before = ledger_bytes(data);
     writer.write_note(&form).await.expect("booked");
     let begun = Instant::now();
+    while ledger_bytes(data) == before {
+        thread::sleep(LOOK);
+    }
     loop {
         // None before the first has come.
         let found = reader.note(KEY).await.ok();
@@ -151,6 +162,17 @@ async fn stored(writer: &AdminClient, reader: &AdminClient, number: usize) -> f6
         }
         thread::sleep(LOOK);
     }
+}
+
+/// How long a node's ledger is.
+fn ledger_bytes(data: &DataDir) -> u64 {
+    let files = fs::read_dir(data.ledger()).expect("a ledger");
+    let lengths = files.map(|file| {
+        file.and_then(|file| file.metadata())
+            .expect("a segment")
+            .len()
+    });
+    lengths.sum()
 }
 
 /// How long one verification, one fdatasync and one round trip took together, in seconds, so many times.
