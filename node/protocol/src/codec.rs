@@ -49,6 +49,11 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Re
     }
 }
 
+/// Decodes what [`decode`] took before it was stored: its writing is not compared again.
+pub(crate) fn decode_stored<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_ipld_dagcbor::from_slice(bytes).ok()
+}
+
 /// As [`decode`], for a map whose `v` names its form: a later form may have any other fields, and is told
 /// apart from a wrong one.
 ///

@@ -6,7 +6,7 @@ use std::thread::Scope;
 
 use city_protocol::Refusal;
 use city_protocol::ids::BlockId;
-use city_protocol::vertex::{Entry, Known, SignedHeader, Stub, decode_body};
+use city_protocol::vertex::{Entry, Known, SignedHeader, Stub, decode_stored_body};
 
 use crate::store::{Block, Position, ReadError, Store};
 
@@ -38,7 +38,7 @@ pub(super) struct Body {
 
 impl Body {
     fn read(block: Block) -> Self {
-        let entries = decode_body(&block.bytes);
+        let entries = decode_stored_body(&block.bytes);
         let known = entries.iter().flatten().map(Known::stored).collect();
         Self {
             block,

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use city_protocol::amount::{Amount, Timestamp};
+use city_protocol::body::{Accept, Transfer};
 use city_protocol::crypto::PublicKey;
 use city_protocol::ids::{BlockId, KeyId, LogId};
 use city_protocol::ledger::Rows as _;
-use city_protocol::replica::{Action, ClockQuality, Confirmation, Input, Now, Replica};
+use city_protocol::replica::{
+    Action, Authorities, ClockQuality, Confirmation, Input, Now, Replica,
+};
 use city_protocol::vertex::{
-    Authority, Entry, KeySource, Known, SignedHeader, VerifiedVertex, authority_of,
+    Authority, Entry, KeySource, Known, KnownBody as _, SignedHeader, VerifiedVertex, authority_of,
 };
 
 use super::guard::Guard;
@@ -226,7 +229,7 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
             drop(replica.handle(input, now, &disk));
             let known = replica.authorities().iter();
             known.for_each(|authority| learned.learn(authority));
-        } else if let Some(vertex) = stored_vertex(world, &learned, &disk, &id, Known::stored) {
+        } else if let Some(vertex) = stored_vertex(world, &learned, &disk, &id, as_stored) {
             learned.learn(&vertex.authority);
             drop(replica.handle(Input::Replay(Box::new(vertex)), now, &disk));
             folded += 1;
@@ -237,6 +240,17 @@ pub(crate) fn fold_again(world: &World, home: usize, known: usize) -> Disk {
     }
     index_step(&mut replica, &mut disk, indexed, now);
     disk
+}
+
+/// What is known of an entry that was found valid. It is read without a look at how it is written, and comes to the same.
+fn as_stored(entry: &Entry) -> Known {
+    let (known, strict) = (
+        Known::stored(entry),
+        Known::find_out(entry, &Authorities::default()),
+    );
+    assert_eq!(Transfer::of(&known), Transfer::of(&strict));
+    assert_eq!(Accept::of(&known), Accept::of(&strict));
+    known
 }
 
 /// The authorities of the logs as far as they are folded: their newest epochs and charters.

@@ -12,7 +12,9 @@ use super::rows::{
 use crate::body::{OwnEntry, PersonBody as _, Transfer, identity};
 use crate::codec;
 use crate::ids::{AccountId, BlockId, Digest, KeyId, LogId};
-use crate::vertex::{Entry, EntryStub, Header, Known, Stub, decode_body, entry_of_body};
+use crate::vertex::{
+    Cite, Entry, EntryStub, Header, Known, Stub, decode_stored_body, entry_of_body,
+};
 
 /// Rows read at once where all of a table are looked at.
 const PAGE: usize = 1024;
@@ -344,8 +346,16 @@ pub trait Rows {
         let index = usize::try_from(at.index).ok()?;
         let block = self.get_unchecked_block(&vertex.body);
         let body = block.and_then(|block| Some(entry_of_body(&block, index)?.body));
-        body.filter(|body| identity(Transfer::TAG, body) == *transfer)
-            .or_else(|| Some(self.entry(log, at)?.body))
+        let is_it = |body: &Vec<u8>| identity(Transfer::TAG, body) == *transfer;
+        body.filter(is_it).or_else(|| {
+            let entry = self.entry(log, at)?;
+            // What was adopted stands in what the adoption cites.
+            let cited = entry.cites.into_iter().filter_map(|cite| match cite {
+                Cite::Entry(cite) => Some(cite.body),
+                _ => None,
+            });
+            std::iter::once(entry.body).chain(cited).find(is_it)
+        })
     }
 
     /// What is left of the entry at a position of a log, if its body was pruned.
@@ -358,7 +368,7 @@ pub trait Rows {
     /// The entries of a stored body that was found valid, or what is left of them.
     fn stored_entries(&self, body: &BlockId) -> Option<Vec<(Entry, Known)>> {
         if let Some(bytes) = self.get_block(body) {
-            let entries = decode_body(&bytes).ok()?.into_iter();
+            let entries = decode_stored_body(&bytes).ok()?.into_iter();
             let with_known = |entry| {
                 let known = Known::stored(&entry);
                 (entry, known)

@@ -194,6 +194,11 @@ impl PlaceProof {
         }
     }
 
+    /// Reads what [`PlaceProof::decode`] took before it was stored.
+    pub(crate) fn decode_stored(bytes: &[u8]) -> Option<Self> {
+        codec::decode_stored(bytes)
+    }
+
     /// H(body): what the transfer names as `proof_of_place`.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -6,7 +6,9 @@ use super::BookedEntry;
 use crate::body::OwnEntry;
 use crate::ids::{BlockId, Digest};
 use crate::ledger::Rows;
-use crate::vertex::{Authority, Cite, Entry, Receipt, SignedHeader, merkle_path, merkle_paths};
+use crate::vertex::{
+    Authority, Cite, Entry, Receipt, SignedHeader, decode_stored_body, merkle_path, merkle_paths,
+};
 
 /// The entries of one stored vertex with their Merkle paths.
 pub(super) struct VertexBody {
@@ -18,7 +20,7 @@ pub(super) struct VertexBody {
 impl VertexBody {
     pub(super) fn read(rows: &impl Rows, id: BlockId) -> Option<Self> {
         let row = rows.vertex(&id)?;
-        let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
+        let entries = decode_stored_body(&rows.get_block(&row.body)?).ok()?;
         let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
         let (_, paths) = merkle_paths(&leaves);
         Some(Self { id, entries, paths })
@@ -46,7 +48,7 @@ pub fn stored_receipt(
     let vertex = rows.vertex_at(&authority.log, at.epoch, at.seq)?;
     let row = rows.vertex(&vertex)?;
     let header = SignedHeader::read(&rows.get_block(&vertex)?).ok()?;
-    let entries = crate::vertex::decode_body(&rows.get_block(&row.body)?).ok()?;
+    let entries = decode_stored_body(&rows.get_block(&row.body)?).ok()?;
     let leaves: Vec<_> = entries.iter().map(Entry::leaf).collect();
     let index = usize::try_from(at.index).ok()?;
     let path = merkle_path(&leaves, index);

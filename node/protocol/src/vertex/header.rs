@@ -195,6 +195,15 @@ pub fn decode_body(bytes: &[u8]) -> Result<Vec<Entry>, Refusal> {
     }
 }
 
+/// Decodes a body block that [`decode_body`] took before it was stored: how it is written is not looked at again, which is most
+/// of the work.
+///
+/// # Errors
+/// As [`decode_body`].
+pub fn decode_stored_body(bytes: &[u8]) -> Result<Vec<Entry>, Refusal> {
+    codec::decode_stored(bytes).map_or_else(|| decode_body(bytes), Ok)
+}
+
 /// One entry of a stored body block, which was decoded whole before it was stored. The others are stepped over.
 #[must_use]
 pub fn entry_of_body(bytes: &[u8], index: usize) -> Option<Entry> {

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Entry, EntryHashes, EntryStub, KeySource, verify_entry_signature};
-use crate::body::{Accept, Kind, PersonBody, Transfer, identity, read_person_body};
+use crate::body::{
+    Accept, Kind, PersonBody, Transfer, identity, read_person_body, read_stored_body,
+};
 use crate::ids::Digest;
 use crate::place::PlaceProof;
 use crate::refusal::Refusal;
@@ -70,7 +72,7 @@ impl Known {
     #[must_use]
     pub fn stored(entry: &Entry) -> Self {
         Self {
-            body: ReadBody::of(entry),
+            body: ReadBody::stored(entry),
             ..Self::signatures(vec![Checked::Good; entry.sig.len()])
         }
     }
@@ -183,6 +185,20 @@ impl ReadBody {
                 .map(|body| Self::Accept(Box::new(body), identity(Accept::TAG, &entry.body))),
             Kind::Place => PlaceProof::decode(&entry.body).map(|p| Self::Place(Arc::new(p))),
             _ => Ok(Self::Unread),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The same for one that was read before it was stored.
+    fn stored(entry: &Entry) -> Self {
+        let body = &entry.body;
+        match entry.kind {
+            Kind::Transfer => read_stored_body(body)
+                .map(|read| Self::Transfer(Box::new(read), identity(Transfer::TAG, body))),
+            Kind::Accept => read_stored_body(body)
+                .map(|read| Self::Accept(Box::new(read), identity(Accept::TAG, body))),
+            Kind::Place => PlaceProof::decode_stored(body).map(|read| Self::Place(Arc::new(read))),
+            _ => None,
         }
         .unwrap_or_default()
     }

@@ -15,7 +15,9 @@ pub use authority::Authority;
 pub use charters::Board;
 pub use entry::{Booked, Cite, Entry, EntryCite, EntryHashes, EntrySignature, OwnCite};
 pub(crate) use header::body_of;
-pub use header::{Header, SignedHeader, decode_body, encode_body, entry_of_body};
+pub use header::{
+    Header, SignedHeader, decode_body, decode_stored_body, encode_body, entry_of_body,
+};
 pub use known::{Checked, Known, KnownBody};
 pub use merkle::{inner_hash, merkle_path, merkle_paths, merkle_root, verify_path};
 pub(crate) use receipt::MAX_AUTHORITY;
