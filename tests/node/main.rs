@@ -9,6 +9,7 @@ mod charters;
 mod checkpoint;
 mod cli;
 mod config;
+mod convicted;
 mod crypto;
 mod daemon;
 mod demo;

@@ -43,7 +43,7 @@ fn json(city: &City, arguments: &[&str]) -> Value {
     serde_json::from_slice(&ran.stdout).unwrap()
 }
 
-async fn sent(api: &ApiClient, from: &Person, to: &Person, taken: bool) {
+pub(crate) async fn sent(api: &ApiClient, from: &Person, to: &Person, taken: bool) {
     let home = api.node().await.unwrap();
     let mut order = Order::new(to.account(), &home, Amount::from_hundredths(123));
     order.sequence = api.account(&from.account()).await.unwrap().next_sequence;

@@ -275,12 +275,15 @@ impl AdminState {
             })
         };
         let found = blocking(job).await?;
+        let if_any = |sum: u64| (sum > 0).then(|| amount_text(sum.into()));
         Ok(AuditPage {
             schema: SCHEMA,
             conserved: found.conserved,
             journal_matches: found.journal_matches,
             postings: found.postings,
             granted: amount_text(found.granted.into()),
+            taken_back: if_any(found.ungranted),
+            shortfall: if_any(found.shortfall),
             available_sum: amount_text(found.available_sum.into()),
             in_transit: amount_text(found.in_transit),
             available: found
@@ -308,6 +311,7 @@ impl AdminState {
             vertices: found.vertices,
             pruned: found.pruned,
             headers: found.headers,
+            forked: found.forked,
             entries: found.entries,
             signatures: found.signatures,
             problems: found.problems,

@@ -491,6 +491,12 @@ pub struct AuditPage {
     pub postings: u64,
     /// Σ grants.
     pub granted: String,
+    /// Σ of what officers took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<String>,
+    /// Σ of what senders of adopted transfers did not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<String>,
     /// Σ available.
     pub available_sum: String,
     /// Sent and not yet accepted, as far as the logs here say.
@@ -516,6 +522,9 @@ pub struct VerifyPage {
     /// Headers whose body is not here: their signatures were checked.
     #[serde(default)]
     pub headers: u64,
+    /// Of the vertices those at a position at which another one of their log stands, too.
+    #[serde(default)]
+    pub forked: u64,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were checked.

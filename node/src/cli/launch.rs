@@ -135,6 +135,7 @@ pub(super) fn verify_any(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
                 vertices: page.vertices,
                 pruned: page.pruned,
                 headers: page.headers,
+                forked: page.forked,
                 entries: page.entries,
                 signatures: page.signatures,
                 problems: page.problems,
@@ -155,6 +156,7 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
             "vertices": found.vertices,
             "pruned": found.pruned,
             "headers": found.headers,
+            "forked": found.forked,
             "entries": found.entries,
             "signatures": found.signatures,
             "problems": found.problems,
@@ -178,8 +180,15 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
                 "{headers} headers stand without their bodies: their signatures were checked\n"
             ),
         };
+        let forked = match found.forked {
+            0 => String::new(),
+            forked => format!(
+                "{forked} vertices stand beside another one of their log and position: whoever signed both convicted itself \
+                 (city-node ledger equivocation list)\n"
+            ),
+        };
         output::text(&format!(
-            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{headers}{problems}{verdict}\n",
+            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{headers}{forked}{problems}{verdict}\n",
             found.blocks, found.vertices, found.entries, found.signatures
         ))?;
     }

@@ -132,13 +132,17 @@ impl History for StoreHistory {
     }
 
     fn stub(&self, body: &BlockId) -> Option<Stub> {
-        let block = self.read(&self.located(&stub_key(body))?)?;
-        let stub = Stub::read(&block.bytes).ok()?;
-        (stub.body() == *body).then_some(stub)
+        self.stub_at(&self.located(&stub_key(body))?, body)
     }
 }
 
 impl StoreHistory {
+    /// The stub of this body, which stands there.
+    pub(super) fn stub_at(&self, at: &Location, body: &BlockId) -> Option<Stub> {
+        let stub = Stub::read(&self.read(at)?.bytes).ok()?;
+        (stub.body() == *body).then_some(stub)
+    }
+
     fn beat(&self) {
         if let Some(pulse) = &self.pulse {
             pulse.beat();

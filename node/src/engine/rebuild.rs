@@ -1,16 +1,17 @@
 //! Folding the stored log again: after a crash, a power cut, or for `store rebuild`. The signatures of vertices that
 //! were found valid are not verified again; those of others, whose headers stand before their bodies, are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::BlockId;
-use city_protocol::ledger::{Changes, History as _};
+use city_protocol::ledger::{Changes, History};
 use city_protocol::replica::{Action, ClockQuality, Input, Now, Replica};
 use city_protocol::vertex::{
-    Entry, KeySource, Known, SignedHeader, VerifiedVertex, authority_of, decode_body,
+    Entry, KeySource, Known, SignedHeader, Stub, VerifiedVertex, authority_of, decode_body,
 };
 
 use super::ahead::{Ahead, Body, read_ahead};
@@ -64,7 +65,10 @@ pub fn bring_up_to_date(
         OpenOutcome::CatchUp(mark) => (mark.position, mark.count),
         OpenOutcome::Rebuild(_) => (Position::START, 0),
     };
-    let history = StoreHistory::new(Arc::clone(store));
+    let history = StepHistory {
+        store: StoreHistory::new(Arc::clone(store)),
+        stubs: HashMap::new(),
+    };
     let now = Now {
         time: utc(),
         quality: ClockQuality::Floor,
@@ -102,11 +106,43 @@ pub fn bring_up_to_date(
     Ok(folding.report)
 }
 
+/// The store, and the stubs of the step that is being folded, which the index does not name yet: a log that convicts itself is
+/// folded again from them. Blocks of the step are with the replica.
+struct StepHistory {
+    store: StoreHistory,
+    stubs: HashMap<BlockId, Location>,
+}
+
+impl History for StepHistory {
+    fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.store.row(key)
+    }
+
+    fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.store.rows(prefix, after, limit)
+    }
+
+    fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        self.store.block(id)
+    }
+
+    fn unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
+        self.store.unchecked_block(id)
+    }
+
+    fn stub(&self, body: &BlockId) -> Option<Stub> {
+        match self.stubs.get(body) {
+            Some(at) => self.store.stub_at(at, body),
+            None => self.store.stub(body),
+        }
+    }
+}
+
 /// The fold in the middle of the log.
 struct Folding<'a> {
     genesis: &'a Genesis,
     replica: &'a mut Replica,
-    history: StoreHistory,
+    history: StepHistory,
     now: Now,
     directory: Directory,
     /// A header whose body may follow: it was stored without having been found valid.
@@ -146,6 +182,7 @@ impl Folding<'_> {
                 self.note(&left);
                 let place = (stub_key(&stub.body()), Some(location_value(&left.at)));
                 self.rows.push(place);
+                self.history.stubs.insert(stub.body(), left.at);
                 self.note(&block);
                 self.was_alone();
                 let (entries, known) = stub.entries.into_iter().map(Known::pruned).unzip();
@@ -255,13 +292,14 @@ impl Folding<'_> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.extend(drain(self.replica, self.now, &self.history).rows);
         store.commit_rows(rows, &Watermark::after(&at, id, self.count))?;
+        self.history.stubs.clear();
         self.tell(Input::Committed);
         Ok(())
     }
 }
 
 /// What the replica wants written; its blocks are in the log already.
-fn drain(replica: &mut Replica, now: Now, history: &StoreHistory) -> Changes {
+fn drain(replica: &mut Replica, now: Now, history: &StepHistory) -> Changes {
     replica
         .handle(Input::Seal, now, history)
         .into_iter()

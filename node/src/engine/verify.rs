@@ -24,6 +24,9 @@ pub struct VerifyReport {
     pub pruned: u64,
     /// Headers without a body, of logs that are followed by headers and of proofs against others: their signature holds.
     pub headers: u64,
+    /// Of the vertices those at a position at which another one of their log stands, too: whoever signed both convicted itself, and
+    /// both are kept.
+    pub forked: u64,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were verified.
@@ -198,7 +201,8 @@ fn check_links(links: &[Link], genesis: &Genesis, report: &mut VerifyReport) {
             None => (seq, link.prev) == (1, genesis.network()),
         };
         let first = *positions.entry((link.log, link.at)).or_insert(link.id);
-        if !follows || first != link.id {
+        report.forked += u64::from(follows && first != link.id);
+        if !follows {
             report.problem(format!(
                 "vertex {} does not follow the head of its log",
                 link.id

@@ -32,6 +32,8 @@ struct Found {
     journal_matches: bool,
     postings: u64,
     granted: String,
+    taken_back: Option<String>,
+    shortfall: Option<String>,
     available: String,
     in_transit: String,
 }
@@ -50,6 +52,8 @@ pub(super) fn run(args: &VerifyArgs) -> Outcome {
             "conserved": found.conserved,
             "postings": found.postings,
             "granted": found.granted,
+            "taken_back": found.taken_back,
+            "shortfall": found.shortfall,
             "available": found.available,
             "in_transit": found.in_transit,
         }))?;
@@ -64,9 +68,18 @@ pub(super) fn run(args: &VerifyArgs) -> Outcome {
             true => "nothing was made or lost",
             false => "sums do NOT hold: something was made or lost",
         };
+        let also = |what: &str, sum: &Option<String>| {
+            let sum = sum.as_deref();
+            sum.map_or_else(String::new, |sum| format!(", {what} {sum}"))
+        };
         output::text(&format!(
-            "{} postings\ngranted {}, available {}, in transit {}\n{matches}\n{conserved}\n",
-            found.postings, found.granted, found.available, found.in_transit
+            "{} postings\ngranted {}{}{}, available {}, in transit {}\n{matches}\n{conserved}\n",
+            found.postings,
+            found.granted,
+            also("taken back", &found.taken_back),
+            also("shortfall", &found.shortfall),
+            found.available,
+            found.in_transit
         ))?;
     }
     Ok(if ok { Exit::Ok } else { Exit::CheckFailed })
@@ -81,17 +94,22 @@ fn read(source: &Source) -> Result<Found, Failure> {
                 journal_matches: page.journal_matches,
                 postings: page.postings,
                 granted: page.granted,
+                taken_back: page.taken_back,
+                shortfall: page.shortfall,
                 available: page.available_sum,
                 in_transit: page.in_transit,
             }
         }
         Source::Stopped(stopped) => {
             let found = audit(stopped.0.store(), &stopped.0)?;
+            let if_any = |sum: u64| (sum > 0).then(|| amount(sum.into()));
             Found {
                 conserved: found.conserved,
                 journal_matches: found.journal_matches,
                 postings: found.postings,
                 granted: amount(found.granted.into()),
+                taken_back: if_any(found.ungranted),
+                shortfall: if_any(found.shortfall),
                 available: amount(found.available_sum.into()),
                 in_transit: amount(found.in_transit),
             }
