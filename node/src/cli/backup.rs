@@ -105,7 +105,8 @@ pub(super) fn run_restore(args: &RestoreArgs) -> Outcome {
             "{directory}: {} (log {}), as of {}\n\
              Only one machine may run this log: make sure that the old one never starts again.\n\
              Next:\n  \
-             1. read {config}: addresses and devices are those of the old machine\n  \
+             1. read {config}: addresses and devices are those of the old machine; and look through \
+             `city-node whitelist list`: whom operators listed or removed since is not known here\n  \
              2. city-node run --data-dir {directory}\n  \
              3. wait: the node signs nothing until every whitelisted peer was heard and its own log is back; \
              `city-node status` says so\n  \

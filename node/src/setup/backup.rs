@@ -1,6 +1,7 @@
 //! A node's backup: one file sealed by a passphrase with all that cannot be made or fetched again: keys, key ring,
-//! certificates, charter, genesis record, configuration, boundaries. Not in it: the ledger, which peers have, and the
-//! master secret, of which the new machine makes its own.
+//! certificates, charter, genesis record, configuration, boundaries, and the trust log: whom operators listed, removed and
+//! ignored, for a restored node signs nothing until each listed peer was heard. Not in it: the ledger, which peers have, and
+//! the master secret, of which the new machine makes its own.
 //!
 //! Inside stands `{"v":1,"kind":"node-backup","region":…,"network":…,"log":…,"created_at":ms,"files":[{"path":…,
 //! "secret":bool,"content":base64}]}`. A restored directory has no ledger and no note that it never had one: the node
@@ -38,7 +39,7 @@ const MAX_FILES: usize = 256;
 /// Largest single public file that is taken, bytes: boundaries of a prefecture.
 const MAX_FILE: u64 = 24 << 20;
 /// Directories whose files are taken as they are.
-const PUBLIC: [&str; 3] = ["network", "certs", "crls"];
+const PUBLIC: [&str; 4] = ["network", "certs", "crls", "trust"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +109,12 @@ pub fn back_up(
     for path in secrets {
         pack(relative(data, &path)?, true, &store.read(&path)?);
     }
+    // Encrypted under the key ring; for its owner's eyes all the same.
+    let names = data.private();
+    if names.exists() {
+        let content = read_public_up_to(&names, MAX_FILE)?;
+        pack(relative(data, &names)?, true, &content);
+    }
     let mut public = vec![data.charter(), data.boundary()];
     for directory in PUBLIC {
         public.extend(listed(&data.path().join(directory))?);
@@ -167,7 +174,7 @@ pub fn restore(
     }
     let staged = Staged::begin(data.path())?;
     let draft = DataDir::new(staged.path());
-    for part in ["keys", "network", "certs", "crls"] {
+    for part in ["keys"].iter().chain(&PUBLIC) {
         make_private(&draft.path().join(part))?;
     }
     let mut ring = None;
