@@ -86,7 +86,7 @@ impl Trusted {
             Err(error) => return Err(error.into()),
         }
         let (data, config, identity) = super::launch::read(place, passphrase)?;
-        let (store, _) = daemon::open_for_reading(&data, &identity)?;
+        let store = daemon::open_for_trust(&data, &identity)?;
         let ring = Keyring::open(Arc::clone(&identity.keystore))?.map(Arc::new);
         let names = daemon::private_names(&data, &config, ring.as_ref())?;
         let store = Arc::new(store);

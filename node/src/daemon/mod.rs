@@ -48,8 +48,8 @@ use crate::setup::{DataDir, Identity, rotation};
 use crate::store::{SchemaError, Store, StoreError};
 
 pub use open::{
-    OpenError, Opened, open, open_for_reading, open_indexed, place_names, private_names,
-    set_index_aside,
+    OpenError, Opened, open, open_for_reading, open_for_trust, open_indexed, place_names,
+    private_names, set_index_aside,
 };
 pub use upkeep::{UpkeepError, compact, import};
 

@@ -358,7 +358,21 @@ pub fn open_for_reading(
     }
     // Nothing is appended; a full disk is no reason not to look.
     let (store, report) = open_kept(dir, identity, 0)?;
+    if report.index == OpenOutcome::Empty {
+        store.close()?;
+        return Err(OpenError::NoLedger { path: ledger });
+    }
     Ok((store, report.ledger.damage))
+}
+
+/// Opens the store of a node that is not running, for its trust log, which it may have before its first start: an operator lists
+/// peers whom the node is to hear then.
+///
+/// # Errors
+/// [`OpenError::Store`].
+pub fn open_for_trust(dir: &DataDir, identity: &Identity) -> Result<Store, OpenError> {
+    // An empty ledger says no more than none: whether the own log may begin is read from notes.
+    Ok(open_kept(dir, identity, 0)?.0)
 }
 
 /// Opens the store of a node that is not running, with an index that is up to date; what is missing in it is folded
