@@ -1,6 +1,7 @@
-//! Tries the node's keys: each of its own signs or opens a probe, and what connected peers announced is judged again. Nothing
-//! here is taken from what was judged before.
+//! Tries the node's keys: each of its own signs or opens a probe, and what connected peers announced, or else what is held of
+//! listed ones, is judged again. Nothing here is taken from what was judged before.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,14 +12,15 @@ use city_protocol::crypto::{
 };
 use city_protocol::ids::KeyId;
 use city_protocol::pki::{Crls, verify_node};
-use city_protocol::replica::Announced;
-use libp2p::identity::Keypair;
+use libp2p::identity::{Keypair, PublicKey};
 
 use super::pages::{ProbeLine, ProbePage};
 use super::{AdminState, NodeKeys};
 use crate::api::Problem;
+use crate::api::token::probe_key;
 use crate::api::wire::SCHEMA;
 use crate::setup::read_tls;
+use crate::trust::{Fold, HeldKey, KeyKind};
 
 /// The node's own keys, to try them.
 #[derive(Clone)]
@@ -45,11 +47,35 @@ pub(super) async fn keys(State(admin): State<AdminState>) -> Result<Json<ProbePa
         }
         if let Some(keys) = &admin.keys {
             lines.push(line("own", "API certificate and key", tls(keys)));
+            let token = probe_key(&keys.keystore, &keys.data.token_key());
+            lines.push(line("own", "key of the API's tokens", token));
         }
         let lists = Arc::clone(&admin.doors.now().trust.crls);
         let now = admin.clock.now().time;
+        let connected: BTreeSet<String> =
+            announced.iter().map(|one| one.peer.to_string()).collect();
         for peer in announced {
-            lines.push(admin.peer_line(&peer, &lists, now));
+            let (id, held) = (peer.peer.to_string(), (peer.certificate, peer.chain));
+            lines.push(admin.peer_line(&id, &held, &lists, now));
+        }
+        let others = admin
+            .trust
+            .fold(|fold| held_of_others(fold, &connected, now));
+        for (peer, keys) in others {
+            for key in &keys {
+                lines.push(match key.kind {
+                    KeyKind::Transport => line(&peer, "transport key", names(&key.data, &peer)),
+                    KeyKind::NodeCertificate => {
+                        let held = (key.data.clone(), key.chain());
+                        admin.peer_line(&peer, &held, &lists, now)
+                    }
+                });
+            }
+            if keys.iter().all(|key| key.kind != KeyKind::NodeCertificate) {
+                let none =
+                    "none is held: it comes as the peer connects, or with `peer request-keys`";
+                lines.push(line(&peer, "node certificate", Ok(none.into())));
+            }
         }
         lines
     });
@@ -61,12 +87,19 @@ pub(super) async fn keys(State(admin): State<AdminState>) -> Result<Json<ProbePa
 }
 
 impl AdminState {
-    fn peer_line(&self, peer: &Announced, lists: &Crls, now: Timestamp) -> ProbeLine {
+    /// Judges a peer's certificate with its chain.
+    fn peer_line(
+        &self,
+        peer: &str,
+        (certificate, chain): &(Vec<u8>, Vec<Vec<u8>>),
+        lists: &Crls,
+        now: Timestamp,
+    ) -> ProbeLine {
         let judged = || -> Tried {
             let roots = &self.engine.genesis().roots;
-            let admitted = verify_node(roots, &peer.certificate, &peer.chain, lists, now);
+            let admitted = verify_node(roots, certificate, chain, lists, now);
             let certificate = admitted.map_err(|refusal| refusal.to_string())?.certificate;
-            if certificate.peer_id != peer.peer.to_string() {
+            if certificate.peer_id.to_string() != peer {
                 return Err(format!("its certificate names {}", certificate.peer_id));
             }
             let kem = certificate.kem.as_ref().map(sealed_for);
@@ -78,7 +111,30 @@ impl AdminState {
             let kem = kem.map(|kem| format!(", {kem}")).unwrap_or_default();
             Ok(format!("{}: {key}{kem}", certificate.region))
         };
-        line(&peer.peer.to_string(), "node certificate", judged())
+        line(peer, "node certificate", judged())
+    }
+}
+
+/// Keys that are held of peers who may connect now and do not say themselves what they have.
+fn held_of_others(
+    fold: &Fold,
+    connected: &BTreeSet<String>,
+    now: Timestamp,
+) -> Vec<(String, Vec<HeldKey>)> {
+    let listed = fold.listed.iter();
+    let others = listed.filter(|(peer, one)| one.is_in_force(now) && !connected.contains(*peer));
+    others
+        .map(|(peer, one)| (peer.clone(), one.keys.clone()))
+        .collect()
+}
+
+/// Whether a transport key is that of a peer id.
+fn names(key: &[u8], peer: &str) -> Tried {
+    let key = PublicKey::try_decode_protobuf(key).map_err(|error| error.to_string())?;
+    let named = key.to_peer_id().to_string();
+    match named == peer {
+        true => Ok(format!("ed25519 {named}")),
+        false => Err(format!("it is the key of {named}")),
     }
 }
 

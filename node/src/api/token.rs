@@ -13,7 +13,9 @@ use std::sync::Mutex;
 use city_protocol::amount::Timestamp;
 use city_protocol::ids::{AccountId, KeyId, LogId, NetworkId};
 use data_encoding::HEXLOWER;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, decode, encode,
+};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _};
 use serde::{Deserialize, Serialize};
 use x509_cert::der::pem::{LineEnding, decode_vec, encode_string};
@@ -214,6 +216,22 @@ impl Tokens {
         } else {
             revoked.tokens.insert(claims.jti.clone(), claims.exp);
         }
+    }
+}
+
+/// Signs a fresh probe with the key of the tokens as it stands on the disk, and verifies it by its public half.
+///
+/// # Errors
+/// In words, what does not hold.
+pub(crate) fn probe_key(keystore: &Keystore, path: &Path) -> Result<String, String> {
+    let pair = open_key(keystore, path).map_err(|error| error.to_string())?;
+    let der = Zeroizing::new(pair.serialize_der());
+    let (probe, made): ([u8; 32], _) = (random(), EncodingKey::from_ed_der(&der));
+    let signature = crypto::sign(&probe, &made, Algorithm::EdDSA).map_err(|e| e.to_string())?;
+    let public = DecodingKey::from_ed_der(pair.der_bytes());
+    match crypto::verify(&signature, &probe, &public, Algorithm::EdDSA) {
+        Ok(true) => Ok("ed25519".into()),
+        _ => Err("its signature does not verify".into()),
     }
 }
 

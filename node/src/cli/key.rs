@@ -107,7 +107,8 @@ The node must be stopped.")]
         #[arg(long)]
         json: bool,
     },
-    /// Have the running node try every own key, and judge again the certificate and keys of every connected peer.
+    /// Have the running node try every own key, and judge again the certificate and keys of every peer: what connected ones
+    /// announced, what is held of the others on the whitelist.
     #[command(after_help = "\
 Example:
   city-node key probe --data-dir data

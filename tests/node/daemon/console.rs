@@ -104,7 +104,7 @@ async fn a_console_runs_lines_and_says_what_failed() {
         .iter()
         .map(|line| &line["whose"])
         .collect();
-    assert_eq!(whose, ["own", "own", "own", "own", peer_id.as_str()]);
+    assert_eq!(whose, ["own", "own", "own", "own", "own", peer_id.as_str()]);
 
     // The key on disk is another's now: nothing of the running node changed, and it is told.
     let key = kanazawa.data.tls_key();

@@ -99,7 +99,7 @@ pub(super) const WORDS: &[Word] = &[
     word(
         "verify-signature",
         "",
-        "Try every own key, and check every connected peer's certificate and keys",
+        "Try every own key, and check every peer's certificate and keys",
         &["key", "probe"],
     ),
     word(
