@@ -59,6 +59,7 @@ fn peer(name: &str) -> Peer {
         region: "Asia/JP/17/17203".parse().unwrap(),
         addresses: Vec::new(),
         expires_at: None,
+        roles: city_node::trust::Role::sync_only(),
     }
 }
 

@@ -506,6 +506,7 @@ fn what_is_written_reads_back_and_has_a_word_on_every_key() {
             region: "Asia/JP/17/17203".parse().unwrap(),
             addresses: vec!["/ip4/192.0.2.1/tcp/7420".parse().unwrap()],
             expires_at: Some(Timestamp(1_806_505_200_123)),
+            roles: city_node::trust::Role::ALL.into(),
         },
         Peer {
             peer_id: peer().parse().unwrap(),
@@ -513,6 +514,7 @@ fn what_is_written_reads_back_and_has_a_word_on_every_key() {
             region: "Asia/JP/17/17210".parse().unwrap(),
             addresses: Vec::new(),
             expires_at: None,
+            roles: city_node::trust::Role::sync_only(),
         },
     ];
     for (day, id) in NotAfter::ids().enumerate() {

@@ -551,6 +551,7 @@ fn peers_are_written_into_the_configuration_later() {
         region: komatsu.region.clone(),
         addresses: vec!["/ip4/127.0.0.1/tcp/7421".parse().unwrap()],
         expires_at: None,
+        roles: city_node::trust::Role::sync_only(),
     });
     config.gnss.device = Some("/dev/pts/7".into());
     write_config(&kanazawa.data, &config).unwrap();

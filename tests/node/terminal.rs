@@ -93,6 +93,7 @@ impl Town {
             region: city.config.node.region.clone(),
             addresses: Vec::new(),
             expires_at: None,
+            roles: city_node::trust::Role::sync_only(),
         });
         city.configure();
         Self {

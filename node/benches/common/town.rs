@@ -121,6 +121,7 @@ impl Site {
             region: other.config.node.region.clone(),
             addresses: port.map(loopback).into_iter().collect(),
             expires_at: None,
+            roles: city_node::trust::Role::sync_only(),
         });
         write_config(&self.data, &self.config).expect("a configuration");
     }

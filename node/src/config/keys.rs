@@ -754,7 +754,7 @@ pub const KEYS: [Key; 91] = [
 ];
 
 /// Every key of a whitelisted peer, without the `network.peer[n].` before it.
-pub const PEER_KEYS: [Key; 5] = [
+pub const PEER_KEYS: [Key; 6] = [
     key(
         "peer_id",
         Text,
@@ -789,6 +789,13 @@ pub const PEER_KEYS: [Key; 5] = [
         "When the permission ends, RFC 3339. May be left out: then it does not end.",
         "write a time like \"2027-03-31T15:00:00Z\", or leave the key out",
         "2027-03-31T15:00:00Z",
+    ),
+    key(
+        "roles",
+        List,
+        "What it is listed for: sync, and recommend where its recommendations are heard. May be left out: then sync.",
+        "write [\"sync\"] or [\"sync\", \"recommend\"], or leave the key out",
+        "sync",
     ),
 ];
 

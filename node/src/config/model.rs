@@ -19,6 +19,7 @@ use crate::client::Address;
 use crate::keys::{BackendKind, TpmSettings};
 use crate::net::{Limits, MAX_WHITELIST};
 use crate::pki::OperatorName;
+use crate::trust::Role;
 
 /// A day in milliseconds.
 pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -115,6 +116,8 @@ pub struct Peer {
     pub addresses: Vec<Multiaddr>,
     /// When the permission ends.
     pub expires_at: Option<Timestamp>,
+    /// What it is listed for.
+    pub roles: BTreeSet<Role>,
 }
 
 /// HTTPS for apps.

@@ -25,6 +25,7 @@ use super::model::{Config, Keys, MAX_PEERS, Peer, Terminal};
 use super::overrides::Overrides;
 use super::values::{self, DAY_MS, HOUR_MS, Read};
 use crate::net::Limits;
+use crate::trust::Role;
 
 /// Largest file, bytes: [`MAX_PEERS`] peers with two addresses each.
 pub const MAX_CONFIG_BYTES: u64 = 4 << 20;
@@ -405,12 +406,17 @@ impl<'a> Reader<'a> {
         let read = |value: &DeValue<'_>| values::peer_address(value, peer_id, quic);
         let addresses: Vec<Multiaddr> = self.list(&path("addresses"), read).unwrap_or_default();
         let expires_at = self.value(&path("expires_at"), values::time);
+        let roles: Vec<Role> = self
+            .list(&path("roles"), values::parsed)
+            .unwrap_or_default();
         Some(Peer {
             peer_id: peer_id?,
             name: name?,
             region: region?,
             addresses,
             expires_at,
+            // Whoever is listed may sync.
+            roles: roles.into_iter().chain(Role::sync_only()).collect(),
         })
     }
 

@@ -9,6 +9,7 @@ use super::limits;
 use super::model::{Config, Peer};
 use super::values::{self, DAY_MS, rfc3339};
 use crate::net::Limits;
+use crate::trust::Role;
 
 /// How the file begins.
 const HEADER: &str = "\
@@ -21,7 +22,7 @@ const HEADER: &str = "\
 
 /// What stands above the whitelist.
 const PEERS: &str = "\
-# The whitelist: who may connect. One [[network.peer]] for each; a change counts after a restart.
+# The whitelist: who may connect. One [[network.peer]] for each; a change counts after `city-node reload`, or a restart.
 ";
 
 impl Config {
@@ -205,6 +206,10 @@ fn peer_values(peer: &Peer) -> Vec<(&'static str, Value)> {
     }
     if let Some(at) = peer.expires_at {
         values.push(("expires_at", Value::String(rfc3339(at))));
+    }
+    if peer.roles != Role::sync_only() {
+        let roles: Vec<Role> = peer.roles.iter().copied().collect();
+        values.push(("roles", list(&roles)));
     }
     values
 }

@@ -179,6 +179,7 @@ fn introduce(cast: &mut [Municipality]) -> Result<()> {
             region: city.plan.region.clone(),
             addresses: city.config.network.listen.clone(),
             expires_at: None,
+            roles: crate::trust::Role::sync_only(),
         })
         .collect();
     for city in cast {

@@ -109,6 +109,7 @@ pub fn init_terminal(request: TerminalRequest) -> Result<TerminalReport, InitErr
         region: region.clone(),
         addresses: request.home_addresses,
         expires_at: None,
+        roles: crate::trust::Role::sync_only(),
     });
     // Before anything is made: what is written must be read again.
     let config = Config::from_text(&data.config(), &config.to_toml(), &Overrides::none())?;

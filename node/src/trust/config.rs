@@ -1,7 +1,7 @@
 //! What the configuration lists, recorded in the trust log at a start where it changed; and where names stand that
 //! are encrypted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use city_protocol::amount::Timestamp;
 use city_protocol::codec;
@@ -9,7 +9,7 @@ use city_protocol::codec;
 use super::TrustError;
 use super::fold::{Entry, Fold};
 use super::keeper::Needed;
-use super::record::{CONFIG, Decision, Record, Role};
+use super::record::{CONFIG, Decision, Record};
 use crate::config::{Config, Network};
 use crate::keys::{PrivateFields, PrivatePlace};
 use crate::store::SideLog;
@@ -27,7 +27,7 @@ pub fn wanted(config: &Config, now: Timestamp) -> Wanted {
                 name: peer.name.clone(),
                 region: Some(peer.region.clone()),
                 expires_at: peer.expires_at,
-                roles: BTreeSet::from([Role::Sync]),
+                roles: peer.roles.clone(),
                 addresses: peer.addresses.iter().map(ToString::to_string).collect(),
                 at: now,
                 by: CONFIG.into(),
@@ -232,7 +232,7 @@ mod tests {
             name: name.into(),
             region: Some("Asia/JP/17/17203".parse().unwrap()),
             expires_at: None,
-            roles: BTreeSet::from([Role::Sync]),
+            roles: crate::trust::Role::sync_only(),
             addresses: Vec::new(),
             at: Timestamp(0),
             by: CONFIG.into(),

@@ -56,8 +56,8 @@ pub enum ChangeError {
     Myself(String),
     /// The configuration lists it.
     #[error(
-        "{0} stands in config.toml ([[network.peer]]), which an operator's decision does not change: change it there and \
-         restart the node"
+        "{0} stands in config.toml ([[network.peer]]), which an operator's decision does not change: change it there, and \
+         run `city-node reload` if the node runs"
     )]
     InConfig(String),
     /// It is not listed.

@@ -99,6 +99,12 @@ pub enum Role {
 impl Role {
     /// Every role.
     pub const ALL: [Self; 2] = [Self::Sync, Self::Recommend];
+
+    /// What a peer is listed for where nothing is said.
+    #[must_use]
+    pub fn sync_only() -> BTreeSet<Self> {
+        BTreeSet::from([Self::Sync])
+    }
 }
 
 impl fmt::Display for Role {

@@ -180,6 +180,7 @@ impl City {
             region: self.config.node.region.clone(),
             addresses: self.config.network.listen.clone(),
             expires_at: None,
+            roles: city_node::trust::Role::sync_only(),
         }
     }
 

@@ -99,7 +99,7 @@ fn remedy(facts: &Facts<'_>) -> Option<String> {
         let how = if ended {
             "its permission has ended: set a later expires_at if it is to come back"
         } else {
-            "it is not on the whitelist of the running node: restart the node"
+            "it is not on the whitelist of the running node: run `city-node reload`"
         };
         return Some(how.into());
     }
