@@ -187,7 +187,7 @@ async fn after_a_conviction_everything_that_can_be_asked_of_a_ledger_holds() {
         check(&from, &["store", "export", text(&car)], 0);
         copy(&before, &to);
         // 小松市 heard only of the epoch.
-        let proves = from.as_path() == data;
+        let proves = from == &data;
         if proves {
             let told = check(&to, &["store", "import", text(&car)], 4);
             assert!(told.contains("--with-faults"), "{told}");
