@@ -1,19 +1,23 @@
 //! Bodies that a node prunes: which may go, what is left of one, and folding that again.
 //!
 //! No verdict about a vertex rests on this: it was found valid with its body. What is left of it brings the log to the
-//! same state, and the checkpoint above it says whether it did.
+//! same state, and the checkpoint above it says whether it did. What others left of a body may have been made up: what it
+//! says is held to the log's state as far as it can be, and refused like an entry that breaks a rule.
 
-use super::checks::Folded;
+use super::ACCEPT_DEADLINE_MS;
+use super::checks::{Folded, NEVER};
 use super::fold::{Fold, FoldContext, FoldError};
 use super::rows::{AnswerRow, CheckpointRow, Table, TransferRow, TransferState, VertexRow, key};
 use super::view::{History, Rows, try_read_row};
+use crate::amount::Timestamp;
 use crate::body::{
     Answer, AnsweredBy, Kind, OwnEntry, PersonBody as _, Refund, Settle, Transfer, identity,
     read_person_body,
 };
 use crate::ids::{BlockId, Digest, LogId};
+use crate::journal::is_expense;
 use crate::refusal::Refusal;
-use crate::vertex::{AnsweredStub, ClosedStub, Entry, EntryStub, Known, SentStub, Stub};
+use crate::vertex::{AnsweredStub, Cite, ClosedStub, Entry, EntryStub, Known, SentStub, Stub};
 
 /// Checkpoints of a log that are looked through for the newest: one an hour for a century.
 const MAX_CHECKPOINTS: usize = 1_000_000;
@@ -94,17 +98,20 @@ fn entry_stub(
             let body: Transfer = read_person_body(&entry.body).map_err(unknown)?;
             let transfer = identity(Transfer::TAG, &entry.body);
             let row = complete(history, log, &transfer)?;
-            let debit = entry.booked.debit.filter(|_| row.at == at);
+            let booked = entry.booked.debit.zip(entry.booked.received_at);
+            let booked = booked.filter(|_| row.at == at);
+            let (debit, received_at) = booked.ok_or(Stays::Elsewhere)?;
+            // Of the body, not of the row: that may itself have been made of a stub.
             Ok(EntryStub::Transfer(SentStub {
                 transfer,
-                transfer_id: row.transfer_id,
+                transfer_id: body.transfer_id,
                 hash: body.transaction_hash(),
-                received_at: row.received_at,
-                amount: row.amount,
-                sender: row.sender,
-                receiver: row.receiver,
-                receiver_home: row.receiver_home,
-                debit: debit.ok_or(Stays::Elsewhere)?,
+                received_at,
+                amount: body.amount,
+                sender: body.sender,
+                receiver: body.receiver,
+                receiver_home: body.receiver_home,
+                debit,
             }))
         }
         Kind::Accept | Kind::Reject => {
@@ -112,6 +119,8 @@ fn entry_stub(
             complete(history, &answer.sender_home, &answer.transfer)?;
             let row = history.answer(log, &answer.transfer);
             let row: AnswerRow = row.filter(|row| row.at == at).ok_or(Stays::Elsewhere)?;
+            let deadline = cited_deadline(history, log, at, entry);
+            let deadline = deadline.filter(|deadline| row.deadline == *deadline);
             let (account, signed) = match &answer.by {
                 AnsweredBy::Receiver(common) => (history.account_of_key(log, &common.key), true),
                 AnsweredBy::Order(account, _) | AnsweredBy::Home(account, _) => (*account, false),
@@ -122,7 +131,7 @@ fn entry_stub(
                 sender_home: answer.sender_home,
                 account,
                 amount: answer.amount,
-                deadline: row.deadline,
+                deadline: deadline.ok_or(Stays::Elsewhere)?,
                 signed,
             };
             Ok(if answer.accepts {
@@ -147,6 +156,24 @@ fn entry_stub(
         }
         _ => Err(Stays::Kept),
     }
+}
+
+/// The deadline of the transfer that an answer cites.
+fn cited_deadline(
+    history: &dyn History,
+    log: &LogId,
+    at: OwnEntry,
+    answer: &Entry,
+) -> Option<Timestamp> {
+    let vertex = match answer.cites.as_slice() {
+        [Cite::Entry(cite)] => cite.vertex,
+        // Answered in the very vertex that sent it.
+        [Cite::Own(own)] if (own.epoch, own.seq) == (at.epoch, at.seq) => return Some(NEVER),
+        [Cite::Own(own)] => history.vertex_at(log, own.epoch, own.seq)?,
+        _ => return None,
+    };
+    let sent = history.vertex(&vertex)?;
+    Some(sent.time.plus_ms(ACCEPT_DEADLINE_MS))
 }
 
 /// A transfer that its sender's home settled or gave back, as far as is known here.
@@ -175,6 +202,12 @@ impl Fold {
         match stub {
             EntryStub::Place => {}
             EntryStub::Transfer(sent) => {
+                if self.rows(ctx).transfer(&self.log, &sent.transfer).is_some() {
+                    return Err(Refusal::SequenceUsed.into());
+                }
+                if !is_expense(sent.debit) {
+                    return Err(Refusal::BadBooking.into());
+                }
                 let mut sender = self.account_of(ctx, &sent.sender)?;
                 sender.next_sequence += 1;
                 let (sender, totals) = self.sent(sender, sent.amount)?;
@@ -191,6 +224,7 @@ impl Fold {
                 self.put_sent(ctx, &sent.transfer, &row, (&sender, totals));
             }
             EntryStub::Accept(answer) => {
+                self.unanswered(ctx, answer)?;
                 let mut receiver = self.account_of(ctx, &answer.account)?;
                 receiver.next_sequence += u64::from(answer.signed);
                 let taken = self.taken(ctx, receiver, &answer.sender_home, answer.amount)?;
@@ -198,6 +232,7 @@ impl Fold {
                 self.put_answer(&answer.transfer, false, &answer.account, answer.deadline);
             }
             EntryStub::Reject(answer) => {
+                self.unanswered(ctx, answer)?;
                 if answer.signed {
                     let mut receiver = self.account_of(ctx, &answer.account)?;
                     receiver.next_sequence += 1;
@@ -205,25 +240,36 @@ impl Fold {
                 }
                 self.put_answer(&answer.transfer, true, &answer.account, answer.deadline);
             }
-            EntryStub::Settle(ClosedStub { transfer, .. }) => {
-                let row = self.transfer_of(ctx, transfer)?;
-                self.settled(ctx, transfer, row)?;
+            EntryStub::Settle(closed) => {
+                let row = self.open_of(ctx, closed)?;
+                self.settled(ctx, &closed.transfer, row)?;
             }
-            EntryStub::Refund(ClosedStub { transfer, .. }) => {
-                let row = self.transfer_of(ctx, transfer)?;
+            EntryStub::Refund(closed) => {
+                let row = self.open_of(ctx, closed)?;
                 let back = self.given_back(ctx, &row)?;
-                self.give_back(transfer, row, back);
+                self.give_back(&closed.transfer, row, back);
             }
         }
         Ok(())
     }
 
-    fn transfer_of(
+    fn unanswered(&self, ctx: &FoldContext<'_>, answer: &AnsweredStub) -> Result<(), Refusal> {
+        let row = self.rows(ctx).answer(&self.log, &answer.transfer);
+        row.map_or(Ok(()), |row| Err(row.refuses_another()))
+    }
+
+    /// The open transfer that is settled or given back.
+    fn open_of(
         &self,
         ctx: &FoldContext<'_>,
-        transfer: &Digest,
+        closed: &ClosedStub,
     ) -> Result<TransferRow, Refusal> {
-        let row = self.rows(ctx).transfer(&self.log, transfer);
-        row.ok_or(Refusal::UnknownTransfer)
+        let row = self.rows(ctx).transfer(&self.log, &closed.transfer);
+        let row = row.ok_or(Refusal::UnknownTransfer)?;
+        if row.state == TransferState::Open && row.amount == closed.amount {
+            Ok(row)
+        } else {
+            Err(Refusal::TransferMismatch)
+        }
     }
 }

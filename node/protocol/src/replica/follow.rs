@@ -297,6 +297,11 @@ impl Replica {
                 }
                 true
             }
+            Verdict::Invalid(refusal) if self.trusted.contains(&log) => {
+                let cut = vertex.header.header.seq - 1;
+                self.freeze(log, Frozen::Unsupported(cut), Some(refusal), history);
+                false
+            }
             Verdict::Invalid(refusal) => {
                 let cut = vertex.header.header.seq - 1;
                 self.keep_evidence(&vertex, history);

@@ -176,6 +176,8 @@ pub struct Replica {
     clearing: Clearing,
     /// Which logs are followed by their headers alone.
     following: Following,
+    /// Logs of which something was taken on trust.
+    trusted: BTreeSet<LogId>,
     /// What the own log lost at a cut and others rest on.
     adoptions: Adoptions,
     /// What the own log is to say of its CAs' lists.
@@ -245,6 +247,7 @@ impl Replica {
             sweep: Sweep::default(),
             clearing: Clearing::default(),
             following: Following::default(),
+            trusted: BTreeSet::new(),
             adoptions: Adoptions::default(),
             saying: Saying::default(),
             owes_faults: false,
@@ -258,6 +261,13 @@ impl Replica {
     #[must_use]
     pub fn with_clearing(self, clearing: Clearing) -> Self {
         Self { clearing, ..self }
+    }
+
+    /// The same of a node that took something of these logs on trust: stubs that somebody else wrote. Where a vertex behind
+    /// them breaks a rule, they may be why. So that proves nothing against its log, which stands still as `unsupported`.
+    #[must_use]
+    pub fn with_trusted(self, trusted: BTreeSet<LogId>) -> Self {
+        Self { trusted, ..self }
     }
 
     /// Takes one input and says what is to be done.

@@ -1,7 +1,8 @@
 //! A stub: what a node keeps of a body that it pruned. The hash of each entry, by which its header still vouches for
 //! it, and what each entry did to the log's state, so that the log can be folded again and its journal read.
 //!
-//! A node's own writing, beside a header that it found valid: a peer that sends one proves nothing by it.
+//! A node's own writing, beside a header that it found valid: a peer that sends one proves nothing by it. An operator can
+//! take others' from a file, as far as a checkpoint behind them bears them out ([`super::VerifiedVertex::verify_stub`]).
 
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Authority, Entry, Known, SignedHeader, decode_body, merkle_root};
+use super::{Authority, Entry, Known, SignedHeader, Stub, decode_body, merkle_root};
 use crate::body::Kind;
 use crate::crypto::{DomainTag, PublicKey};
 use crate::genesis::Genesis;
@@ -87,6 +87,35 @@ impl VerifiedVertex {
             header,
             body_block,
             entries,
+            known,
+            authority,
+        })
+    }
+
+    /// Verifies a header block that came with the stub of its body, from somebody who pruned that. The header vouches for
+    /// who signed, and for the number and the hashes of the entries; what the stub says that they did is the word of whoever
+    /// wrote it, and only a checkpoint behind it can bear that out.
+    ///
+    /// # Errors
+    /// Those of [`verify_header`], and [`Refusal::BadVertex`] for a stub that is another body's.
+    pub fn verify_stub(
+        genesis: &Genesis,
+        keys: &dyn KeySource,
+        header_block: &[u8],
+        stub: Stub,
+    ) -> Result<Self, Refusal> {
+        let header = SignedHeader::read(header_block)?;
+        let authority = authority_of(genesis, keys, &header, &Ok(Vec::new()))?;
+        verify_signer(&header, &authority)?;
+        header.check_limits()?;
+        if !stub.belongs_to(&header.header) {
+            return Err(Refusal::BadVertex);
+        }
+        let (entries, known) = stub.entries.into_iter().map(Known::pruned).unzip();
+        Ok(Self {
+            header,
+            body_block: Vec::new(),
+            entries: Ok(entries),
             known,
             authority,
         })
