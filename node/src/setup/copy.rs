@@ -31,7 +31,7 @@ const CHUNK: usize = 1 << 20;
 const PRIVATE: u32 = 0o700;
 
 /// Files of a data directory that are taken.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "boundary.cbor",
     "charter.json",
     "COUNTER",
@@ -41,6 +41,7 @@ const FILES: [&str; 10] = [
     "revoked-tokens.json",
     "SCHEMA",
     "SPOOFING",
+    "TRUSTED",
     "index.kept",
 ];
 /// Directories that are taken with all that is in them, but for keys.

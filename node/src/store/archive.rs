@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use city_protocol::ids::BlockId;
+use aws_lc_rs::digest::{Context, SHA256};
+use city_protocol::ids::{BlockId, Digest};
 
 use super::blocks::{Block, Location, Position, read_root};
 use super::car::{self, HEADER_LEN, Search, SectionReader, Step};
@@ -16,6 +17,9 @@ use super::damage;
 use super::files::{FileHandle, Files};
 use super::manifest::number;
 use super::segments::segment_name;
+
+/// Bytes of a file that are hashed at a time.
+const DIGEST_PIECE: u64 = 1 << 20;
 
 /// A CAR file in the making. Dropped before [`ArchiveWriter::finish`], it is removed.
 pub struct ArchiveWriter {
@@ -143,6 +147,26 @@ impl ArchiveReader {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len <= HEADER_LEN
+    }
+
+    /// SHA-256 of the whole file, which is read for it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Io`].
+    pub fn digest(&self) -> Result<Digest, ArchiveError> {
+        let mut context = Context::new(&SHA256);
+        let mut at = 0;
+        while at < self.len {
+            let len = (self.len - at).min(DIGEST_PIECE);
+            let mut piece = vec![0; usize::try_from(len).expect("a piece is small")];
+            self.file.read_exact_at(&mut piece, at)?;
+            context.update(&piece);
+            at += len;
+        }
+        let digest = context.finish();
+        Ok(Digest(
+            digest.as_ref().try_into().expect("SHA-256 has 32 bytes"),
+        ))
     }
 
     /// Reads every block in order; its place names segment 0.
@@ -309,6 +333,23 @@ impl ArchiveStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_digest_of_a_file_is_that_of_all_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("long.car");
+        let mut bytes = car::header(&BlockId::of(b"genesis"));
+        let block = vec![7; 900_000];
+        for _ in 0..3 {
+            car::push_section(&mut bytes, &BlockId::of(&block), &block);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let digest = ArchiveReader::open(&super::super::OsFiles, &path)
+            .unwrap()
+            .digest()
+            .unwrap();
+        assert_eq!(digest.0, city_protocol::ids::sha256(&[&bytes]));
+    }
 
     #[test]
     fn a_stream_gives_the_same_blocks_however_it_is_cut() {

@@ -3,7 +3,7 @@
 //! `files` seam to the disk · `car` bytes of a segment · `segments` appending and reading · `blocks` places and
 //! walking · `recover`, `copy`, `damage` opening after a crash · `compact`, `manifest` the log without what is dead ·
 //! `archive` CAR files that go from hand to hand · `schema` the form of a data directory · `index` rows in sled and shelves · `watermark`, `marks`
-//! whether they are believed · `notes` how far the own log ever was · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
+//! whether they are believed · `notes` how far the own log ever was · `trusted` what was taken on trust · `side` the trust log. Blocks and rows are opaque; sled stays in `index`.
 //! The order of a commit: `append_group` (durable) → `commit_rows` (visible) → only then answer and send; rows are
 //! written behind it.
 
@@ -22,6 +22,7 @@ pub mod recover;
 mod schema;
 pub mod segments;
 pub mod side;
+mod trusted;
 pub mod watermark;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -42,6 +43,7 @@ pub use recover::{LogError, Recovery};
 pub use schema::{DATA_SCHEMA, SchemaError};
 pub use segments::{AppendError, Limits, SegmentLog};
 pub use side::{SideError, SideLog};
+pub use trusted::{TRUSTED, TrustMark, TrustedError};
 pub use watermark::{OpenOutcome, RebuildReason, Watermark};
 
 use index::{Index, Opening};

@@ -70,8 +70,8 @@ impl HighWater {
 
 /// The notes of one data directory.
 pub struct Notes {
-    files: Arc<dyn Files>,
-    dir: PathBuf,
+    pub(super) files: Arc<dyn Files>,
+    pub(super) dir: PathBuf,
 }
 
 impl Notes {
