@@ -41,6 +41,7 @@ impl AdminState {
         // Before the frontier: a fault that is shown is in it.
         let faults = self.faults();
         let replica = self.engine.status().await?;
+        let trusted = self.trusted_up_to()?;
         let genesis = self.engine.genesis();
         let region = self.engine.authority().region();
         let in_force = self.engine.authority_in_force();
@@ -91,7 +92,11 @@ impl AdminState {
             standing: replica.standing.as_str().into(),
             unconfirmed_limit: replica.unconfirmed_limit,
             confirmed_by_counter: self.keys.as_ref().and_then(|keys| keys.confirmed),
-            frontier: replica.frontier.iter().map(|e| self.head(e)).collect(),
+            frontier: replica
+                .frontier
+                .iter()
+                .map(|entry| self.head(entry, &trusted))
+                .collect(),
             frontier_hash: replica.frontier_hash,
             in_flight: replica.in_flight as u64,
             peers: stats.peers.iter().map(peer).collect(),
@@ -154,7 +159,16 @@ impl AdminState {
         (!store.has_room().unwrap_or(true)).then_some(Hold::DiskFull)
     }
 
-    fn head(&self, entry: &FrontierEntry) -> Head {
+    /// Up to which position each log was taken on trust.
+    pub(super) fn trusted_up_to(&self) -> Result<BTreeMap<LogId, u64>, Problem> {
+        let notes = self.engine.history().store().notes();
+        notes.trusted_up_to().map_err(|error| {
+            tracing::error!(%error, "what was taken on trust is not known");
+            Problem::internal().with_detail(error.to_string())
+        })
+    }
+
+    fn head(&self, entry: &FrontierEntry, trusted: &BTreeMap<LogId, u64>) -> Head {
         let region = self.region_of(&entry.log);
         let history: &dyn History = self.engine.history();
         let row = history.head(&entry.log);
@@ -169,6 +183,7 @@ impl AdminState {
             vertex: row.map(|row| row.head),
             witnesses: witnesses_of(history, &entry.log, (entry.epoch, entry.seq)),
             forked: entry.forked,
+            trusted_up_to: trusted.get(&entry.log).copied(),
             shortfall: shortfall
                 .filter(|owed| *owed > 0)
                 .map(Amount::from_hundredths),
@@ -312,6 +327,7 @@ impl AdminState {
             pruned: found.pruned,
             headers: found.headers,
             forked: found.forked,
+            trusted: found.trusted,
             entries: found.entries,
             signatures: found.signatures,
             problems: found.problems,

@@ -41,14 +41,11 @@ impl AdminState {
     ) -> Result<T, Problem> {
         let engine = self.engine.clone();
         let names: Arc<BTreeMap<String, String>> = Arc::clone(&self.names);
+        let trusted = self.trusted_up_to()?;
         let job = move || {
             let genesis = engine.genesis();
-            look(&Reader::new(
-                engine.history(),
-                genesis,
-                engine.log(),
-                &names,
-            ))
+            let reader = Reader::new(engine.history(), genesis, engine.log(), &names);
+            look(&reader.with_trusted(trusted))
         };
         let read = tokio::task::spawn_blocking(job).await;
         read.map_err(|_| Problem::internal())

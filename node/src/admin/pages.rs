@@ -242,6 +242,9 @@ pub struct Head {
     pub witnesses: u64,
     /// Whether it is forked.
     pub forked: bool,
+    /// The position up to which it was taken on trust: stubs of somebody else's writing stand for bodies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_up_to: Option<u64>,
     /// What this municipality owes because its people did not have what was adopted; nothing where nothing is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortfall: Option<Amount>,
@@ -525,6 +528,10 @@ pub struct VerifyPage {
     /// Of the vertices those at a position at which another one of their log stands, too.
     #[serde(default)]
     pub forked: u64,
+    /// Logs that were taken on trust, and up to which position: of pruned bodies up to there nobody here saw what people
+    /// signed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trusted: BTreeMap<LogId, u64>,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were checked.

@@ -233,8 +233,11 @@ fn log(head: &Head) -> String {
     let shortfall = head.shortfall.map_or_else(String::new, |owed| {
         format!(", SHORTFALL {owed} 愛貨: officers make it good (city-node officers correct)")
     });
+    let trusted = head.trusted_up_to.map_or_else(String::new, |seq| {
+        format!(", trusted up to seq {seq} (docs/store.md)")
+    });
     format!(
-        "{who}  {} {vertices}{epoch}{witnessed}{forked}{shortfall}",
+        "{who}  {} {vertices}{epoch}{witnessed}{forked}{trusted}{shortfall}",
         head.seq
     )
 }
@@ -310,6 +313,7 @@ mod tests {
                 vertex: None,
                 witnesses: 0,
                 forked: false,
+                trusted_up_to: None,
                 shortfall: Some(Amount::from_hundredths(950)),
             }],
             frontier_hash: Digest([0; 32]),

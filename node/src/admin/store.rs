@@ -26,7 +26,8 @@ const PIECE: usize = 256 << 10;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 4;
 
-/// What is exported: `log` is a log id or a region, `from` and `to` are positions. Neither needs escapes.
+/// What is exported: `log` is a log id or a region, `from` and `to` are positions, `stubs` is `true` or `false`. None needs
+/// escapes.
 fn selection(query: &str) -> Result<Selection, Refusal> {
     let mut selection = Selection::default();
     for part in query.split('&').filter(|part| !part.is_empty()) {
@@ -36,6 +37,7 @@ fn selection(query: &str) -> Result<Selection, Refusal> {
             "log" => selection.logs = Some(value.parse()?),
             "from" => selection.from = Some(number()?),
             "to" => selection.to = Some(number()?),
+            "stubs" => selection.stubs = value.parse().map_err(|_| Refusal::BadField)?,
             _ => return Err(Refusal::BadField),
         }
     }
@@ -134,9 +136,15 @@ mod tests {
             logs: Some(Logs::Of(region)),
             from: Some(2),
             to: Some(9),
+            stubs: false,
         };
         assert_eq!(selection("log=Asia/JP/17/17201&from=2&to=9"), Ok(expected));
-        for bad in ["from", "from=-1", "log=nobody", "upto=3"] {
+        let stubs = Selection {
+            stubs: true,
+            ..Selection::default()
+        };
+        assert_eq!(selection("stubs=true"), Ok(stubs));
+        for bad in ["from", "from=-1", "log=nobody", "upto=3", "stubs=1"] {
             assert!(selection(bad).is_err(), "{bad}");
         }
     }

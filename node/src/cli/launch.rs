@@ -136,6 +136,7 @@ pub(super) fn verify_any(place: &PlaceArgs, passphrase: &PassphraseArgs, json: b
                 pruned: page.pruned,
                 headers: page.headers,
                 forked: page.forked,
+                trusted: page.trusted,
                 entries: page.entries,
                 signatures: page.signatures,
                 problems: page.problems,
@@ -157,6 +158,7 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
             "pruned": found.pruned,
             "headers": found.headers,
             "forked": found.forked,
+            "trusted": found.trusted,
             "entries": found.entries,
             "signatures": found.signatures,
             "problems": found.problems,
@@ -187,8 +189,14 @@ fn verified(found: &VerifyReport, json: bool) -> Outcome {
                  (city-node ledger equivocation list)\n"
             ),
         };
+        let trusted = found.trusted.iter().map(|(log, seq)| {
+            format!(
+                "log {log} is trusted up to seq {seq}: its home signed the state there; what people signed before was not seen here\n"
+            )
+        });
+        let trusted: String = trusted.collect();
         output::text(&format!(
-            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{headers}{forked}{problems}{verdict}\n",
+            "{} blocks, {} vertices, {} entries, {} signatures checked\n{pruned}{trusted}{headers}{forked}{problems}{verdict}\n",
             found.blocks, found.vertices, found.entries, found.signatures
         ))?;
     }

@@ -1,6 +1,6 @@
 //! Opening: the store, the genesis block, the whitelist, the replica and an index that is up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use city_protocol::amount::Timestamp;
 use city_protocol::body::Start;
 use city_protocol::crypto::Signer;
 use city_protocol::genesis::Purpose;
-use city_protocol::ids::BlockId;
+use city_protocol::ids::{BlockId, LogId};
 use city_protocol::pki::Role;
 use city_protocol::place::{BoundaryIndex, Survey};
 use city_protocol::replica::{Confirmation, Replica, ReplicaConfig};
@@ -26,7 +26,7 @@ use crate::place::latch::SpoofingLatch;
 use crate::setup::{DataDir, Identity};
 use crate::store::{
     AppendError, Damage, IndexError, OpenOutcome, OpenReport, ReadError, Store, StoreError,
-    StoreOptions, Watermark,
+    StoreOptions, TrustedError, Watermark,
 };
 use crate::trust::{self, TrustError};
 
@@ -82,6 +82,9 @@ pub enum OpenError {
         "HIGHWATER, NEVER_BEGUN or GONE in the data directory cannot be read or written; look at the disk and the rights"
     )]
     Notes(#[source] std::io::Error),
+    /// What was taken on trust.
+    #[error(transparent)]
+    Trusted(#[from] TrustedError),
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -146,6 +149,7 @@ pub fn open(
         .now()
         .quality;
     let trust = store.trust().head();
+    let trusted: BTreeSet<LogId> = store.notes().trusted_up_to()?.into_keys().collect();
     let replica = |may_sequence| {
         let mut replica = Replica::new(ReplicaConfig {
             genesis: Arc::clone(&identity.genesis),
@@ -161,7 +165,8 @@ pub fn open(
             may_sequence,
         })
         .with_clearing(config.clearing.clone())
-        .with_follow(config.follow.clone());
+        .with_follow(config.follow.clone())
+        .with_trusted(trusted.clone());
         replica.checkpoint_every(config.checkpoint.every_ms);
         replica
     };

@@ -8,7 +8,7 @@ use city_protocol::replica::{Replica, ReplicaConfig};
 use super::open::{OpenError, Opened, open, open_for_reading, remove_index};
 use super::rollback;
 use crate::config::Config;
-use crate::engine::{ImportError, ImportReport, Importer, compact as leave_out};
+use crate::engine::{ImportError, ImportReport, Importer, Terms, compact as leave_out};
 use crate::setup::{DataDir, Identity};
 use crate::store::{ArchiveReader, CompactError, Compacted, StoreOptions};
 
@@ -33,7 +33,7 @@ pub enum UpkeepError {
 pub fn import(
     (dir, config, identity): (&DataDir, &Config, &Identity),
     file: &ArchiveReader,
-    with_faults: bool,
+    terms: Terms,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ImportReport, UpkeepError> {
     let Opened { store, .. } = open(dir, config, identity, &mut |_| ())?;
@@ -63,7 +63,7 @@ pub fn import(
         genesis: &identity.genesis,
         own: identity.authority.log,
         replica: &replica,
-        with_faults,
+        terms,
     };
     let report = importer.import(file, progress);
     let store = Arc::into_inner(store).expect("importing keeps no reference");

@@ -11,7 +11,7 @@ use city_protocol::codec;
 use city_protocol::genesis::Genesis;
 use city_protocol::ids::{BlockId, LogId};
 use city_protocol::region::Region;
-use city_protocol::vertex::SignedHeader;
+use city_protocol::vertex::{SignedHeader, Stub};
 use serde::{Deserialize, Serialize};
 
 use super::graph::{Facts, Graph};
@@ -46,6 +46,8 @@ pub struct Selection {
     pub from: Option<u64>,
     /// Only positions up to here, inclusive.
     pub to: Option<u64>,
+    /// What is left of bodies that were pruned, too, in their places.
+    pub stubs: bool,
 }
 
 /// Why nothing, or not all, was exported.
@@ -79,26 +81,42 @@ pub fn export(
 ) -> Result<(), ExportError> {
     let graph = read_graph(store)?;
     let logs = selected_logs(store, genesis, &graph, selection)?;
-    let everything = *selection == Selection::default();
+    let Selection {
+        logs: wanted,
+        from,
+        to,
+        stubs,
+    } = selection;
+    let everything = wanted.is_none() && from.is_none() && to.is_none();
     let is_selected = |facts: &Facts| {
         let log = logs.as_ref().is_none_or(|logs| logs.contains(&facts.log));
-        let behind = selection.from.is_none_or(|from| facts.seq >= from);
-        log && behind && selection.to.is_none_or(|to| facts.seq <= to)
+        let behind = from.is_none_or(|from| facts.seq >= from);
+        log && behind && to.is_none_or(|to| facts.seq <= to)
     };
     let bodies = graph.bodies(is_selected);
+    // What others sent as a body is none of this node's stubs, whatever its form.
+    let sent = if *stubs {
+        graph.bodies(|_| true)
+    } else {
+        HashSet::new()
+    };
+    let is_wanted_stub = |id: &BlockId, body: &BlockId| {
+        let in_its_place = graph.get(body).is_none() && bodies.contains(body);
+        *stubs && in_its_place && !sent.contains(id)
+    };
     if !everything && bodies.is_empty() {
         return Err(ExportError::Nothing);
     }
     let root = genesis.to_block();
     let network = BlockId::of(&root);
     take(&network, &root).map_err(ExportError::Write)?;
-    let order = graph.causal(|node| match &node.vertex {
+    let order = graph.causal(|node| match (&node.vertex, &node.stub_of) {
         _ if node.id == network => false,
         // This node's own writing, which proves nothing to others.
-        _ if node.is_stub => false,
+        (None, Some(body)) => is_wanted_stub(&node.id, body),
         _ if everything => true,
-        Some(facts) => is_selected(facts),
-        None => bodies.contains(&node.id),
+        (Some(facts), _) => is_selected(facts),
+        (None, None) => bodies.contains(&node.id),
     });
     for node in order {
         let block = store.read_block(&node.at)?;
@@ -164,6 +182,7 @@ pub struct LogPart {
 pub struct Inventory {
     seen: HashSet<BlockId>,
     outside: BTreeSet<BlockId>,
+    stubs: u64,
     logs: BTreeMap<LogId, LogPart>,
 }
 
@@ -177,6 +196,7 @@ impl Inventory {
             }
         }
         let Ok(header) = SignedHeader::read(block) else {
+            self.stubs += u64::from(Stub::read(block).is_ok());
             return;
         };
         let h = header.header;
@@ -201,6 +221,12 @@ impl Inventory {
     #[must_use]
     pub fn blocks(&self) -> u64 {
         self.seen.len() as u64
+    }
+
+    /// How many of them are what is left of bodies that were pruned.
+    #[must_use]
+    pub const fn stubs(&self) -> u64 {
+        self.stubs
     }
 
     /// Its logs, in order of their ids.

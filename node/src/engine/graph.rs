@@ -21,8 +21,8 @@ pub(super) struct Node {
     links: (usize, usize),
     /// What it says if it is a vertex's header.
     pub(super) vertex: Option<Box<Facts>>,
-    /// Whether it is what is left of a body that was pruned here.
-    pub(super) is_stub: bool,
+    /// The body of which this is what is left, if it is a stub.
+    pub(super) stub_of: Option<BlockId>,
 }
 
 /// What a header says.
@@ -41,6 +41,8 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     by_id: HashMap<BlockId, usize>,
     links: Vec<BlockId>,
+    /// The first stub of each body.
+    stubs: HashMap<BlockId, usize>,
 }
 
 impl Graph {
@@ -66,11 +68,19 @@ impl Graph {
         // What is of no form that has links has none.
         self.links
             .extend(codec::links(&block.bytes).unwrap_or_default());
+        let stub = match &vertex {
+            Some(_) => None,
+            None => Stub::read(&block.bytes).ok(),
+        };
+        let stub_of = stub.map(|stub| stub.body());
+        if let Some(body) = stub_of {
+            self.stubs.entry(body).or_insert(next);
+        }
         self.nodes.push(Node {
             id: block.id,
             at: block.at,
             links: (from, self.links.len()),
-            is_stub: vertex.is_none() && Stub::read(&block.bytes).is_ok(),
+            stub_of,
             vertex,
         });
         true
@@ -78,6 +88,11 @@ impl Graph {
 
     pub(super) fn get(&self, id: &BlockId) -> Option<&Node> {
         self.by_id.get(id).map(|at| &self.nodes[*at])
+    }
+
+    /// What is left of a body, by its id.
+    pub(super) fn stub(&self, body: &BlockId) -> Option<&Node> {
+        self.stubs.get(body).map(|at| &self.nodes[*at])
     }
 
     pub(super) fn links(&self, node: &Node) -> &[BlockId] {
@@ -91,9 +106,10 @@ impl Graph {
         wanted.map(|facts| facts.body).collect()
     }
 
-    /// Those that are wanted, each behind all of them to which it links; else in the order in which they came.
+    /// Those that are wanted, each behind all of them to which it links, or behind the stub of a body that is not here; else
+    /// in the order in which they came.
     pub(super) fn causal(&self, wanted: impl Fn(&Node) -> bool) -> Vec<&Node> {
-        // Hashes link backwards only, so there is no circle.
+        // Hashes link backwards only, and a stub links to nothing, so there is no circle.
         let mut reached = vec![false; self.nodes.len()];
         let mut order = Vec::new();
         let mut open: Vec<(usize, usize)> = Vec::new();
@@ -111,9 +127,8 @@ impl Graph {
                     continue;
                 };
                 *next += 1;
-                let Some(&to) = self.by_id.get(link) else {
-                    continue;
-                };
+                let to = self.by_id.get(link).or_else(|| self.stubs.get(link));
+                let Some(&to) = to else { continue };
                 if !reached[to] && wanted(&self.nodes[to]) {
                     reached[to] = true;
                     open.push((to, 0));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use city_protocol::ids::BlockId;
 use city_protocol::ledger::{Changes, History};
-use city_protocol::vertex::Stub;
+use city_protocol::vertex::{SignedHeader, Stub};
 
 use super::StoreHistory;
-use super::history::{location_key, location_value};
+use super::history::{location_key, location_value, stub_key};
 use crate::store::{AppendError, IndexError, Store, Watermark};
 
 /// Rows and blocks of two stores, the upper one first.
@@ -18,6 +18,8 @@ pub(super) struct Overlay {
     upper: StoreHistory,
     /// Keys of the base that are deleted above it: at most as many as it has rows.
     deleted: BTreeSet<Vec<u8>>,
+    /// Stubs that are to stand in the places of bodies, before their headers, by these bodies.
+    stubs: BTreeMap<BlockId, Vec<u8>>,
     network: BlockId,
 }
 
@@ -27,6 +29,7 @@ impl Overlay {
             base: StoreHistory::new(base),
             upper: StoreHistory::new(upper),
             deleted: BTreeSet::new(),
+            stubs: BTreeMap::new(),
             network,
         }
     }
@@ -36,11 +39,48 @@ impl Overlay {
         self.base.location(id).is_some()
     }
 
+    /// The store that is only looked at.
+    pub(super) const fn base(&self) -> &StoreHistory {
+        &self.base
+    }
+
+    /// Has a stub stand in the place of this body, once its header is written.
+    pub(super) fn hold_stub(&mut self, body: BlockId, stub: Vec<u8>) {
+        self.stubs.insert(body, stub);
+    }
+
+    /// Blocks as they are to be written, and which of them are stubs, of which bodies.
+    fn with_stubs(
+        &mut self,
+        blocks: Vec<(BlockId, Vec<u8>)>,
+    ) -> (Vec<(BlockId, Vec<u8>)>, BTreeMap<BlockId, BlockId>) {
+        let mut written = BTreeMap::new();
+        if self.stubs.is_empty() {
+            return (blocks, written);
+        }
+        let mut all = Vec::with_capacity(blocks.len());
+        for (id, bytes) in blocks {
+            if self.stubs.contains_key(&id) {
+                // No body came: it is evidence of nothing, and whoever reads on refuses the file.
+                continue;
+            }
+            let body = SignedHeader::read(&bytes).map(|header| header.header.body);
+            let stub = body.ok().and_then(|body| self.stubs.remove_entry(&body));
+            if let Some((body, stub)) = stub {
+                let stub_id = BlockId::of(&stub);
+                written.insert(stub_id, body);
+                all.push((stub_id, stub));
+            }
+            all.push((id, bytes));
+        }
+        (all, written)
+    }
+
     /// Writes what a replica gave out, as the commit thread does.
     pub(super) fn write(&mut self, changes: Changes) -> Result<(), OverlayError> {
+        let (blocks, stubs) = self.with_stubs(changes.blocks);
         let store = self.upper.store();
-        let blocks: Vec<(BlockId, &[u8])> = changes
-            .blocks
+        let blocks: Vec<(BlockId, &[u8])> = blocks
             .iter()
             .map(|(id, bytes)| (*id, bytes.as_slice()))
             .collect();
@@ -56,6 +96,10 @@ impl Overlay {
             .zip(&locations)
             .map(|((id, _), at)| (location_key(id), Some(location_value(at))))
             .collect();
+        for ((id, _), at) in blocks.iter().zip(&locations) {
+            let place = stubs.get(id).map(stub_key);
+            rows.extend(place.map(|place| (place, Some(location_value(at)))));
+        }
         for (key, value) in changes.rows {
             if value.is_some() {
                 self.deleted.remove(&key);
@@ -115,6 +159,8 @@ impl History for Overlay {
     }
 
     fn stub(&self, body: &BlockId) -> Option<Stub> {
-        self.base.stub(body)
+        let held = self.stubs.get(body).map(|stub| Stub::read(stub).ok());
+        let above = held.unwrap_or_else(|| self.upper.stub(body));
+        above.or_else(|| self.base.stub(body))
     }
 }

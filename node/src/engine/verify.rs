@@ -1,6 +1,6 @@
 //! The full check of `store verify`: every hash, signature and link of the stored log, without the index.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
@@ -27,6 +27,9 @@ pub struct VerifyReport {
     /// Of the vertices those at a position at which another one of their log stands, too: whoever signed both convicted itself, and
     /// both are kept.
     pub forked: u64,
+    /// Logs that were taken on trust, and up to which position: of pruned bodies up to there nobody here saw what people
+    /// signed.
+    pub trusted: BTreeMap<LogId, u64>,
     /// Entries in them.
     pub entries: u64,
     /// Signatures of people and officers that were verified.
@@ -70,6 +73,10 @@ pub fn verify_store(
     mut progress: impl FnMut(u64),
 ) -> Result<VerifyReport, ReadError> {
     let mut report = VerifyReport::default();
+    match store.notes().trusted_up_to() {
+        Ok(trusted) => report.trusted = trusted,
+        Err(error) => report.problem(error.to_string()),
+    }
     let repaired = store.ledger().repaired();
     // First only the keys: charters and enrolments may stand behind what they sign.
     let directory = Directory::default();

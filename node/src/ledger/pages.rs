@@ -42,6 +42,10 @@ pub struct HeadShown {
     /// The position behind which only headers are here; absent where all of it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers_behind: Option<u64>,
+    /// The position up to which stubs of somebody else's writing stand for bodies: its home signed the state there, and what
+    /// came before was not seen here as people signed it. Absent where nothing was taken on trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_up_to: Option<u64>,
     /// `equivocation`, `invalid` or `unsupported`, if the log stopped counting; `seq` is its last position then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<String>,

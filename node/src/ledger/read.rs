@@ -40,6 +40,7 @@ pub struct Reader<'a> {
     pub(super) own: LogId,
     names: &'a BTreeMap<String, String>,
     regions: RefCell<BTreeMap<LogId, Option<Region>>>,
+    trusted: BTreeMap<LogId, u64>,
 }
 
 impl<'a> Reader<'a> {
@@ -57,7 +58,14 @@ impl<'a> Reader<'a> {
             own,
             names,
             regions: RefCell::default(),
+            trusted: BTreeMap::new(),
         }
+    }
+
+    /// The same where these logs were taken on trust, up to these positions.
+    #[must_use]
+    pub fn with_trusted(self, trusted: BTreeMap<LogId, u64>) -> Self {
+        Self { trusted, ..self }
     }
 
     /// The frontier.
@@ -84,6 +92,7 @@ impl<'a> Reader<'a> {
             time: row.time,
             entries: row.entries,
             headers_behind: self.headers_behind(&log),
+            trusted_up_to: self.trusted.get(&log).copied(),
             frozen: row.frozen.map(|frozen| frozen.as_str().into()),
             witnessed_by: self.witnesses(&log, row),
         }

@@ -10,7 +10,7 @@ use city_node::client::officer;
 use city_node::client::person::Person;
 use city_node::engine::{
     Engine, EngineConfig, IMPORT_DIR, ImportReport, Importer, Selection, SystemClock,
-    bring_up_to_date, export, utc,
+    Terms, bring_up_to_date, export, utc,
 };
 use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};
@@ -316,7 +316,7 @@ impl Town {
             genesis: &self.identity.genesis,
             own: self.identity.authority.log,
             replica: &replica,
-            with_faults: false,
+            terms: Terms::default(),
         };
         let file = ArchiveReader::open(disk, file).map_err(|error| error.to_string())?;
         importer

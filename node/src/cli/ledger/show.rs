@@ -71,6 +71,12 @@ fn head(head: &HeadShown) -> String {
             "  followed   by headers: what stands behind position {folded} is not here ([follow] in the configuration)"
         );
     }
+    if let Some(seq) = head.trusted_up_to {
+        let _ = writeln!(
+            text,
+            "  TRUSTED    up to seq {seq}: its home signed the state there, who paid whom before is another's word (docs/store.md)"
+        );
+    }
     if let Some(frozen) = &head.frozen {
         let _ = writeln!(text, "  FROZEN     {frozen}: it counts up to here");
     }

@@ -150,7 +150,9 @@ impl Source {
                 } = &**stopped;
                 let history = history.as_ref().context("it is open until it is dropped")?;
                 let own = identity.authority.log;
-                Ok(read(&Reader::new(history, &identity.genesis, own, names)))
+                let trusted = history.store().notes().trusted_up_to()?;
+                let reader = Reader::new(history, &identity.genesis, own, names);
+                Ok(read(&reader.with_trusted(trusted)))
             }
         }
     }

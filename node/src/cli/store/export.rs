@@ -28,6 +28,7 @@ Examples:
   city-node store export ledger.car --data-dir data
   city-node store export - --data-dir data | ipfs dag import
   city-node store export kanazawa.car --log Asia/JP/17/17201 --from 100 --to 200 --json
+  city-node store export ledger.car --stubs --data-dir data
 
 The file is CAR version 1: its root is the genesis block, which is in it, and every block stands behind those to which it
 links. The answer names the blocks to which something links and that are not in it. With - the file goes to standard
@@ -50,6 +51,10 @@ pub struct ExportArgs {
     /// Only vertices up to this position.
     #[arg(long, value_name = "SEQ")]
     to: Option<u64>,
+    /// Write what is left of bodies that were pruned here, too: a node that joins takes it with --trust-checkpoints, where
+    /// nobody has the bodies any more.
+    #[arg(long)]
+    stubs: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -103,6 +108,7 @@ pub(in crate::cli) fn run(args: &ExportArgs) -> Outcome {
         logs: logs.map_err(usage)?,
         from: args.from,
         to: args.to,
+        stubs: args.stubs,
     };
     let bar = launch::counter("blocks exported");
     let mut inventory = Inventory::default();
@@ -151,7 +157,9 @@ pub(in crate::cli) fn run(args: &ExportArgs) -> Outcome {
 fn query(args: &ExportArgs) -> String {
     let number = |name: &str, value: Option<u64>| value.map(|value| format!("{name}={value}"));
     let log = args.log.as_ref().map(|log| format!("log={log}"));
-    let parts = [log, number("from", args.from), number("to", args.to)];
+    let stubs = args.stubs.then(|| "stubs=true".to_owned());
+    let (from, to) = (number("from", args.from), number("to", args.to));
+    let parts = [log, from, to, stubs];
     parts.into_iter().flatten().collect::<Vec<_>>().join("&")
 }
 
@@ -163,6 +171,7 @@ fn answer(args: &ExportArgs, inventory: &Inventory) -> io::Result<()> {
             "schema": output::SCHEMA,
             "file": args.file,
             "blocks": inventory.blocks(),
+            "stubs": inventory.stubs(),
             "logs": logs,
             "outside": outside.iter().map(ToString::to_string).collect::<Vec<_>>(),
         });
@@ -177,8 +186,14 @@ fn answer(args: &ExportArgs, inventory: &Inventory) -> io::Result<()> {
                 named.collect::<String>()
             ),
         };
+        let stubs = match inventory.stubs() {
+            0 => String::new(),
+            stubs => format!(
+                "{stubs} bodies were pruned: stubs stand in their places (store import --trust-checkpoints takes them)\n"
+            ),
+        };
         let file = args.file.display();
-        format!("{file}: {} blocks\n{logs}{links}", inventory.blocks())
+        format!("{file}: {} blocks\n{logs}{stubs}{links}", inventory.blocks())
     };
     if args.file == Path::new("-") {
         return io::stderr().write_all(text.as_bytes());

@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
+use city_protocol::ids::BlockId;
 use clap::Args;
 use serde_json::json;
 
+use crate::access::{AccessLog, Class, Event};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::passphrase::PassphraseArgs;
 use crate::cli::run::PlaceArgs;
 use crate::cli::{launch, output};
 use crate::daemon::{self, UpkeepError};
-use crate::engine::{ImportError, ImportReport};
+use crate::engine::{ImportError, ImportReport, Terms, TrustedLog};
+use crate::setup::{DataDir, Identity};
 use crate::store::{ArchiveReader, OsFiles};
 
 /// Arguments of `store import`.
@@ -19,10 +22,15 @@ use crate::store::{ArchiveReader, OsFiles};
 Examples:
   city-node store import ledger.car --data-dir data
   city-node store import ledger.car --data-dir data --with-faults --json
+  city-node store import ledger.car --data-dir data --trust-checkpoints
 
 Every hash, signature and rule is checked before anything is kept; of a file that is refused nothing is. What is here is
 passed over. Of the node's own log it takes newer vertices, too: the repair of a ledger that lost its end. Where it then has
 more than the node remembers to have signed, the node signs nothing until its peers have nothing newer.
+
+With --trust-checkpoints a file of `store export --stubs` is taken, too, where nobody has the bodies any more. Balances and sums are
+then those that each home signed in a checkpoint behind the stubs; who paid whom before it is the word of whoever wrote the
+file. That is remembered (TRUSTED) and told by `ledger heads`, `status` and `ledger verify` until the bodies are imported.
 
 Exit codes: 0 taken · 1 failed · 4 the file does not hold; the answer names the block and the code.")]
 pub struct ImportArgs {
@@ -37,6 +45,9 @@ pub struct ImportArgs {
     /// Take proofs against logs, too, and freeze these here.
     #[arg(long)]
     with_faults: bool,
+    /// Take stubs in the place of bodies that nobody has any more, as far as a checkpoint behind them bears them out.
+    #[arg(long)]
+    trust_checkpoints: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -49,6 +60,12 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Outcome {
             | ImportError::OtherNetwork { .. }
             | ImportError::Refused { .. }
             | ImportError::Missing { .. }
+            | ImportError::Stubbed { .. }
+            | ImportError::OwnStub { .. }
+            | ImportError::BadStub { .. }
+            | ImportError::Lies { .. }
+            | ImportError::NoCheckpoint { .. }
+            | ImportError::Differs { .. }
             | ImportError::Fault { .. } => Exit::CheckFailed,
             _ => Exit::Failed,
         };
@@ -57,10 +74,15 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Outcome {
     };
     let file = ArchiveReader::open(&OsFiles, &args.file);
     let file = file.map_err(|error| refused(error.into()))?;
+    let digest = args.trust_checkpoints.then(|| file.digest()).transpose();
+    let terms = Terms {
+        with_faults: args.with_faults,
+        on_trust: digest.map_err(|error| refused(error.into()))?,
+    };
     let (data, config, identity) = launch::read(&args.place, &args.passphrase)?;
     let bar = launch::counter("vertices judged");
     let node = (&data, &config, &identity);
-    let done = daemon::import(node, &file, args.with_faults, &mut |done| {
+    let done = daemon::import(node, &file, terms, &mut |done| {
         bar.set_position(done);
     });
     bar.finish_and_clear();
@@ -69,6 +91,7 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Outcome {
         Err(UpkeepError::Import(error)) => return Err(refused(error)),
         Err(error) => return Err(error.into()),
     };
+    record(&data, &identity, terms, &report)?;
     if args.json {
         let frozen = report.frozen.iter();
         let frozen: Vec<_> = frozen
@@ -79,6 +102,8 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Outcome {
             "known": report.known,
             "bodies": report.bodies,
             "left_out": report.left_out,
+            "trusted": report.trusted,
+            "borne_out": report.borne_out,
             "frozen": frozen,
             "own_unconfirmed": report.own_unconfirmed,
         }))?;
@@ -86,6 +111,36 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Outcome {
         output::text(&told(&report))?;
     }
     Ok(Exit::Ok)
+}
+
+/// What was taken on trust, and what is no more, stands in the access log as an operator's decision.
+fn record(
+    data: &DataDir,
+    identity: &Identity,
+    terms: Terms,
+    report: &ImportReport,
+) -> anyhow::Result<()> {
+    let file = terms
+        .on_trust
+        .map_or_else(String::new, |file| format!(" {file}"));
+    let taken = report.trusted.iter().map(|part| {
+        let TrustedLog { log, seq, .. } = part;
+        format!("checkpoint-trust {log} {seq}{file}")
+    });
+    let borne_out = report.borne_out.iter();
+    let borne_out = borne_out.map(|log| format!("checkpoint-trust-end {log}"));
+    let decided: Vec<String> = taken.chain(borne_out).collect();
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let root = BlockId::of(&identity.genesis.to_block());
+    let access = AccessLog::open(&data.access(), root, 0)?;
+    let who = format!("uid {}", rustix::process::geteuid().as_raw());
+    for what in &decided {
+        access.note(Event::once(Class::Trust, &who, what));
+    }
+    access.close();
+    Ok(())
 }
 
 fn told(report: &ImportReport) -> String {
@@ -108,7 +163,19 @@ fn told(report: &ImportReport) -> String {
         0 => String::new(),
         bodies => format!("{bodies} bodies that were pruned are here again\n"),
     };
+    let trusted = report.trusted.iter().map(|part| {
+        let (log, seq, bodies) = (part.log, part.seq, part.bodies);
+        format!(
+            "  log {log}: trusted up to seq {seq}: stubs stand for {bodies} bodies. Its home signed the balances and sums there in a checkpoint; who \
+             paid whom before it is the word of whoever wrote this file (docs/store.md)\n"
+        )
+    });
+    let trusted: String = trusted.collect();
+    let borne_out = report.borne_out.iter();
+    let borne_out: String = borne_out
+        .map(|log| format!("  log {log}: all bodies are here; nothing of it is on trust any more\n"))
+        .collect();
     format!(
-        "{came} vertices came, {known} were here, {left} blocks are no vertex's\n{bodies}{lines}{own}"
+        "{came} vertices came, {known} were here, {left} blocks are no vertex's\n{bodies}{lines}{trusted}{borne_out}{own}"
     )
 }

@@ -3,34 +3,36 @@
 //! They are folded over the store into a store of its own beside it, which is thrown away; only when everything held are
 //! their blocks appended, group by group, and indexed as after a crash. A crash in between leaves whole vertices that hold,
 //! and the same import goes on from there.
+//!
+//! `judge` verifies and folds · `on_trust` stubs in the place of bodies, and bodies that come later · `error` why not.
 
-use std::collections::{BTreeMap, HashMap};
+mod error;
+mod judge;
+mod on_trust;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use city_protocol::Refusal;
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::{BlockId, LogId};
-use city_protocol::ledger::{Changes, Frozen, History, Rows as _};
-use city_protocol::replica::{Action, ClockQuality, Input, MAX_AHEAD_MS, Now, Replica};
-use city_protocol::vertex::{SignedHeader, VerifiedVertex};
+use city_protocol::ids::{BlockId, Digest, LogId};
+use city_protocol::replica::Replica;
+use city_protocol::vertex::SignedHeader;
 use serde::{Deserialize, Serialize};
 
-use super::graph::{Facts, Graph};
-use super::overlay::{Overlay, OverlayError};
-use super::{Directory, RebuildError, bring_up_to_date, utc};
+use super::graph::Graph;
+use super::{StoreHistory, bring_up_to_date};
 use crate::store::{
-    AppendError, ArchiveError, ArchiveReader, Location, OpenOutcome, Position, Store, StoreError,
-    StoreOptions,
+    AppendError, ArchiveReader, OpenOutcome, Position, Store, StoreError, StoreOptions, TrustMark,
 };
+
+pub use error::ImportError;
+use judge::{Judge, Judged};
+use on_trust::{OnTrust, has_bodies};
 
 /// The directory in the data directory where an import is judged.
 pub const IMPORT_DIR: &str = "import.tmp";
-/// Vertices that are verified and folded together.
-const STEP_VERTICES: usize = 64;
-/// Bytes of their blocks after which a step ends anyway: with the longest vertices 64 would be 70 MB.
-const STEP_BYTES: u64 = 16 << 20;
 /// Bytes after which a group of verified blocks is appended with the end of its vertex.
 const GROUP_BYTES: usize = 4 << 20;
 
@@ -49,6 +51,21 @@ pub struct ImportedLog {
     pub seq: u64,
 }
 
+/// What of one log was taken on trust: stubs in the place of bodies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedLog {
+    /// The log.
+    pub log: LogId,
+    /// How many bodies.
+    pub bodies: u64,
+    /// Epoch of the state that the checkpoint behind them names.
+    pub epoch: u64,
+    /// Its position.
+    pub seq: u64,
+    /// The vertex in which the checkpoint stands.
+    pub vertex: BlockId,
+}
+
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReport {
@@ -60,6 +77,10 @@ pub struct ImportReport {
     pub bodies: u64,
     /// Blocks that are no vertex's and were left out.
     pub left_out: u64,
+    /// What of the logs was taken on trust, in order of their ids.
+    pub trusted: Vec<TrustedLog>,
+    /// Logs of which nothing is on trust any more: all bodies are here.
+    pub borne_out: Vec<LogId>,
     /// Logs that stand still since this import, and why: the file proves that they broke a rule.
     pub frozen: Vec<(LogId, String)>,
     /// Whether the own log may be longer than what is here now: the node then signs nothing until its peers have nothing
@@ -67,71 +88,14 @@ pub struct ImportReport {
     pub own_unconfirmed: bool,
 }
 
-/// Why nothing was imported. Of what was refused nothing is kept.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// It belongs to another network.
-    #[error("the file belongs to network {found} (wrong-network), this node to {expected}")]
-    OtherNetwork {
-        /// The root in its header.
-        found: BlockId,
-        /// This node's.
-        expected: BlockId,
-    },
-    /// A vertex does not hold.
-    #[error("vertex {vertex}: {refusal} ({code}); nothing was imported", code = refusal.code())]
-    Refused {
-        /// The vertex.
-        vertex: BlockId,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// A vertex rests on what is neither in the file nor here.
-    #[error(
-        "vertex {vertex}: {missing} is neither in the file nor here (missing-block); nothing was imported: import what comes before it first"
-    )]
-    Missing {
-        /// The vertex.
-        vertex: BlockId,
-        /// What it rests on.
-        missing: BlockId,
-    },
-    /// The file proves that a log broke a rule.
-    #[error(
-        "log {log}: the file proves that it broke a rule ({code}) and would freeze it here; nothing was imported: if that is \
-         wanted, give --with-faults"
-    )]
-    Fault {
-        /// The log.
-        log: LogId,
-        /// `equivocation`, or the refusal's code.
-        code: String,
-    },
-    /// Two file systems' worth of space is needed for a while.
-    #[error("the disk is full: {needed} bytes and the reserve are needed; nothing was imported")]
-    Full {
-        /// Bytes of what would come.
-        needed: u64,
-    },
-    /// The store beside the store.
-    #[error("what is imported could not be judged in {IMPORT_DIR}; nothing was imported")]
-    Aside(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The ledger could not be written.
-    #[error(
-        "the ledger could not be written: what came until now holds; look at the disk, and import the file again"
-    )]
-    Append(#[from] AppendError),
-    /// The index could not follow.
-    #[error(
-        "the blocks are in the ledger, the index does not follow: the next start makes it again"
-    )]
-    Rebuild(#[from] RebuildError),
-    /// The store's files.
-    #[error("the data directory could not be written; look at the disk and its rights")]
-    Io(#[from] io::Error),
+/// What an operator lets an import do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Take proofs against logs, too.
+    pub with_faults: bool,
+    /// Take stubs in the place of bodies, as far as checkpoints bear them out: the SHA-256 of the file, by which that is
+    /// remembered.
+    pub on_trust: Option<Digest>,
 }
 
 /// Where to import, and on what terms.
@@ -148,34 +112,8 @@ pub struct Importer<'a> {
     pub own: LogId,
     /// Replicas that sequence nothing.
     pub replica: &'a dyn Fn() -> Replica,
-    /// Whether proofs against logs are taken, too.
-    pub with_faults: bool,
-}
-
-/// A vertex of the file that is not here yet.
-struct Candidate {
-    id: BlockId,
-    log: LogId,
-    entries: u64,
-    header: Location,
-    body: BodyAt,
-}
-
-#[derive(Clone, Copy)]
-enum BodyAt {
-    File(Location),
-    Store(BlockId),
-    Nowhere(BlockId),
-}
-
-impl Candidate {
-    /// Bytes of the body in the file.
-    const fn body_len(&self) -> u32 {
-        match self.body {
-            BodyAt::File(at) => at.len,
-            BodyAt::Store(_) | BodyAt::Nowhere(_) => 0,
-        }
-    }
+    /// On what terms.
+    pub terms: Terms,
 }
 
 impl Importer<'_> {
@@ -200,8 +138,8 @@ impl Importer<'_> {
         })?;
         self.clear()?;
         let judged = self.judge(file, &graph, &mut progress);
-        let done = judged.and_then(|(aside, report)| {
-            let taken = self.take(&aside, report);
+        let done = judged.and_then(|(aside, judged)| {
+            let taken = self.take(&aside, judged);
             drop(aside);
             taken
         });
@@ -225,7 +163,7 @@ impl Importer<'_> {
         file: &ArchiveReader,
         graph: &Graph,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<(Arc<Store>, ImportReport), ImportError> {
+    ) -> Result<(Arc<Store>, Judged), ImportError> {
         let network = self.genesis.network();
         let options = StoreOptions {
             keep_row: None,
@@ -234,51 +172,24 @@ impl Importer<'_> {
         let (aside, _) =
             Store::open(&self.dir.join(IMPORT_DIR), network, options).map_err(aside)?;
         let aside = Arc::new(aside);
-        let overlay = Overlay::new(Arc::clone(self.store), Arc::clone(&aside), network);
-        let mut judge = Judge {
-            file,
-            graph,
-            genesis: self.genesis,
-            replica: (self.replica)(),
-            overlay,
-            directory: Directory::default(),
-            // With this clock nothing is entered into the own log.
-            now: Now {
-                time: utc(),
-                quality: ClockQuality::Floor,
-            },
-            with_faults: self.with_faults,
-            report: ImportReport::default(),
-            came: BTreeMap::new(),
-        };
-        judge.start()?;
-        let (mut candidates, pruned) = judge.candidates();
-        judge.bring_back(&pruned)?;
-        let halves: Vec<Candidate> = candidates
-            .extract_if(.., |c| matches!(c.body, BodyAt::Nowhere(_)))
-            .collect();
-        let mut rest = candidates.as_slice();
-        let mut done = 0;
-        while !rest.is_empty() {
-            let step;
-            (step, rest) = rest.split_at(step_of(rest.iter().map(Candidate::body_len)));
-            judge.step(step)?;
-            done += step.len() as u64;
-            progress(done);
-        }
-        judge.evidence(&halves)?;
-        let report = judge.finish();
-        Ok((aside, report))
+        let marks = self.store.notes().trusted_up_to()?;
+        let on_trust = OnTrust::new(self.own, self.terms.on_trust, marks);
+        let judge = Judge::new(self, (file, graph), Arc::clone(&aside), on_trust);
+        let judged = judge.all(progress)?;
+        Ok((aside, judged))
     }
 
     /// Appends what was judged, and brings the index up to date.
-    fn take(&self, aside: &Store, mut report: ImportReport) -> Result<ImportReport, ImportError> {
+    fn take(&self, aside: &Store, judged: Judged) -> Result<ImportReport, ImportError> {
+        let Judged { mut report, marks } = judged;
         let needed = aside.ledger().bytes()?;
         let reserve = self.options.limits.space_reserve;
         if self.options.files.free_space(&self.dir)? < needed.saturating_add(reserve) {
             return Err(ImportError::Full { needed });
         }
         report.own_unconfirmed = self.guard_own_log(&report)?;
+        // Before any of it is in the ledger: what is there nobody has to take for seen.
+        self.store.notes().note_trusted(&marks)?;
         let before = self.store.watermark();
         let mut group: Vec<(BlockId, Vec<u8>)> = Vec::new();
         let mut bytes = 0;
@@ -307,7 +218,22 @@ impl Importer<'_> {
             let mut replica = (self.replica)();
             bring_up_to_date(self.store, self.genesis, &mut replica, outcome, |_| ())?;
         }
+        report.borne_out = self.forget_borne_out()?;
         Ok(report)
+    }
+
+    /// Forgets that something was taken on trust where all bodies are here: each was held to its stub as it came.
+    fn forget_borne_out(&self) -> Result<Vec<LogId>, ImportError> {
+        let notes = self.store.notes();
+        let history = StoreHistory::new(Arc::clone(self.store));
+        let mut logs = BTreeSet::new();
+        for (log, seq) in notes.trusted_up_to()? {
+            if has_bodies(&history, &log, seq) {
+                logs.insert(log);
+            }
+        }
+        notes.forget_trusted(&logs)?;
+        Ok(logs.into_iter().collect())
     }
 
     /// Own vertices that this directory did not know of prove that it is older than the log: nobody but peers can tell
@@ -330,314 +256,7 @@ impl Importer<'_> {
     }
 }
 
-/// How many vertices the next step takes, by the lengths of their bodies in the file.
-fn step_of(bodies: impl Iterator<Item = u32>) -> usize {
-    let mut bytes = 0;
-    let fits = bodies.take(STEP_VERTICES).take_while(|len| {
-        let room = bytes < STEP_BYTES;
-        bytes += u64::from(*len);
-        room
-    });
-    fits.count()
-}
-
 fn aside(error: StoreError) -> ImportError {
     ImportError::Aside(Box::new(error))
 }
 
-struct Judge<'a> {
-    file: &'a ArchiveReader,
-    graph: &'a Graph,
-    genesis: &'a Genesis,
-    replica: Replica,
-    overlay: Overlay,
-    directory: Directory,
-    now: Now,
-    with_faults: bool,
-    report: ImportReport,
-    came: BTreeMap<LogId, (u64, u64)>,
-}
-
-impl Judge<'_> {
-    fn start(&mut self) -> Result<(), ImportError> {
-        drop(self.replica.handle(Input::Started, self.now, &self.overlay));
-        self.commit()?;
-        let known = self.replica.authorities();
-        self.directory.learn_authorities(known.iter());
-        Ok(())
-    }
-
-    /// The vertices of the file that are not here, each behind what it links to; and the bodies, with their headers, that
-    /// were pruned here.
-    fn candidates(&mut self) -> (Vec<Candidate>, Vec<[Location; 2]>) {
-        let network = self.genesis.network();
-        let bodies = self.graph.bodies(|_| true);
-        let mut candidates = Vec::new();
-        let mut pruned = Vec::new();
-        for node in self.graph.causal(|_| true) {
-            let Some(facts) = &node.vertex else {
-                let of_ours = node.id == network || bodies.contains(&node.id);
-                self.report.left_out += u64::from(!of_ours);
-                continue;
-            };
-            let history: &dyn History = &self.overlay;
-            let refused = || history.invalid(&facts.log, facts.epoch) == Some(node.id);
-            let folds =
-                is_unfolded(history, &node.id, facts) && self.graph.get(&facts.body).is_some();
-            if history.vertex(&node.id).is_some() && !folds || refused() {
-                self.report.known += 1;
-                let absent = !self.overlay.base_has(&facts.body);
-                let body = self.graph.get(&facts.body).filter(|_| absent);
-                pruned.extend(body.map(|body| [body.at, node.at]));
-                continue;
-            }
-            let body = match self.graph.get(&facts.body) {
-                Some(body) => BodyAt::File(body.at),
-                None if self.overlay.base_has(&facts.body) => BodyAt::Store(facts.body),
-                None => BodyAt::Nowhere(facts.body),
-            };
-            candidates.push(Candidate {
-                id: node.id,
-                log: facts.log,
-                entries: facts.count,
-                header: node.at,
-                body,
-            });
-        }
-        (candidates, pruned)
-    }
-
-    /// Takes bodies of vertices that are here: the hashes in their headers say that they are the same.
-    fn bring_back(&mut self, pruned: &[[Location; 2]]) -> Result<(), ImportError> {
-        let mut rest = pruned;
-        while !rest.is_empty() {
-            let step;
-            (step, rest) = rest.split_at(step_of(rest.iter().map(|[body, _]| body.len)));
-            let mut changes = Changes::default();
-            for at in step.iter().flatten() {
-                let block = self.file.block(at)?;
-                changes.blocks.push((BlockId::of(&block), block));
-            }
-            let written = self.overlay.write(changes);
-            written.map_err(|error: OverlayError| ImportError::Aside(error.into()))?;
-            self.report.bodies += step.len() as u64;
-        }
-        Ok(())
-    }
-
-    /// Verifies some vertices on every core, then folds them in order and looks what became of each.
-    fn step(&mut self, step: &[Candidate]) -> Result<(), ImportError> {
-        let mut blocks = Vec::with_capacity(step.len());
-        for candidate in step {
-            let header = self.file.block(&candidate.header)?;
-            let body = match candidate.body {
-                BodyAt::File(at) => self.file.block(&at)?,
-                BodyAt::Store(id) | BodyAt::Nowhere(id) => {
-                    let missing = ImportError::Missing {
-                        vertex: candidate.id,
-                        missing: id,
-                    };
-                    self.overlay.block(&id).ok_or(missing)?
-                }
-            };
-            blocks.push((header, body));
-        }
-        let verified = self.verify(&blocks);
-        let mut codes = HashMap::new();
-        for ((candidate, verified), (header, body)) in step.iter().zip(verified).zip(blocks) {
-            let refused = |refusal| ImportError::Refused {
-                vertex: candidate.id,
-                refusal,
-            };
-            let vertex = match verified {
-                // Its log's first vertex, or the first of its epoch, stands in this step and is known by now.
-                Err(Refusal::UnknownLog) => {
-                    VerifiedVertex::verify(self.genesis, &self.directory, &header, body)
-                }
-                verdict => verdict,
-            };
-            let vertex = vertex.map_err(refused)?;
-            if vertex.header.header.time > self.now.time.plus_ms(MAX_AHEAD_MS) {
-                return Err(refused(Refusal::FutureDated));
-            }
-            self.directory.learn_authority(&vertex.authority);
-            if let Ok(entries) = &vertex.entries {
-                self.directory.learn_keys(entries);
-            }
-            let input = Input::Replay(Box::new(vertex));
-            let told = self.replica.handle(input, self.now, &self.overlay);
-            self.hear(told, &mut codes)?;
-        }
-        let told = self.commit()?;
-        self.hear(told, &mut codes)?;
-        step.iter()
-            .try_for_each(|candidate| self.is_here(candidate))
-    }
-
-    fn verify(&self, blocks: &[(Vec<u8>, Vec<u8>)]) -> Vec<Result<VerifiedVertex, Refusal>> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let each = blocks.len().div_ceil(cores).max(1);
-        let (genesis, directory) = (self.genesis, &self.directory);
-        let verify = |part: &[(Vec<u8>, Vec<u8>)]| -> Vec<Result<VerifiedVertex, Refusal>> {
-            let verify = |(header, body): &(Vec<u8>, Vec<u8>)| {
-                VerifiedVertex::verify(genesis, directory, header, body.clone())
-            };
-            part.iter().map(verify).collect()
-        };
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = blocks
-                .chunks(each)
-                .map(|part| scope.spawn(move || verify(part)))
-                .collect();
-            let verdicts = parts.into_iter().map(|part| part.join());
-            verdicts
-                .flat_map(|part| part.expect("verifying does not panic"))
-                .collect()
-        })
-    }
-
-    /// Headers whose bodies are nowhere: halves of proofs against their logs, or else their bodies are missing.
-    fn evidence(&mut self, halves: &[Candidate]) -> Result<(), ImportError> {
-        let mut codes = HashMap::new();
-        for half in halves {
-            let block = self.file.block(&half.header)?;
-            let header = SignedHeader::read(&block).expect("it was read as one before");
-            let input = Input::Evidence(Box::new(header));
-            let told = self.replica.handle(input, self.now, &self.overlay);
-            self.hear(told, &mut codes)?;
-        }
-        let told = self.commit()?;
-        self.hear(told, &mut codes)?;
-        for half in halves {
-            let BodyAt::Nowhere(missing) = half.body else {
-                continue;
-            };
-            if !self.proves(half) {
-                let vertex = half.id;
-                return Err(ImportError::Missing { vertex, missing });
-            }
-            // A proof that is here is no vertex that came.
-            self.report.known += 1;
-        }
-        Ok(())
-    }
-
-    /// Whether a header is part of what convicted its log, or lies beyond where it was convicted.
-    fn proves(&self, half: &Candidate) -> bool {
-        let history: &dyn History = &self.overlay;
-        let Some(facts) = self.graph.get(&half.id).and_then(|n| n.vertex.as_deref()) else {
-            return false;
-        };
-        let fault = history.fault(&facts.log, facts.epoch);
-        fault.is_some_and(|fault| fault.cut < facts.seq)
-    }
-
-    /// A vertex that was handed to the replica is stored now; if it is not, why.
-    fn is_here(&mut self, candidate: &Candidate) -> Result<(), ImportError> {
-        let vertex = candidate.id;
-        let history: &dyn History = &self.overlay;
-        let facts = self.graph.get(&vertex).and_then(|n| n.vertex.as_deref());
-        let facts = facts.expect("candidates are headers");
-        let refused = history.invalid(&facts.log, facts.epoch) == Some(vertex);
-        let stored = history.vertex(&vertex).is_some() && !is_unfolded(history, &vertex, facts);
-        if stored || refused || self.proves(candidate) {
-            let came = self.came.entry(candidate.log).or_default();
-            came.0 += 1;
-            came.1 += candidate.entries;
-            return Ok(());
-        }
-        let node = self.graph.get(&vertex).expect("it was found above");
-        let links = self.graph.links(node).iter();
-        let mut missing = links.filter(|id| **id != facts.body && history.block(id).is_none());
-        Err(match missing.next() {
-            Some(missing) => ImportError::Missing {
-                vertex,
-                missing: *missing,
-            },
-            // All it names is here, and it does not follow from it.
-            None => ImportError::Refused {
-                vertex,
-                refusal: Refusal::BadVertex,
-            },
-        })
-    }
-
-    /// Writes what the replica gives out into the store beside; gives what it then tells.
-    fn commit(&mut self) -> Result<Vec<Action>, ImportError> {
-        let mut told = Vec::new();
-        while self.replica.has_work() {
-            let actions = self.replica.handle(Input::Seal, self.now, &self.overlay);
-            let mut wrote = false;
-            for action in actions {
-                match action {
-                    Action::Append(changes) => {
-                        let written = self.overlay.write(changes);
-                        written.map_err(|error: OverlayError| ImportError::Aside(error.into()))?;
-                        wrote = true;
-                    }
-                    other => told.push(other),
-                }
-            }
-            if !wrote {
-                break;
-            }
-            told.extend(
-                self.replica
-                    .handle(Input::Committed, self.now, &self.overlay),
-            );
-        }
-        Ok(told)
-    }
-
-    /// Hears of logs that stand still now.
-    fn hear(
-        &mut self,
-        told: Vec<Action>,
-        codes: &mut HashMap<LogId, String>,
-    ) -> Result<(), ImportError> {
-        for action in told {
-            let Action::Frozen(log, frozen, refusal) = action else {
-                continue;
-            };
-            let code = refusal.map_or(frozen.as_str(), Refusal::code).to_owned();
-            let newer = matches!(frozen, Frozen::Unsupported(_));
-            if !self.with_faults || newer {
-                return Err(ImportError::Fault { log, code });
-            }
-            if codes.insert(log, code.clone()).is_none() {
-                self.report.frozen.push((log, code));
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> ImportReport {
-        let history: &dyn History = &self.overlay;
-        let logs = self.came.iter().map(|(log, (vertices, entries))| {
-            let row = history.log(log);
-            ImportedLog {
-                log: *log,
-                vertices: *vertices,
-                entries: *entries,
-                epoch: row.as_ref().map_or(0, |row| row.epoch),
-                seq: row.as_ref().map_or(0, |row| row.seq),
-            }
-        });
-        ImportReport {
-            logs: logs.collect(),
-            ..self.report
-        }
-    }
-}
-
-/// Whether only a vertex's header stands in its log, so that its body is judged like any that comes.
-fn is_unfolded(history: &dyn History, id: &BlockId, facts: &Facts) -> bool {
-    let at = (facts.epoch, facts.seq);
-    let Some(row) = history.log(&facts.log) else {
-        return false;
-    };
-    let counts = row.frozen.is_none_or(|frozen| facts.seq <= frozen.cut());
-    // What no rule allows as an epoch's beginning is stored aside.
-    let goes_on = facts.epoch == row.epoch || history.headers(&facts.log).is_some();
-    (row.epoch, row.seq) < at && counts && goes_on && history.vertex(id).is_some()
-}
