@@ -20,6 +20,7 @@ mod foreign;
 mod headers;
 mod hostile;
 mod intruder;
+mod joining;
 mod journal;
 mod key_exchange;
 mod keys;

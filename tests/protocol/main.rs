@@ -1,7 +1,7 @@
 //! Tests of `city-protocol`: stories with named parties over an in-memory world (`world`), the life of a transfer (`answers`, `expiry`, `officers`), old copies of a home (`rollback`), stories that chance
 //! writes (`sim`), random stories against a specification (`model`), the table of bad input (`refusals`,
 //! `refusals_others`, `garbage`, `vertices`), which algorithm may stand where (`suites`), checkpoints and what they
-//! prove (`checkpoints`), bodies that are not kept (`pruned`), what was signed as it is read (`signed_text`), kiosks (`terminal`), logs that are followed by their headers (`headers`), what CAs revoke (`trust`), transport keys that follow others (`rotation`), the board (`notes`), signatures at the edge (`verdicts`), and the worked examples of docs/formats.md (`formats`).
+//! prove (`checkpoints`), bodies that are not kept (`pruned`), joining where nobody keeps them (`joining`), what was signed as it is read (`signed_text`), kiosks (`terminal`), logs that are followed by their headers (`headers`), what CAs revoke (`trust`), transport keys that follow others (`rotation`), the board (`notes`), signatures at the edge (`verdicts`), and the worked examples of docs/formats.md (`formats`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -26,6 +26,7 @@ mod formats;
 mod garbage;
 mod headers;
 mod home;
+mod joining;
 mod keychange;
 mod keys;
 mod liar;

@@ -24,7 +24,7 @@ use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 const HOUR: u64 = 60 * 60 * 1000;
 
 /// Prunes every body of a home that may go; gives how many went, and how many stayed behind a checkpoint for which reason.
-fn prune(disk: &mut Disk) -> (usize, BTreeMap<Stays, usize>) {
+pub(crate) fn prune(disk: &mut Disk) -> (usize, BTreeMap<Stays, usize>) {
     let (mut gone, mut stays) = (0, BTreeMap::new());
     for (log, row) in log_rows(disk) {
         let Some(newest) = prunable_to(disk, &log) else {
@@ -62,7 +62,7 @@ fn rows_of(disk: &Disk) -> Vec<(&Vec<u8>, &Vec<u8>)> {
 }
 
 #[track_caller]
-fn check_folds_to_the_same(world: &World, home: usize) {
+pub(crate) fn check_folds_to_the_same(world: &World, home: usize) {
     let again = fold_again(world, home, 0);
     let (a, b) = (rows_of(&world.homes[home].disk), rows_of(&again));
     for (a, b) in a.iter().zip(&b) {
