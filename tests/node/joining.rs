@@ -256,7 +256,10 @@ async fn who_joins_where_all_pruned_says_what_it_trusts_until_the_bodies_come() 
     let begins = format!("log {log} epoch 1 seq {seq} vertex {vertex} at ");
     assert!(mark.starts_with(&begins), "{mark}");
     let again = answer(here, &trusting);
-    assert_eq!((&again["logs"], &again["trusted"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (&again["logs"], &again["trusted"]),
+        (&json!([]), &json!([]))
+    );
     assert_eq!(fs::read_to_string(here.join("TRUSTED")).unwrap(), mark);
 
     // It says so, and has what the others have.

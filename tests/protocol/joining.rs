@@ -169,7 +169,7 @@ fn stubs_that_lie_come_to_no_checkpoint_and_convict_nobody() {
         }
     });
     assert_eq!(refusal, Refusal::TransferMismatch);
-    // The same wherever it stands.
+    // The same wherever it stands: what is booked next says what the account had.
     let refusal = check_lie(|stub| {
         for entry in &mut stub.entries {
             match entry {
@@ -180,19 +180,23 @@ fn stubs_that_lie_come_to_no_checkpoint_and_convict_nobody() {
             }
         }
     });
-    assert_eq!(refusal, Refusal::BadCheckpoint);
-    // Somebody else has it.
+    assert_eq!(refusal, Refusal::BadBooking);
+    // Settled and given back.
     let refusal = check_lie(|stub| {
         for entry in &mut stub.entries {
-            if let EntryStub::Accept(answer) = entry {
-                answer.account = answer.sender;
+            if let EntryStub::Settle(closed) = entry {
+                *entry = EntryStub::Refund(closed.clone());
             }
         }
     });
-    assert_eq!(refusal, Refusal::BadCheckpoint);
-    // Nothing happened at all.
+    assert_eq!(refusal, Refusal::BadBooking);
+    // Nothing was settled, answered or sent.
     let refusal = check_lie(|stub| stub.entries.fill(EntryStub::Place));
-    assert_ne!(refusal, Refusal::BadSignature);
+    assert_eq!(
+        refusal,
+        Refusal::BadVertex,
+        "the header names whom it addresses"
+    );
     // An account that no chart has.
     let refusal = check_lie(|stub| {
         if let Some(sent) = sent(stub) {
@@ -200,11 +204,11 @@ fn stubs_that_lie_come_to_no_checkpoint_and_convict_nobody() {
         }
     });
     assert_eq!(refusal, Refusal::BadBooking);
-    // Settled and given back.
+    // What nobody booked anything on since, the checkpoint says: who accepted signed it, and that took a number.
     let refusal = check_lie(|stub| {
         for entry in &mut stub.entries {
-            if let EntryStub::Settle(closed) = entry {
-                *entry = EntryStub::Refund(closed.clone());
+            if let EntryStub::Accept(answer) = entry {
+                answer.signed = false;
             }
         }
     });
@@ -241,7 +245,10 @@ fn a_header_that_its_home_did_not_sign_is_refused_with_its_stub() {
     story.join(|_| ()).unwrap();
     let keys = story.world.homes[story.nomi].replica.authorities();
     let verdict = VerifiedVertex::verify_stub(&story.world.genesis, keys, &header, stub);
-    assert_eq!(verdict.map(|vertex| vertex.id()), Err(Refusal::BadSignature));
+    assert_eq!(
+        verdict.map(|vertex| vertex.id()),
+        Err(Refusal::BadSignature)
+    );
 }
 
 /// A vertex behind what was taken on trust breaks a rule: perhaps because of that. It stops the log here, proves nothing, and is

@@ -54,9 +54,7 @@ pub use directory::Directory;
 pub use export::{ExportError, Inventory, LogPart, Logs, Selection, export};
 pub use history::{StoreHistory, high_water_of, own_high_water};
 pub use hold::Hold;
-pub use import::{
-    IMPORT_DIR, ImportError, ImportReport, ImportedLog, Importer, Terms, TrustedLog,
-};
+pub use import::{IMPORT_DIR, ImportError, ImportReport, ImportedLog, Importer, Terms, TrustedLog};
 pub use lane::{Said, Word};
 pub use pool::Pool;
 pub use prune::{PruneError, PrunePlan, PruneReport, PrunedLog};

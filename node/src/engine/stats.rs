@@ -134,7 +134,11 @@ pub fn stats(store: &Store, genesis: &Genesis, dir: &Path) -> Result<StoreStats,
         dead_bytes: ledger_bytes
             .saturating_sub(segments * crate::store::car::HEADER_LEN)
             .saturating_sub(live),
-        pruned: graph.nodes.iter().filter(|node| node.stub_of.is_some()).count() as u64,
+        pruned: graph
+            .nodes
+            .iter()
+            .filter(|node| node.stub_of.is_some())
+            .count() as u64,
         damaged,
         logs,
         oldest,

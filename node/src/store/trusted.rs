@@ -46,7 +46,9 @@ pub enum TrustedError {
     )]
     Damaged,
     /// It cannot be read or written.
-    #[error("TRUSTED in the data directory cannot be read or written; look at the disk and the rights")]
+    #[error(
+        "TRUSTED in the data directory cannot be read or written; look at the disk and the rights"
+    )]
     Io(#[from] io::Error),
 }
 
@@ -165,7 +167,12 @@ impl Notes {
             let full = "there are more lines in it than are taken";
             return Err(io::Error::other(full).into());
         }
-        Ok(files::put(&*self.files, &self.dir, TRUSTED, text.as_bytes())?)
+        Ok(files::put(
+            &*self.files,
+            &self.dir,
+            TRUSTED,
+            text.as_bytes(),
+        )?)
     }
 
     /// All bodies of these logs are here: nothing of them is on trust any more.

@@ -9,8 +9,8 @@ use city_node::api::wire::NodePage;
 use city_node::client::officer;
 use city_node::client::person::Person;
 use city_node::engine::{
-    Engine, EngineConfig, IMPORT_DIR, ImportReport, Importer, Selection, SystemClock,
-    Terms, bring_up_to_date, export, utc,
+    Engine, EngineConfig, IMPORT_DIR, ImportReport, Importer, Selection, SystemClock, Terms,
+    bring_up_to_date, export, utc,
 };
 use city_node::pki::{Authority, Validity};
 use city_node::place::outlines::{DEMO_CITIES, demo_boundary};

@@ -259,11 +259,7 @@ impl Fold {
     }
 
     /// The open transfer that is settled or given back.
-    fn open_of(
-        &self,
-        ctx: &FoldContext<'_>,
-        closed: &ClosedStub,
-    ) -> Result<TransferRow, Refusal> {
+    fn open_of(&self, ctx: &FoldContext<'_>, closed: &ClosedStub) -> Result<TransferRow, Refusal> {
         let row = self.rows(ctx).transfer(&self.log, &closed.transfer);
         let row = row.ok_or(Refusal::UnknownTransfer)?;
         if row.state == TransferState::Open && row.amount == closed.amount {

@@ -484,8 +484,9 @@ impl Replica {
 }
 
 /// The blocks of a vertex that was not found valid: the header stands before its body, so that whoever folds the
-/// log again does not take its signatures for checked.
-fn unjudged(vertex: &VerifiedVertex) -> [(BlockId, Vec<u8>); 2] {
+/// log again does not take its signatures for checked. Of one whose body was pruned there is only the header.
+fn unjudged(vertex: &VerifiedVertex) -> impl Iterator<Item = (BlockId, Vec<u8>)> {
     let body = (vertex.header.header.body, vertex.body_block.clone());
-    [(vertex.id(), vertex.header.block.clone()), body]
+    let body = Some(body).filter(|_| !vertex.is_pruned());
+    std::iter::once((vertex.id(), vertex.header.block.clone())).chain(body)
 }

@@ -47,6 +47,12 @@ impl VerifiedVertex {
         first.is_some_and(|entry| matches!(entry.kind, Kind::Charter | Kind::EpochStart))
     }
 
+    /// Whether its body is not here, and what is left of it stands for its entries.
+    #[must_use]
+    pub fn is_pruned(&self) -> bool {
+        self.known.iter().any(|known| known.stub().is_some())
+    }
+
     /// Verifies two blocks that a peer sent. An error means that the bytes prove nothing about the
     /// author: they are the sender's fault and are dropped.
     ///

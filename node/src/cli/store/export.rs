@@ -193,7 +193,10 @@ fn answer(args: &ExportArgs, inventory: &Inventory) -> io::Result<()> {
             ),
         };
         let file = args.file.display();
-        format!("{file}: {} blocks\n{logs}{stubs}{links}", inventory.blocks())
+        format!(
+            "{file}: {} blocks\n{logs}{stubs}{links}",
+            inventory.blocks()
+        )
     };
     if args.file == Path::new("-") {
         return io::stderr().write_all(text.as_bytes());

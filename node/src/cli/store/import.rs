@@ -173,7 +173,9 @@ fn told(report: &ImportReport) -> String {
     let trusted: String = trusted.collect();
     let borne_out = report.borne_out.iter();
     let borne_out: String = borne_out
-        .map(|log| format!("  log {log}: all bodies are here; nothing of it is on trust any more\n"))
+        .map(|log| {
+            format!("  log {log}: all bodies are here; nothing of it is on trust any more\n")
+        })
         .collect();
     format!(
         "{came} vertices came, {known} were here, {left} blocks are no vertex's\n{bodies}{lines}{trusted}{borne_out}{own}"

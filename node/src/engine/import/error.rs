@@ -56,7 +56,7 @@ pub enum ImportError {
     /// A stub of the own log.
     #[error(
         "vertex {vertex} is of this node's own log, and the file has a stub in the place of its body (own-log); nothing was imported: a node's \
-         own log is not taken on trust: restore its backup, or leave it to peers that have the bodies (store export --log for the others)"
+         own log is not taken on trust: restore its backup (docs/replace-a-box.md), then import again"
     )]
     OwnStub {
         /// The vertex.

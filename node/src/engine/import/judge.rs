@@ -475,4 +475,3 @@ fn step_of(bodies: impl Iterator<Item = u32>) -> usize {
     });
     fits.count()
 }
-

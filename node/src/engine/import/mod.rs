@@ -259,4 +259,3 @@ impl Importer<'_> {
 fn aside(error: StoreError) -> ImportError {
     ImportError::Aside(Box::new(error))
 }
-

@@ -70,11 +70,15 @@ impl OnTrust {
         Ok(())
     }
 
-    /// Whether a vertex that breaks a rule may do so because of what was taken on trust. Two headers of one position are a
-    /// proof whatever stands in the bodies; but a log that is convicted is taken only as people signed it.
+    /// Whether a log that would stand still may do so because of what was taken on trust. Two headers of one position are a
+    /// proof whatever stands in the bodies; but of a log that is convicted only what people signed is taken.
     pub(super) fn explains(&self, log: &LogId, frozen: Frozen) -> bool {
-        let before = self.before.contains_key(log) && !matches!(frozen, Frozen::Equivocation(_));
-        before || self.stubbed.contains_key(log)
+        match frozen {
+            Frozen::Invalid(_) => self.before.contains_key(log) || self.stubbed.contains_key(log),
+            Frozen::Equivocation(_) => self.stubbed.contains_key(log),
+            // Of newer software.
+            Frozen::Unsupported(_) => false,
+        }
     }
 
     /// Whether what stands for the body of this header was taken on trust.
@@ -201,7 +205,9 @@ impl Signatures<'_> {
         if let Some(key) = self.directory.public_key(id) {
             return Ok(key);
         }
-        let now = self.directory.account_key(self.overlay, &self.log, account)?;
+        let now = self
+            .directory
+            .account_key(self.overlay, &self.log, account)?;
         if now.id() == *id {
             return Ok(now);
         }
