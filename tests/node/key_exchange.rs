@@ -135,6 +135,7 @@ impl Side {
         let needed = city_node::trust::Needed {
             to_approve: 1,
             to_read: 0,
+            depth: 1,
         };
         let keeper = Keeper::open(Arc::new(store), None, &Wanted::new(), own, needed).unwrap();
         let seen = city.data.seen();

@@ -1,11 +1,12 @@
-//! A municipality that nobody listed reads what another recommends it for: three real nodes. It gets the ledger, gives
-//! nothing, and its connection ends with the word that it stood on.
+//! A municipality that nobody listed reads what another recommends it for: real nodes. It gets the ledger, gives
+//! nothing, and its connection ends with the word that it stood on, or with one behind that.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use libp2p::PeerId;
+use serde_json::{Value, json};
 
 use crate::daemon::city::{City, Node, PATIENCE, directory, found};
 
@@ -211,5 +212,194 @@ async fn a_node_that_wants_no_readers_has_none() {
     assert!(status.peers.iter().all(|peer| !peer.reads_only));
     for node in [a, b, c] {
         node.stop().await;
+    }
+}
+
+/// 金沢市 knows 小松市 only, 小松市 knows 白山市, and 白山市 かほく市; those two call 金沢市.
+fn in_a_row() -> (tempfile::TempDir, Vec<City>) {
+    let root = directory();
+    let mut cities = found(root.path(), 4);
+    cities[0].config.network.peers.clear();
+    cities[1].config.network.peers[1].addresses.clear();
+    cities[1].config.network.peers.truncate(2);
+    cities[2].config.network.peers.remove(1);
+    cities[2].config.network.peers[1].addresses.clear();
+    cities[3].config.network.peers.truncate(1);
+    cities[0].config.network.recommendation_depth = 2;
+    for city in &mut cities {
+        // Who was turned away comes back soon.
+        city.config.network.limits.backoff_max = Duration::from_secs(1);
+        city.configure();
+    }
+    (root, cities)
+}
+
+/// What `city-node peer …` tells people.
+fn told(city: &City, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_city-node"));
+    command.arg("peer").args(arguments);
+    let output = command.arg("--data-dir").arg(city.data.path()).output();
+    String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_brings_another_as_far_as_recommendations_go() {
+    let (_root, mut cities) = in_a_row();
+    let [kanazawa, komatsu, hakusan, kahoku] = &mut cities[..] else {
+        unreachable!()
+    };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let (c, d) = (hakusan.ready().await, kahoku.ready().await);
+    let list = |roles: &str| {
+        let arguments = ["whitelist", "add", &id(komatsu), "--roles", roles];
+        done(kanazawa, &arguments);
+    };
+    list("sync,recommend");
+    a.until("小松市", |status| {
+        status.peers.len() == 1 && status.peers[0].region.is_some()
+    })
+    .await;
+    drop(kanazawa.citizen(&kanazawa.api(&a)).await);
+
+    // 小松市 says it of 白山市, and 白山市, when it reads, of かほく市.
+    done(komatsu, &["peer", "recommend", &id(hakusan)]);
+    reads(&a, hakusan).await;
+    assert_eq!(shown(kanazawa, kahoku)["may_read"], false);
+    done(hakusan, &["peer", "recommend", &id(kahoku)]);
+    reads(&a, kahoku).await;
+    d.until("the log", |status| {
+        let mut heads = status.frontier.iter();
+        heads.any(|head| head.log == kanazawa.report.log)
+    })
+    .await;
+    assert_eq!(has(&a, kahoku).await, 0, "{}", a.log());
+
+    // Everything that shows it says by which way.
+    let way = json!([id(komatsu), id(hakusan)]);
+    let page = shown(kanazawa, kahoku);
+    assert_eq!(
+        (&page["may_read"], &page["reason"], &page["reads"]["paths"]),
+        (&true.into(), &"recommended".into(), &json!([way]))
+    );
+    let heard = done(kanazawa, &["peer", "recommendations"]);
+    assert_eq!(heard["depth"], 2);
+    let heard = heard["recommended"].as_array().unwrap().clone();
+    let of_reader = |said: &&Value| said["recommender"] == id(hakusan);
+    let word = heard.iter().find(of_reader).unwrap();
+    assert_eq!((&word["counts"], &word["path"]), (&false.into(), &way));
+    let tested = done(kanazawa, &["peer", "test-access", &id(kahoku)]);
+    let line = &tested["peers"][0];
+    assert_eq!(
+        (&line["ok"], &line["reads"]["paths"]),
+        (&true.into(), &json!([way]))
+    );
+    let status = a.status().await;
+    let mut peers = status.peers.iter();
+    let reader = peers.find(|peer| peer.peer_id == id(kahoku)).unwrap();
+    assert_eq!(json!(reader.reads.as_ref().unwrap().paths), json!([way]));
+    let (by, whom) = (id(hakusan), id(komatsu));
+    let sentence = format!("recommended by {by}, whom {whom} recommends until ");
+    for arguments in [["show", &id(kahoku)], ["test-access", &id(kahoku)]] {
+        let told = told(kanazawa, &arguments);
+        assert!(told.contains(&format!("may read: {sentence}")), "{told}");
+    }
+    let shown_of_reader = told(kanazawa, &["recommendations"]);
+    let words = format!("{by}, whom {whom} recommends, for reading only, recommends かほく市");
+    assert!(shown_of_reader.contains(&words), "{shown_of_reader}");
+    // It lets it read, and no operator approves anybody by it.
+    let refused = kanazawa.refusal(&[], &["peer", "approve", &id(kahoku)], 1);
+    assert!(refused.contains("nobody recommends it"), "{refused}");
+
+    // 白山市's word ends, and 白山市 stays; 小松市's role, and both go; with the role both are back.
+    let late = Duration::from_secs(10);
+    done(hakusan, &["peer", "revoke", &id(kahoku)]);
+    assert!(gone(&a, kahoku, Instant::now()).await < late);
+    reads(&a, hakusan).await;
+    done(hakusan, &["peer", "recommend", &id(kahoku)]);
+    reads(&a, kahoku).await;
+    let begun = Instant::now();
+    list("sync");
+    assert!(gone(&a, kahoku, begun).await < late);
+    assert!(gone(&a, hakusan, begun).await < late);
+    list("sync,recommend");
+    reads(&a, hakusan).await;
+    reads(&a, kahoku).await;
+
+    // 小松市's word ends, and what stood on it for good: 白山市 says it again when it is back.
+    done(komatsu, &["peer", "revoke", &id(hakusan)]);
+    let begun = Instant::now();
+    assert!(gone(&a, kahoku, begun).await < late);
+    assert!(gone(&a, hakusan, begun).await < late);
+    let heard = done(kanazawa, &["peer", "recommendations"]);
+    assert_eq!(heard["recommended"], json!([]));
+    done(komatsu, &["peer", "recommend", &id(hakusan)]);
+    reads(&a, kahoku).await;
+
+    // It stands in the trust log, and counts there as far as recommendations go.
+    a.stop().await;
+    assert_eq!(shown(kanazawa, kahoku)["may_read"], true);
+    kanazawa.config.network.recommendation_depth = 1;
+    kanazawa.configure();
+    let page = shown(kanazawa, kahoku);
+    assert_eq!(
+        (&page["may_read"], &page["recommended"][0]["recommender"]),
+        (&false.into(), &id(hakusan).into())
+    );
+    let a = kanazawa.ready().await;
+    reads(&a, hakusan).await;
+    let before = a.status().await.denied_strangers;
+    a.until("a call that is turned away", |status| {
+        status.denied_strangers > before
+    })
+    .await;
+    let status = a.status().await;
+    let mut peers = status.peers.iter();
+    assert!(peers.all(|peer| peer.peer_id != id(kahoku)), "{}", a.log());
+    for node in [a, b, c, d] {
+        node.stop().await;
+    }
+    assert_eq!(done(kanazawa, &["audit", "verify"])["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_readers_of_one_listed_peer_are_not_two_words() {
+    let (_root, mut cities) = in_a_row();
+    // かほく市 is a reader like 白山市 here, and both know a further one.
+    let about = PeerId::random().to_string();
+    let known = cities[3].as_peer();
+    cities[1].config.network.peers.push(known);
+    cities[1].config.network.peers[2].addresses.clear();
+    cities[1].configure();
+    let [kanazawa, komatsu, hakusan, kahoku] = &mut cities[..] else {
+        unreachable!()
+    };
+    let roles = ["--roles", "sync,recommend"];
+    done(
+        kanazawa,
+        &["whitelist", "add", &id(komatsu), roles[0], roles[1]],
+    );
+    for reader in [&*hakusan, &*kahoku] {
+        done(komatsu, &["peer", "recommend", &id(reader)]);
+        done(reader, &["whitelist", "add", &about]);
+        done(reader, &["peer", "recommend", &about]);
+    }
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let (c, d) = (hakusan.ready().await, kahoku.ready().await);
+    let begun = Instant::now();
+    let page = |kanazawa: &City| kanazawa.answer(&["peer", "show"], &[&about], 4);
+    while page(kanazawa)["reads"]["by"].as_array().map_or(0, Vec::len) < 2 {
+        assert!(begun.elapsed() < PATIENCE, "{}", a.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for node in [a, b, c, d] {
+        node.stop().await;
+    }
+    // The same four words, where two are needed: 小松市 alone stands behind all of them.
+    for (needed, expected) in [(2, false), (1, true)] {
+        kanazawa.config.network.recommendations_to_read = needed;
+        kanazawa.configure();
+        let page = page(kanazawa);
+        assert_eq!(page["recommended"].as_array().unwrap().len(), 2, "{page}");
+        assert_eq!(page["may_read"], expected, "{page}");
     }
 }

@@ -21,12 +21,13 @@ use super::pages::{
 use crate::access::audit::{self as log_audit, AuditVerdict, LinesPage, Which};
 use crate::api::Problem;
 use crate::api::wire::SCHEMA;
-use crate::engine::{Hold, protocol_peer, verify_store};
+use crate::engine::{Hold, protocol_peer, utc, verify_store};
 use crate::journal::{audit, log_rows};
 use crate::net::{Carrier, PeerStats};
 use crate::pki::reload::warnings;
 use crate::store::ReadError;
 use crate::terminal::Terminal;
+use crate::trust::pages::ReaderShown;
 
 /// Most accounts in one listing: a small town; 10,000 lines are 700 KB.
 const MAX_ACCOUNTS: usize = 10_000;
@@ -61,6 +62,7 @@ impl AdminState {
                 since: Timestamp(peer.since_ms),
                 software: peer.agent.clone(),
                 reads_only: peer.reads_only,
+                reads: ReaderShown::of(&self.trust, &peer.peer, utc()).filter(|_| peer.reads_only),
             }
         };
         Ok(Status {

@@ -11,6 +11,8 @@ use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId};
 use city_protocol::place::{Figures, Grade, PlacePolicy, Point, Reason, SeenSatellite};
 use serde::{Deserialize, Serialize};
 
+use crate::trust::pages::ReaderShown;
+
 pub use crate::api::wire::{ClockPage, TerminalPage, TransferPage};
 pub use crate::place::antenna::Said;
 pub use crate::place::outline::Outline;
@@ -271,9 +273,12 @@ pub struct Peer {
     /// What it calls its program; known a moment after connecting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub software: Option<String>,
-    /// Whether it may only read, because listed peers recommend it.
+    /// Whether it may only read, because others recommend it.
     #[serde(default)]
     pub reads_only: bool,
+    /// Who those are, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<ReaderShown>,
 }
 
 /// The receiver.

@@ -98,7 +98,15 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
         let region = peer.region.as_deref().unwrap_or("hello not finished");
         let region = named(region, peer.name.as_deref());
         let since = local(peer.since, zone);
-        let reads = if peer.reads_only { "  only reads" } else { "" };
+        let reads = match &peer.reads {
+            Some(reads) => format!(
+                "  only reads: recommended by {} until {}",
+                reads.told(),
+                local(reads.until, zone)
+            ),
+            None if peer.reads_only => "  only reads".into(),
+            None => String::new(),
+        };
         let quic = peer.transport == Carrier::Quic.code();
         let over = if quic { "  over QUIC" } else { "" };
         line(
@@ -327,6 +335,7 @@ mod tests {
                 since: Timestamp(1_775_001_600_000),
                 software: Some("city-node/0.1.0".into()),
                 reads_only: false,
+                reads: None,
             }],
             denied_strangers: 2,
             wasted_verifications: 0,

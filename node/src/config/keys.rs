@@ -159,7 +159,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 91] = [
+pub const KEYS: [Key; 92] = [
     key(
         "node.region",
         Text,
@@ -360,6 +360,13 @@ pub const KEYS: [Key; 91] = [
         Whole,
         "How many peers with the role recommend have to recommend a node before it may connect to read the ledger, and nothing else,\nwithout an operator's word (docs/peers.md). 0: it may not.",
         "write a whole number from 0 to 64",
+        "1",
+    ),
+    key(
+        "network.recommendation_depth",
+        Whole,
+        "Through how many steps recommendations may have a node read here. 1: only listed peers with the role recommend count. 2: also who\nreads here by their words, 3: also who reads by those (docs/peers.md). Nothing but reading goes by it.",
+        "write a whole number from 1 to 3",
         "1",
     ),
     key(

@@ -97,6 +97,8 @@ pub struct Network {
     pub recommendations_needed: u64,
     /// How many peers have to recommend a node before it may read without an operator's word; 0: it may not.
     pub recommendations_to_read: u64,
+    /// Through how many steps recommendations may have a node read.
+    pub recommendation_depth: u64,
     /// The whitelist.
     pub peers: Vec<Peer>,
     /// `[network.limits]`.
@@ -329,6 +331,7 @@ impl Config {
                 max_message_age_hours: 24,
                 recommendations_needed: 1,
                 recommendations_to_read: 1,
+                recommendation_depth: 1,
                 peers: Vec::new(),
                 limits: Limits::default(),
             },

@@ -25,7 +25,7 @@ use super::model::{Config, Keys, MAX_PEERS, Peer, Terminal};
 use super::overrides::Overrides;
 use super::values::{self, DAY_MS, HOUR_MS, Read};
 use crate::net::Limits;
-use crate::trust::Role;
+use crate::trust::{MAX_DEPTH, Role};
 
 /// Largest file, bytes: [`MAX_PEERS`] peers with two addresses each.
 pub const MAX_CONFIG_BYTES: u64 = 4 << 20;
@@ -131,6 +131,11 @@ fn read(text: &str, overrides: &Overrides) -> Result<Config, Vec<Mistake>> {
         "network.recommendations_to_read",
         |v| values::whole(v, 0..=64),
         &mut config.network.recommendations_to_read,
+    );
+    reader.put(
+        "network.recommendation_depth",
+        |v| values::whole(v, 1..=MAX_DEPTH),
+        &mut config.network.recommendation_depth,
     );
     config.network.peers = reader.peers(quic);
     reader.limits(&mut config.network.limits);

@@ -128,6 +128,7 @@ impl Config {
             "network.mdns" => Value::Boolean(self.network.mdns),
             "network.recommendations_needed" => whole(self.network.recommendations_needed),
             "network.recommendations_to_read" => whole(self.network.recommendations_to_read),
+            "network.recommendation_depth" => whole(self.network.recommendation_depth),
             "network.auto_share_keys" => Value::Boolean(self.network.auto_share_keys),
             "network.auto_request_keys" => Value::Boolean(self.network.auto_request_keys),
             "network.max_message_age_hours" => whole(self.network.max_message_age_hours),

@@ -21,6 +21,9 @@ pub(super) const WAITING: usize = 8;
 /// Words of peers that wait for the disk; a further one is said again with the peer's next connection.
 pub(super) const WORDS: usize = 64;
 
+/// The same of those who may only read, behind all others': what one may say at once.
+pub(super) const WORDS_OF_READERS: usize = 16;
+
 /// Who hears what peers say.
 pub(super) struct Ear {
     /// Where it is recorded.
@@ -42,12 +45,19 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    /// Judges and records what peers say, and answers what they ask, until `stop`.
-    pub(super) async fn hear(self, mut words: mpsc::Receiver<Word>, stop: CancellationToken) {
+    /// Judges and records what peers say, and answers what they ask, until `stop`; what readers say while nobody else does.
+    pub(super) async fn hear(
+        self,
+        mut words: mpsc::Receiver<Word>,
+        mut of_readers: mpsc::Receiver<Word>,
+        stop: CancellationToken,
+    ) {
         loop {
             let word = tokio::select! {
-                word = words.recv() => word,
+                biased;
                 () = stop.cancelled() => return,
+                word = words.recv() => word,
+                Some(word) = of_readers.recv() => Some(word),
             };
             let Some((from, said)) = word else {
                 return;

@@ -261,6 +261,7 @@ pub async fn serve(
         desk
     });
     let (words, said) = mpsc::channel(enrol::WORDS);
+    let (readers_words, said_by_readers) = mpsc::channel(enrol::WORDS_OF_READERS);
     let (net_events, events) = mpsc::channel(NET_EVENTS);
     let net_config = NetConfig {
         listen: config.network.listen.clone(),
@@ -297,7 +298,7 @@ pub async fn serve(
         network: identity.network,
         access: access.clone(),
     };
-    tasks.spawn(ear.hear(said, stop.clone()));
+    tasks.spawn(ear.hear(said, said_by_readers, stop.clone()));
     let bridge = Bridge {
         engine: engine.handle().clone(),
         net: net.clone(),
@@ -307,6 +308,7 @@ pub async fn serve(
         post: private.as_ref().map(|private| private.post().clone()),
         limits: config.network.limits.clone(),
         words,
+        readers_words: trust.hears_readers().then_some(readers_words),
         request_keys: config.network.auto_request_keys,
     };
 

@@ -146,6 +146,8 @@ pub struct Bridge {
     pub post: Option<mpsc::Sender<Post>>,
     /// Who hears what peers say of others, and of keys.
     pub words: mpsc::Sender<Word>,
+    /// Who hears what those say of others who may only read; none where that never counts.
+    pub readers_words: Option<mpsc::Sender<Word>>,
     /// Whether peers are asked for certificates that this node does not hold.
     pub request_keys: bool,
     /// What a peer may have this node do for nothing.
@@ -283,9 +285,8 @@ impl Bridge {
                 });
                 let signed = self.certificate.now().sign(&self.key, nonce(), utc());
                 let region = if reads_only {
-                    self.trust
-                        .reader(&peer.to_string())
-                        .and_then(|reader| reader.region(utc()))
+                    let reader = self.trust.reader(&peer.to_string(), utc());
+                    reader.and_then(|reader| reader.region)
                 } else {
                     let listed = self.trust.listed(&peer.to_string());
                     listed.and_then(|listed| listed.region().cloned())
@@ -295,7 +296,11 @@ impl Bridge {
                     region,
                     post: self.post.clone(),
                     limits: self.limits.clone(),
-                    words: self.words.clone(),
+                    words: if reads_only {
+                        self.readers_words.clone()
+                    } else {
+                        Some(self.words.clone())
+                    },
                     reads_only,
                     pace,
                 };

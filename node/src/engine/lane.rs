@@ -79,9 +79,10 @@ pub(super) struct Greeting {
     pub(super) post: Option<mpsc::Sender<Post>>,
     /// What the peer may have this node do for nothing.
     pub(super) limits: Limits,
-    /// Who hears what the peer says of others; the engine does not.
-    pub(super) words: mpsc::Sender<Word>,
-    /// Whether the peer may only read: then it carries nothing private, nobody hears what it says, and it is sent little at once.
+    /// Who hears what the peer says of others, if anybody; the engine does not.
+    pub(super) words: Option<mpsc::Sender<Word>>,
+    /// Whether the peer may only read: then it carries nothing private, of what it says to the keeper nothing but recommendations is
+    /// heard, and it is sent little at once.
     pub(super) reads_only: bool,
     /// How fast it is sent something, over all its connections; none: as fast as it takes it.
     pub(super) pace: Option<Pace>,
@@ -223,8 +224,8 @@ struct Desk {
     engine: EngineHandle,
     net: NetHandle,
     post: Option<mpsc::Sender<Post>>,
-    /// Who hears what the peer says of others.
-    words: mpsc::Sender<Word>,
+    /// Who hears what the peer says of others, if anybody.
+    words: Option<mpsc::Sender<Word>>,
     limits: Limits,
     reads_only: bool,
 }
@@ -313,8 +314,8 @@ impl Desk {
         limits
     }
 
-    /// What becomes of a message of a peer that may only read. Nothing of it is verified, carried or heard; what is for the
-    /// engine, the engine judges.
+    /// What becomes of a message of a peer that may only read. Nothing of it is verified or carried, and nothing heard but whom it
+    /// recommends; what is for the engine, the engine judges.
     fn read(&self, channel: Channel, message: Message, size: usize) -> Turn {
         match message {
             Message::Vertex(..)
@@ -322,7 +323,12 @@ impl Desk {
             | Message::Private(..)
             | Message::PrivateStored(_) => Turn::HandedOn(size),
             message => match Said::of(message) {
-                Ok(_unheard) => Turn::HandedOn(size),
+                Ok(word) => {
+                    if let Said::Recommendation(_) = word {
+                        self.say(word);
+                    }
+                    Turn::HandedOn(size)
+                }
                 Err(message) => {
                     Turn::Ready(Box::new(Input::Message(self.peer, channel, *message)), size)
                 }
@@ -368,7 +374,9 @@ impl Desk {
     /// Notes what the peer says of itself, for who looks at the network.
     /// What finds no room is said again with the next connection.
     fn say(&self, word: Said) {
-        let _full = self.words.try_send((self.peer, word));
+        if let Some(words) = &self.words {
+            let _full = words.try_send((self.peer, word));
+        }
     }
 
     fn note(&self, hello: &Hello) {

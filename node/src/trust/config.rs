@@ -38,7 +38,7 @@ pub fn wanted(config: &Config, now: Timestamp) -> Wanted {
 }
 
 impl Network {
-    /// How many listed peers have to recommend another.
+    /// How many peers have to recommend another.
     #[must_use]
     pub const fn recommended(&self) -> Needed {
         Needed {
@@ -49,6 +49,7 @@ impl Network {
             } else {
                 self.recommendations_to_read
             },
+            depth: self.recommendation_depth,
         }
     }
 }

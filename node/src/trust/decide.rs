@@ -54,8 +54,13 @@ impl Keeper {
         let peer = record.peer.clone();
         let (until, after) = {
             let mut fold = inner.fold.write().expect(HELD);
-            let after = taken_after(&fold, &record);
+            let mut after = taken_after(&fold, &record);
+            let readers: Vec<(String, String)> = fold.said_by_readers().cloned().collect();
             fold.take(record);
+            // What readers said may have ended with it.
+            let gone = readers.into_iter();
+            let gone = gone.filter(|said| !fold.recommended.contains_key(said));
+            after.extend(gone.map(|(about, by)| (recommended_of(&about, Some(&by)), None)));
             let listed = fold.listed.get(&peer);
             (listed.map(|listed| listed.expires_at()), after)
         };

@@ -224,7 +224,7 @@ impl Fold {
                     by: record.by,
                 };
                 self.ignored.insert(record.peer, ignored);
-                return;
+                return self.hush();
             }
             Decision::Recommend | Decision::RecommendRevoke => return self.recommend(record),
             Decision::Cleanup => return self.clean_up(record.at),
@@ -298,6 +298,7 @@ impl Fold {
         self.recommended
             .retain(|(_, recommender), _| recommender != peer);
         self.own.remove(peer);
+        self.hush();
     }
 
     /// Takes away what is over at this time. What the configuration lists stays: it stands in the file.
@@ -316,12 +317,15 @@ impl Fold {
         for peer in gone {
             self.unlist(&peer);
         }
+        self.hush();
     }
 
     fn recommend(&mut self, record: Record) {
         let now = record.at;
         self.recommended.retain(|_, said| now < said.expires_at);
         self.own.retain(|_, said| now < said.expires_at);
+        // Before the record: what stood on a word that has ended does not go on by a new one.
+        self.hush();
         let said = Recommendation {
             name: record.name,
             region: record.region,
@@ -338,6 +342,7 @@ impl Fold {
             }
             (Some(recommender), false) => {
                 self.recommended.remove(&(record.peer, recommender));
+                self.hush();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Changes of the whitelist: checked, recorded, and only then in force. The same for a node that runs, whose gate
 //! goes by it at once, and for a data directory of one that does not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -58,13 +58,15 @@ impl Terms {
     }
 }
 
-/// How many listed peers have to recommend another.
+/// How many peers have to recommend another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needed {
-    /// Before an operator can approve it.
+    /// Listed ones, before an operator can approve it.
     pub to_approve: u64,
     /// Before it may read without that; 0: it may not.
     pub to_read: u64,
+    /// Through how many steps recommendations have it read; more than 1: also what readers say counts for that.
+    pub depth: u64,
 }
 
 /// The whitelist and its log; cheap to clone.
@@ -156,24 +158,32 @@ impl Keeper {
         self.0.allowed.reads(peer, now.0).map(Timestamp)
     }
 
-    /// What is known of a peer that may read, or might until lately.
+    /// Why a peer may read at this time, if it may.
     #[must_use]
-    pub fn reader(&self, peer: &str) -> Option<Reader> {
-        self.readers().remove(peer)
+    pub fn reader(&self, peer: &str, now: Timestamp) -> Option<Reader> {
+        let Needed { to_read, depth, .. } = self.0.needed;
+        self.fold(|fold| fold.readers(to_read, depth).of(peer, now))
+    }
+
+    /// Whether anything that readers say of others may count.
+    #[must_use]
+    pub fn hears_readers(&self) -> bool {
+        let Needed { to_read, depth, .. } = self.0.needed;
+        to_read > 0 && depth > 1
     }
 
     /// Has the gate go by it who may read now.
     pub(super) fn admit_readers(&self) {
-        let readers = self.readers();
-        let readers = readers.iter().filter_map(|(peer, reader)| {
+        let Needed { to_read, depth, .. } = self.0.needed;
+        let readers: Vec<(PeerId, u64)> = self.fold(|fold| {
+            let readers = fold.readers(to_read, depth);
             // Only peer ids are ever recorded.
-            Some((peer.parse().ok()?, reader.until.0))
+            let readers = readers
+                .all()
+                .filter_map(|(peer, until)| Some((peer.parse().ok()?, until.0)));
+            readers.collect()
         });
         self.0.allowed.set_readers(readers);
-    }
-
-    fn readers(&self) -> BTreeMap<String, Reader> {
-        self.fold(|fold| fold.readers(self.0.needed.to_read))
     }
 
     /// What is known of a peer, if it is listed.

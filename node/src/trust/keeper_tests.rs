@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 const ONE: Needed = Needed {
     to_approve: 1,
     to_read: 1,
+    depth: 1,
 };
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -28,6 +29,10 @@ struct City {
 
 impl City {
     fn new() -> Self {
+        Self::that_needs(ONE)
+    }
+
+    fn that_needs(needed: Needed) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let own = somebody().peer_id();
         let begun = Instant::now();
@@ -40,7 +45,7 @@ impl City {
                 opened => break Arc::new(opened.unwrap().0),
             }
         };
-        let keeper = Keeper::open(store, None, &Wanted::new(), libp2p_peer(&own), ONE).unwrap();
+        let keeper = Keeper::open(store, None, &Wanted::new(), libp2p_peer(&own), needed).unwrap();
         Self {
             _dir: dir,
             keeper,
@@ -131,16 +136,6 @@ fn few_strangers_wait_each_once_and_not_for_ever() {
 fn a_peers_word_counts_only_with_its_role_once_and_within_bounds() {
     let city = City::new();
     let (komatsu, hakusan) = (somebody(), somebody());
-    let says = |by: &TransportKey, about: ProtocolPeer, until: Timestamp| -> SignedData {
-        let said = TrustRecommendation {
-            v: 1,
-            peer: about.to_bytes(),
-            name: String::new(),
-            region: None,
-            expires_at: until,
-        };
-        said.sign(by, [7; 16], NOW)
-    };
     let hears = |from: &TransportKey, said: &SignedData| {
         city.keeper.hear(&libp2p_peer(&from.peer_id()), said, NOW)
     };
@@ -183,6 +178,136 @@ fn a_peers_word_counts_only_with_its_role_once_and_within_bounds() {
     assert_eq!(
         Record::read(&last.bytes).unwrap().decision,
         Decision::Recommend
+    );
+}
+
+/// What one says of another, signed.
+fn says(by: &TransportKey, about: ProtocolPeer, until: Timestamp) -> SignedData {
+    let said = TrustRecommendation {
+        v: 1,
+        peer: about.to_bytes(),
+        name: String::new(),
+        region: None,
+        expires_at: until,
+    };
+    said.sign(by, [7; 16], NOW)
+}
+
+#[test]
+fn what_a_reader_says_is_heard_where_it_counts_for_reading_and_for_nothing_else() {
+    let heard = |depth, to_read| {
+        let city = City::that_needs(Needed {
+            to_approve: 1,
+            to_read,
+            depth,
+        });
+        let [komatsu, hakusan, kahoku, nomi] = [(); 4].map(|()| somebody());
+        city.lists(&komatsu, &Role::ALL, NOW);
+        let hears = |from: &TransportKey, about: &TransportKey, until| {
+            let said = says(from, about.peer_id(), until);
+            city.keeper.hear(&libp2p_peer(&from.peer_id()), &said, NOW)
+        };
+        let week = NOW.plus_ms(RECOMMENDATION_MS);
+        assert!(!hears(&hakusan, &kahoku, week), "it does not read yet");
+        assert!(hears(&komatsu, &hakusan, week));
+        let heard = hears(&hakusan, &kahoku, week);
+        if heard {
+            assert!(!hears(&hakusan, &kahoku, week), "the same again");
+            assert!(!hears(&hakusan, &komatsu, week), "of who is listed");
+            let kahoku = libp2p_peer(&kahoku.peer_id());
+            // As long as 小松市 may speak: an hour.
+            let until = city.keeper.reads(&kahoku, NOW);
+            assert_eq!(until, Some(NOW.plus_ms(HOUR_MS)));
+            let approved = city
+                .keeper
+                .approve(&kahoku, None, [].into(), judges(NOW), "hanako");
+            assert!(
+                matches!(approved, Err(ChangeError::NotPending(_))),
+                "{approved:?}"
+            );
+            // It stands in the log.
+            let again = read(city.keeper.0.store.trust(), None).unwrap();
+            assert_eq!(city.keeper.fold(Clone::clone), again);
+        }
+        let further = hears(&kahoku, &nomi, week);
+        if further {
+            // Taken back at the beginning of the way, all of it ends, at once and for good.
+            assert!(hears(&komatsu, &hakusan, Timestamp(0)));
+            for reader in [&hakusan, &kahoku, &nomi] {
+                assert_eq!(
+                    city.keeper.reads(&libp2p_peer(&reader.peer_id()), NOW),
+                    None
+                );
+            }
+            assert!(city.keeper.fold(|fold| fold.recommended.is_empty()));
+        }
+        (heard, further)
+    };
+    assert_eq!(heard(1, 1), (false, false));
+    assert_eq!(heard(2, 1), (true, false));
+    assert_eq!(heard(3, 1), (true, true));
+    assert_eq!(heard(3, 2), (false, false), "one is too few");
+    assert_eq!(heard(3, 0), (false, false));
+}
+
+#[test]
+fn readers_fill_their_own_room_and_nobody_elses() {
+    let city = City::that_needs(Needed { depth: 2, ..ONE });
+    let week = NOW.plus_ms(RECOMMENDATION_MS);
+    let hears = |from: &TransportKey, about: ProtocolPeer, until, now| {
+        let said = says(from, about, until);
+        city.keeper.hear(&libp2p_peer(&from.peer_id()), &said, now)
+    };
+    let [komatsu, hakusan] = [(); 2].map(|()| somebody());
+    city.lists(&komatsu, &Role::ALL, NOW);
+    let readers: Vec<TransportKey> = (0..20).map(|_| somebody()).collect();
+    for reader in &readers {
+        assert!(hears(&komatsu, reader.peer_id(), week, NOW));
+    }
+    // Each has a few, and all together a part of what listed peers have.
+    let first = somebody();
+    let said = readers.iter().map(|reader| {
+        let others = (0..20).map(|_| somebody().peer_id());
+        let about = std::iter::once(first.peer_id()).chain(others);
+        about
+            .filter(|about| hears(reader, *about, week, NOW))
+            .count()
+    });
+    assert_eq!(said.sum::<usize>(), 256);
+    let of_first = |fold: &Fold| {
+        let by = libp2p_peer(&readers[0].peer_id()).to_string();
+        fold.recommended
+            .keys()
+            .filter(|(_, other)| *other == by)
+            .count()
+    };
+    assert_eq!(city.keeper.fold(of_first), 16);
+    // A listed peer is heard all the same.
+    assert!(hears(&komatsu, hakusan.peer_id(), week, NOW));
+    // One that says one thing and the other for ever does not fill the log, and what it said it can always take back.
+    let before = city.records();
+    for n in 1..200 {
+        let until = week.plus_ms(n % 2 * 2 * HOUR_MS + HOUR_MS);
+        hears(&readers[0], first.peer_id(), until, NOW);
+    }
+    assert_eq!(city.records(), before + 16, "it had said as much before");
+    assert!(hears(&readers[0], first.peer_id(), Timestamp(0), NOW));
+    assert!(!hears(&readers[0], first.peer_id(), week, NOW));
+    // Nor do all of them together: the last one has its place now, and then each says as much again.
+    for reader in readers[1..].iter().rev() {
+        for n in 1..40 {
+            let until = week.plus_ms(n % 2 * 2 * HOUR_MS + HOUR_MS);
+            hears(reader, first.peer_id(), until, NOW);
+        }
+    }
+    let recommended = |record: Record| record.decision == Decision::Recommend;
+    let log = city.keeper.0.store.trust();
+    let records = log
+        .iter()
+        .map(|block| Record::read(&block.unwrap().bytes).unwrap());
+    assert_eq!(
+        records.filter(|record| recommended(record.clone())).count(),
+        21 + 512
     );
 }
 

@@ -1,49 +1,36 @@
-//! Who may connect only to read: who is listed by nobody, and recommended by enough peers that are listed for it. Pure.
+//! Who may connect only to read: who is listed by nobody, and recommended by enough peers, each of them listed for that or, as far as
+//! recommendations go here, itself a reader. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::region::Region;
 
-use super::fold::Fold;
+use super::fold::{Fold, Recommendation};
 use super::record::Role;
+
+/// How many steps a recommendation may go at most, from a listed peer to who reads: so many municipalities an operator still
+/// overlooks on one line, and with each step one more decides whom nobody here knows.
+pub const MAX_DEPTH: u64 = 3;
 
 /// A peer that may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reader {
     /// Until when, if nothing is taken back before.
     pub until: Timestamp,
-    /// What is said of it, in the order of who says it; some may be over before the others.
-    words: Vec<Word>,
+    /// By which ways recommendations lead to it, each from a listed peer to who recommends it; the shortest first.
+    pub paths: Vec<Vec<String>>,
+    /// The municipality that its certificate has to name.
+    pub region: Option<Region>,
 }
 
-/// What one peer says of another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Word {
-    by: String,
-    /// Until when it counts: its own time, and that of the recommender's permission.
-    until: Timestamp,
-    region: Option<Region>,
-}
-
-impl Reader {
-    /// Who recommends it at this time.
-    #[must_use]
-    pub fn by(&self, now: Timestamp) -> Vec<String> {
-        self.live(now).map(|word| word.by.clone()).collect()
-    }
-
-    /// The municipality that its certificate has to name: the one on which all agree that name one at this time.
-    #[must_use]
-    pub fn region(&self, now: Timestamp) -> Option<Region> {
-        let mut named = self.live(now).filter_map(|word| word.region.as_ref());
-        let first = named.next()?;
-        named.all(|other| other == first).then(|| first.clone())
-    }
-
-    fn live(&self, now: Timestamp) -> impl Iterator<Item = &Word> {
-        self.words.iter().filter(move |word| now < word.until)
-    }
+/// Everybody who may read, and why.
+pub struct Readers<'a> {
+    /// What is said of each that nobody here decided about, in the order of who says it.
+    said: BTreeMap<&'a str, Vec<(&'a str, &'a Recommendation)>>,
+    /// First the listed peers that may recommend, each until its permission ends; then who reads through one step, through at
+    /// most two, and so on, each until when.
+    levels: Vec<BTreeMap<&'a str, Timestamp>>,
 }
 
 impl Fold {
@@ -63,166 +50,156 @@ impl Fold {
             || self.once_listed.contains(peer)
     }
 
-    /// Everybody who may read because at least `needed` listed peers recommend it; nobody where that is 0. Who is or was listed
-    /// is no reader: its permission ended when an operator said so; nor is who is not heard. What is over already is among them,
-    /// with its time.
+    /// Everybody who may read because at least `needed` others recommend it, each of them a listed peer with the role or, where
+    /// `depth` is more than 1, who reads through fewer steps; nobody where `needed` is 0. So each reader has at least as many
+    /// listed peers behind it, whoever makes up others. Who is or was listed is no reader: its permission ended when an operator
+    /// said so; nor is who is not heard. What is over already is among them, with its time.
     #[must_use]
-    pub fn readers(&self, needed: u64) -> BTreeMap<String, Reader> {
-        let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-        if needed == 0 {
-            return BTreeMap::new();
-        }
-        let mut said: BTreeMap<&String, Vec<Word>> = BTreeMap::new();
+    pub fn readers(&self, needed: u64, depth: u64) -> Readers<'_> {
+        let mut said: BTreeMap<&str, Vec<(&str, &Recommendation)>> = BTreeMap::new();
+        let mut listed = BTreeMap::new();
         for ((about, by), word) in &self.recommended {
-            if self.is_decided(about) {
-                continue;
+            if about != by && !self.is_decided(about) {
+                said.entry(about).or_default().push((by, word));
             }
             if let Some(until) = self.recommends_until(by) {
-                said.entry(about).or_default().push(Word {
-                    by: by.clone(),
-                    until: until.min(word.expires_at),
-                    region: word.region.clone(),
-                });
+                listed.insert(by.as_str(), until);
             }
         }
-        let enough = said.into_iter().filter_map(|(about, mut words)| {
+        let mut readers = Readers {
+            said,
+            levels: vec![listed],
+        };
+        let enough = usize::try_from(needed).unwrap_or(usize::MAX);
+        if let Some(but_one) = enough.checked_sub(1) {
+            for _ in 0..depth.min(MAX_DEPTH) {
+                let next = readers.next(but_one);
+                readers.levels.push(next);
+            }
+        }
+        readers
+    }
+
+    /// Ends for good what those said who are not listed, and to whom no words of others lead from a listed peer any more: when such
+    /// words come again, these have to be said again, too. Asks for no role and no number, so that the log comes to the same
+    /// whatever the configuration says.
+    pub(super) fn hush(&mut self) {
+        if self.said_by_readers().next().is_none() {
+            return;
+        }
+        let mut heard: BTreeSet<&String> = self.listed.keys().collect();
+        for _ in 1..MAX_DEPTH {
+            let words = self.recommended.keys();
+            let words = words.filter(|(about, by)| heard.contains(by) && !self.is_decided(about));
+            let further: Vec<&String> = words.map(|(about, _)| about).collect();
+            heard.extend(further);
+        }
+        let words = self.recommended.keys();
+        let gone = words.filter(|(_, by)| !heard.contains(by));
+        let gone: Vec<(String, String)> = gone.cloned().collect();
+        for word in gone {
+            self.recommended.remove(&word);
+        }
+    }
+
+    /// What those said who are not listed: about whom, and who.
+    pub(super) fn said_by_readers(&self) -> impl Iterator<Item = &(String, String)> {
+        let words = self.recommended.keys();
+        words.filter(|(_, by)| !self.listed.contains_key(by))
+    }
+}
+
+impl<'a> Readers<'a> {
+    /// Who reads through one step more than the last of the levels.
+    fn next(&self, but_one: usize) -> BTreeMap<&'a str, Timestamp> {
+        let speaks = |by: &str| {
+            let nearest = self.levels.first()?.get(by);
+            nearest.or_else(|| self.levels.last()?.get(by)).copied()
+        };
+        let enough = self.said.iter().filter_map(|(about, words)| {
+            let ends = words.iter();
+            let ends = ends.filter_map(|(by, word)| Some(word.expires_at.min(speaks(by)?)));
+            let mut ends: Vec<Timestamp> = ends.collect();
             // So long there are enough of them, because nothing begins later than now.
-            words.sort_unstable_by_key(|word| std::cmp::Reverse(word.until));
-            let until = words.get(needed - 1)?.until;
-            words.sort_unstable_by(|a, b| a.by.cmp(&b.by));
-            Some((about.clone(), Reader { until, words }))
+            ends.sort_unstable_by_key(|end| std::cmp::Reverse(*end));
+            Some((*about, *ends.get(but_one)?))
         });
         enough.collect()
+    }
+
+    /// Until when each may read, if nothing is taken back before.
+    pub fn all(&self) -> impl Iterator<Item = (&'a str, Timestamp)> {
+        let last = self.levels.iter().skip(1).last();
+        last.into_iter()
+            .flat_map(|last| last.iter().map(|(peer, until)| (*peer, *until)))
+    }
+
+    /// Whether what this reader says of others counts at this time.
+    #[must_use]
+    pub fn hears(&self, reader: &str, now: Timestamp) -> bool {
+        self.steps(reader, now)
+            .is_some_and(|(steps, _)| steps > 0 && steps + 1 < self.levels.len())
+    }
+
+    /// Why this peer may read at this time, if it may.
+    #[must_use]
+    pub fn of(&self, peer: &str, now: Timestamp) -> Option<Reader> {
+        let (_, until) = self.all().find(|(reader, _)| *reader == peer)?;
+        let words = self.said.get(peer).filter(|_| now < until)?;
+        let live = words.iter().filter(|(_, word)| now < word.expires_at);
+        let live = live.filter_map(|(by, word)| Some((self.path(by, peer, now)?, *word)));
+        let mut words: Vec<(Vec<&str>, &Recommendation)> = live.collect();
+        words.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        // What listed peers name goes before what readers name: nobody loosens it.
+        let mut named = words
+            .iter()
+            .filter_map(|(path, word)| Some((path.len(), word.region.as_ref()?)));
+        let first = named.next();
+        let region = first.filter(|(length, first)| {
+            named.all(|(other, region)| other != *length || region == *first)
+        });
+        let owned = |path: &Vec<&str>| path.iter().map(|&peer| peer.to_owned()).collect();
+        Some(Reader {
+            until,
+            region: region.map(|(_, region)| region.clone()),
+            paths: words.iter().map(|(path, _)| owned(path)).collect(),
+        })
+    }
+
+    /// The shortest way from a listed peer to who says something of another, if that counts at this time. It does not lead over whom
+    /// it is about.
+    #[must_use]
+    pub fn path(&self, by: &str, about: &str, now: Timestamp) -> Option<Vec<&'a str>> {
+        let (steps, by) = self.steps(by, now)?;
+        if steps + 1 >= self.levels.len() {
+            return None;
+        }
+        if steps == 0 {
+            return Some(vec![by]);
+        }
+        let words = self.said.get(by)?.iter();
+        let words = words.filter(|(before, word)| now < word.expires_at && *before != about);
+        let nearer = words.filter_map(|(before, _)| self.steps(before, now));
+        let (_, before) = nearer.filter(|(other, _)| *other < steps).min()?;
+        let mut path = self.path(before, about, now)?;
+        path.push(by);
+        Some(path)
+    }
+
+    /// Through how many steps this peer reads at this time; 0: it is listed, and may recommend.
+    fn steps(&self, peer: &str, now: Timestamp) -> Option<(usize, &'a str)> {
+        let mut levels = self.levels.iter().enumerate();
+        levels.find_map(|(steps, level)| {
+            let (peer, until) = level.get_key_value(peer)?;
+            (now < *until).then_some((steps, *peer))
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trust::{Decision, Record};
+#[path = "readers_tests.rs"]
+mod tests;
 
-    fn record(decision: Decision, peer: &str, until: Option<u64>) -> Record {
-        Record {
-            expires_at: until.map(Timestamp),
-            ..Record::of(decision, peer, Timestamp(1), "hanako")
-        }
-    }
-
-    fn lists(fold: &mut Fold, peer: &str, roles: &[Role], until: Option<u64>) {
-        fold.take(Record {
-            roles: roles.iter().copied().collect(),
-            ..record(Decision::WhitelistAdd, peer, until)
-        });
-    }
-
-    fn recommends(fold: &mut Fold, by: &str, about: &str, until: u64) {
-        fold.take(Record {
-            recommender: Some(by.into()),
-            ..record(Decision::Recommend, about, Some(until))
-        });
-    }
-
-    #[test]
-    fn who_is_recommended_by_enough_reads_as_long_as_there_are_enough() {
-        let both = [Role::Sync, Role::Recommend];
-        let mut fold = Fold::default();
-        lists(&mut fold, "a", &both, None);
-        lists(&mut fold, "b", &both, Some(50));
-        lists(&mut fold, "c", &[Role::Sync], None);
-        for by in ["a", "b", "c", "nobody"] {
-            recommends(&mut fold, by, "x", 100);
-        }
-        let until = |fold: &Fold, needed| {
-            let readers = fold.readers(needed);
-            readers.get("x").map(|reader| reader.until.0)
-        };
-        // One is enough until its word ends, two until the first of them may not speak any more; the others do not count.
-        assert_eq!(until(&fold, 0), None);
-        assert_eq!(until(&fold, 1), Some(100));
-        assert_eq!(until(&fold, 2), Some(50));
-        assert_eq!(until(&fold, 3), None);
-        let by = |now| fold.readers(1)["x"].by(Timestamp(now));
-        assert_eq!(
-            (by(49), by(50)),
-            (vec!["a".into(), "b".into()], vec!["a".into()])
-        );
-
-        // It ends with its recommender, with the role, and with the word.
-        fold.take(record(Decision::WhitelistRemove, "a", None));
-        assert_eq!(until(&fold, 1), Some(50));
-        lists(&mut fold, "b", &[Role::Sync], None);
-        assert_eq!(until(&fold, 1), None);
-        lists(&mut fold, "b", &both, None);
-        assert_eq!(until(&fold, 1), Some(100));
-        fold.take(Record {
-            recommender: Some("b".into()),
-            ..record(Decision::RecommendRevoke, "x", None)
-        });
-        assert_eq!(until(&fold, 1), None);
-    }
-
-    #[test]
-    fn a_municipality_is_required_that_all_live_words_agree_on() {
-        let mut fold = Fold::default();
-        for (by, region, until) in [("a", "17203", 50), ("b", "17210", 100), ("c", "17210", 70)] {
-            lists(&mut fold, by, &[Role::Sync, Role::Recommend], None);
-            fold.take(Record {
-                recommender: Some(by.into()),
-                region: format!("Asia/JP/17/{region}").parse().ok(),
-                ..record(Decision::Recommend, "x", Some(until))
-            });
-        }
-        lists(&mut fold, "d", &[Role::Sync, Role::Recommend], None);
-        recommends(&mut fold, "d", "x", 100);
-        let region = |now| fold.readers(1)["x"].region(Timestamp(now));
-        assert_eq!(region(49), None, "they contradict each other");
-        assert_eq!(region(50), "Asia/JP/17/17210".parse().ok());
-    }
-
-    #[test]
-    fn whoever_was_taken_off_reads_again_only_after_an_operators_word() {
-        let both = [Role::Sync, Role::Recommend];
-        let mut fold = Fold::default();
-        lists(&mut fold, "a", &both, None);
-        // One is removed, one has expired and is cleaned up, one stood in the file.
-        lists(&mut fold, "x", &[Role::Sync], None);
-        lists(&mut fold, "y", &[Role::Sync], Some(2));
-        fold.take(Record {
-            by: crate::trust::record::CONFIG.into(),
-            ..record(Decision::WhitelistAdd, "z", None)
-        });
-        let all = ["w", "x", "y", "z"];
-        let recommend = |fold: &mut Fold| all.map(|about| recommends(fold, "a", about, 100));
-        recommend(&mut fold);
-        fold.take(record(Decision::WhitelistRemove, "x", None));
-        fold.take(Record {
-            at: Timestamp(3),
-            ..record(Decision::Cleanup, "own", None)
-        });
-        super::super::config::lay_over(&mut fold, &BTreeMap::new());
-        assert!(fold.listed.keys().eq(["a"]), "{:?}", fold.listed);
-        recommend(&mut fold);
-        assert!(fold.readers(1).keys().eq(["w"]), "{:?}", fold.readers(1));
-        // Also who is removed that nobody had listed.
-        fold.take(record(Decision::WhitelistRemove, "w", None));
-        assert!(fold.readers(1).contains_key("w"));
-        lists(&mut fold, "x", &[Role::Sync], None);
-        assert!(!fold.once_listed.contains("x"));
-        fold.take(record(Decision::WhitelistRemove, "x", None));
-        assert!(!fold.readers(1).contains_key("x"));
-    }
-
-    #[test]
-    fn whom_an_operator_decided_about_is_no_reader() {
-        let mut fold = Fold::default();
-        lists(&mut fold, "a", &[Role::Sync, Role::Recommend], None);
-        recommends(&mut fold, "a", "x", 100);
-        recommends(&mut fold, "a", "y", 100);
-        lists(&mut fold, "x", &[Role::Sync], Some(2));
-        fold.take(record(Decision::EnrolIgnore, "y", None));
-        assert!(
-            fold.readers(1).is_empty(),
-            "an ended permission stays ended"
-        );
-    }
-}
+#[cfg(test)]
+#[path = "readers_oracle.rs"]
+mod oracle;

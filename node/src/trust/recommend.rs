@@ -1,7 +1,8 @@
-//! Recommendations: what listed peers say of others, and what this node says to them. They list nobody; an operator does.
+//! Recommendations: what listed peers say of others, what readers do where that may count, and what this node says to them. They list
+//! nobody; an operator does.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use city_protocol::amount::Timestamp;
 use city_protocol::trust::{
@@ -11,7 +12,7 @@ use libp2p::PeerId;
 
 use super::error::ChangeError;
 use super::fold::{Fold, Recommendation};
-use super::keeper::{Keeper, Terms};
+use super::keeper::{Keeper, Needed, Terms};
 use super::pages::RecommendationsPage;
 use super::record::{Decision, PEER, Record};
 use crate::config::check_name;
@@ -21,32 +22,65 @@ use crate::engine::protocol_peer;
 pub(super) const MAX_OWN: usize = 64;
 /// Recommendations of one peer that are kept.
 const MAX_OF_ONE: usize = 64;
-/// Recommendations that are kept in all.
+/// Recommendations of listed peers that are kept in all.
 const MAX_IN_ALL: usize = 1024;
 /// Records that one peer causes in a day, by recommendations and certificates: all the former it may have, said and taken back.
 const MAX_A_DAY: u32 = 2 * 64;
+/// Recommendations of one reader that are kept: a few neighbours, for nobody here chose it.
+const MAX_OF_ONE_READER: usize = 16;
+/// Recommendations of readers that are kept in all, beside those of listed peers and never in their place: a quarter as many, because
+/// one listed peer's word can bring readers who do nothing but talk.
+const MAX_OF_READERS: usize = MAX_IN_ALL / 4;
+/// What one reader says that is recorded in a day: all that it may have, twice. What it takes back is recorded besides, for that it
+/// said before.
+const MAX_OF_ONE_READER_A_DAY: u32 = 2 * 16;
+/// The same of all readers together: readers can be made up, and the log is for ever.
+const MAX_OF_READERS_A_DAY: u32 = 2 * 256;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 /// By how much its end must differ for a word that was said before to be news, in milliseconds: an hour.
 const NEWS_MS: u64 = HOUR_MS;
 
-/// How often what each peer said was recorded in a day. No more peers than are listed.
+/// How often what each peer said was recorded in a day. No more peers than are listed, and readers no more than were recorded.
 #[derive(Default)]
 pub(super) struct Heard {
     since: Timestamp,
     of: HashMap<PeerId, u32>,
+    of_readers: HashMap<PeerId, u32>,
+    readers: u32,
 }
 
 impl Heard {
     /// Whether one more of this peer is recorded; counts it.
     fn take(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        if now.0.abs_diff(self.since.0) >= DAY_MS {
-            self.since = now;
-            self.of.clear();
-        }
+        self.roll(now);
         let count = self.of.entry(peer).or_default();
         *count += 1;
         *count <= MAX_A_DAY
+    }
+
+    /// The same of a reader.
+    fn take_of_reader(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        self.roll(now);
+        if self.readers >= MAX_OF_READERS_A_DAY {
+            return false;
+        }
+        let count = self.of_readers.entry(peer).or_default();
+        if *count >= MAX_OF_ONE_READER_A_DAY {
+            return false;
+        }
+        *count += 1;
+        self.readers += 1;
+        true
+    }
+
+    fn roll(&mut self, now: Timestamp) {
+        if now.0.abs_diff(self.since.0) >= DAY_MS {
+            *self = Self {
+                since: now,
+                ..Self::default()
+            };
+        }
     }
 }
 
@@ -70,24 +104,29 @@ impl Keeper {
         } else {
             Decision::RecommendRevoke
         };
-        let new = self.fold(|fold| {
+        let (new, listed) = self.fold(|fold| {
             let before = fold.recommended.get(&(peer.clone(), by.clone()));
             let before = before.filter(|before| now < before.expires_at);
-            match decision {
+            // The same again is no news.
+            let same = before
+                .is_some_and(|before| before.expires_at.0.abs_diff(said.expires_at.0) < NEWS_MS);
+            let new = match decision {
                 Decision::Recommend => {
-                    let of_one = fold.recommended.keys().filter(|(_, other)| *other == by);
-                    let room = before.is_some()
-                        || (of_one.count() < MAX_OF_ONE && fold.recommended.len() < MAX_IN_ALL);
-                    // The same again is no news.
-                    let same = before.is_some_and(|before| {
-                        before.expires_at.0.abs_diff(said.expires_at.0) < NEWS_MS
-                    });
-                    fold.may_recommend(&by, now) && room && !same
+                    !same
+                        && (before.is_some() || has_room(fold, &by))
+                        && (fold.may_recommend(&by, now) || self.hears(fold, &by, &peer, now))
                 }
                 _ => before.is_some(),
-            }
+            };
+            (new, fold.listed.contains_key(&by))
         });
-        if !new || !self.may_record(from, now) {
+        let recorded = || match (listed, decision) {
+            (true, _) => self.may_record(from, now),
+            (false, Decision::Recommend) => self.heard().take_of_reader(*from, now),
+            // It was recorded before that it said so.
+            (false, _) => true,
+        };
+        if !new || !recorded() {
             return false;
         }
         let record = Record {
@@ -108,8 +147,17 @@ impl Keeper {
 
     /// Whether one more record that this peer causes is written today; counts it.
     pub(crate) fn may_record(&self, from: &PeerId, now: Timestamp) -> bool {
-        let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.take(*from, now)
+        self.heard().take(*from, now)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it counts what this reader says of another. Of whom somebody here decided about it never does.
+    fn hears(&self, fold: &Fold, reader: &str, about: &str, now: Timestamp) -> bool {
+        let Needed { to_read, depth, .. } = self.0.needed;
+        depth > 1 && !fold.is_decided(about) && fold.readers(to_read, depth).hears(reader, now)
     }
 
     /// Recommends a listed peer to those that listen to this node; durable when this returns. Waits for the disk.
@@ -234,6 +282,22 @@ impl Keeper {
                 ..Terms::default()
             })),
         }
+    }
+}
+
+/// Whether there is room for one more word of this peer: readers have their own, so that they never take that of listed ones.
+fn has_room(fold: &Fold, by: &str) -> bool {
+    let said = fold.recommended.keys();
+    let of_one = said.filter(|(_, other)| other == by).count();
+    let of_readers = fold.said_by_readers().count();
+    let all = fold.recommended.len();
+    if fold.listed.contains_key(by) {
+        of_one < MAX_OF_ONE && all - of_readers < MAX_IN_ALL
+    } else {
+        // Who was a reader and was listed since took its words along.
+        of_one < MAX_OF_ONE_READER
+            && of_readers < MAX_OF_READERS
+            && all < MAX_IN_ALL + MAX_OF_READERS
     }
 }
 

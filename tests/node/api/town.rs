@@ -347,6 +347,7 @@ impl Founded {
                 trust::Needed {
                     to_approve: 1,
                     to_read: 0,
+                    depth: 1,
                 },
             )
             .unwrap(),

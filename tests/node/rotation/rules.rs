@@ -42,6 +42,7 @@ impl Side {
         let needed = Needed {
             to_approve: 1,
             to_read: 0,
+            depth: 1,
         };
         let own = city.report.peer_id;
         Self {

@@ -11,7 +11,7 @@ use crate::config::rfc3339;
 use crate::net::Carrier;
 use crate::trust::pages::{
     EnrolmentPage, IgnoredShown, PeerShown, ReaderShown, RecommendationShown, RecommendationsPage,
-    RequestShown, RotationShown, RotationsPage,
+    RequestShown, RotationShown, RotationsPage, led_by,
 };
 
 /// Everything that is known of one peer.
@@ -75,7 +75,8 @@ impl<'a> Known<'a> {
     pub(super) fn may_read(&self) -> bool {
         let taken_off = self.recommended.iter().any(|said| said.once_listed);
         let decided = self.listed.is_some() || self.ignored.is_some() || taken_off;
-        let said = self.recommended.iter().filter(|said| said.counts).count() as u64;
+        let said = self.recommended.iter();
+        let said = said.filter(|said| said.counts_to_read()).count() as u64;
         !decided && self.to_read > 0 && said >= self.to_read
     }
 
@@ -104,7 +105,9 @@ impl<'a> Known<'a> {
             Self {
                 ignored: Some(_), ..
             } => "ignored",
-            Self { recommended, .. } if recommended.iter().any(|said| said.counts) => "recommended",
+            Self { recommended, .. } if recommended.iter().any(|said| said.counts_to_read()) => {
+                "recommended"
+            }
             _ => "unknown",
         }
     }
@@ -155,10 +158,9 @@ impl<'a> Known<'a> {
 
 /// Why a peer may only read, as the gate says it.
 pub(super) fn reads_told(reads: &ReaderShown) -> String {
-    let by: Vec<&str> = reads.by.iter().map(|peer| peer.0.as_str()).collect();
     format!(
         "may read: recommended by {} until {}",
-        by.join(", "),
+        reads.told(),
         rfc3339(reads.until)
     )
 }
@@ -188,6 +190,7 @@ pub(super) fn recommendation(said: &RecommendationShown) -> String {
     let who = match &said.recommender {
         None => format!("this node (operator {})", said.by),
         Some(peer) if said.counts => peer.to_string(),
+        Some(_) if said.counts_to_read() => format!("{}, for reading only,", led_by(&said.path)),
         Some(peer) => format!("{peer}, which is not listed for that now,"),
     };
     let name = match said.name.as_str() {

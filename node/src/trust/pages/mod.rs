@@ -158,6 +158,9 @@ pub struct ReaderShown {
     pub until: Timestamp,
     /// Who recommends it.
     pub by: Vec<PeerText>,
+    /// Of each of those the shortest way that leads to it: from a listed peer to who recommends it. The shortest of them comes first.
+    #[serde(default)]
+    pub paths: Vec<Vec<PeerText>>,
 }
 
 /// `POST /v1/whitelist/{peer}`.
@@ -229,19 +232,46 @@ impl ListedPage {
     #[must_use]
     pub fn tried(keeper: &Keeper, peer: &PeerText, now: Timestamp) -> Self {
         let id = peer.0.parse::<PeerId>().ok();
-        let reads = id.and_then(|id| keeper.reads(&id, now));
-        let reads = reads.map(|until| {
-            let reader = keeper.reader(&peer.0);
-            let by = reader.map_or(Vec::new(), |reader| reader.by(now));
-            let by = by.into_iter().map(PeerText).collect();
-            ReaderShown { until, by }
-        });
         Self {
             admitted: Some(id.is_some_and(|id| keeper.admits(&id, now))),
-            reads,
+            reads: id.and_then(|id| ReaderShown::of(keeper, &id, now)),
             ..Self::of(&peer.0, keeper.listed(&peer.0).as_ref(), now)
         }
     }
+}
+
+impl ReaderShown {
+    /// Why a peer may connect at this time only to read, and until when, as the gate decides it.
+    #[must_use]
+    pub fn of(keeper: &Keeper, peer: &PeerId, now: Timestamp) -> Option<Self> {
+        let until = keeper.reads(peer, now)?;
+        let reader = keeper.reader(&peer.to_string(), now);
+        let paths = reader.map_or(Vec::new(), |reader| reader.paths);
+        let shown = |path: Vec<String>| path.into_iter().map(PeerText).collect();
+        let paths: Vec<Vec<PeerText>> = paths.into_iter().map(shown).collect();
+        let by = paths.iter().filter_map(|path| path.last());
+        Some(Self {
+            until,
+            by: by.cloned().collect(),
+            paths,
+        })
+    }
+
+    /// Who recommends it, for people, and who stands behind those.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let paths: Vec<String> = self.paths.iter().map(|path| led_by(path)).collect();
+        paths.join(" and by ")
+    }
+}
+
+/// Who stands at the end of a way of recommendations, for people, and who recommends it, back to a listed peer.
+#[must_use]
+pub fn led_by(path: &[PeerText]) -> String {
+    let mut back = path.iter().rev();
+    let mut told = back.next().map_or(String::new(), ToString::to_string);
+    told.extend(back.map(|peer| format!(", whom {peer} recommends")));
+    told
 }
 
 impl PeerShown {

@@ -29,9 +29,21 @@ pub struct RecommendationShown {
     pub by: String,
     /// Whether it counts: the recommender is listed, and for that, at this time.
     pub counts: bool,
+    /// The shortest way from a listed peer to the recommender, if what it says counts for reading at this time; a listed one is
+    /// alone on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<PeerText>,
     /// Whether the peer that it is about was listed once and taken off: then it does not read by others' words.
     #[serde(default)]
     pub once_listed: bool,
+}
+
+impl RecommendationShown {
+    /// Whether it counts for reading.
+    #[must_use]
+    pub const fn counts_to_read(&self) -> bool {
+        self.counts || !self.path.is_empty()
+    }
 }
 
 /// `GET /v1/recommendations`, in the order of whom they are about.
@@ -44,6 +56,9 @@ pub struct RecommendationsPage {
     /// How many have to recommend a peer before it may read; 0: it may not.
     #[serde(default)]
     pub to_read: u64,
+    /// Through how many steps recommendations may have a peer read.
+    #[serde(default)]
+    pub depth: u64,
     /// What other peers say.
     pub recommended: Vec<RecommendationShown>,
     /// What this node says.
@@ -66,8 +81,11 @@ impl RecommendationsPage {
     /// Everything that holds at this time.
     #[must_use]
     pub fn of(fold: &Fold, needed: Needed, now: Timestamp) -> Self {
-        let shown =
-            |peer: &str, recommender: Option<&String>, said: &Recommendation| RecommendationShown {
+        let readers = fold.readers(needed.to_read, needed.depth);
+        let shown = |peer: &str, recommender: Option<&String>, said: &Recommendation| {
+            let path = recommender.and_then(|by| readers.path(by, peer, now));
+            let path = path.unwrap_or_default().into_iter();
+            RecommendationShown {
                 peer: PeerText(peer.into()),
                 recommender: recommender.cloned().map(PeerText),
                 name: said.name.clone(),
@@ -76,8 +94,10 @@ impl RecommendationsPage {
                 expires_at: said.expires_at,
                 by: said.by.clone(),
                 counts: recommender.is_none_or(|peer| fold.may_recommend(peer, now)),
+                path: path.map(|peer| PeerText(peer.to_owned())).collect(),
                 once_listed: fold.once_listed.contains(peer),
-            };
+            }
+        };
         let others = fold
             .recommended
             .iter()
@@ -87,6 +107,7 @@ impl RecommendationsPage {
             schema: 1,
             needed: needed.to_approve,
             to_read: needed.to_read,
+            depth: needed.depth,
             recommended: others
                 .map(|((peer, by), said)| shown(peer, Some(by), said))
                 .collect(),
