@@ -582,3 +582,17 @@ fn a_torn_or_scribbled_file_is_answered_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn recommendations_go_one_step_unless_it_is_said_and_three_at_most() {
+    let depth = |value: &str| {
+        read(&format!(
+            "{REGION}[network]\nrecommendation_depth = {value}\n"
+        ))
+    };
+    assert_eq!(read(REGION).unwrap().network.recommendation_depth, 1);
+    assert_eq!(depth("3").unwrap().network.recommendation_depth, 3);
+    for value in ["0", "4"] {
+        assert_eq!(mistakes(depth(value)), ["network.recommendation_depth@4"]);
+    }
+}

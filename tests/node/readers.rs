@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use libp2p::PeerId;
+use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 
 use crate::daemon::city::{City, Node, PATIENCE, directory, found};
@@ -365,7 +365,8 @@ async fn a_reader_brings_another_as_far_as_recommendations_go() {
 async fn two_readers_of_one_listed_peer_are_not_two_words() {
     let (_root, mut cities) = in_a_row();
     // かほく市 is a reader like 白山市 here, and both know a further one.
-    let about = PeerId::random().to_string();
+    let about = Keypair::generate_ed25519().public().to_peer_id();
+    let about = about.to_string();
     let known = cities[3].as_peer();
     cities[1].config.network.peers.push(known);
     cities[1].config.network.peers[2].addresses.clear();
@@ -373,6 +374,8 @@ async fn two_readers_of_one_listed_peer_are_not_two_words() {
     let [kanazawa, komatsu, hakusan, kahoku] = &mut cities[..] else {
         unreachable!()
     };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let (c, d) = (hakusan.ready().await, kahoku.ready().await);
     let roles = ["--roles", "sync,recommend"];
     done(
         kanazawa,
@@ -383,8 +386,6 @@ async fn two_readers_of_one_listed_peer_are_not_two_words() {
         done(reader, &["whitelist", "add", &about]);
         done(reader, &["peer", "recommend", &about]);
     }
-    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
-    let (c, d) = (hakusan.ready().await, kahoku.ready().await);
     let begun = Instant::now();
     let page = |kanazawa: &City| kanazawa.answer(&["peer", "show"], &[&about], 4);
     while page(kanazawa)["reads"]["by"].as_array().map_or(0, Vec::len) < 2 {

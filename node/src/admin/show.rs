@@ -284,6 +284,8 @@ mod tests {
     use city_protocol::ids::{Digest, LogId, NetworkId};
     use city_protocol::place::Grade;
 
+    use crate::trust::pages::{PeerText, ReaderShown};
+
     fn kanazawa() -> Status {
         Status {
             schema: 1,
@@ -442,6 +444,21 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn of_a_reader_it_is_told_by_which_ways_it_reads() {
+        let mut status = kanazawa();
+        let way = |peers: &[&str]| peers.iter().map(|&peer| PeerText(peer.into())).collect();
+        status.peers[0].reads_only = true;
+        status.peers[0].reads = Some(ReaderShown {
+            until: Timestamp(1_775_001_600_000),
+            by: way(&["V", "Y"]),
+            paths: vec![way(&["V"]), way(&["W", "Z", "Y"])],
+        });
+        let text = page(&status, &TimeZone::UTC);
+        let told = "only reads: recommended by V and by Y, whom Z recommends, whom W recommends until 2026-04-01 00:00:00";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

@@ -404,7 +404,7 @@ fn recommended(
     let page = with(common, job)?;
     if common.json {
         output::object(json!({
-            "needed": page.needed, "to_read": page.to_read, "recommended": page.recommended, "own": page.own,
+            "needed": page.needed, "to_read": page.to_read, "depth": page.depth, "recommended": page.recommended, "own": page.own,
         }))?;
         return Ok(Exit::Ok);
     }
