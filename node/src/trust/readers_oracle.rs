@@ -119,10 +119,6 @@ impl<'a> Oracle<'a> {
 
 fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a random test takes its seed from outside"
-    )]
     let given = std::env::var("CITY_NODE_SEED").ok();
     let given = given.and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0_u8));

@@ -196,7 +196,7 @@ fn a_way_ends_with_each_of_its_links() {
         assert!(!reads(&fold), "{what}");
     };
     ends("the role", &|fold| {
-        lists(fold, "komatsu", &[Role::Sync], None)
+        lists(fold, "komatsu", &[Role::Sync], None);
     });
     ends("the recommender", &|fold| {
         fold.take(record(Decision::WhitelistRemove, "komatsu", None));
@@ -210,7 +210,7 @@ fn a_way_ends_with_each_of_its_links() {
     }
     for peer in ["hakusan", "kahoku", "nomi"] {
         ends("ignored", &|fold| {
-            fold.take(record(Decision::EnrolIgnore, peer, None))
+            fold.take(record(Decision::EnrolIgnore, peer, None));
         });
         // Who is listed only reads no more; for recommending it is listed by another role.
         ends("listed", &|fold| lists(fold, peer, &[Role::Sync], None));
