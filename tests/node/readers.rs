@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 
 use crate::daemon::city::{City, Node, PATIENCE, directory, found};
@@ -359,48 +358,4 @@ async fn a_reader_brings_another_as_far_as_recommendations_go() {
         node.stop().await;
     }
     assert_eq!(done(kanazawa, &["audit", "verify"])["ok"], true);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_readers_of_one_listed_peer_are_not_two_words() {
-    let (_root, mut cities) = in_a_row();
-    // かほく市 is a reader like 白山市 here, and both know a further one.
-    let about = Keypair::generate_ed25519().public().to_peer_id();
-    let about = about.to_string();
-    let known = cities[3].as_peer();
-    cities[1].config.network.peers.push(known);
-    cities[1].config.network.peers[2].addresses.clear();
-    cities[1].configure();
-    let [kanazawa, komatsu, hakusan, kahoku] = &mut cities[..] else {
-        unreachable!()
-    };
-    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
-    let (c, d) = (hakusan.ready().await, kahoku.ready().await);
-    let roles = ["--roles", "sync,recommend"];
-    done(
-        kanazawa,
-        &["whitelist", "add", &id(komatsu), roles[0], roles[1]],
-    );
-    for reader in [&*hakusan, &*kahoku] {
-        done(komatsu, &["peer", "recommend", &id(reader)]);
-        done(reader, &["whitelist", "add", &about]);
-        done(reader, &["peer", "recommend", &about]);
-    }
-    let begun = Instant::now();
-    let page = |kanazawa: &City| kanazawa.answer(&["peer", "show"], &[&about], 4);
-    while page(kanazawa)["reads"]["by"].as_array().map_or(0, Vec::len) < 2 {
-        assert!(begun.elapsed() < PATIENCE, "{}", a.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    for node in [a, b, c, d] {
-        node.stop().await;
-    }
-    // The same four words, where two are needed: 小松市 alone stands behind all of them.
-    for (needed, expected) in [(2, false), (1, true)] {
-        kanazawa.config.network.recommendations_to_read = needed;
-        kanazawa.configure();
-        let page = page(kanazawa);
-        assert_eq!(page["recommended"].as_array().unwrap().len(), 2, "{page}");
-        assert_eq!(page["may_read"], expected, "{page}");
-    }
 }
