@@ -122,10 +122,18 @@ async fn a_neighbours_word_is_heard_by_whom_it_is_for_and_an_operator_decides() 
     // Taken back, it goes at once; said again, it comes at once.
     done(komatsu, &["peer", "revoke", &id(hakusan)]);
     hears(kanazawa, 0).await;
-    let said = refused(komatsu, &["peer", "revoke", &id(hakusan)]);
+    done(komatsu, &["peer", "revoke", &id(hakusan)]);
+    let said = refused(komatsu, &["peer", "revoke", &id(kanazawa)]);
     assert!(said.contains("not recommended"), "{said}");
     let said = refused(kanazawa, &["peer", "approve", &id(hakusan)]);
     assert!(said.contains("nobody recommends it"), "{said}");
+    done(komatsu, &["peer", "recommend", &id(hakusan), "-e", "48"]);
+    hears(kanazawa, 1).await;
+    // Who is away hears of it with the next connection.
+    a.stop().await;
+    done(komatsu, &["peer", "revoke", &id(hakusan)]);
+    let a = kanazawa.ready().await;
+    hears(kanazawa, 0).await;
     done(komatsu, &["peer", "recommend", &id(hakusan), "-e", "48"]);
     hears(kanazawa, 1).await;
     // An operator decides; with two needed, one is too few.

@@ -58,6 +58,13 @@ pub(super) async fn revoke(
 }
 
 impl AdminState {
+    /// Tells every connected peer what this node recommends no more: with a peer's place on the whitelist its recommendation ends.
+    pub(super) fn tell_withdrawn(&self) {
+        for said in self.trust.withdraws(utc()) {
+            self.tell(&said);
+        }
+    }
+
     /// Tells every connected peer; others hear what holds when they connect.
     fn tell(&self, said: &TrustRecommendation) {
         let (Some(net), Some(key)) = (&self.net, &self.transport) else {

@@ -25,6 +25,7 @@ pub(super) async fn cleanup(
             trust.clean_up(judges.now, by)
         })
         .await?;
+    admin.tell_withdrawn();
     for peer in &cleaned.entries {
         let Some(id) = peer
             .parse()
@@ -100,6 +101,7 @@ impl AdminState {
         });
         let read = reading.await.map_err(|_| Problem::internal())?;
         if let Ok(relisted) = &read {
+            self.tell_withdrawn();
             self.follow(relisted).await;
         }
         Ok(read)

@@ -9,6 +9,7 @@ use city_protocol::region::Region;
 use super::TrustError;
 use super::exchange::is_in_its_time;
 use super::followed::{Followed, Rotated};
+use super::recommend::MAX_OWN;
 use super::record::{Decision, HeldKey, KeyKind, Record, Role};
 use crate::store::SideLog;
 
@@ -186,6 +187,9 @@ pub struct Fold {
     pub recommended: BTreeMap<(String, String), Recommendation>,
     /// What this node recommends.
     pub own: BTreeMap<String, Recommendation>,
+    /// What it recommended and took back, or what ended with the peer's place on the whitelist, with when it would have ended by
+    /// itself: who was not there to hear of it hears it until then.
+    pub withdrawn: BTreeMap<String, Timestamp>,
     /// Who was listed and is no more: whoever ended that did not mean that others' words go on. Each has its record in the log, made
     /// by an operator or the file, which is what bounds it.
     pub once_listed: BTreeSet<String>,
@@ -297,8 +301,23 @@ impl Fold {
     pub(super) fn silence(&mut self, peer: &str) {
         self.recommended
             .retain(|(_, recommender), _| recommender != peer);
-        self.own.remove(peer);
+        self.withdraw(peer);
         self.hush();
+    }
+
+    /// This node recommends a peer no more.
+    fn withdraw(&mut self, peer: &str) {
+        if let Some(said) = self.own.remove(peer) {
+            self.withdrawn.insert(peer.to_owned(), said.expires_at);
+        }
+        // What ends soonest is what is worth saying least.
+        while self.withdrawn.len() > MAX_OWN {
+            let first = self.withdrawn.iter().min_by_key(|(_, at)| **at);
+            let Some(first) = first.map(|(peer, _)| peer.clone()) else {
+                return;
+            };
+            self.withdrawn.remove(&first);
+        }
     }
 
     /// Takes away what is over at this time. What the configuration lists stays: it stands in the file.
@@ -306,6 +325,7 @@ impl Fold {
         self.pending.retain(|_, request| !request.is_old(now));
         self.recommended.retain(|_, said| now < said.expires_at);
         self.own.retain(|_, said| now < said.expires_at);
+        self.withdrawn.retain(|_, at| now < *at);
         for listed in self.listed.values_mut() {
             listed.operator.take_if(|entry| entry.is_over(now));
             let holds =
@@ -324,6 +344,7 @@ impl Fold {
         let now = record.at;
         self.recommended.retain(|_, said| now < said.expires_at);
         self.own.retain(|_, said| now < said.expires_at);
+        self.withdrawn.retain(|_, at| now < *at);
         // Before the record: what stood on a word that has ended does not go on by a new one.
         self.hush();
         let said = Recommendation {
@@ -335,8 +356,11 @@ impl Fold {
         };
         let holds = record.decision == Decision::Recommend && now < said.expires_at;
         match (record.recommender, holds) {
-            (None, true) => drop(self.own.insert(record.peer, said)),
-            (None, false) => drop(self.own.remove(&record.peer)),
+            (None, true) => {
+                self.withdrawn.remove(&record.peer);
+                self.own.insert(record.peer, said);
+            }
+            (None, false) => self.withdraw(&record.peer),
             (Some(recommender), true) => {
                 self.recommended.insert((record.peer, recommender), said);
             }

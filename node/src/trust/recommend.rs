@@ -228,12 +228,17 @@ impl Keeper {
         let id = peer.to_string();
         let changing = self.changing();
         let there = |fold: &Fold| fold.own.get(&id).is_some_and(|said| now < said.expires_at);
+        let again = |fold: &Fold| fold.withdrawn.get(&id).is_some_and(|at| now < *at);
         if !self.fold(there) {
-            return Err(ChangeError::NotRecommended(id));
+            // Whoever takes it back again wants it heard.
+            return match self.fold(again) {
+                true => Ok(withdrawal(peer)),
+                false => Err(ChangeError::NotRecommended(id)),
+            };
         }
         let record = Record::of(Decision::RecommendRevoke, &id, now, by);
         self.decide(&changing, record)?;
-        Ok(said(peer, "", None, Timestamp(0)))
+        Ok(withdrawal(peer))
     }
 
     /// Everything that is recommended at this time, as it is shown.
@@ -242,16 +247,29 @@ impl Keeper {
         self.fold(|fold| RecommendationsPage::of(fold, self.0.needed, now))
     }
 
-    /// What this node recommends now, to be signed.
+    /// What this node recommends now, and what it took back, to be signed.
     #[must_use]
     pub fn recommends(&self, now: Timestamp) -> Vec<TrustRecommendation> {
-        self.fold(|fold| {
+        let mut all = self.withdraws(now);
+        all.extend(self.fold(|fold| {
             let live = fold.own.iter().filter(|(_, own)| now < own.expires_at);
             live.filter_map(|(peer, own)| {
                 let peer = peer.parse().ok()?;
                 Some(said(&peer, &own.name, own.region.clone(), own.expires_at))
             })
-            .collect()
+            .collect::<Vec<_>>()
+        }));
+        all
+    }
+
+    /// What this node took back of what it recommended, as long as somebody may go by it, to be signed.
+    #[must_use]
+    pub fn withdraws(&self, now: Timestamp) -> Vec<TrustRecommendation> {
+        self.fold(|fold| {
+            let ended = fold.withdrawn.iter().filter(|(_, at)| now < **at);
+            ended
+                .filter_map(|(peer, _)| Some(withdrawal(&peer.parse().ok()?)))
+                .collect()
         })
     }
 
@@ -299,6 +317,11 @@ fn has_room(fold: &Fold, by: &str) -> bool {
             && of_readers < MAX_OF_READERS
             && all < MAX_IN_ALL + MAX_OF_READERS
     }
+}
+
+/// A word that takes an earlier one back.
+fn withdrawal(peer: &PeerId) -> TrustRecommendation {
+    said(peer, "", None, Timestamp(0))
 }
 
 fn said(
