@@ -1,6 +1,6 @@
 //! Judging a file: every vertex of it is verified on every core, then folded in order over the store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use city_protocol::Refusal;
@@ -22,6 +22,7 @@ const STEP_VERTICES: usize = 64;
 /// Bytes of their blocks after which a step ends anyway: with the longest vertices 64 would be 70 MB.
 const STEP_BYTES: u64 = 16 << 20;
 /// A vertex of the file that is not here yet.
+#[derive(Clone, Copy)]
 struct Candidate {
     id: BlockId,
     log: LogId,
@@ -74,6 +75,8 @@ pub(super) struct Judge<'a> {
     on_trust: OnTrust,
     report: ImportReport,
     came: BTreeMap<LogId, (u64, u64)>,
+    /// What stands beyond a cut and was not stored: nobody rested on it yet.
+    beyond: HashMap<BlockId, Candidate>,
 }
 
 impl<'a> Judge<'a> {
@@ -100,6 +103,7 @@ impl<'a> Judge<'a> {
             on_trust,
             report: ImportReport::default(),
             came: BTreeMap::new(),
+            beyond: HashMap::new(),
         }
     }
 
@@ -214,6 +218,46 @@ impl<'a> Judge<'a> {
 
     /// Verifies some vertices on every core, then folds them in order and looks what became of each.
     fn step(&mut self, step: &[Candidate]) -> Result<(), ImportError> {
+        self.hand_over(step)?;
+        self.hand_over_again(step)?;
+        step.iter()
+            .try_for_each(|candidate| self.is_here(candidate))
+    }
+
+    /// What stands beyond a cut is stored only for who rests on it. Where that comes later in the file, it is handed over once more:
+    /// a peer would be asked for it.
+    fn hand_over_again(&mut self, step: &[Candidate]) -> Result<(), ImportError> {
+        for candidate in step {
+            if !self.is_stored(&candidate.id) && self.proves(candidate) {
+                self.beyond.insert(candidate.id, *candidate);
+            }
+        }
+        loop {
+            let waiting = step.iter().filter(|candidate| {
+                !self.is_stored(&candidate.id) && !self.beyond.contains_key(&candidate.id)
+            });
+            let nodes = waiting.filter_map(|candidate| self.graph.get(&candidate.id));
+            let links = nodes.flat_map(|node| self.graph.links(node));
+            let wanted: BTreeSet<BlockId> = links
+                .filter(|id| self.beyond.contains_key(*id))
+                .copied()
+                .collect();
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let again = wanted.iter().filter_map(|id| self.beyond.remove(id));
+            let again: Vec<Candidate> = again.collect();
+            self.hand_over(&again)?;
+        }
+    }
+
+    fn is_stored(&self, id: &BlockId) -> bool {
+        let history: &dyn History = &self.overlay;
+        history.vertex(id).is_some()
+    }
+
+    /// Verifies some vertices and folds what can be folded of them.
+    fn hand_over(&mut self, step: &[Candidate]) -> Result<(), ImportError> {
         let mut blocks = Vec::with_capacity(step.len());
         for candidate in step {
             let header = self.file.block(&candidate.header)?;
@@ -262,9 +306,7 @@ impl<'a> Judge<'a> {
             self.hear(told, &mut codes)?;
         }
         let told = self.commit()?;
-        self.hear(told, &mut codes)?;
-        step.iter()
-            .try_for_each(|candidate| self.is_here(candidate))
+        self.hear(told, &mut codes)
     }
 
     fn verify(&self, blocks: &[(Vec<u8>, Came)]) -> Vec<Result<VerifiedVertex, Refusal>> {
@@ -353,7 +395,9 @@ impl<'a> Judge<'a> {
         }
         let node = self.graph.get(&vertex).expect("it was found above");
         let links = self.graph.links(node).iter();
-        let mut missing = links.filter(|id| **id != facts.body && history.block(id).is_none());
+        // Whoever is of this network has its genesis block, here or in the file.
+        let needless = [facts.body, self.genesis.network()];
+        let mut missing = links.filter(|id| !needless.contains(id) && history.block(id).is_none());
         Err(match missing.next() {
             Some(missing) => ImportError::Missing {
                 vertex,
