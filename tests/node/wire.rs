@@ -7,4 +7,5 @@ mod delay;
 mod lab;
 mod moves;
 mod names;
+mod near;
 mod parted;

@@ -3,7 +3,7 @@
 //!
 //! `config` what can be set · `whitelist` who may connect · `handle` what the node holds · `task`
 //! the loop · `gate`, `handler` the door, `friends` what runs behind it, `enrol` what strangers may say · `slots`, `session`,
-//! `stream` a peer's frames · `dial` when to call whom · `alive` who is gone · `bans` who is not spoken to · `vain` who is refused before TLS · `memory` why somebody
+//! `stream` a peer's frames · `dial` when to call whom · `near` who is seen on the local network · `alive` who is gone · `bans` who is not spoken to · `vain` who is refused before TLS · `memory` why somebody
 //! was not reached · `transport` the stack below · `carrier` which of the two an
 //! address means.
 
@@ -18,6 +18,7 @@ mod gate;
 mod handle;
 mod handler;
 mod memory;
+mod near;
 mod session;
 mod slots;
 mod stream;

@@ -12,6 +12,7 @@ use super::{
     handle::Shared,
     handler::SetupError,
     memory::Memory,
+    near::Near,
     slots::{Ended, Slots, Word},
     transport::{Behaviour, BehaviourEvent, swarm},
 };
@@ -72,6 +73,7 @@ pub(super) struct Task {
     alive: Alive,
     bans: Bans,
     memory: Memory,
+    near: Near,
     /// Own dials that reached the peer and whose streams are not open yet.
     unproven: HashSet<ConnectionId>,
     /// Own requests to be whitelisted, by the connection that is dialled for each.
@@ -166,6 +168,7 @@ impl Task {
             alive: Alive::new(limits.silence),
             bans: Bans::new(&limits),
             memory: Memory::default(),
+            near: Near::default(),
             limits,
             shared,
             book,
@@ -215,7 +218,11 @@ impl Task {
             Happening::Swarm(event) => self.on_swarm(*event),
             Happening::Command(Some(command)) => self.on_command(command),
             Happening::Command(None) | Happening::ConsumerGone => self.begin_stop(),
-            Happening::Whitelist | Happening::Tick => self.on_tick(),
+            Happening::Whitelist => {
+                self.call_near(|_| true);
+                self.on_tick();
+            }
+            Happening::Tick => self.on_tick(),
             Happening::Exchanged(connection) => {
                 // One that panicked ends with its time.
                 if let Some(connection) = connection {
@@ -455,17 +462,32 @@ impl Task {
                 self.name(&peer_id, connection_id);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
-                let now = Instant::now();
-                for (peer, address) in found {
-                    if peer != self.me
-                        && self.shared.whitelist.contains(&peer, (self.shared.clock)())
-                    {
-                        let bare = split_peer(address.clone()).map_or(address, |(_, bare)| bare);
-                        self.book.add(peer, bare, now);
-                    }
+                let now_ms = (self.shared.clock)();
+                let me = self.me;
+                for (peer, address) in found.into_iter().filter(|(peer, _)| *peer != me) {
+                    let listed = self.shared.whitelist.contains(&peer, now_ms);
+                    let bare = split_peer(address.clone()).map_or(address, |(_, bare)| bare);
+                    self.near.seen(peer, bare, listed);
+                    self.call_near(|near| *near == peer);
+                }
+            }
+            BehaviourEvent::Mdns(mdns::Event::Expired(gone)) => {
+                for (peer, address) in gone {
+                    let bare = split_peer(address.clone()).map_or(address, |(_, bare)| bare);
+                    self.near.gone(&peer, &bare);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Has those called that are listed and seen on the local network.
+    fn call_near(&mut self, which: impl Fn(&PeerId) -> bool) {
+        let (now, now_ms) = (Instant::now(), (self.shared.clock)());
+        let whitelist = &self.shared.whitelist;
+        let wanted = |peer: &PeerId| which(peer) && whitelist.contains(peer, now_ms);
+        for (peer, address) in self.near.of(wanted) {
+            self.book.add(peer, address, now);
         }
     }
 
