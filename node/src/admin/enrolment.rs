@@ -30,6 +30,7 @@ pub(super) async fn approve(
     let id = libp2p_peer(&peer);
     let ApproveForm { hours, roles } = form;
     let roles = roles.into_iter().collect();
+    let before = admin.trust.listed(&id.to_string());
     let listed = admin
         .change(
             &caller,
@@ -38,7 +39,7 @@ pub(super) async fn approve(
             move |trust, judges, by| trust.approve(&id, hours, roles, judges, by),
         )
         .await?;
-    admin.call(id, &listed, false).await;
+    admin.call(id, before.as_ref(), &listed).await;
     Ok(Json(ListedPage::of(&id.to_string(), Some(&listed), utc())))
 }
 

@@ -62,9 +62,7 @@ pub(super) async fn add(
             move |trust, judges, by| trust.add(&id, terms, judges, by),
         )
         .await?;
-    // Its session goes by the municipality that was named when it began.
-    let moved = before.is_some_and(|before| before.region() != listed.region());
-    admin.call(id, &listed, moved).await;
+    admin.call(id, before.as_ref(), &listed).await;
     Ok(Json(ListedPage::of(&id.to_string(), Some(&listed), utc())))
 }
 
@@ -145,22 +143,36 @@ impl AdminState {
         Ok(done)
     }
 
-    /// Has a peer called where an operator says that it is; with `again` an open session ends first.
-    pub(super) async fn call(&self, peer: libp2p::PeerId, listed: &Listed, again: bool) {
+    /// Has a peer called where its entry says that it is, and not where the one before said.
+    pub(super) async fn call(
+        &self,
+        peer: libp2p::PeerId,
+        before: Option<&Listed>,
+        listed: &Listed,
+    ) {
         let Some(net) = &self.net else {
             return;
         };
-        let close = again.then(|| NetCommand::Close {
-            peer,
-            reason: "it is listed for another municipality".into(),
-        });
-        let addresses = listed.dial(&peer).into_iter();
-        let calls = addresses.map(|address| NetCommand::AddAddress { peer, address });
-        for command in close.into_iter().chain(calls) {
+        for command in called(peer, before, listed) {
             // A network that has stopped calls nobody.
             let _stopped = net.command(command).await;
         }
     }
+}
+
+/// What the network is told: an address that is not named any more is not called any more, so what is known is forgotten first.
+fn called(peer: libp2p::PeerId, before: Option<&Listed>, listed: &Listed) -> Vec<NetCommand> {
+    // Its session goes by the municipality that was named when it began.
+    let moved = before.is_some_and(|before| before.region() != listed.region());
+    let close = moved.then(|| NetCommand::Close {
+        peer,
+        reason: "it is listed for another municipality".into(),
+    });
+    let named = listed.entries().flat_map(|entry| &entry.addresses);
+    let named = named.filter_map(|address| address.parse().ok());
+    let calls = named.map(|address| NetCommand::AddAddress { peer, address });
+    let forget = NetCommand::Forget { peer };
+    close.into_iter().chain([forget]).chain(calls).collect()
 }
 
 impl AddForm {
@@ -178,5 +190,50 @@ impl AddForm {
             addresses: self.addresses,
             key: key.map_err(|_| Refusal::BadField)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Entry;
+    use city_protocol::amount::Timestamp;
+
+    fn entry(address: &str, region: &str) -> Entry {
+        Entry {
+            name: String::new(),
+            region: region.parse().ok(),
+            expires_at: None,
+            roles: [].into(),
+            addresses: vec![address.into()],
+            at: Timestamp(1),
+            by: "hanako".into(),
+        }
+    }
+
+    #[test]
+    fn an_address_that_was_corrected_takes_the_place_of_the_old() {
+        let peer = libp2p::PeerId::random();
+        let listed = |operator: &str, region: &str| Listed {
+            config: Some(entry("/ip4/192.0.2.1/tcp/1", region)),
+            operator: Some(entry(operator, region)),
+            ..Listed::default()
+        };
+        let told = |before: Option<&Listed>, listed: &Listed| -> Vec<String> {
+            let told = called(peer, before, listed).into_iter();
+            told.map(|command| match command {
+                NetCommand::Close { .. } => "close".into(),
+                NetCommand::Forget { .. } => "forget".into(),
+                NetCommand::AddAddress { address, .. } => address.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+        };
+        let wrong = listed("/ip4/192.0.2.2/tcp/2", "Asia/JP/17/17203");
+        let right = listed("/ip4/192.0.2.3/tcp/3", "Asia/JP/17/17203");
+        let expected = ["forget", "/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.3/tcp/3"];
+        assert_eq!(told(Some(&wrong), &right), expected);
+        let moved = listed("/ip4/192.0.2.3/tcp/3", "Asia/JP/17/17210");
+        assert_eq!(told(Some(&right), &moved)[0], "close");
     }
 }
