@@ -122,6 +122,69 @@ async fn every_peer_is_tried_and_each_failure_has_its_remedy() {
     assert_eq!(code, 3, "{said}");
 }
 
+/// An operator lists a peer with the address of nobody and another municipality, and puts one after the other right: each time
+/// what is told is what holds now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_put_right_is_told_no_more() {
+    let root = directory();
+    let mut cities = found(root.path(), 2);
+    cities[0].config.network.peers.clear();
+    // 小松市 waits to be called.
+    cities[1].config.network.peers[0].addresses.clear();
+    for city in &cities {
+        city.configure();
+    }
+    let [kanazawa, komatsu] = &cities[..] else {
+        unreachable!()
+    };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let id = komatsu.report.peer_id.to_string();
+    let list = |address: &str, region: &str| {
+        let arguments = [&id, "--address", address, "--region", region];
+        kanazawa.answer(&["whitelist", "add"], &arguments, 0);
+    };
+    let right = komatsu.config.network.listen[0].to_string();
+    let wrong = format!("/ip4/127.0.0.1/tcp/{}", free_port());
+    let only = |page: &Value, address: &str| {
+        let tried = page["peers"][0]["addresses"].as_array().unwrap().clone();
+        tried.len() == 1 && tried[0]["address"] == address
+    };
+    list(&wrong, "Asia/JP/17/17210");
+    asked(root.path(), kanazawa, |page| {
+        only(page, &wrong) && page["peers"][0]["addresses"][0]["tcp"] == false
+    })
+    .await;
+    // Who has no name is told by its id.
+    let data = text(kanazawa.data.path()).to_owned();
+    let (place, unnamed) = (root.path().to_owned(), format!("     {id} ("));
+    let asking = move || run(&place, &["netcheck", "--data-dir", &data]).1;
+    let said = tokio::task::spawn_blocking(asking).await.unwrap();
+    assert!(said.contains(&unnamed), "{said}");
+
+    list(&right, "Asia/JP/17/17210");
+    let refused = |page: &Value| {
+        let remedy = page["peers"][0]["remedy"].as_str().unwrap_or_default();
+        remedy.contains("its hello was refused (bad-certificate)")
+    };
+    asked(root.path(), kanazawa, |page| {
+        only(page, &right) && refused(page)
+    })
+    .await;
+    list(&right, "Asia/JP/17/17203");
+    asked(root.path(), kanazawa, |page| {
+        page["peers"][0]["hello"] == true
+    })
+    .await;
+    b.stop().await;
+    let (_, page) = asked(root.path(), kanazawa, |page| {
+        page["peers"][0]["addresses"][0]["tcp"] == false && page["peers"][0]["connected"] == false
+    })
+    .await;
+    let remedy = page["peers"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("no address answers"), "{page:#}");
+    a.stop().await;
+}
+
 /// Two nodes over QUIC alone: hello, sync, and what each page says of it; and a node where it is off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_quic_nodes_sync_and_every_page_says_so() {

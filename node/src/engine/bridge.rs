@@ -186,6 +186,8 @@ struct Peer {
     ungreeted: usize,
     /// Whether closing was asked for: once is enough.
     closing: bool,
+    /// Whether its hello was accepted.
+    accepted: bool,
     /// Whether it may only read.
     reads_only: bool,
     /// How fast it is sent something while it may only read, over all its connections.
@@ -217,6 +219,11 @@ impl Bridge {
                 },
                 Some(message) = outgoing.recv() => {
                     let greeted = greeted_by(&message);
+                    if let Some(peer) = accepted_by(&message, &mut peers) {
+                        let peer = libp2p_peer(&peer);
+                        // The network stops only together with this bridge.
+                        let _stopping = self.net.command(NetCommand::Accepted { peer }).await;
+                    }
                     let verdict = outgo(message, &mut peers);
                     if let Some(known) = greeted.and_then(|peer| peers.get(&peer)) {
                         self.hand_on(known);
@@ -318,6 +325,7 @@ impl Bridge {
                 known.reads_only = reads_only;
                 known.ungreeted += 1;
                 known.closing = false;
+                known.accepted = false;
                 None
             }
             NetEvent::Disconnected { peer } => {
@@ -349,7 +357,6 @@ impl Bridge {
     }
 }
 
-/// Takes what the engine wants; gives what is to be done.
 /// Whom a message greets: the first one of a connection.
 const fn greeted_by(message: &Outgoing) -> Option<PeerId> {
     match message {
@@ -358,6 +365,16 @@ const fn greeted_by(message: &Outgoing) -> Option<PeerId> {
     }
 }
 
+/// Whose hello the engine has accepted, as the first comparison on the connection tells.
+fn accepted_by(message: &Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<PeerId> {
+    let Outgoing::Send(peer, _, Message::Beacon(_)) = message else {
+        return None;
+    };
+    let known = peers.get_mut(peer).filter(|known| known.is_heard())?;
+    (!std::mem::replace(&mut known.accepted, true)).then_some(*peer)
+}
+
+/// Takes what the engine wants; gives what is to be done.
 fn outgo(message: Outgoing, peers: &mut HashMap<PeerId, Peer>) -> Option<Verdict> {
     match message {
         Outgoing::Send(peer, channel, message) => {
@@ -441,5 +458,17 @@ mod tests {
         };
         let story = [&beacon, &hello, &beacon, &hello, &beacon].map(&mut heard);
         assert_eq!(story, [false, false, false, true, true]);
+        // That it compares says once that the hello was accepted, and of an earlier connection nothing.
+        let id = key.peer_id();
+        peer.ungreeted = 1;
+        let mut peers = HashMap::from([(id, peer)]);
+        let mut accepted = |message: &Message| {
+            let message = Outgoing::Send(id, Channel::Sync, message.clone());
+            let accepted = accepted_by(&message, &mut peers);
+            let _verdict = outgo(message, &mut peers);
+            accepted
+        };
+        let story = [&beacon, &hello, &beacon, &beacon].map(&mut accepted);
+        assert_eq!(story, [None, None, Some(id), None]);
     }
 }

@@ -43,6 +43,11 @@ pub enum NetCommand {
         /// Whom.
         peer: PeerId,
     },
+    /// A peer's hello was accepted: why an earlier connection was ended is over.
+    Accepted {
+        /// Whose.
+        peer: PeerId,
+    },
     /// End the connections with a peer, for instance because it breaks the sync rules. It may come
     /// back after a pause.
     Close {

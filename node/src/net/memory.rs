@@ -29,6 +29,11 @@ impl Memory {
         self.failures.remove(peer);
     }
 
+    /// Its hello was accepted: why an earlier one was not is over.
+    pub(super) fn accepted(&mut self, peer: &PeerId) {
+        self.sent_away.remove(peer);
+    }
+
     /// This node ended its connection.
     pub(super) fn sent_away(&mut self, peer: PeerId, reason: &str, whitelist: &Whitelist) {
         self.sent_away.retain(|peer, _| whitelist.contains(peer, 0));
@@ -61,5 +66,29 @@ impl Memory {
             known.banned = bans.left(peer, now);
         }
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Limits;
+
+    #[test]
+    fn why_a_hello_was_refused_is_forgotten_as_one_is_accepted() {
+        let (whitelist, peer) = (Whitelist::default(), PeerId::random());
+        whitelist.insert(peer, None).expect("room");
+        let limits = Limits::default();
+        let (book, bans) = (Book::new(&limits, 7, false), Bans::new(&limits));
+        let mut memory = Memory::default();
+        let why = |memory: &Memory| {
+            let known = memory.look(&book, &bans, &HashMap::new(), Instant::now());
+            known.get(&peer).and_then(|known| known.sent_away.clone())
+        };
+        memory.sent_away(peer, "bad-certificate", &whitelist);
+        memory.reached(&peer);
+        assert_eq!(why(&memory).as_deref(), Some("bad-certificate"));
+        memory.accepted(&peer);
+        assert_eq!(why(&memory), None);
     }
 }

@@ -278,7 +278,11 @@ impl Task {
                 request,
                 answer,
             } => self.ask(peer, address, Asking { request, answer }),
-            NetCommand::Forget { peer } => self.book.forget(&peer),
+            NetCommand::Forget { peer } => {
+                self.book.forget(&peer);
+                self.call_near(|near| *near == peer);
+            }
+            NetCommand::Accepted { peer } => self.memory.accepted(&peer),
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
                 let whitelist = &self.shared.whitelist;

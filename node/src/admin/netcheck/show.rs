@@ -104,9 +104,13 @@ fn one(peer: &PeerCheck) -> String {
         said.push(format!("last call: {failure}"));
     }
     let mark = if peer.ok { "ok  " } else { "FAIL" };
+    let name = if peer.name.is_empty() {
+        &peer.peer_id
+    } else {
+        &peer.name
+    };
     format!(
-        "{mark}     {} ({})  {}",
-        peer.name,
+        "{mark}     {name} ({})  {}",
         peer.region.as_deref().unwrap_or("no municipality named"),
         said.join("; ")
     )
