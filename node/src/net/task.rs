@@ -424,6 +424,10 @@ impl Task {
                 debug!(%peer, %error, "connection without streams");
                 if let Some(asking) = self.asking.remove(&connection) {
                     let error = match error {
+                        // It lists this node: who only reads there may ask beside its session.
+                        SetupError::NoRequests if self.slots.contains(&peer) => {
+                            EnrolError::Connected
+                        }
                         SetupError::NoRequests => EnrolError::NotTaken,
                         _ => EnrolError::Silent,
                     };
@@ -431,6 +435,11 @@ impl Task {
                     let _gone = asking.answer.send(Err(error));
                 }
             }
+            // Who asks to be whitelisted runs no ping; a session without one ends as it falls silent.
+            BehaviourEvent::Ping(ping::Event {
+                result: Err(ping::Failure::Unsupported),
+                ..
+            }) => {}
             BehaviourEvent::Ping(ping::Event {
                 peer,
                 connection,
@@ -522,9 +531,7 @@ impl Task {
 
     /// Dials a peer only to hand it a request.
     fn ask(&mut self, peer: PeerId, address: Multiaddr, asking: Asking) {
-        let refused = if self.slots.contains(&peer) {
-            Some(EnrolError::Connected)
-        } else if self.asking.len() + self.handing.len() >= enrol::MAX_ASKING {
+        let refused = if self.asking.len() + self.handing.len() >= enrol::MAX_ASKING {
             Some(EnrolError::Busy)
         } else {
             let call = DialOpts::peer_id(peer)
