@@ -264,6 +264,7 @@ impl Peer {
             software: "bench".into(),
             announcement: announcement.sign(&key, [7; 16], utc()),
             follows: Vec::new(),
+            reads_only: false,
         };
         caller.says(&Message::Hello(Box::new(hello))).await;
         caller

@@ -165,6 +165,85 @@ async fn whom_a_neighbour_recommends_may_read_until_the_word_ends() {
     assert_eq!(done(kanazawa, &["audit", "verify"])["ok"], true);
 }
 
+/// What the page of a city's node says of another, once it is so.
+async fn checked(at: &City, of: &City, holds: impl Fn(&Value) -> bool) {
+    let (of, begun) = (id(of), Instant::now());
+    loop {
+        let said = at.command(&["netcheck"], &[]);
+        let page: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let mut peers = page["peers"].as_array().unwrap().iter();
+        let line = peers.find(|peer| peer["peer_id"] == of.as_str()).unwrap();
+        if holds(line) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{page:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_only_reads_is_told_so_and_asks_to_be_listed_beside_its_session() {
+    let root = directory();
+    let mut cities = found(root.path(), 3);
+    cities[0].config.network.peers.clear();
+    cities[0].config.network.accept_whitelist_requests = true;
+    cities[1].config.network.peers[1].addresses.clear();
+    cities[2].config.network.peers.truncate(1);
+    for city in &mut cities {
+        city.config.network.limits.backoff_max = Duration::from_secs(1);
+        city.configure();
+    }
+    let [kanazawa, komatsu, hakusan] = &cities[..] else {
+        unreachable!()
+    };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let roles = ["--roles", "sync,recommend"];
+    done(
+        kanazawa,
+        &["whitelist", "add", &id(komatsu), roles[0], roles[1]],
+    );
+    done(komatsu, &["peer", "recommend", &id(hakusan)]);
+    let c = hakusan.ready().await;
+    reads(&a, hakusan).await;
+
+    // 白山市 knows that it only reads, and whom to ask.
+    let own = id(hakusan);
+    checked(hakusan, kanazawa, |line| {
+        let remedy = line["remedy"].as_str().unwrap_or_default();
+        line["lists_us"] == false && line["connected"] == true && remedy.contains(&own)
+    })
+    .await;
+    let there = c.status().await;
+    assert!(there.peers[0].only_read_at, "{there:#?}");
+    let shown = hakusan.answer(&["peer", "show"], &[&id(kanazawa)], 0);
+    assert_eq!(shown["connected"]["only_read_at"], true, "{shown}");
+
+    let since = there.peers[0].since;
+    let at = format!("{}/p2p/{}", kanazawa.config.network.listen[0], id(kanazawa));
+    let ask = ["peer", "request-whitelist", &at, "--name", "白山市"];
+    assert_eq!(done(hakusan, &ask)["verdict"], "pending");
+    let pending = done(kanazawa, &["peer", "pending"]);
+    assert_eq!(pending["pending"][0]["peer"], id(hakusan), "{pending}");
+    // Its session stands, and reads on.
+    let there = c.status().await;
+    assert_eq!(there.peers[0].since, since, "{}", c.log());
+    reads(&a, hakusan).await;
+
+    done(kanazawa, &["peer", "approve", &id(hakusan)]);
+    checked(hakusan, kanazawa, |line| {
+        line["lists_us"] == true && line["hello"] == true
+    })
+    .await;
+    let refused = hakusan.refusal(&ask[..2], &ask[2..], 1);
+    assert!(
+        refused.contains("whitelisted this node already"),
+        "{refused}"
+    );
+    for node in [a, b, c] {
+        node.stop().await;
+    }
+}
+
 /// A recommender that was taken off has to say it again: it does as it connects.
 async fn reads_after_reconnect(node: &Node, komatsu: &City, reader: &City) {
     let komatsu = id(komatsu);

@@ -92,6 +92,7 @@ fn a_peer_that_talks_before_hello_or_talks_garbage_is_sent_away() {
             software: "test/1".into(),
             announcement,
             follows: Vec::new(),
+            reads_only: false,
         });
         wire.remove(0)
     };

@@ -71,6 +71,38 @@ fn a_reader_follows_and_nothing_of_it_is_asked_for_or_stored() {
     );
 }
 
+/// Each greets the other, and only the hello that greets a reader says that it may only read: a byte string more, or none.
+#[test]
+fn a_reader_is_told_that_it_is_one() {
+    let mut world = World::new();
+    world.take_sent();
+    world.connect_reader(KANAZAWA, HAKUSAN);
+    let sent = world.take_sent();
+    let hellos: Vec<_> = sent
+        .iter()
+        .filter_map(|(from, .., frame)| match Message::decode(frame) {
+            Ok(Message::Hello(hello)) => Some((*from, hello.reads_only, frame)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(hellos.len(), 2);
+    for (from, reads_only, frame) in hellos {
+        assert_eq!(reads_only, from == KANAZAWA);
+        let named = frame.windows(10).any(|bytes| bytes == b"reads_only");
+        assert_eq!(named, reads_only, "what is not so takes no byte");
+    }
+    let mut world = World::new();
+    world.connect_reader(KANAZAWA, HAKUSAN);
+    world.connect(KANAZAWA, KOMATSU);
+    world.run();
+    let told = |home: usize| {
+        let home = &world.homes[home];
+        home.replica.status(&home.disk).read_only_at
+    };
+    assert_eq!(told(HAKUSAN), [world.homes[KANAZAWA].peer()]);
+    assert_eq!((told(KANAZAWA), told(KOMATSU)), (Vec::new(), Vec::new()));
+}
+
 #[test]
 fn a_reader_confirms_nobodys_log() {
     let mut world = World::connected();

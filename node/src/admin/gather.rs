@@ -52,7 +52,8 @@ impl AdminState {
         let stats = stats.unwrap_or_default();
         let regions: BTreeMap<_, _> = replica.peers.iter().cloned().collect();
         let peer = |peer: &PeerStats| {
-            let region = protocol_peer(&peer.peer).and_then(|id| regions.get(&id).cloned());
+            let id = protocol_peer(&peer.peer);
+            let region = id.and_then(|id| regions.get(&id).cloned());
             Peer {
                 peer_id: peer.peer.to_string(),
                 name: region.as_deref().and_then(|region| self.name_of(region)),
@@ -63,6 +64,7 @@ impl AdminState {
                 software: peer.agent.clone(),
                 reads_only: peer.reads_only,
                 reads: ReaderShown::of(&self.trust, &peer.peer, utc()).filter(|_| peer.reads_only),
+                only_read_at: id.is_some_and(|id| replica.read_only_at.contains(&id)),
             }
         };
         Ok(Status {

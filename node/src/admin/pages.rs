@@ -279,6 +279,20 @@ pub struct Peer {
     /// Who those are, and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<ReaderShown>,
+    /// Whether this node may only read there, as the peer says.
+    #[serde(default)]
+    pub only_read_at: bool,
+}
+
+impl Peer {
+    /// Who of the two only reads, for people.
+    pub(crate) const fn reading(&self) -> &'static str {
+        match (self.reads_only, self.only_read_at) {
+            (true, _) => "  only reads",
+            (_, true) => "  this node only reads there",
+            _ => "",
+        }
+    }
 }
 
 /// The receiver.

@@ -104,8 +104,7 @@ pub fn page(status: &Status, zone: &TimeZone) -> String {
                 reads.told(),
                 local(reads.until, zone)
             ),
-            None if peer.reads_only => "  only reads".into(),
-            None => String::new(),
+            None => peer.reading().into(),
         };
         let quic = peer.transport == Carrier::Quic.code();
         let over = if quic { "  over QUIC" } else { "" };
@@ -338,6 +337,7 @@ mod tests {
                 software: Some("city-node/0.1.0".into()),
                 reads_only: false,
                 reads: None,
+                only_read_at: false,
             }],
             denied_strangers: 2,
             wasted_verifications: 0,

@@ -443,6 +443,7 @@ mod tests {
             software: "test".into(),
             announcement: announcement.sign(&key, [1; 16], utc()),
             follows: Vec::new(),
+            reads_only: false,
         }));
         let beacon = Message::Beacon(Beacon {
             hash: Digest([0; 32]),

@@ -122,6 +122,7 @@ fn hello(story: &Story) -> Hello {
         follows: (0..story.follows)
             .map(|n| LogId([n.to_le_bytes()[0]; 32]))
             .collect(),
+        reads_only: story.follows % 2 == 1,
     }
 }
 

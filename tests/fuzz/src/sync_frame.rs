@@ -253,6 +253,7 @@ impl Talk {
             software: "fuzz/1".into(),
             announcement: world.homes[KANAZAWA].announcement(self.node.now.time),
             follows: Vec::new(),
+            reads_only: false,
         };
         self.say(Message::Hello(Box::new(hello)));
     }

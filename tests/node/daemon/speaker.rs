@@ -38,6 +38,7 @@ pub fn hello(identity: &Identity) -> Message {
         software: "speaker".into(),
         announcement: announcement.sign(&key, city_node::client::person::random(), utc()),
         follows: Vec::new(),
+        reads_only: false,
     }))
 }
 

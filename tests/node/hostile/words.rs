@@ -101,6 +101,7 @@ impl<'a> Traitor<'a> {
             software: "hostile".into(),
             announcement: announcement.sign(&signer, [7; 16], at),
             follows: Vec::new(),
+            reads_only: false,
         }
     }
 }

@@ -123,6 +123,8 @@ pub struct ReplicaStatus {
     pub peers: Vec<(PeerId, String)>,
     /// When each peer's frontier was compared last, and whether it was equal.
     pub compared: Vec<(PeerId, Timestamp, bool)>,
+    /// Peers at which this node may only read, as they say.
+    pub read_only_at: Vec<PeerId>,
 }
 
 /// The node certificate that a connected peer announced.
@@ -374,6 +376,11 @@ impl Replica {
                 .sessions
                 .iter()
                 .filter_map(|(peer, s)| s.compared.map(|(at, equal)| (*peer, at, equal)))
+                .collect(),
+            read_only_at: self
+                .sessions
+                .iter()
+                .filter_map(|(peer, s)| s.only_read_at.then_some(*peer))
                 .collect(),
         }
     }

@@ -26,6 +26,7 @@ impl Replica {
         out: &mut Vec<Action>,
     ) {
         session.expected = region;
+        let reads_only = session.reads_only;
         self.sessions.insert(peer, session);
         let hello = Hello {
             v: PROTOCOL_VERSION,
@@ -33,6 +34,7 @@ impl Replica {
             software: self.home.software().into(),
             announcement,
             follows: self.followed_whole(),
+            reads_only,
         };
         out.push(Action::Send(
             peer,
@@ -219,6 +221,7 @@ impl Replica {
         session.region = Some(certificate.region);
         let follows = hello.follows.iter().copied();
         session.follows = (!hello.follows.is_empty()).then(|| follows.collect());
+        session.only_read_at = hello.reads_only;
         session.announced = Some((announced.certificate.to_vec(), chain));
         session.next_beacon = now.time.plus_ms(BEACON_MS);
         session.beacon_interval = BEACON_MS;

@@ -41,6 +41,9 @@ pub struct Hello {
     pub announcement: SignedData,
     /// Logs that this node follows whole; empty means all. Of others it wants headers.
     pub follows: Vec<LogId>,
+    /// Whether the peer that is greeted may only read here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_only: bool,
 }
 
 /// One log's head; an array of its five fields in a message, for there may be thousands.

@@ -105,6 +105,8 @@ pub struct Session {
     pub hastened: bool,
     /// Whether it may only read: nothing is asked of it, and nothing that it says counts.
     pub reads_only: bool,
+    /// Whether this node may only read there, as its hello says.
+    pub only_read_at: bool,
 }
 
 impl Session {
@@ -132,6 +134,7 @@ impl Session {
             step: None,
             hastened: false,
             reads_only: false,
+            only_read_at: false,
         }
     }
 

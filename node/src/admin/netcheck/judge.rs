@@ -22,6 +22,8 @@ pub(super) struct Facts<'a> {
     pub(super) link: Option<&'a PeerStats>,
     /// Whether its hello was accepted.
     pub(super) accepted: bool,
+    /// Whether it says that this node may only read there.
+    pub(super) only_read_at: bool,
     pub(super) known: Option<&'a Known>,
     pub(super) tried: Vec<AddressTried>,
     pub(super) heads: Option<Heads>,
@@ -37,6 +39,7 @@ pub(super) fn peer(facts: Facts<'_>) -> PeerCheck {
         whitelisted,
         link,
         accepted,
+        only_read_at,
         known,
         tried,
         heads,
@@ -58,7 +61,8 @@ pub(super) fn peer(facts: Facts<'_>) -> PeerCheck {
         ok: (connected && accepted) || !whitelisted || (!connected && !called),
         listed: whitelisted,
         lists_us: match failure {
-            _ if connected => Some(true),
+            _ if connected && !accepted => None,
+            _ if connected => Some(!only_read_at),
             Some(DialFailure::ClosedEarly) => Some(false),
             _ => None,
         },
@@ -127,7 +131,16 @@ fn remedy(facts: &Facts<'_>) -> Option<String> {
     }
     if facts.link.is_some() {
         let waits = "its hello is not accepted yet; if that lasts, look for its peer id in the log";
-        return (!facts.accepted).then(|| waits.into());
+        if !facts.accepted {
+            return Some(waits.into());
+        }
+        let reads = || {
+            format!(
+                "this node only reads there, by what others recommend: ask its operator to approve or whitelist {}",
+                facts.me
+            )
+        };
+        return facts.only_read_at.then(reads);
     }
     if let Some(reason) = known.and_then(|known| known.sent_away.as_deref()) {
         return Some(format!(
@@ -205,6 +218,7 @@ mod tests {
             whitelisted: true,
             link: None,
             accepted: false,
+            only_read_at: false,
             known: Some(&known),
             tried,
             heads: None,

@@ -88,6 +88,7 @@ pub(super) async fn look(State(admin): State<AdminState>) -> Result<Json<NetChec
         .into_iter()
         .map(|(peer, _)| libp2p_peer(&peer))
         .collect();
+    let only_read_at: HashSet<PeerId> = replica.read_only_at.iter().map(libp2p_peer).collect();
     let compared: HashMap<PeerId, Heads> = replica
         .compared
         .into_iter()
@@ -104,6 +105,7 @@ pub(super) async fn look(State(admin): State<AdminState>) -> Result<Json<NetChec
             whitelisted: net.whitelist().contains(&peer, now.0),
             link: stats.peers.iter().find(|link| link.peer == peer),
             accepted: accepted.contains(&peer),
+            only_read_at: only_read_at.contains(&peer),
             known: known.get(&peer),
             tried: tried.remove(&peer).unwrap_or_default(),
             heads: compared.get(&peer).copied(),

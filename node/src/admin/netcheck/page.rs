@@ -57,7 +57,8 @@ pub struct PeerCheck {
     pub ok: bool,
     /// Whether this node's whitelist lets it in now.
     pub listed: bool,
-    /// Whether it lets this node in: known when it was connected, or closed a call.
+    /// Whether it has this node on its whitelist: known once its hello was accepted, or when it closed a call. False where this
+    /// node only reads there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lists_us: Option<bool>,
     /// Its addresses.

@@ -98,7 +98,12 @@ fn one(peer: &PeerCheck) -> String {
         );
     }
     if peer.lists_us == Some(false) {
-        said.push("it does not let this node in".into());
+        let how = if peer.connected {
+            "this node only reads there"
+        } else {
+            "it does not let this node in"
+        };
+        said.push(how.into());
     }
     if let Some(failure) = &peer.failure {
         said.push(format!("last call: {failure}"));

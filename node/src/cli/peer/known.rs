@@ -136,7 +136,7 @@ impl<'a> Known<'a> {
         };
         if let Some(peer) = self.connected {
             let region = peer.region.as_deref().unwrap_or("not greeted yet");
-            let reads = if peer.reads_only { "  only reads" } else { "" };
+            let reads = peer.reading();
             let software = peer.software.as_deref().unwrap_or("-");
             let quic = peer.transport == Carrier::Quic.code();
             let over = if quic { "  over QUIC" } else { "" };
