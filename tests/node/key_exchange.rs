@@ -115,6 +115,46 @@ async fn a_certificate_that_is_not_held_is_asked_for_and_given() {
     b.stop().await;
 }
 
+/// Nobody connects anew: who is listed, by an operator or by the file, is asked for at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_an_operator_lists_is_asked_for_of_who_is_connected() {
+    let root = directory();
+    let mut cities = found(root.path(), 3);
+    // 金沢市 does not know 白山市, which never runs; 小松市 has its certificate.
+    let of_file = cities[0].config.network.peers.pop().unwrap();
+    cities[0].configure();
+    cities[1].config.network.peers.truncate(1);
+    cities[1].configure();
+    let [kanazawa, komatsu, hakusan] = &mut cities[..] else {
+        unreachable!()
+    };
+    let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
+    let pem = hakusan.data.node_certificate();
+    let pem = pem.to_str().unwrap();
+    komatsu.answer(&[], &["whitelist", "add", &id(hakusan), "-k", pem], 0);
+    holds(kanazawa, komatsu).await;
+    holds(komatsu, kanazawa).await;
+
+    // What is asked of a stranger would never be held.
+    let refused = kanazawa.refusal(&["peer", "request-keys"], &[&id(hakusan)], 1);
+    assert!(refused.contains("is not on the whitelist"), "{refused}");
+
+    let since = a.status().await.peers[0].since;
+    kanazawa.answer(&[], &["whitelist", "add", &id(hakusan)], 0);
+    holds(kanazawa, hakusan).await;
+    let asked = kanazawa.answer(&["peer", "request-keys"], &[&id(hakusan)], 0);
+    assert_eq!(asked["asked"], serde_json::json!([id(komatsu)]));
+    kanazawa.answer(&[], &["whitelist", "remove", &id(hakusan)], 0);
+    assert_eq!(held(kanazawa, hakusan), 0);
+    kanazawa.config.network.peers.push(of_file);
+    kanazawa.configure();
+    kanazawa.answer(&[], &["reload"], 0);
+    holds(kanazawa, hakusan).await;
+    assert_eq!(a.status().await.peers[0].since, since, "one connection");
+    a.stop().await;
+    b.stop().await;
+}
+
 /// One node's side of the exchange, without a network.
 struct Side {
     keeper: Keeper,

@@ -10,8 +10,8 @@ use super::AdminState;
 use super::recommend::tell_all;
 use crate::api::Problem;
 use crate::api::extract::JsonBody;
-use crate::engine::{protocol_peer, utc};
-use crate::net::Channel;
+use crate::engine::{libp2p_peer, utc};
+use crate::trust::ChangeError;
 use crate::trust::pages::{AnnouncedPage, KeysAskedPage, KeysWantedForm, PeerText};
 
 /// `POST /v1/peer-keys/announce`: reads `certs/node.pem` anew, shows it from now on, and tells every connected peer.
@@ -94,23 +94,22 @@ pub(super) async fn request(
     let wanted = if named.is_empty() {
         admin.trust.without_certificate(utc())
     } else {
-        named.iter().map(crate::engine::libp2p_peer).collect()
+        named.iter().map(libp2p_peer).collect()
     };
-    let mut asked = Vec::new();
-    for peer in net.stats().peers {
-        if peer.reads_only {
-            continue;
-        }
-        let message = protocol_peer(&peer.peer).and_then(|id| key.ask(&admin.trust, &id, &wanted));
-        let sent = message.map(|message| net.try_send(&peer.peer, Channel::Sync, message.encode()));
-        if sent.is_some_and(|sent| sent.is_ok()) {
-            asked.push(PeerText(peer.peer.to_string()));
-        }
+    // Nothing is held of who is not listed, whatever is answered.
+    let listed = |peer: &&libp2p::PeerId| admin.trust.listed(&peer.to_string()).is_some();
+    if let Some(stranger) = wanted.iter().find(|peer| !listed(peer)) {
+        let refused = ChangeError::NotListed(stranger.to_string());
+        return Err(Problem::whitelist(&refused));
     }
-    let wanted = wanted.iter().map(|peer| PeerText(peer.to_string()));
+    let asked = key.ask_all(&admin.trust, net, &wanted);
+    let texts = |peers: &[libp2p::PeerId]| {
+        let peers = peers.iter();
+        peers.map(|peer| PeerText(peer.to_string())).collect()
+    };
     Ok(Json(KeysAskedPage {
         schema: 1,
-        wanted: wanted.collect(),
-        asked,
+        wanted: texts(&wanted),
+        asked: texts(&asked),
     }))
 }

@@ -337,7 +337,7 @@ pub const KEYS: [Key; 92] = [
     key(
         "network.auto_request_keys",
         Switch,
-        "Ask peers, as they connect, for node certificates of listed nodes that this node does not hold. What comes is held if\nthe network's roots stand behind it.",
+        "Ask peers for node certificates of listed nodes that this node does not hold: as they connect, as somebody is listed, and\nonce an hour. What comes is held if the network's roots stand behind it.",
         "write true or false",
         "true",
     ),

@@ -1,6 +1,7 @@
 //! The daemon: opens the store, brings the index up to date, judges whether the own log
 //! may be extended (`rollback`), starts the tasks (`terminal` those of a kiosk), and stops in order.
 
+mod asking;
 pub mod checkpoint;
 mod counter;
 mod enrol;
@@ -299,6 +300,14 @@ pub async fn serve(
         access: access.clone(),
     };
     tasks.spawn(ear.hear(said, said_by_readers, stop.clone()));
+    if config.network.auto_request_keys {
+        let asker = asking::Asker {
+            trust: trust.clone(),
+            key: key.clone(),
+            net: net.clone(),
+        };
+        tasks.spawn(asker.ask(stop.clone()));
+    }
     let bridge = Bridge {
         engine: engine.handle().clone(),
         net: net.clone(),

@@ -66,6 +66,24 @@ impl TransportKey {
         ))))
     }
 
+    /// Asks everybody who is connected, and does not only read, for these nodes' certificates; gives who was asked. Who takes
+    /// nothing now is asked with its next connection.
+    #[must_use]
+    pub fn ask_all(
+        &self,
+        trust: &Keeper,
+        net: &NetHandle,
+        wanted: &[libp2p::PeerId],
+    ) -> Vec<libp2p::PeerId> {
+        let peers = net.stats().peers.into_iter().filter(|it| !it.reads_only);
+        let asked = peers.filter_map(|it| {
+            let request = self.ask(trust, &protocol_peer(&it.peer)?, wanted)?;
+            let sent = net.try_send(&it.peer, crate::net::Channel::Sync, request.encode());
+            sent.ok().map(|()| it.peer)
+        });
+        asked.collect()
+    }
+
     /// What this node lists, signed as a file.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ struct Inner {
     /// Who may only read, until when.
     readers: RwLock<HashMap<PeerId, u64>>,
     changed: Notify,
+    /// That somebody was listed, anew or on other terms.
+    listed: Notify,
 }
 
 impl Whitelist {
@@ -49,6 +51,7 @@ impl Whitelist {
         }
         *self.write() = fresh;
         self.inner.changed.notify_one();
+        self.inner.listed.notify_one();
         Ok(())
     }
 
@@ -61,6 +64,7 @@ impl Whitelist {
         entries.insert(peer, expires_at_ms);
         drop(entries);
         self.inner.changed.notify_one();
+        self.inner.listed.notify_one();
         Ok(())
     }
 
@@ -114,6 +118,11 @@ impl Whitelist {
     /// Waits for the next change; one that came before the call counts.
     pub(super) async fn changed(&self) {
         self.inner.changed.notified().await;
+    }
+
+    /// Waits until somebody is listed, anew or on other terms; what came before the call counts, and one at a time waits.
+    pub async fn listed(&self) {
+        self.inner.listed.notified().await;
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<PeerId, Option<u64>>> {

@@ -173,7 +173,7 @@ Examples:
 
 A certificate that comes is held if the network's roots stand behind it and its node is on the whitelist: `city-node peer show`
 tells. Peers answer if network.auto_share_keys is true there. With network.auto_request_keys, which is the default, the node asks by
-itself whenever a peer connects.")]
+itself whenever a peer connects or somebody is listed, and once an hour while a certificate is missing.")]
     RequestKeys {
         /// Whose certificates; without them, of every listed peer whose certificate is not held.
         peers: Vec<PeerText>,
