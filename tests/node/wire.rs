@@ -9,3 +9,4 @@ mod moves;
 mod names;
 mod near;
 mod parted;
+mod removed;
