@@ -1,10 +1,8 @@
 //! Asking connected peers for the certificates of listed nodes that this node does not hold: as somebody is listed, and once an
 //! hour while one is missing. A peer that connects is asked by the bridge.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use libp2p::PeerId;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -46,28 +44,24 @@ impl Asker {
             () = self.net.whitelist().listed() => {}
             () = std::future::ready(()) => {}
         }
-        let mut lacked = HashSet::new();
         loop {
             let listed = async {
                 self.net.whitelist().listed().await;
                 sleep(GATHER).await;
             };
-            let hour = tokio::select! {
-                () = listed => false,
-                _ = again.tick() => true,
+            tokio::select! {
+                () = listed => {}
+                _ = again.tick() => {}
                 () = stop.cancelled() => return,
-            };
+            }
             let trust = self.trust.clone();
             let missing = tokio::task::spawn_blocking(move || trust.without_certificate(utc()));
             // One that panicked knows of none.
-            let missing: HashSet<PeerId> = missing.await.unwrap_or_default().into_iter().collect();
-            let new = missing.difference(&lacked).next().is_some();
-            if (new || hour) && !missing.is_empty() && rounds.take(Instant::now()) {
-                let wanted: Vec<PeerId> = missing.iter().copied().collect();
-                let asked = self.key.ask_all(&self.trust, &self.net, &wanted);
-                tracing::debug!(wanted = wanted.len(), asked = asked.len(), "certificates");
+            let missing = missing.await.unwrap_or_default();
+            if !missing.is_empty() && rounds.take(Instant::now()) {
+                let asked = self.key.ask_all(&self.trust, &self.net, &missing).len();
+                tracing::debug!(wanted = missing.len(), asked, "certificates");
             }
-            lacked = missing;
         }
     }
 }
