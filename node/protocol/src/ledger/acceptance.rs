@@ -122,8 +122,16 @@ impl Fold {
             rejected,
             deadline,
         };
+        self.put_answered(transfer, account, &row);
+    }
+
+    /// The answer by the transfer, and by whom it is for.
+    pub(super) fn put_answered(&mut self, transfer: &Digest, account: &AccountId, row: &AnswerRow) {
         let name = key(Table::Answer, &[&self.log.0, &transfer.0]);
-        self.changes.put(name, &row);
+        self.changes.put(name, row);
+        let receiver = account.as_str().as_bytes();
+        let name = key(Table::Received, &[&self.log.0, receiver, &transfer.0]);
+        self.changes.put(name, &row.at);
         self.changes
             .delete(incoming_key(&self.log, account, transfer));
     }

@@ -3,7 +3,7 @@
 //! A cut takes entries back on which other homes rest already: a receiver was credited, a sender's transfer is
 //! settled. They stay. The home that lost its half answers for it once the officers have begun the next epoch.
 
-use super::checks::{Folded, NEVER, add, exactly, incoming_key, one_signature, subtract};
+use super::checks::{Folded, NEVER, add, exactly, one_signature, subtract};
 use super::convict::{board_at, convicts, epoch_signer};
 use super::fold::{Fold, FoldContext, FoldError};
 use super::judge::Missing;
@@ -261,10 +261,7 @@ impl Fold {
             // That of the transfer is the other log's to know; the answer is remembered for ever.
             deadline: NEVER,
         };
-        let parts = [&self.log.0[..], &body.transfer.0];
-        self.changes.put(key(Table::Answer, &parts), &answered);
-        self.changes
-            .delete(incoming_key(&self.log, &account, &body.transfer));
+        self.put_answered(&body.transfer, &account, &answered);
         Ok(())
     }
 }

@@ -28,6 +28,8 @@ pub enum Table {
     Answer = b'r',
     /// `receiver's home ‖ receiver ‖ identity` → [`IncomingRow`]: what waits to be accepted.
     Incoming = b'w',
+    /// `receiver's home ‖ receiver ‖ identity` → where the answer stands: what was accepted or rejected for an account.
+    Received = b'R',
     /// `log ‖ key id` → the account that got this key by `rotate` or `recover`. (A key that somebody enrolled
     /// with is in the account's own id.)
     Key = b'k',

@@ -144,7 +144,7 @@ impl Replica {
             // Those of transfers that are dropped are dropped before.
             Table::TransferId => rows.transfer(&log, &read_row(value)).is_some(),
             Table::Answer => stood(&read_row::<AnswerRow>(value).at),
-            Table::Submission | Table::Trust => stood(&read_row(value)),
+            Table::Received | Table::Submission | Table::Trust => stood(&read_row(value)),
             Table::Checkpoint => stood(&read_row::<CheckpointRow>(value).at),
             _ => false,
         }

@@ -18,13 +18,14 @@ use crate::vertex::{EntryStub, KeySource, SignedHeader, VerifiedVertex};
 /// Rows read at once while a log's state is dropped.
 const PAGE: usize = 1024;
 /// Tables whose keys begin with the log whose state they are.
-pub(super) const STATE_TABLES: [Table; 14] = [
+pub(super) const STATE_TABLES: [Table; 15] = [
     Table::Account,
     Table::Key,
     Table::Transfer,
     Table::TransferId,
     Table::Open,
     Table::Answer,
+    Table::Received,
     Table::Clearing,
     Table::Submission,
     Table::FaultEntry,

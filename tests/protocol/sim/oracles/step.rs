@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::sim::stage::Sim;
 
 /// Tables that are the same on every home that followed the same logs.
-pub(super) const SHARED: [Table; 16] = [
+pub(super) const SHARED: [Table; 17] = [
     Table::Account,
     Table::Key,
     Table::Epoch,
@@ -22,6 +22,7 @@ pub(super) const SHARED: [Table; 16] = [
     Table::Open,
     Table::Answer,
     Table::Incoming,
+    Table::Received,
     Table::Submission,
     Table::Position,
     Table::Trust,
