@@ -128,7 +128,7 @@ pub enum Refusal {
     #[error("a sum would leave the range of amounts")]
     OutOfRange,
     /// No such transfer, or not one that can be accepted here.
-    #[error("no such transfer waits for this receiver")]
+    #[error("no such transfer is known here, or it is somebody else's")]
     UnknownTransfer,
     /// The transfer has already been accepted.
     #[error("the transfer has already been accepted")]
