@@ -210,6 +210,19 @@ async fn the_books_are_the_same_of_a_node_that_runs_and_of_one_that_does_not() {
     assert_eq!(stranger.status.code(), Some(2), "{stranger:?}");
     let elsewhere = city_node(&city, &["journal", "list", "--log", "17203"]);
     assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
+    // A period that ends before it begins is no empty one.
+    let backwards = ["--from", "2026-04-02", "--to", "2026-04-01"];
+    for command in [
+        &["account", "statement", &names[0]][..],
+        &["journal", "list"],
+        &["journal", "statement"],
+        &["journal", "export", "--format", "csv"],
+    ] {
+        let ended = city_node(&city, &[command, &backwards].concat());
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{command:?}: {told}");
+        assert!(told.contains("is later than --to"), "{told}");
+    }
     node.stop().await;
     let stopped = books(&city, &names[0], &names[1]);
     assert_eq!(running, stopped);

@@ -46,7 +46,7 @@ pub struct StatementArgs {
 pub(super) fn run(args: &StatementArgs) -> Outcome {
     super::super::logging::start("warn");
     let zone = TimeZone::system();
-    let (from, until) = (args.period.from(&zone)?, args.period.until(&zone)?);
+    let (from, until) = args.period.bounds(&zone)?;
     let source = Source::open(&args.node)?;
     let books = source.account(&args.account)?;
     let mut collect = Collect::new(until);

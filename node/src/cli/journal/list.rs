@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use city_protocol::amount::Timestamp;
 use city_protocol::ids::AccountId;
 use city_protocol::journal::chart_account;
 use clap::Args;
@@ -77,9 +78,8 @@ impl WhichArgs {
     fn asks(
         &self,
         source: &Source,
-        zone: &TimeZone,
+        (from, until): (Option<Timestamp>, Option<Timestamp>),
     ) -> Result<Vec<(JournalLog, Ask)>, super::Failure> {
-        let (from, until) = (self.period.from(zone)?, self.period.until(zone)?);
         let logs = source.logs(self.log.as_deref())?.into_iter();
         // An account's books stand in its home's log alone.
         let logs = logs.filter(|log| self.account.is_none_or(|account| account.is_of(&log.log)));
@@ -98,8 +98,9 @@ impl WhichArgs {
 
 pub(super) fn list(args: &ListArgs) -> Outcome {
     let zone = TimeZone::system();
+    let bounds = args.which.period.bounds(&zone)?;
     let source = Source::open(&args.node)?;
-    let asks = args.which.asks(&source, &zone)?;
+    let asks = args.which.asks(&source, bounds)?;
     let asks = asks.into_iter().map(|(log, ask)| {
         let code = args.code;
         (log, Ask { code, ..ask })
@@ -114,8 +115,9 @@ pub(super) fn list(args: &ListArgs) -> Outcome {
 
 pub(super) fn export(args: &ExportArgs) -> Outcome {
     let zone = TimeZone::system();
+    let bounds = args.which.period.bounds(&zone)?;
     let source = Source::open(&args.node)?;
-    let asks = args.which.asks(&source, &zone)?;
+    let asks = args.which.asks(&source, bounds)?;
     let printed = exported(&source, asks.into_iter(), args.format, zone);
     source.close()?;
     until_nobody_reads(printed)

@@ -6,6 +6,8 @@ use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::super::exit::{Exit, Failure};
+
 /// A period.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in super::super) struct PeriodArgs {
@@ -18,20 +20,23 @@ pub(in super::super) struct PeriodArgs {
 }
 
 impl PeriodArgs {
-    /// Its first moment.
+    /// Its first moment, and the first moment behind it.
     ///
     /// # Errors
-    /// A day that the zone or the clock does not have.
-    pub(in super::super) fn from(&self, zone: &TimeZone) -> anyhow::Result<Option<Timestamp>> {
-        self.from.map(|day| begin(day, zone)).transpose()
-    }
-
-    /// The first moment behind it.
-    ///
-    /// # Errors
-    /// A day that the zone or the clock does not have.
-    pub(in super::super) fn until(&self, zone: &TimeZone) -> anyhow::Result<Option<Timestamp>> {
-        self.to.map(|day| end(day, zone)).transpose()
+    /// [`Exit::Usage`] where it ends before it begins; a day that the zone or the clock does not have.
+    pub(in super::super) fn bounds(
+        &self,
+        zone: &TimeZone,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), Failure> {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            let why = anyhow::anyhow!("--from {from} is later than --to {to}: exchange them");
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        let from = self.from.map(|day| begin(day, zone)).transpose()?;
+        let until = self.to.map(|day| end(day, zone)).transpose()?;
+        Ok((from, until))
     }
 }
 
@@ -78,17 +83,33 @@ mod tests {
         };
         let check = |hours: i8, from: u64| {
             let zone = TimeZone::fixed(jiff::tz::offset(hours));
-            assert_eq!(period.from(&zone).unwrap(), Some(Timestamp(from)));
             let until = from + 86_400_000;
-            assert_eq!(period.until(&zone).unwrap(), Some(Timestamp(until)));
+            let expected = (Some(Timestamp(from)), Some(Timestamp(until)));
+            assert_eq!(period.bounds(&zone).unwrap(), expected);
         };
         check(0, 1_775_001_600_000);
         check(9, 1_775_001_600_000 - 9 * 3_600_000);
-        let old = PeriodArgs {
+        let old = |to: &str| PeriodArgs {
             from: day("1900-01-01"),
-            to: day("9999-12-31"),
+            to: day(to),
         };
-        assert_eq!(old.from(&TimeZone::UTC).unwrap(), Some(Timestamp(0)));
-        assert!(old.until(&TimeZone::UTC).is_err());
+        let (from, _) = old("1900-01-01").bounds(&TimeZone::UTC).unwrap();
+        assert_eq!(from, Some(Timestamp(0)));
+        assert!(old("9999-12-31").bounds(&TimeZone::UTC).is_err());
+    }
+
+    #[test]
+    fn a_period_that_ends_before_it_begins_is_wrong_usage() {
+        let period = PeriodArgs {
+            from: Some("2026-04-02".parse().unwrap()),
+            to: Some("2026-04-01".parse().unwrap()),
+        };
+        let failure = period.bounds(&TimeZone::UTC).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(
+            failure
+                .to_string()
+                .contains("--from 2026-04-02 is later than --to 2026-04-01")
+        );
     }
 }

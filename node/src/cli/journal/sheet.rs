@@ -49,7 +49,7 @@ pub struct SheetArgs {
 
 pub(super) fn run(args: &SheetArgs) -> Outcome {
     let zone = TimeZone::system();
-    let (from, until) = (args.period.from(&zone)?, args.period.until(&zone)?);
+    let (from, until) = args.period.bounds(&zone)?;
     let source = Source::open(&args.node)?;
     let bar = output::spinner("adding up");
     let mut sheets = Vec::new();
