@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use city_protocol::body::{
-    Accept, Charter, Enrol, Grant, Kind, OfficersBody, OwnEntry, PersonBody, Recover, Revoke,
-    Rotate, Transfer, identity,
+    Accept, Charter, Enrol, Grant, Kind, OfficersBody, Order, OwnEntry, PersonBody, Recover,
+    Reject, Revoke, Rotate, Transfer, identity,
 };
 use city_protocol::codec;
 use city_protocol::crypto::DomainTag;
@@ -329,11 +329,13 @@ fn body_of(entry: &Entry) -> Value {
 }
 
 /// The tag under which a kind is signed.
-fn tag_of(kind: Kind) -> Option<DomainTag> {
+pub(crate) fn tag_of(kind: Kind) -> Option<DomainTag> {
     Some(match kind {
         Kind::Enrol => Enrol::TAG,
         Kind::Transfer => Transfer::TAG,
         Kind::Accept => Accept::TAG,
+        Kind::Reject => Reject::TAG,
+        Kind::Order => Order::TAG,
         Kind::Rotate => Rotate::TAG,
         Kind::Revoke => Revoke::TAG,
         Kind::Recover => Recover::TAG,

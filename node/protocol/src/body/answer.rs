@@ -100,6 +100,18 @@ pub enum RejectReason {
     Limit,
 }
 
+impl RejectReason {
+    /// The stable code, as it stands in the body.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnknownReceiver => "unknown-receiver",
+            Self::Revoked => "revoked",
+            Self::Limit => "limit",
+        }
+    }
+}
+
 /// The home does not take a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
