@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::AdminState;
 use crate::api::Problem;
 use crate::api::extract::Id;
+use crate::engine::utc;
 use crate::journal::pages::{BooksPage, LinesPage, LogsPage, MovementsPage, SumsPage};
 use crate::journal::{self, Ask, Names};
 
@@ -39,7 +40,8 @@ pub(super) async fn movements(
     query: RawQuery,
 ) -> Answer<MovementsPage> {
     let ask = asked(query)?;
-    let job = move |history: &dyn History, names: &Names| journal::movements(history, names, &ask);
+    let job =
+        move |history: &dyn History, names: &Names| journal::movements(history, names, &ask, utc());
     read(admin, job).await
 }
 

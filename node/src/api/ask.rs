@@ -10,8 +10,8 @@ use city_protocol::body::{Order, OwnEntry, Transfer, read_person_body};
 use city_protocol::crypto::{NotAfter, PublicKey};
 use city_protocol::ids::{AccountId, Digest, LogId};
 use city_protocol::ledger::{
-    ACCEPT_DEADLINE_MS, Changes, Finality, History, IncomingRow, Layers, PeopleState, Rows, Table,
-    TransferRow, key, witnesses_of,
+    ACCEPT_DEADLINE_MS, Changes, Finality, History, IncomingRow, Layers, Rows, Table, TransferRow,
+    key, witnesses_of,
 };
 use city_protocol::place::FRESH_MS;
 use city_protocol::replica::{deadline_of, stored_receipt};
@@ -24,7 +24,7 @@ use super::wire::{
 };
 use super::{ApiState, Problem};
 use crate::engine::{StoreHistory, utc};
-use crate::journal::log_rows;
+use crate::journal::{log_rows, people_state};
 use crate::terminal::Terminal;
 
 /// Most transfers on one page: each reads the vertex that it stands in, up to 1 MiB.
@@ -116,17 +116,7 @@ pub(super) async fn incoming(
 ) -> Result<Json<IncomingPage>, Problem> {
     asker.is(&account)?;
     let home = api.engine.log();
-    if rows(api.engine.history())
-        .account(&home, &account)
-        .is_none()
-    {
-        return Err(Refusal::UnknownAccount.into());
-    }
-    let limit = page.limit.unwrap_or(MAX_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        let detail = format!("limit is 1 to {MAX_PAGE}");
-        return Err(Problem::from(Refusal::BadField).with_detail(detail));
-    }
+    let limit = api.listed(&account, page.limit)?;
     let page = api
         .reading(move |history| read_incoming(history, &home, &account, page.after, limit))
         .await?;
@@ -181,6 +171,10 @@ fn incoming_item(rows: &dyn History, transfer: Digest, name: &[u8]) -> Option<In
         received_at: waiting.received_at,
         deadline,
         transaction_hash: body.transaction_hash(),
+        finality: Finality::of_transfer(rows, &waiting.log, &row)
+            .code()
+            .into(),
+        witnesses: witnesses_of(rows, &waiting.log, (row.at.epoch, row.at.seq)),
     })
 }
 
@@ -237,8 +231,10 @@ pub(super) async fn transfer(
             // In the own log, if this is the receiver's home.
             let answer = rows(history).answer(&home, &transfer);
             let answer_receipt = answer.and_then(|answer| receipt_of(answer.at));
+            let body = rows(history).transfer_body(&log, &row.at, &transfer);
             let page = transfer_page(history, transfer, log, row, receipt);
             Some(TransferPage {
+                body: body.and_then(|body| String::from_utf8(body).ok()),
                 answer_receipt,
                 ..page
             })
@@ -265,13 +261,7 @@ pub(crate) fn transfer_page(
     row: TransferRow,
     receipt: Option<Der>,
 ) -> TransferPage {
-    let answer = rows(history).answer(&row.receiver_home, &transfer);
-    let deadline = deadline_of(rows(history), &sender_home, &row.at);
-    let late = deadline.is_some_and(|deadline| deadline < utc());
-    let state = match PeopleState::of(row.state, answer.as_ref()) {
-        PeopleState::Pending if late => PeopleState::Expired,
-        state => state,
-    };
+    let state = people_state(history, &sender_home, &transfer, &row, utc());
     let finality = Finality::of_transfer(history, &sender_home, &row);
     TransferPage {
         schema: SCHEMA,
@@ -286,6 +276,7 @@ pub(crate) fn transfer_page(
         receiver_home: row.receiver_home,
         amount: row.amount,
         received_at: row.received_at,
+        body: None,
         receipt,
         answer_receipt: None,
     }

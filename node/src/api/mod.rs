@@ -169,6 +169,10 @@ pub fn router(state: ApiState) -> Router {
             "/send/api/accounts/{account}/outgoing",
             get(listing::outgoing),
         )
+        .route(
+            "/send/api/accounts/{account}/received",
+            get(listing::received),
+        )
         .route("/send/api/homes", get(listing::homes))
         .merge(submissions)
         .fallback(async || Problem::not_found())

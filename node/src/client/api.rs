@@ -22,7 +22,7 @@ use crate::api::problem::CERTIFICATE_REQUIRED;
 use crate::api::wire::{
     AccountPage, ChallengePage, CharterPage, Der, EnrolForm, HomesPage, IncomingPage, KeptPage,
     KeysForm, LoginForm, LoginPage, LogoutPage, NodePage, OutgoingPage, PlaceForm, PlacePage,
-    PrivatePage, SignedForm, SubmittedPage, TogetherForm, TransferPage,
+    PrivatePage, ReceivedPage, SignedForm, SubmittedPage, TogetherForm, TransferPage,
 };
 use crate::pki::ShownCertificate;
 
@@ -389,6 +389,20 @@ impl ApiClient {
     ) -> Result<IncomingPage, ClientError> {
         let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
         let path = format!("/send/api/accounts/{account}/incoming{query}");
+        self.get_as(account, &path).await
+    }
+
+    /// Transfers that were answered for this account, which must be logged in, from the first or after one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn received(
+        &self,
+        account: &AccountId,
+        after: Option<&Digest>,
+    ) -> Result<ReceivedPage, ClientError> {
+        let query = after.map(|id| format!("?after={id}")).unwrap_or_default();
+        let path = format!("/send/api/accounts/{account}/received{query}");
         self.get_as(account, &path).await
     }
 

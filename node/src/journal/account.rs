@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use city_protocol::Refusal;
+use city_protocol::amount::Timestamp;
 use city_protocol::body::{
     Adopt, Answer, Correct, Kind, PersonBody as _, Refund, Transfer, identity, read_officers_body,
     read_person_body,
@@ -18,12 +19,13 @@ use super::item::Item;
 use super::logs::{Names, logs};
 use super::pages::{Counterparty, JournalLog, Movement, MovementsPage};
 use super::read::each_entry;
+use super::state::people_state;
 use crate::api::wire::SCHEMA;
 
 /// Movements behind which a page ends: with those of one more vertex some 1,000 of 900 bytes.
 const PAGE_MOVEMENTS: usize = 750;
 
-/// Movements of the account that is asked for, a page of them.
+/// Movements of the account that is asked for, a page of them; `now` says which transfers nobody can answer any more.
 ///
 /// # Errors
 /// [`Refusal::BadField`] if the question names no account, and those of reading the log.
@@ -31,6 +33,7 @@ pub fn movements(
     history: &dyn History,
     names: &Names,
     ask: &Ask,
+    now: Timestamp,
 ) -> Result<MovementsPage, Refusal> {
     if ask.account.is_none() || ask.code.is_some() {
         return Err(Refusal::BadField);
@@ -39,6 +42,7 @@ pub fn movements(
     let reader = Reader {
         history,
         homes: homes.map(|home| (home.log, home)).collect(),
+        now,
     };
     let mut movements = Vec::new();
     let next = each_entry(
@@ -70,6 +74,7 @@ struct About {
 struct Reader<'a> {
     history: &'a dyn History,
     homes: HashMap<LogId, JournalLog>,
+    now: Timestamp,
 }
 
 impl Reader<'_> {
@@ -205,8 +210,7 @@ impl Reader<'_> {
                 _ => PeopleState::Received,
             };
         };
-        let answer = self.history.answer(&row.receiver_home, &about.transfer);
-        PeopleState::of(row.state, answer.as_ref())
+        people_state(self.history, &about.log, &about.transfer, &row, self.now)
     }
 }
 

@@ -2,7 +2,7 @@
 //! derive postings by the protocol's rules; `audit` compares them and checks every sum.
 //!
 //! `ask` what can be asked of it · `read` a page of it at a time · `pages` the answers · `logs` which logs there are ·
-//! `item` one entry, also one whose body was pruned · `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
+//! `item` one entry, also one whose body was pruned · `state` how far a transfer has come · `account` one account's movements · `statement` the same as a page for that person · `export` CSV, hledger, JSON ·
 //! `lang` both languages.
 
 mod account;
@@ -14,6 +14,7 @@ pub mod lang;
 mod logs;
 pub mod pages;
 mod read;
+mod state;
 pub mod statement;
 
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +35,7 @@ pub use ask::Ask;
 pub use audit::{Audit, audit};
 pub use logs::{Names, books, logs};
 pub use read::{lines, sums};
+pub(crate) use state::people_state;
 
 use crate::engine::each_vertex;
 use crate::store::{ReadError, Store};

@@ -229,6 +229,8 @@ async fn bad_enrolments_places_and_acceptances_are_refused() {
         received_at: utc(),
         deadline: utc(),
         transaction_hash: Digest([0; 32]),
+        finality: "sequenced".into(),
+        witnesses: 0,
     };
     let accept = form(&citizen.accept(&item, 1, utc()).unwrap());
     check(

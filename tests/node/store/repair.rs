@@ -43,6 +43,8 @@ async fn take_first(town: &Town, run: &Run<'_>) {
         received_at: Timestamp(0),
         deadline: Timestamp(0),
         transaction_hash: Digest([0; 32]),
+        finality: "sequenced".into(),
+        witnesses: 0,
     };
     let signed = receiver
         .accept(&waiting, account.next_sequence, utc())

@@ -2,20 +2,20 @@
 //!
 //! Requests refuse unknown fields; replies may grow, so clients ignore what they do not know. Every reply has
 //! `schema`. Moments are milliseconds since the Unix epoch, amounts text, bytes standard base64. `home` what a node says of
-//! itself; here what people hand in, and what they are told of it.
+//! itself · `transfers` what was sent, waits or was answered; here what people hand in, and what they are told of it.
 
 mod home;
+mod transfers;
 
 use std::collections::BTreeMap;
 
 use city_protocol::Refusal;
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{OwnEntry, PrivateField, PrivateValues, Salted};
-use city_protocol::client::Waiting;
 use city_protocol::crypto::Suite;
-use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId, TransferId};
+use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId, NetworkId};
 use city_protocol::json::base64_bytes;
-use city_protocol::ledger::{Finality, History, PeopleState, Rows as _, witnesses_of};
+use city_protocol::ledger::{Finality, History, Rows as _, witnesses_of};
 use city_protocol::place::{Claim, Grade, Point, SignedPlace};
 use city_protocol::region::Region;
 use city_protocol::replica::BookedEntry;
@@ -25,6 +25,10 @@ use serde::{Deserialize, Serialize};
 use crate::pki::ShownCertificate;
 
 pub use home::{CharterPage, ClearingPage, ClockPage, NodePage, OfficerPage, OfficersPage};
+pub use transfers::{
+    AnswerFrom, AnswerSaid, IncomingItem, IncomingPage, OutgoingPage, ReceivedItem, ReceivedPage,
+    StatePage, TransferPage,
+};
 
 /// Form of every reply of this version.
 pub const SCHEMA: u64 = 1;
@@ -438,20 +442,6 @@ pub struct HomesPage {
     pub homes: Vec<KnownHome>,
 }
 
-/// `GET /send/api/accounts/{id}/outgoing?after=…&limit=…`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutgoingPage {
-    /// 1.
-    pub schema: u64,
-    /// The account.
-    pub account: AccountId,
-    /// In order of their transfer ids, without their receipts.
-    pub transfers: Vec<TransferPage>,
-    /// If there may be more: `after` of the next page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<TransferId>,
-}
-
 /// The answer to `POST /send/api/place`. Coordinates are rounded by the municipality's policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlacePage {
@@ -523,110 +513,6 @@ pub struct OrderPage {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-}
-
-/// One transfer that waits for its receiver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IncomingItem {
-    /// Identity of the transfer.
-    pub transfer: Digest,
-    /// Its own id.
-    pub transfer_id: TransferId,
-    /// Sender.
-    pub sender: AccountId,
-    /// The sender's home.
-    pub sender_home: LogId,
-    /// Amount.
-    pub amount: Amount,
-    /// When the sender's home received it.
-    pub received_at: Timestamp,
-    /// Until when it may be answered.
-    pub deadline: Timestamp,
-    /// Digest of its immutable fields.
-    pub transaction_hash: Digest,
-}
-
-impl From<&IncomingItem> for Waiting {
-    fn from(item: &IncomingItem) -> Self {
-        Self {
-            transfer: item.transfer,
-            transfer_id: item.transfer_id,
-            sender: item.sender,
-            sender_home: item.sender_home,
-            amount: item.amount,
-        }
-    }
-}
-
-/// `GET /send/api/accounts/{id}/incoming?after=…&limit=…`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IncomingPage {
-    /// 1.
-    pub schema: u64,
-    /// The account.
-    pub account: AccountId,
-    /// In order of their identities.
-    pub transfers: Vec<IncomingItem>,
-    /// If there may be more: `after` of the next page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<Digest>,
-}
-
-/// A state for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatePage {
-    /// `pending`, `received`, `complete`, `rejected` or `expired`.
-    pub code: String,
-    /// In Japanese.
-    pub ja: String,
-    /// In English.
-    pub en: String,
-}
-
-impl From<PeopleState> for StatePage {
-    fn from(state: PeopleState) -> Self {
-        Self {
-            code: state.code().into(),
-            ja: state.ja().into(),
-            en: state.en().into(),
-        }
-    }
-}
-
-/// `GET /send/api/transfers/{identity}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TransferPage {
-    /// 1.
-    pub schema: u64,
-    /// Identity of the transfer.
-    pub transfer: Digest,
-    /// How far it has come.
-    pub state: StatePage,
-    /// `sequenced`, `witnessed` or `settled`.
-    pub finality: String,
-    /// How many other municipalities witness the vertex that it stands in.
-    #[serde(default)]
-    pub witnesses: u64,
-    /// Its own id.
-    pub transfer_id: TransferId,
-    /// Sender.
-    pub sender: AccountId,
-    /// The sender's home.
-    pub sender_home: LogId,
-    /// Receiver.
-    pub receiver: AccountId,
-    /// The receiver's home.
-    pub receiver_home: LogId,
-    /// Amount.
-    pub amount: Amount,
-    /// When the sender's home received it.
-    pub received_at: Timestamp,
-    /// The receipt's DAG-CBOR in base64, at the sender's home.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receipt: Option<Der>,
-    /// The receipt of its answer, at the receiver's home once it is answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer_receipt: Option<Der>,
 }
 
 /// What a node has of a transfer's private values.

@@ -14,7 +14,7 @@ use super::super::{launch, output};
 use super::NodeArgs;
 use crate::client::{AdminClient, ClientError};
 use crate::daemon;
-use crate::engine::StoreHistory;
+use crate::engine::{StoreHistory, utc};
 use crate::journal::pages::{BooksPage, JournalLog, Line, Movement};
 use crate::journal::{self, Ask, Names};
 
@@ -143,7 +143,7 @@ impl Source {
             let page = match self {
                 Self::Running(node) => node.0.block_on(node.1.journal_movements(&ask))?,
                 Self::Stopped(stopped) => {
-                    journal::movements(&stopped.0, &stopped.1, &ask).map_err(unread)?
+                    journal::movements(&stopped.0, &stopped.1, &ask, utc()).map_err(unread)?
                 }
             };
             page.movements.into_iter().try_for_each(&mut take)?;
