@@ -42,6 +42,14 @@ pub(super) fn object(fields: Value) -> io::Result<()> {
     text(&format!("{}\n", Value::Object(object)))
 }
 
+/// How final something is, in words: of the code of [`city_protocol::ledger::Finality`] and the number beside it.
+pub(super) fn finality(code: &str, witnesses: u64) -> String {
+    match code {
+        "witnessed" => format!("witnessed by {witnesses}"),
+        code => code.into(),
+    }
+}
+
 /// Shows on a terminal's standard error that long work is going on; elsewhere it shows nothing.
 pub(super) fn spinner(what: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what);

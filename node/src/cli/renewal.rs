@@ -274,13 +274,21 @@ fn told(page: Option<&SubmittedPage>, what: &str, json: bool) -> Outcome {
             "vertex": page.map(|page| page.vertex),
             "at": page.map(|page| page.at),
             "repeated": repeated,
+            "finality": page.map(|page| &page.finality),
+            "witnesses": page.map(|page| page.witnesses),
         }))?;
-    } else if repeated {
-        output::text(&format!(
-            "{what}: was booked already, nothing was done twice.\n"
-        ))?;
-    } else {
-        output::text(&format!("{what}: booked.\n"))?;
+        return Ok(Exit::Ok);
     }
+    let mut text = match repeated {
+        true => format!("{what}: was booked already, nothing was done twice.\n"),
+        false => format!("{what}: booked.\n"),
+    };
+    if let Some(page) = page {
+        text += &format!(
+            "finality   {}\n",
+            output::finality(&page.finality, page.witnesses)
+        );
+    }
+    output::text(&text)?;
     Ok(Exit::Ok)
 }

@@ -80,8 +80,10 @@ pub(super) fn run(args: &EnrolArgs) -> Outcome {
             "account": account,
             "region": home.region,
             "log": home.log,
-            "vertex": done.map(|done| done.vertex),
+            "vertex": done.as_ref().map(|done| done.vertex),
             "repeated": repeated,
+            "finality": done.as_ref().map(|done| &done.finality),
+            "witnesses": done.as_ref().map(|done| done.witnesses),
         }))?;
     } else {
         let verb = if repeated {
@@ -89,10 +91,15 @@ pub(super) fn run(args: &EnrolArgs) -> Outcome {
         } else {
             "is booked"
         };
-        output::text(&format!(
+        let mut text = format!(
             "account  {account}\nhome     {} (log {})\nThe enrolment {verb}.\n",
             home.region, home.log
-        ))?;
+        );
+        if let Some(done) = &done {
+            let finality = output::finality(&done.finality, done.witnesses);
+            text += &format!("finality {finality}\n");
+        }
+        output::text(&text)?;
     }
     Ok(Exit::Ok)
 }

@@ -101,13 +101,15 @@ fn booked(args: &PlainArgs, accepts: bool, page: &SubmittedPage) -> Outcome {
     if args.json {
         output::object(json!({
             "accept": accepts, "identity": page.identity, "vertex": page.vertex, "at": page.at,
-            "repeated": page.repeated,
+            "repeated": page.repeated, "finality": page.finality, "witnesses": page.witnesses,
         }))?;
     } else {
-        output::text(match accepts {
-            true => "booked: the home takes what the order says, without asking\n",
-            false => "booked: every transfer waits to be answered\n",
-        })?;
+        let told = match accepts {
+            true => "booked: the home takes what the order says, without asking",
+            false => "booked: every transfer waits to be answered",
+        };
+        let finality = output::finality(&page.finality, page.witnesses);
+        output::text(&format!("{told}\nfinality {finality}\n"))?;
     }
     Ok(Exit::Ok)
 }
@@ -132,7 +134,7 @@ fn show(args: &PlainArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn told(order: Option<&OrderPage>, revoked: bool, now: Timestamp) -> String {
+pub(super) fn told(order: Option<&OrderPage>, revoked: bool, now: Timestamp) -> String {
     let Some(order) = order else {
         return "no standing order: every transfer waits to be answered\n".into();
     };
