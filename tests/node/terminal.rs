@@ -422,7 +422,6 @@ async fn while_the_home_is_away_nothing_is_accepted_and_what_is_kept_is_sent_lat
     let home = town.city.ready().await;
     town.together(&home, &kiosk).await;
     let receipts = town.file("receipts");
-    fs::create_dir(&receipts).unwrap();
     let (code, sent) = town.outbox(&["send", &identity, "--receipts", text(&receipts)]);
     assert_eq!(code, 0, "{sent}");
     let one = &sent["sent"][0];

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use city_protocol::ids::Digest;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
@@ -62,7 +63,7 @@ pub struct SendArgs {
     /// Everything that is kept.
     #[arg(long)]
     all: bool,
-    /// Write each receipt into this directory, named by its transfer.
+    /// Write each receipt into this directory, named by its transfer; it is made if need be.
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
     /// Which terminal.
@@ -127,14 +128,12 @@ fn told(draft: &Draft) -> String {
 type Sent = (Digest, Result<SubmittedPage, ClientError>);
 
 fn send(args: &SendArgs) -> Outcome {
-    if let Some(directory) = &args.receipts
-        && !directory.is_dir()
-    {
-        let why = format!(
-            "{}: is not a directory; make it first: mkdir -p {0}",
-            directory.display()
-        );
-        return Err(anyhow::anyhow!(why).into());
+    // Before anything is sent: what is booked is kept here no longer.
+    if let Some(directory) = &args.receipts {
+        std::fs::create_dir_all(directory).with_context(|| {
+            let directory = directory.display();
+            format!("{directory}: receipts cannot be written there; name a directory")
+        })?;
     }
     let socket = args.place.locate().data.admin_socket();
     let sending = async {
@@ -199,7 +198,11 @@ fn as_text((identity, answer): &Sent) -> String {
             };
             let balance = page.booked.balance_after;
             let balance = balance.map_or_else(String::new, |left| format!(", balance {left}"));
-            format!("{identity}: {before} in {}{balance}\n", page.vertex)
+            let finality = output::finality(&page.finality, page.witnesses);
+            format!(
+                "{identity}: {before} in {}{balance}, {finality}\n",
+                page.vertex
+            )
         }
         Err(error) => format!("{identity}: NOT booked: {error}\n"),
     }
