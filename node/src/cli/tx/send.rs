@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use city_protocol::Refusal;
 use city_protocol::body::Transfer;
+use city_protocol::client::EXPIRES_MS;
 use city_protocol::place::{Claim, Point};
 use city_protocol::stage::Signed;
 use clap::Args;
@@ -39,6 +40,9 @@ const SIGN_ANEW: [Refusal; 4] = [
     Refusal::Expired,
     Refusal::SequenceUsed,
 ];
+
+/// A minute in milliseconds.
+const MINUTE_MS: u64 = 60_000;
 
 /// Where the sender says that they are, instead of the home's antenna.
 #[derive(Debug, Args)]
@@ -153,8 +157,9 @@ pub struct SendArgs {
     #[command(flatten)]
     claim: ClaimArgs,
     /// For how many minutes from its signing a draft may be booked, at most a week: longer where a terminal is to keep it.
-    #[arg(long, value_name = "MINUTES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_080))]
-    valid_minutes: u64,
+    /// What was signed before keeps its own [default: 10].
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    valid_minutes: Option<u64>,
     /// The account's certificate (PEM, leaf first), sent along when the home asks for it.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
@@ -362,6 +367,9 @@ fn from_draft(args: &SendArgs, draft: &DraftForm, wallet: &Path) -> anyhow::Resu
                 kept.display()
             );
         }
+        if let Some(told) = keeps_its_own(args, form.signed()?.body()) {
+            eprintln!("city-node: {}: {told}", kept.display());
+        }
         match submit(args, &form)? {
             Err(error) if is_over(&error) => {}
             answer => return answer.map_err(again),
@@ -387,11 +395,23 @@ fn from_draft(args: &SendArgs, draft: &DraftForm, wallet: &Path) -> anyhow::Resu
         sequence: Some(next),
         proof_of_place: Some(place.digest),
         now: utc(),
-        valid_ms: args.valid_minutes * 60_000,
+        valid_ms: args.valid_minutes.map_or(EXPIRES_MS, |n| n * MINUTE_MS),
     };
     let form = draft.sign(&settled, person.signing())?;
     form.keep(&kept)?;
     submit(args, &form)?.map_err(again)
+}
+
+/// What to say where what was signed before is not as long valid as is asked for now. It may be on its way already, so it
+/// is not signed anew: another text would be another transfer.
+fn keeps_its_own(args: &SendArgs, signed: &Transfer) -> Option<String> {
+    let asked = signed.created_at.plus_ms(args.valid_minutes? * MINUTE_MS);
+    (asked != signed.expires_at).then(|| {
+        format!(
+            "was signed before and is sent as it is, without --valid-minutes: it expires {}",
+            rfc3339(signed.expires_at)
+        )
+    })
 }
 
 /// Whether the home says that what was kept is not booked, and cannot be any more.
