@@ -204,7 +204,22 @@ async fn an_account_gets_the_keys_of_another_wallet_is_closed_and_recovered() {
         "--certificate",
         text(&pems[0]),
     ];
-    good(root, &[&enrol[..], &home].concat());
+    let enrolled = good(root, &[&enrol[..], &home, &["--json"]].concat());
+    assert!(enrolled.contains(r#""finality":"sequenced""#), "{enrolled}");
+    let show = |wallet: &Path, more: &[&str]| {
+        let show = ["account", "show", text(wallet)];
+        run(root, &[&show[..], &home, more].concat())
+    };
+    let (code, told) = show(&wallets[0], &[]);
+    assert_eq!(code, 0, "{told}");
+    for word in [
+        id.as_str(),
+        "available    0.00 愛貨",
+        "next number  1",
+        "the one that it was opened with",
+    ] {
+        assert!(told.contains(word), "{word} is not in\n{told}");
+    }
 
     // Over to the other suite.
     certify(&city, &wallets[1], &account, &pems[1]);
@@ -218,8 +233,22 @@ async fn an_account_gets_the_keys_of_another_wallet_is_closed_and_recovered() {
     let rotate = [&rotate[..], &["--certificate", text(&pems[1])], &home].concat();
     let told = good(root, &rotate);
     assert!(told.contains("booked.") && told.contains(&id), "{told}");
+    assert!(told.contains("finality   sequenced"), "{told}");
     let told = good(root, &rotate);
     assert!(told.contains("was booked already"), "{told}");
+
+    // The new keys have an account of another name: who forgets that is told.
+    let (code, told) = show(&wallets[1], &[]);
+    assert!(code == 1 && told.contains("--account"), "{told}");
+    let (code, told) = show(&wallets[1], &["--account", &id]);
+    assert!(code == 0 && told.contains("next number  2"), "{told}");
+    let (code, told) = show(&wallets[1], &["--account", &id, "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (code, &shown["account"]),
+        (0, &id.as_str().into()),
+        "{told}"
+    );
 
     // The phone is lost; the second wallet closes the account, and does so once.
     let revoke = [

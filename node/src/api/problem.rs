@@ -23,7 +23,7 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+js
 /// The code by which a home asks for a person's certificate.
 pub const CERTIFICATE_REQUIRED: &str = "certificate-required";
 /// The code of a login that is not the account's.
-const LOGIN_REFUSED: &str = "login-refused";
+pub const LOGIN_REFUSED: &str = "login-refused";
 /// The code of a terminal whose home is not reached: nothing was accepted.
 pub const HOME_UNREACHABLE: &str = "home-unreachable";
 /// The code of a terminal whose home did not say what became of a submission.

@@ -1,6 +1,6 @@
 //! `account`: a person's keys in a file that a passphrase seals (here), `backup` its copy on paper, and the account at a
-//! home: `enrol` opens it, `order` what is taken
-//! without asking, `list` is the operator's, `policy` says what a home asks. What changes an account's keys stands in
+//! home: `enrol` opens it, `show` shows it, `order` says what is
+//! taken without asking, `list` is the operator's, `policy` says what a home asks. What changes an account's keys stands in
 //! `renewal`.
 
 mod backup;
@@ -8,6 +8,7 @@ mod enrol;
 mod list;
 mod order;
 mod policy;
+mod show;
 mod statement;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use super::output;
 use super::passphrase::PassphraseArgs;
 use super::renewal::{self, RecoverArgs, RevokeArgs, RotateArgs};
 use super::suite::suites;
+use crate::api::problem::LOGIN_REFUSED;
 use crate::client::ClientError;
 use crate::client::paper::Ground;
 use crate::client::wallet::Wallet;
@@ -63,23 +65,8 @@ the municipality: make a backup at once (city-node account backup).")]
         #[arg(long)]
         json: bool,
     },
-    /// Show the public part of a wallet; with a home's log, the account that it has there.
-    #[command(after_help = "\
-Example:
-  city-node account show chiyo.wallet --home ubqxbxvmedbb…")]
-    Show {
-        /// The wallet.
-        file: PathBuf,
-        /// The log of the home, as `city-node status` of the node shows it.
-        #[arg(long, value_name = "LOG")]
-        home: Option<LogId>,
-        /// The wallet's passphrase.
-        #[command(flatten)]
-        passphrase: PassphraseArgs,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show the public part of a wallet, and the account that it has at a home.
+    Show(show::ShowArgs),
     /// Print a wallet, still sealed, as QR codes for paper; or as their texts.
     #[command(after_help = "\
 Examples:
@@ -162,12 +149,7 @@ pub(super) fn run(command: &AccountCommand) -> Outcome {
             passphrase,
             json,
         } => create(out, *suite, passphrase, *json),
-        AccountCommand::Show {
-            file,
-            home,
-            passphrase,
-            json,
-        } => show(file, *home, passphrase, *json),
+        AccountCommand::Show(args) => show::run(args),
         AccountCommand::Backup {
             file,
             dark_background,
@@ -237,16 +219,6 @@ fn kem_path(out: &Path) -> PathBuf {
     public_path(Path::new(&name))
 }
 
-fn show(file: &Path, home: Option<LogId>, passphrase: &PassphraseArgs, json: bool) -> Outcome {
-    let wallet = open(file, passphrase)?;
-    if json {
-        output::object(fields(&wallet, home))?;
-    } else {
-        output::text(&told(&wallet, home))?;
-    }
-    Ok(Exit::Ok)
-}
-
 fn account(wallet: &Wallet, home: LogId) -> AccountId {
     AccountId::new(&home, &wallet.signing_public().id())
 }
@@ -281,8 +253,14 @@ fn told(wallet: &Wallet, home: Option<LogId>) -> String {
     text
 }
 
-/// Where it is not known whether the home booked it, doing it again tells.
+/// Where it is not known whether the home booked it, doing it again tells; where the home knows no such account, its keys
+/// may have been changed.
 pub(super) fn again(error: ClientError) -> anyhow::Error {
+    if error.code() == Some(LOGIN_REFUSED) {
+        return anyhow::Error::from(error).context(
+            "this wallet's key is not that of an account here; an account whose keys were changed is named with --account",
+        );
+    }
     let unknown = matches!(error, ClientError::Timeout | ClientError::Broken(_));
     let error = anyhow::Error::from(error);
     if unknown {

@@ -9,6 +9,7 @@ use city_protocol::vertex::Receipt;
 use clap::Args;
 use serde_json::json;
 
+use super::super::account::again;
 use super::super::exit::{Exit, Failure, Outcome};
 use super::super::home::{HomeArgs, WalletArgs, person};
 use super::super::input::{keep, read};
@@ -59,7 +60,7 @@ pub(super) fn run(args: &ReceiptArgs) -> Outcome {
             .await?;
         Ok::<_, ClientError>((person.account(), page))
     });
-    let (account, page) = page?;
+    let (account, page) = page.map_err(again)?;
     // In one home both are there: each gets what is theirs.
     let (what, receipt) = match account == page.receiver {
         true => ("answer", page.answer_receipt.or(page.receipt)),
