@@ -1,20 +1,23 @@
-//! `tx list`: what an account has sent, and what waits for it.
+//! `tx list`: what an account has sent, what waits for it, and what was answered.
+
+use std::collections::HashSet;
 
 use city_protocol::amount::Timestamp;
-use city_protocol::ids::AccountId;
+use city_protocol::ids::{AccountId, Digest};
 use city_protocol::ledger::PeopleState;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::account::again;
 use super::super::exit::{Exit, Outcome};
 use super::super::home::{HomeArgs, WalletArgs, person};
 use super::super::launch::runtime;
 use super::super::output;
-use crate::api::wire::{IncomingItem, StatePage, TransferPage};
+use crate::api::wire::{AnswerFrom, IncomingItem, ReceivedItem, StatePage, TransferPage};
 use crate::client::{ApiClient, ClientError};
 use crate::config::rfc3339;
 
-/// Most transfers that are read each way for one listing: ten years of three a day. They come in the order of their ids.
+/// Most transfers that are read of each kind (sent, waiting, answered) for one listing: ten years of three a day. They come in the order of their ids.
 const MAX_READ: usize = 10_000;
 /// Most pages of them: a home gives fifty at once.
 const MAX_PAGES: usize = MAX_READ / 50;
@@ -25,9 +28,10 @@ const MAX_PAGES: usize = MAX_READ / 50;
 Examples:
   city-node tx list --wallet chiyo.wallet --node https://node.example:8443 --tls-root tls-root.pem
   city-node tx list --wallet chiyo.wallet --node … --tls-root … --incoming --json
-  city-node tx list --wallet chiyo.wallet --node … --tls-root … --state pending
+  city-node tx list --wallet yosa.wallet --node … --tls-root … --incoming --state pending      (what waits for an answer)
 
-Newest first. Incoming are those that wait for an answer: what was accepted stands in the account's statement.")]
+Newest first. Incoming are those that wait for an answer, and those that were answered: by the account's owner, by their
+standing order, or by the home where nobody could take them.")]
 pub struct ListArgs {
     /// Whose wallet.
     #[command(flatten)]
@@ -35,7 +39,7 @@ pub struct ListArgs {
     /// The person's home.
     #[command(flatten)]
     home: HomeArgs,
-    /// Only what waits for this account.
+    /// Only what was sent to this account: what waits, and what was answered.
     #[arg(long, conflicts_with = "outgoing")]
     incoming: bool,
     /// Only what this account has sent.
@@ -62,10 +66,11 @@ fn state(text: &str) -> Result<PeopleState, String> {
 /// One line.
 struct Listed {
     at: Timestamp,
+    transfer: Digest,
     is_incoming: bool,
-    /// State and finality; of what waits the code of the state alone.
     state: StatePage,
-    finality: Option<String>,
+    finality: String,
+    witnesses: u64,
     shown: Value,
     text: String,
 }
@@ -85,11 +90,15 @@ pub(super) fn run(args: &ListArgs) -> Outcome {
             is_all &= outgoing(&api, &account, &mut lines).await?;
         }
         if !args.outgoing {
+            // What waits first: what is answered in between stands in both, and what is said last counts.
             is_all &= incoming(&api, &account, &mut lines).await?;
+            let waiting = lines.len();
+            is_all &= received(&api, &account, &mut lines).await?;
+            forget_answered(&mut lines, waiting);
         }
         Ok::<_, ClientError>((page, lines, is_all))
     });
-    let (page, mut lines, is_all) = read?;
+    let (page, mut lines, is_all) = read.map_err(again)?;
     if let Some(state) = args.state {
         lines.retain(|line| line.state.code == state.code());
     }
@@ -122,7 +131,7 @@ pub(super) fn run(args: &ListArgs) -> Outcome {
     }
     if !is_all {
         text += &format!(
-            "only {MAX_READ} each way were read: ask the home's operator for the account's statement\n"
+            "only {MAX_READ} of a kind were read: ask the home's operator for the account's statement\n"
         );
     }
     output::text(&text)?;
@@ -165,6 +174,34 @@ async fn incoming(
     Ok(false)
 }
 
+/// Reads what was answered; whether that is all of it.
+async fn received(
+    api: &ApiClient,
+    account: &AccountId,
+    lines: &mut Vec<Listed>,
+) -> Result<bool, ClientError> {
+    let mut after = None;
+    for _ in 0..MAX_PAGES {
+        let page = api.received(account, after.as_ref()).await?;
+        lines.extend(page.transfers.iter().map(Listed::answered));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+/// Takes away what waited when it was read and was answered when that was: the first so many lines are what waited, and
+/// what was sent.
+fn forget_answered(lines: &mut Vec<Listed>, waiting: usize) {
+    let answered: HashSet<Digest> = lines[waiting..].iter().map(|line| line.transfer).collect();
+    lines.retain(|line| {
+        let waited = line.is_incoming && line.state.code == PeopleState::Pending.code();
+        !(waited && answered.contains(&line.transfer))
+    });
+}
+
 impl Listed {
     fn sent(page: &TransferPage) -> Self {
         let text = format!(
@@ -174,14 +211,16 @@ impl Listed {
             page.receiver,
             page.state.en,
             page.state.ja,
-            page.finality,
+            output::finality(&page.finality, page.witnesses),
             page.transfer,
         );
         Self {
             at: page.received_at,
+            transfer: page.transfer,
             is_incoming: false,
             state: page.state.clone(),
-            finality: Some(page.finality.clone()),
+            finality: page.finality.clone(),
+            witnesses: page.witnesses,
             shown: json!({
                 "transfer": page.transfer, "transfer_id": page.transfer_id, "amount": page.amount,
                 "with": page.receiver, "with_home": page.receiver_home,
@@ -193,21 +232,60 @@ impl Listed {
     fn waiting(item: &IncomingItem) -> Self {
         let state = StatePage::from(PeopleState::Pending);
         let text = format!(
-            "{}  ← {:>16}  {}  waits for your answer ({})\n           {}\n",
+            "{}  ← {:>16}  {}  waits for your answer ({}), {}\n           {}\n",
             rfc3339(item.received_at),
             item.amount.to_string(),
             item.sender,
             state.ja,
+            output::finality(&item.finality, item.witnesses),
             item.transfer,
         );
         Self {
             at: item.received_at,
+            transfer: item.transfer,
             is_incoming: true,
             state,
-            finality: None,
+            finality: item.finality.clone(),
+            witnesses: item.witnesses,
             shown: json!({
                 "transfer": item.transfer, "transfer_id": item.transfer_id, "amount": item.amount,
                 "with": item.sender, "with_home": item.sender_home,
+            }),
+            text,
+        }
+    }
+
+    fn answered(item: &ReceivedItem) -> Self {
+        let at = item.received_at.unwrap_or(item.answered_at);
+        let by = match item.by {
+            AnswerFrom::Receiver => String::new(),
+            AnswerFrom::Order => ", by your standing order".into(),
+            AnswerFrom::Home => match item.reason {
+                Some(reason) => format!(", by your home: {}", reason.code()),
+                None => ", by your home".into(),
+            },
+        };
+        let text = format!(
+            "{}  ← {:>16}  {}  {} ({}){by}, {}\n           {}\n",
+            rfc3339(at),
+            item.amount.to_string(),
+            item.sender,
+            item.state.en,
+            item.state.ja,
+            output::finality(&item.finality, item.witnesses),
+            item.transfer,
+        );
+        Self {
+            at,
+            transfer: item.transfer,
+            is_incoming: true,
+            state: item.state.clone(),
+            finality: item.finality.clone(),
+            witnesses: item.witnesses,
+            shown: json!({
+                "transfer": item.transfer, "transfer_id": item.transfer_id, "amount": item.amount,
+                "with": item.sender, "with_home": item.sender_home, "answer": item.answer, "by": item.by,
+                "reason": item.reason, "answered_at": rfc3339(item.answered_at),
             }),
             text,
         }
@@ -218,9 +296,8 @@ impl Listed {
         shown["direction"] = if self.is_incoming { "in" } else { "out" }.into();
         shown["state"] = json!(self.state);
         shown["received_at"] = rfc3339(self.at).into();
-        if let Some(finality) = &self.finality {
-            shown["finality"] = finality.clone().into();
-        }
+        shown["finality"] = self.finality.clone().into();
+        shown["witnesses"] = self.witnesses.into();
         shown
     }
 }
