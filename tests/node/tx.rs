@@ -55,7 +55,8 @@ impl Town {
                 "--certificate",
                 text(&pem),
             ];
-            town.at_home(&enrol);
+            let told = town.at_home(&enrol);
+            assert!(told.contains("finality sequenced"), "{told}");
         }
         town
     }
@@ -150,7 +151,12 @@ impl Town {
             "--receipt",
             text(&receipt),
         ];
-        assert!(self.at_home(&submit).contains("booked."));
+        let told = self.at_home(&submit);
+        assert!(
+            told.contains("booked.") && told.contains("finality   sequenced"),
+            "{told}"
+        );
+        assert_eq!(self.json(&submit)["finality"], "sequenced");
         let again = self.at_home(&submit);
         assert!(again.contains("was booked already"), "{again}");
         self.holds(&receipt, "grant");
@@ -173,6 +179,25 @@ impl Town {
         ];
         let told = self.good(&verify);
         assert!(told.contains(&format!("entry      {kind} ")), "{told}");
+    }
+
+    /// What a receipt is about: what verifies it and what shows it say the same.
+    fn tells(&self, receipt: &Path, identity: &str, words: &[&str]) {
+        let genesis = self.city.data.genesis();
+        let of = ["--genesis", text(&genesis)];
+        let verified = self.good(&[&["tx", "verify-receipt", text(receipt)][..], &of].concat());
+        let shown = self.good(&[&["tx", "show", text(receipt)][..], &of].concat());
+        for told in [&verified, &shown] {
+            assert!(told.contains(identity), "{told}");
+            for word in words {
+                assert!(told.contains(word), "{word} is not in\n{told}");
+            }
+        }
+        let json = ["tx", "verify-receipt", text(receipt), "--json"];
+        let json: Value = serde_json::from_str(&self.good(&[&json[..], &of].concat())).unwrap();
+        assert!(json["identity"].as_str().unwrap().starts_with("sha256:"));
+        let (hash, answers) = (&json["transaction_hash"], &json["answer"]["transfer"]);
+        assert!(hash.is_string() || answers == identity, "{json}");
     }
 
     pub(super) fn draft(&self, name: &str, amount: &str, more: &[&str]) -> PathBuf {
@@ -248,7 +273,19 @@ async fn a_transfer_goes_from_a_draft_to_the_answer_and_both_keep_their_receipts
     assert_eq!(again["vertex"], first["vertex"]);
     let told = town.at_home(&send);
     assert!(told.contains("nothing was sent twice"), "{told}");
+    // What was signed keeps its time, and that is said.
+    let told = town.at_home(&[&send[..], &["--valid-minutes", "60"]].concat());
+    assert!(
+        told.contains("without --valid-minutes: it expires 20"),
+        "{told}"
+    );
     let identity = first["identity"].as_str().unwrap();
+    let from = format!("sender     {}", town.accounts[0]);
+    town.tells(
+        &receipt,
+        identity,
+        &[&from, "amount     123.45", "hash       sha256:"],
+    );
 
     let list = ["tx", "list", "--wallet", text(&chiyo)];
     let sent = town.json(&list);
@@ -262,7 +299,7 @@ async fn a_transfer_goes_from_a_draft_to_the_answer_and_both_keep_their_receipts
 
     let waiting = town.at_home(&["tx", "list", "--wallet", text(&yosa), "--incoming"]);
     assert!(
-        waiting.contains("受取待ち") && waiting.contains(identity),
+        waiting.contains("(受取待ち), sequenced") && waiting.contains(identity),
         "{waiting}"
     );
     let taken = town.file("taken.receipt");
@@ -281,6 +318,31 @@ async fn a_transfer_goes_from_a_draft_to_the_answer_and_both_keep_their_receipts
         "{told}"
     );
     town.holds(&taken, "accept");
+    let answer = "answer     accepted by its receiver";
+    town.tells(&taken, identity, &[&from, "amount     123.45", answer]);
+    let got = town.json(&["tx", "list", "--wallet", text(&yosa)]);
+    let got = got["transfers"].as_array().unwrap();
+    assert_eq!(got.len(), 1, "{got:?}");
+    let (state, by) = (&got[0]["state"]["code"], &got[0]["by"]);
+    assert_eq!((state, by), (&"complete".into(), &"receiver".into()));
+    assert_eq!(
+        (&got[0]["direction"], &got[0]["amount"], &got[0]["finality"]),
+        (&"in".into(), &"123.45".into(), &"settled".into())
+    );
+    // The receiver opens what was sealed for them, at their own home; the sender sees that there is something.
+    let mine = ["tx", "show", identity, "--private", "--wallet", text(&yosa)];
+    let told = town.at_home(&mine);
+    for word in ["おいしかったです", "葱を十本", "完了"] {
+        assert!(told.contains(word), "{word} is not in\n{told}");
+    }
+    let told = town.at_home(&["tx", "show", identity, "--wallet", text(&chiyo)]);
+    assert!(told.contains("sealed for its receiver"), "{told}");
+    let nobody = format!("sha256:{}", "0".repeat(64));
+    let (code, told) = town.ask(&["tx", "show", &nobody, "--wallet", text(&chiyo)]);
+    assert!(
+        code == 1 && told.contains("no such transfer is known here"),
+        "{told}"
+    );
     let told = town.at_home(&accept);
     assert!(
         told.contains("answered already") && told.contains("完了"),

@@ -58,6 +58,38 @@ impl WalletArgs {
     }
 }
 
+/// Whose wallet at which home, where the node on this machine can be asked instead.
+#[derive(Debug, Args)]
+pub(super) struct PersonArgs {
+    /// Ask as the person of this wallet, over HTTPS.
+    #[arg(long, value_name = "FILE", requires = "node")]
+    pub(super) wallet: Option<PathBuf>,
+    /// The account, if its keys were changed since it was opened.
+    #[arg(long, requires = "wallet")]
+    pub(super) account: Option<AccountId>,
+    /// The home's address.
+    #[arg(long, value_name = "URL", requires_all = ["wallet", "tls_root"])]
+    node: Option<String>,
+    /// The network's TLS root (PEM).
+    #[arg(long, value_name = "FILE", requires = "node")]
+    tls_root: Option<PathBuf>,
+}
+
+impl PersonArgs {
+    /// A client of the home and the keys, if they were named.
+    pub(super) fn open(
+        &self,
+        passphrase: &PassphraseArgs,
+    ) -> anyhow::Result<Option<(ApiClient, Wallet)>> {
+        let (Some(wallet), Some(node), Some(root)) = (&self.wallet, &self.node, &self.tls_root)
+        else {
+            return Ok(None);
+        };
+        let api = ApiClient::new(node, &certificates(root)?)?;
+        Ok(Some((api, open(wallet, passphrase)?)))
+    }
+}
+
 /// The person of a wallet at this home, whose account may have another key's id.
 pub(super) fn person(wallet: Wallet, home: &NodePage, account: Option<AccountId>) -> Person {
     let (signing, kem) = wallet.into_keys();

@@ -18,8 +18,31 @@ pub(super) fn open(
     file: &Path,
     passphrase: &PassphraseArgs,
 ) -> Result<Zeroizing<String>, Failure> {
+    let whose = file.display().to_string();
+    match load_kem(file) {
+        Ok(key) => open_with(transfer, &key, &whose),
+        // A file of another form is a wallet; what is wrong with that the wallet says.
+        Err(KeyFileError::Content { .. }) => {
+            open_with(transfer, account::open(file, passphrase)?.kem(), &whose)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the transfer carries a message that was sealed for this key.
+pub(super) fn is_for(transfer: &Transfer, key: &KemSecretKey) -> bool {
+    let sealed = transfer.message.as_ref();
+    sealed.is_some_and(|sealed| sealed.key == key.public().id())
+}
+
+/// Opens the message with a key; `whose` says which in an error.
+pub(super) fn open_with(
+    transfer: &Transfer,
+    key: &KemSecretKey,
+    whose: &str,
+) -> Result<Zeroizing<String>, Failure> {
     let not_for = |why: &str| {
-        let why = anyhow::anyhow!("{}: {why}", file.display());
+        let why = anyhow::anyhow!("{whose}: {why}");
         Failure::new(Exit::CheckFailed, why)
     };
     let sealed = transfer
@@ -32,14 +55,7 @@ pub(super) fn open(
         receiver: transfer.receiver,
         transfer_id: transfer.transfer_id,
     };
-    let with = |key: &KemSecretKey| key.open(&context, sealed);
-    let opened = match load_kem(file) {
-        Ok(key) => with(&key),
-        // A file of another form is a wallet; what is wrong with that the wallet says.
-        Err(KeyFileError::Content { .. }) => with(account::open(file, passphrase)?.kem()),
-        Err(error) => return Err(error.into()),
-    };
-    let opened = opened.map_err(|refusal| {
+    let opened = key.open(&context, sealed).map_err(|refusal| {
         not_for(match refusal {
             Refusal::WrongKey => "the message was sealed for another key than this one",
             _ => "the message does not open: it was changed, or moved from another transfer",

@@ -1,7 +1,8 @@
 //! Transactions. `verify-receipt` checks a receipt with nothing but the genesis record (here) · `form` a transfer's two
 //! files · `draft`, `sign`, `send` (with `place`) the way out · `list`, `answer`, `receipt` the way back · `show` what stands
-//! in a receipt or in the node · `outbox` what a terminal keeps · `message` opening what is sealed · `private` erasing values, and proving one.
+//! in a receipt or in the node (`about` what a receipt is about) · `outbox` what a terminal keeps · `message` opening what is sealed · `private` erasing values, and proving one.
 
+mod about;
 mod answer;
 mod draft;
 mod form;
@@ -17,7 +18,6 @@ mod sign;
 use std::path::{Path, PathBuf};
 
 use city_protocol::Refusal;
-use city_protocol::body::{Kind, Transfer, read_person_body};
 use city_protocol::genesis::{Genesis, MAX_GENESIS};
 use city_protocol::vertex::{Booked, MAX_RECEIPT, Receipt, VerifiedReceipt};
 use clap::Subcommand;
@@ -27,6 +27,7 @@ use super::exit::{Exit, Outcome};
 use super::input::read;
 use super::output;
 use crate::config::rfc3339;
+use about::About;
 
 /// What can be done with transactions.
 #[derive(Debug, Subcommand)]
@@ -42,12 +43,12 @@ pub enum TxCommand {
     /// Transfers that a terminal keeps because its home could not be reached.
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
-    /// List what an account has sent, and what waits for it.
+    /// List what an account has sent, what waits for it, and what was answered.
     List(list::ListArgs),
     /// Take a transfer that waits.
     #[command(after_help = "\
 Example:
-  city-node tx list --wallet yosa.wallet --incoming --node https://node.example:8443 --tls-root tls-root.pem
+  city-node tx list --wallet yosa.wallet --incoming --state pending --node https://node.example:8443 --tls-root tls-root.pem
   city-node tx accept sha256:08d7… --wallet yosa.wallet --node https://node.example:8443 --tls-root tls-root.pem
 
 Doing it again is harmless: the home says what became of it.
@@ -145,7 +146,7 @@ fn verify(file: &Path, genesis: &Path, json: bool) -> Outcome {
 
 fn fields(receipt: &VerifiedReceipt) -> Value {
     let h = &receipt.header.header;
-    json!({
+    let mut fields = json!({
         "valid": true,
         "network": h.network,
         "region": receipt.authority.region(),
@@ -161,7 +162,11 @@ fn fields(receipt: &VerifiedReceipt) -> Value {
         "unconfirmed": is_unconfirmed(&receipt.entry.booked),
         // Bodies of people and homes are JSON; what is not stays out.
         "body": serde_json::from_slice::<Value>(&receipt.entry.body).ok(),
-    })
+    });
+    if let Ok(about) = About::read(&receipt.entry) {
+        about.put(&mut fields);
+    }
+    fields
 }
 
 fn told(file: &Path, verdict: &Result<VerifiedReceipt, Refusal>) -> String {
@@ -188,15 +193,8 @@ fn told(file: &Path, verdict: &Result<VerifiedReceipt, Refusal>) -> String {
         receipt.vertex,
         rfc3339(h.time),
     );
-    if receipt.entry.kind == Kind::Transfer
-        && let Ok(transfer) = read_person_body::<Transfer>(&receipt.entry.body)
-    {
-        text += &format!("sender     {}\n", transfer.sender);
-        text += &format!(
-            "receiver   {} ({})\n",
-            transfer.receiver, transfer.receiver_municipality
-        );
-        text += &format!("amount     {}\n", transfer.amount);
+    if let Ok(about) = About::read(&receipt.entry) {
+        text += &about.text();
     }
     if let Some(balance) = receipt.entry.booked.balance_after {
         text += &format!("balance    {balance} after it\n");

@@ -3,25 +3,31 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use city_protocol::Refusal;
 use city_protocol::body::{
-    Kind, PersonBody as _, PrivateField, Salted, Transfer, identity, read_person_body,
+    PersonBody as _, PrivateField, Salted, Transfer, identity, read_person_body,
 };
 use city_protocol::ids::Digest;
+use city_protocol::vertex::Booked;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::super::account::again;
 use super::super::exit::{Exit, Failure, Outcome};
+use super::super::home::{PersonArgs, person};
 use super::super::launch::{asked, runtime};
 use super::super::output;
 use super::super::passphrase::PassphraseArgs;
 use super::super::run::PlaceArgs;
+use super::about::{About, What};
 use super::{is_unconfirmed, judge, message, note};
-use crate::admin::pages::TransferShown;
+use crate::admin::pages::{SignedField, TransferShown};
 use crate::api::wire::{KeptAs, PrivatePage};
-use crate::client::AdminClient;
+use crate::client::person::Person;
+use crate::client::{AdminClient, ClientError};
 use crate::config::rfc3339;
 
 /// What an identity begins with.
@@ -36,14 +42,16 @@ Examples:
   city-node tx show sha256:08d7… --data-dir data
   city-node tx show sha256:08d7… --private
   city-node tx show sha256:08d7… --open yosa.wallet
+  city-node tx show sha256:08d7… --wallet yosa.wallet --node https://node.example:8443 --tls-root tls-root.pem
 
---private shows each value with the salt by which anybody can check it against the ledger: pass both on only to whom the
+An operator asks the node on this machine. With --wallet and --node the transfer's sender or receiver asks their home over
+HTTPS, and a message that is sealed for the wallet is opened. --private shows each value with the salt by which anybody can check it against the ledger: pass both on only to whom the
 value may be known. The node cannot open the message, only the receiver's key can; its file is read here alone.
 Exit codes: 0 shown · 3 the node is not running · 4 the receipt does not hold, a value is not the signed one, or the
 message is not for this key.")]
 pub struct ShowArgs {
-    /// The identity of a transfer (sha256: and 64 hexadecimal digits), which the running node is asked for; or the file
-    /// with its receipt (DAG-CBOR as the API gives it); - reads the receipt from standard input.
+    /// The identity of a transfer (sha256: and 64 hexadecimal digits), which the running node or the home is asked for; or
+    /// the file with its receipt or its answer's (DAG-CBOR as the API gives it); - reads the receipt from standard input.
     #[arg(value_name = "IDENTITY|FILE")]
     what: String,
     /// The network's genesis record, for a receipt.
@@ -52,6 +60,9 @@ pub struct ShowArgs {
     /// Which node, for an identity.
     #[command(flatten)]
     place: PlaceArgs,
+    /// Who asks which home, for an identity.
+    #[command(flatten)]
+    person: PersonArgs,
     /// Show the private values that the node has, with their salts.
     #[arg(long, conflicts_with = "genesis")]
     private: bool,
@@ -104,47 +115,47 @@ pub(super) fn run(args: &ShowArgs) -> Outcome {
 
 fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
     let file = Path::new(&args.what);
+    let not_shown = |why: String| {
+        let why = anyhow::anyhow!("{}: {why}", file.display());
+        Failure::new(Exit::CheckFailed, why)
+    };
     let receipt = judge(file, genesis)?;
-    let transfer = receipt.and_then(|receipt| match receipt.entry.kind {
-        Kind::Transfer => {
-            let body = &receipt.entry.body;
-            let identity = identity(Transfer::TAG, body);
-            let transfer = read_person_body::<Transfer>(body)?;
-            Ok((identity, transfer, receipt.entry.booked))
+    let read = receipt.and_then(|receipt| Ok((About::read(&receipt.entry)?, receipt.entry)));
+    let (about, entry) = read.map_err(|refusal| {
+        let code = refusal.code();
+        not_shown(format!("the receipt does not hold: {refusal} ({code})"))
+    })?;
+    let transfer = match (&about.what, &args.open) {
+        (What::Transfer(transfer), _) => transfer,
+        (What::Answer(_), None) => return of_answer(args, &about, &entry.booked),
+        (What::Answer(_), Some(_)) => {
+            let why = "the receipt of an answer, which carries no message; the transfer does";
+            return Err(not_shown(why.into()));
         }
-        _ => Err(Refusal::BadField),
-    });
-    let (identity, transfer, booked) = match transfer {
-        Ok(transfer) => transfer,
-        Err(refusal) => {
-            let why = anyhow::anyhow!(
-                "{}: not the receipt of a transfer that holds: {refusal} ({})",
-                file.display(),
-                refusal.code()
-            );
-            return Err(Failure::new(Exit::CheckFailed, why));
+        (What::Other, _) => {
+            let kind = entry.kind;
+            return Err(not_shown(format!(
+                "holds, and is neither a transfer's nor an answer's but of kind {kind}; what it says: city-node tx verify-receipt"
+            )));
         }
     };
     let message = match &args.open {
-        Some(path) => Some(message::open(&transfer, path, &args.passphrase)?),
+        Some(path) => Some(message::open(transfer, path, &args.passphrase)?),
         None => None,
     };
     if args.json {
-        output::object(json!({
-            "identity": identity,
+        let mut fields = json!({
             "transfer": transfer,
-            "unconfirmed": is_unconfirmed(&booked),
+            "unconfirmed": is_unconfirmed(&entry.booked),
             "message": message.as_ref().map(|text| text.as_str()),
-        }))?;
+        });
+        about.put(&mut fields);
+        output::object(fields)?;
         return Ok(Exit::Ok);
     }
     let mut text = format!(
-        "sender     {} ({})\nreceiver   {} ({})\namount     {}\nwritten    {}\ntransfer   {}\nidentity   {identity}\n",
-        transfer.sender,
-        transfer.sender_municipality,
-        transfer.receiver,
-        transfer.receiver_municipality,
-        transfer.amount,
+        "{}written    {}\nid         {}\n",
+        about.text(),
         rfc3339(transfer.created_at),
         transfer.transfer_id,
     );
@@ -156,9 +167,79 @@ fn of_receipt(args: &ShowArgs, genesis: &Path) -> Outcome {
         ),
         (None, None) => "message    none\n".into(),
     };
-    text += note(&booked);
+    text += note(&entry.booked);
     output::text(&text)?;
     Ok(Exit::Ok)
+}
+
+fn of_answer(args: &ShowArgs, about: &About, booked: &Booked) -> Outcome {
+    if args.json {
+        let mut fields = json!({ "unconfirmed": is_unconfirmed(booked) });
+        about.put(&mut fields);
+        output::object(fields)?;
+    } else {
+        output::text(&(about.text() + note(booked)))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What was asked for, of the node on this machine or of a person's home, and the private values.
+type Answered = (TransferShown, Option<PrivatePage>);
+
+/// Asks the node on this machine, as its operator.
+fn of_operator(args: &ShowArgs, asked_for: &Digest) -> Result<Answered, Failure> {
+    let socket = args.place.locate().data.admin_socket();
+    runtime()?.block_on(async {
+        let admin = asked(AdminClient::connect(&socket).await)?;
+        let page = asked(admin.transfer(asked_for).await)?;
+        let private = match args.private {
+            true => Some(asked(admin.private(asked_for).await)?),
+            false => None,
+        };
+        Ok((page, private))
+    })
+}
+
+/// Asks the person's home as its sender or receiver; also gives the person, whose key opens what is sealed for them.
+fn of_person(args: &ShowArgs, asked_for: &Digest) -> anyhow::Result<Option<(Answered, Person)>> {
+    let Some((api, wallet)) = args.person.open(&args.passphrase)? else {
+        return Ok(None);
+    };
+    let done = runtime()?.block_on(async {
+        let home = api.node().await?;
+        let person = person(wallet, &home, args.person.account);
+        api.login(&person).await?;
+        let account = person.account();
+        let page = api.transfer_state(&account, asked_for).await?;
+        let private = match args.private {
+            true => Some(api.private(&account, asked_for).await?),
+            false => None,
+        };
+        Ok::<_, ClientError>((page, private, person))
+    });
+    let (mut page, private, person) = done.map_err(again)?;
+    let Some(body) = page.body.take() else {
+        bail!(
+            "this home has no body of it any more; its state is: {} ({})",
+            page.state.en,
+            page.state.ja
+        );
+    };
+    let transfer: Transfer = read_person_body(body.as_bytes())?;
+    let signed = PrivateField::ALL.into_iter().filter_map(|field| {
+        let digest = field.signed_in(&transfer)?;
+        Some(SignedField { field, digest })
+    });
+    let shown = TransferShown {
+        schema: page.schema,
+        sender_region: Some(transfer.sender_municipality.to_string()),
+        receiver_region: Some(transfer.receiver_municipality.to_string()),
+        transaction_hash: transfer.transaction_hash(),
+        signed: signed.collect(),
+        body,
+        transfer: page,
+    };
+    Ok(Some(((shown, private), person)))
 }
 
 fn of_node(args: &ShowArgs) -> Outcome {
@@ -166,23 +247,22 @@ fn of_node(args: &ShowArgs) -> Outcome {
         let why = anyhow::anyhow!("{:?} is not sha256: and 64 hexadecimal digits", args.what);
         Failure::new(Exit::Usage, why)
     })?;
-    let socket = args.place.locate().data.admin_socket();
-    let (page, private) = runtime()?.block_on(async {
-        let admin = asked(AdminClient::connect(&socket).await)?;
-        let page = asked(admin.transfer(&asked_for).await)?;
-        let private = match args.private {
-            true => Some(asked(admin.private(&asked_for).await)?),
-            false => None,
-        };
-        Ok::<_, Failure>((page, private))
-    })?;
+    let ((page, private), person) = match of_person(args, &asked_for)? {
+        Some((answered, person)) => (answered, Some(person)),
+        None => (of_operator(args, &asked_for)?, None),
+    };
     if identity(Transfer::TAG, page.body.as_bytes()) != asked_for {
         return Err(anyhow::anyhow!("the node's answer is another transfer's").into());
     }
     let transfer: Transfer = read_person_body(page.body.as_bytes())?;
-    let message = match &args.open {
-        Some(file) => Some(message::open(&transfer, file, &args.passphrase)?),
-        None => None,
+    let key = person.as_ref().map(Person::kem);
+    let message = match (&args.open, key) {
+        (Some(file), _) => Some(message::open(&transfer, file, &args.passphrase)?),
+        // A person's own wallet opens what is sealed for it, and only that.
+        (None, Some(key)) if message::is_for(&transfer, key) => {
+            Some(message::open_with(&transfer, key, "the wallet")?)
+        }
+        (None, _) => None,
     };
     let shown = Shown {
         private: private.map(|private| fields(&page, &transfer, private)),
@@ -253,11 +333,7 @@ impl Shown {
     fn text(&self) -> String {
         let page = &self.page;
         let transfer = &page.transfer;
-        // The number of `city_protocol::ledger::Finality`, which a page carries beside its code.
-        let finality = match (&*transfer.finality, transfer.witnesses) {
-            ("witnessed", n) => format!("witnessed by {n}"),
-            (code, _) => code.into(),
-        };
+        let finality = output::finality(&transfer.finality, transfer.witnesses);
         let region = |region: &Option<String>| region.clone().unwrap_or_else(|| "?".into());
         let mut text = format!(
             "transfer   {}\n\
