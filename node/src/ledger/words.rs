@@ -334,7 +334,7 @@ mod tests {
             amount,
         };
         let mut entry = Entry::home_authored(Kind::Adopt, codec::encode(&adopt));
-        entry.cites = vec![Cite::Entry(EntryCite {
+        entry.cites = vec![Cite::Entry(Box::new(EntryCite {
             vertex: BlockId::of(b"x"),
             index: 0,
             path: Vec::new(),
@@ -343,7 +343,7 @@ mod tests {
             sig_hash: transfer,
             booked: Booked::default(),
             cites_hash: transfer,
-        })];
+        }))];
         assert_eq!(
             words(&entry, &Value::Null),
             format!(

@@ -88,7 +88,7 @@ pub struct Town {
     pub url: String,
     pub admin: PathBuf,
     pub api: ApiClient,
-    engine: Engine,
+    pub engine: Engine,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     feeding: Vec<JoinHandle<()>>,
