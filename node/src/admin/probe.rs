@@ -99,7 +99,7 @@ impl AdminState {
             let roots = &self.engine.genesis().roots;
             let admitted = verify_node(roots, certificate, chain, lists, now);
             let certificate = admitted.map_err(|refusal| refusal.to_string())?.certificate;
-            if certificate.peer_id.to_string() != peer {
+            if certificate.peer_id != peer {
                 return Err(format!("its certificate names {}", certificate.peer_id));
             }
             let kem = certificate.kem.as_ref().map(sealed_for);

@@ -58,10 +58,17 @@ pub(super) async fn revoke(
 }
 
 impl AdminState {
-    /// Tells every connected peer what this node recommends no more: with a peer's place on the whitelist its recommendation ends.
-    pub(super) fn tell_withdrawn(&self) {
-        for said in self.trust.withdraws(utc()) {
-            self.tell(&said);
+    /// Tells every connected peer whom this node recommends no more, or that it is this one: with a peer's place on the whitelist its
+    /// recommendation ends.
+    pub(super) fn tell_withdrawn(&self, peer: Option<&libp2p::PeerId>) {
+        let is_it = |said: &TrustRecommendation| peer.is_none_or(|id| id.to_bytes() == said.peer);
+        for said in self
+            .trust
+            .withdraws(utc())
+            .iter()
+            .filter(|said| is_it(said))
+        {
+            self.tell(said);
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) async fn cleanup(
             trust.clean_up(judges.now, by)
         })
         .await?;
-    admin.tell_withdrawn();
+    admin.tell_withdrawn(None);
     for peer in &cleaned.entries {
         let Some(id) = peer
             .parse()
@@ -101,7 +101,7 @@ impl AdminState {
         });
         let read = reading.await.map_err(|_| Problem::internal())?;
         if let Ok(relisted) = &read {
-            self.tell_withdrawn();
+            self.tell_withdrawn(None);
             self.follow(relisted).await;
         }
         Ok(read)

@@ -102,7 +102,7 @@ pub(super) async fn remove(
             move |trust, judges, by| trust.remove(&named, judges.now, by),
         )
         .await?;
-    admin.tell_withdrawn();
+    admin.tell_withdrawn(Some(&id));
     let listed = admin.trust.listed(&peer.0);
     if let Some(net) = admin.net.as_ref().filter(|_| listed.is_none()) {
         // A network that has stopped calls nobody.

@@ -243,14 +243,26 @@ pub(super) async fn transfer(
     Ok(Json(page.ok_or(Refusal::UnknownTransfer)?))
 }
 
-/// The transfer in its sender's log: the own log first, then those of the peers.
+/// The transfer in its sender's log: the own log first, then those of the peers. Where several claim it, as somebody's stubs may that
+/// were taken on trust, it is that of the log in which the sender's signed body stands.
 pub(crate) fn find_transfer(
     history: &StoreHistory,
     home: &LogId,
     transfer: &Digest,
 ) -> Option<(LogId, TransferRow)> {
     let of = |log: LogId| Some((log, rows(history).transfer(&log, transfer)?));
-    of(*home).or_else(|| log_rows(history).into_iter().find_map(|(log, _)| of(log)))
+    of(*home).or_else(|| {
+        let logs = log_rows(history).into_iter();
+        let mut claims: Vec<_> = logs.filter_map(|(log, _)| of(log)).collect();
+        if claims.len() > 1 {
+            let signed = |(log, row): &(LogId, TransferRow)| {
+                let body = rows(history).transfer_body(log, &row.at, transfer);
+                body.is_some()
+            };
+            claims.retain(signed);
+        }
+        claims.into_iter().next()
+    })
 }
 
 /// How far a transfer has come.

@@ -357,7 +357,6 @@ impl Problem {
     pub fn unanswered(error: &EnrolError) -> Self {
         let title = error.to_string();
         match error {
-            EnrolError::Connected => Self::plain(StatusCode::CONFLICT, "already-connected", &title),
             EnrolError::Busy => Self {
                 title,
                 ..Refusal::Busy.into()

@@ -109,7 +109,7 @@ impl Source {
             Err(error) => return Err(error.into()),
         }
         let identity = load_identity(&located.data)?;
-        let (store, _) = daemon::open_for_reading(&located.data, &identity)?;
+        let store = daemon::open_for_trust(&located.data, &identity)?;
         let root = BlockId::of(&identity.genesis.to_block());
         let access = AccessLog::open(&located.data.access(), root, 0)?;
         Ok(Self::Stopped(Box::new((store, access, identity))))

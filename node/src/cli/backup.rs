@@ -82,6 +82,11 @@ pub(super) fn run_backup(args: &BackupArgs) -> Outcome {
             of.log,
             of.files.len(),
         ))?;
+        if !of.files.iter().any(|file| file.starts_with("trust/")) {
+            output::text(
+                "The whitelist is not in it: its log is too long, or nobody was ever listed. Keep the directory trust/ by city-node store backup.\n",
+            )?;
+        }
     }
     Ok(Exit::Ok)
 }

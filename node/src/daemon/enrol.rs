@@ -18,11 +18,12 @@ use crate::trust::{Bringer, ChangeError, Following, Keeper};
 /// Requests that wait for the disk; a further one is told to come again.
 pub(super) const WAITING: usize = 8;
 
-/// Words of peers that wait for the disk; a further one is said again with the peer's next connection.
-pub(super) const WORDS: usize = 64;
+/// Words of peers that wait for the disk: twice all that one says as it connects, 64 recommendations and as many that it took back. A
+/// further one is said again with the peer's next connection.
+pub(super) const WORDS: usize = 256;
 
-/// The same of those who may only read, behind all others': what one may say at once.
-pub(super) const WORDS_OF_READERS: usize = 16;
+/// The same of those who may only read, behind all others': what one says at once.
+pub(super) const WORDS_OF_READERS: usize = 128;
 
 /// Who hears what peers say.
 pub(super) struct Ear {

@@ -87,8 +87,10 @@ fn read(store: &Store, from: Position, found: &SyncSender<Ahead>) -> Result<(), 
         let header = Box::new(header);
         named = Some(header.header.body);
         match beside.take() {
-            Some(Beside { block: body, .. }) if body.id == header.header.body => {
-                tell(Ahead::Vertex(Box::new(Body::read(body)), block, header))?;
+            // What stands behind the header that names it was not found valid, whoever else names it.
+            Some(beside) if !beside.is_unjudged && beside.block.id == header.header.body => {
+                let body = Box::new(Body::read(beside.block));
+                tell(Ahead::Vertex(body, block, header))?;
             }
             Some(other) => match other.stub_of(&header) {
                 Some(stub) => tell(Ahead::Pruned(other.block, Box::new(stub), block, header))?,
@@ -134,9 +136,10 @@ struct Stopped;
 #[cfg(test)]
 mod tests {
     use city_protocol::amount::{Amount, Timestamp};
+    use city_protocol::body::Kind;
     use city_protocol::crypto::{Algorithm, SecretKey};
     use city_protocol::ids::{Digest, LogId, NetworkId};
-    use city_protocol::vertex::{ClosedStub, EntryStub, Header, merkle_root};
+    use city_protocol::vertex::{ClosedStub, EntryStub, Header, encode_body, merkle_root};
 
     use super::*;
     use crate::store::StoreOptions;
@@ -166,6 +169,15 @@ mod tests {
 
     /// How often a stub is found where these blocks stand in a log.
     fn stubs_in(blocks: &[Vec<u8>]) -> usize {
+        count_in(blocks, |next| matches!(next, Ahead::Pruned(..)))
+    }
+
+    /// How many vertices count as found valid.
+    fn vertices_in(blocks: &[Vec<u8>]) -> usize {
+        count_in(blocks, |next| matches!(next, Ahead::Vertex(..)))
+    }
+
+    fn count_in(blocks: &[Vec<u8>], wanted: fn(&Ahead) -> bool) -> usize {
         let dir = tempfile::tempdir().unwrap();
         let genesis = NetworkId::of(b"genesis");
         let (store, _) = Store::open(dir.path(), genesis, StoreOptions::new()).unwrap();
@@ -176,11 +188,20 @@ mod tests {
         store.append_group(&group).unwrap();
         std::thread::scope(|scope| {
             let ahead = read_ahead(scope, &store, Position::START);
-            let stubs = ahead
-                .iter()
-                .filter(|next| matches!(next, Ahead::Pruned(..)));
-            stubs.count()
+            ahead.iter().filter(wanted).count()
         })
+    }
+
+    /// Else two liars' invalid vertices with one body, kept as evidence one behind the other, would have its signatures counted as
+    /// checked when the index is made again.
+    #[test]
+    fn a_body_that_came_with_its_header_is_not_found_valid_for_the_next() {
+        let body = encode_body(&[Entry::home_authored(Kind::Place, vec![1])]);
+        let id = BlockId::of(&body);
+        let [one, other] = [3, 4].map(|n| header(id, &[Digest([n; 32])]).block);
+        assert_eq!(vertices_in(&[body.clone(), one.clone()]), 1, "found valid");
+        assert_eq!(vertices_in(&[one.clone(), body.clone()]), 0);
+        assert_eq!(vertices_in(&[one, body.clone(), other, body]), 0);
     }
 
     /// Else a liar would have others fold what it never wrote when they make their index again: an invalid vertex, kept

@@ -238,6 +238,9 @@ impl Bridge {
                 Some(message) = outgoing.recv() => {
                     let greeted = greeted_by(&message);
                     if let Some(peer) = accepted_by(&message, &mut peers) {
+                        if let Some(lane) = peers.get(&peer).and_then(|known| known.lane.as_ref()) {
+                            lane.accepted();
+                        }
                         let peer = libp2p_peer(&peer);
                         // The network stops only together with this bridge.
                         let _stopping = self.net.command(NetCommand::Accepted { peer }).await;

@@ -1,8 +1,8 @@
 //! The lane of one connection: decodes its frames, has vertices verified on every core, and hands everything
 //! to the engine in the order in which it came, from Connected to Disconnected. What it is sent stands in `outbox`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use city_protocol::Refusal;
@@ -69,6 +69,49 @@ impl Said {
     }
 }
 
+/// Words that a peer which may only read says before its hello was accepted, at most: all that it recommends, and took back.
+const MAX_HELD: usize = 128;
+
+/// Where what a peer says to the keeper of the whitelist goes.
+struct Ears {
+    peer: PeerId,
+    words: Option<mpsc::Sender<Word>>,
+    /// What a peer that may only read said so far; none once its hello was accepted. What it says counts for others' reading, so its
+    /// certificate is judged first.
+    held: Mutex<Option<Vec<Said>>>,
+}
+
+impl Ears {
+    /// What finds no room is said again with the next connection.
+    fn say(&self, word: Said) {
+        if let Some(words) = &self.words {
+            let _full = words.try_send((self.peer, word));
+        }
+    }
+
+    /// The same for a peer that may only read: once its hello is accepted.
+    fn hold(&self, word: Said) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *held {
+            None => {
+                drop(held);
+                self.say(word);
+            }
+            Some(words) if words.len() < MAX_HELD => words.push(word),
+            Some(_) => {}
+        }
+    }
+
+    fn accepted(&self) {
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        held.into_iter().flatten().for_each(|word| self.say(word));
+    }
+}
+
 /// What the engine needs for a new connection's hello.
 pub(super) struct Greeting {
     /// Our announcement.
@@ -93,6 +136,7 @@ pub(super) struct Lane {
     frames: mpsc::Sender<Frame>,
     waiting: Arc<AtomicUsize>,
     outbox: Outbox,
+    ears: Arc<Ears>,
     told: JoinHandle<()>,
     /// What waits to be sent ends with this: it was meant for this connection, and not for the next. So does what a peer that may
     /// only read said.
@@ -113,12 +157,17 @@ impl Lane {
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let waiting = Arc::<AtomicUsize>::default();
         let reads_only = greeting.reads_only;
+        let ears = Arc::new(Ears {
+            peer,
+            words: greeting.words.clone(),
+            held: Mutex::new(reads_only.then(Vec::new)),
+        });
         let desk = Desk {
             peer,
             engine: engine.clone(),
             net: net.clone(),
             post: greeting.post.clone(),
-            words: greeting.words.clone(),
+            ears: Arc::clone(&ears),
             limits: greeting.limits.clone(),
             reads_only,
         };
@@ -159,9 +208,15 @@ impl Lane {
             frames,
             waiting,
             outbox,
+            ears,
             told,
             _ended: ended.drop_guard(),
         }
+    }
+
+    /// The engine has accepted the peer's hello.
+    pub(super) fn accepted(&self) {
+        self.ears.accepted();
     }
 
     /// Takes a frame; says whether there was room.
@@ -225,7 +280,7 @@ struct Desk {
     net: NetHandle,
     post: Option<mpsc::Sender<Post>>,
     /// Who hears what the peer says of others, if anybody.
-    words: Option<mpsc::Sender<Word>>,
+    ears: Arc<Ears>,
     limits: Limits,
     reads_only: bool,
 }
@@ -280,7 +335,8 @@ impl Desk {
                 Ok(message) => {
                     if let Message::Hello(hello) = &message {
                         self.note(hello);
-                        self.say(Said::Announcement(Box::new(hello.announcement.clone())));
+                        self.ears
+                            .say(Said::Announcement(Box::new(hello.announcement.clone())));
                     }
                     let pause = budget.take(size, Instant::now());
                     if !pause.is_zero() {
@@ -288,7 +344,7 @@ impl Desk {
                     }
                     match Said::of(message) {
                         Ok(word) => {
-                            self.say(word);
+                            self.ears.say(word);
                             Turn::HandedOn(size)
                         }
                         Err(message) => {
@@ -325,7 +381,7 @@ impl Desk {
             message => match Said::of(message) {
                 Ok(word) => {
                     if let Said::Recommendation(_) = word {
-                        self.say(word);
+                        self.ears.hold(word);
                     }
                     Turn::HandedOn(size)
                 }
@@ -372,13 +428,6 @@ impl Desk {
     }
 
     /// Notes what the peer says of itself, for who looks at the network.
-    /// What finds no room is said again with the next connection.
-    fn say(&self, word: Said) {
-        if let Some(words) = &self.words {
-            let _full = words.try_send((self.peer, word));
-        }
-    }
-
     fn note(&self, hello: &Hello) {
         let Some(dated) = hello.announcement.dated() else {
             return;

@@ -12,6 +12,9 @@ use super::StoreHistory;
 use super::history::{location_key, location_value, stub_key};
 use crate::store::{AppendError, IndexError, Store, Watermark};
 
+/// Blocks with their ids, as they are written.
+type Blocks = Vec<(BlockId, Vec<u8>)>;
+
 /// Rows and blocks of two stores, the upper one first.
 pub(super) struct Overlay {
     base: StoreHistory,
@@ -50,10 +53,7 @@ impl Overlay {
     }
 
     /// Blocks as they are to be written, and which of them are stubs, of which bodies.
-    fn with_stubs(
-        &mut self,
-        blocks: Vec<(BlockId, Vec<u8>)>,
-    ) -> (Vec<(BlockId, Vec<u8>)>, BTreeMap<BlockId, BlockId>) {
+    fn with_stubs(&mut self, blocks: Blocks) -> (Blocks, BTreeMap<BlockId, BlockId>) {
         let mut written = BTreeMap::new();
         if self.stubs.is_empty() {
             return (blocks, written);

@@ -67,9 +67,10 @@ pub fn audit(store: &Store, history: &dyn History) -> Result<Audit, RebuiltError
     audit.in_transit =
         sum(|t| i128::from(t.open_out) + i128::from(t.settled_out) - i128::from(t.accepted_in));
     audit.conserved &= available + audit.in_transit == granted - ungranted + shortfall;
-    // Of a log that was cut, or goes on by headers, what it sent may not be known here while what others took of it is.
+    // Of a log that was ever cut, or goes on by headers, what it sent may not be known here while what others took of it is.
     let whole = |(log, row): &(LogId, LogRow)| {
-        row.frozen.is_none() && row.epoch == 1 && history.headers(log).is_none()
+        let cut = (1..=row.epoch).any(|epoch| history.fault(log, epoch).is_some());
+        row.frozen.is_none() && !cut && history.headers(log).is_none()
     };
     audit.conserved &= audit.in_transit >= 0 || !heads.iter().all(whole);
     let told = |sum: i128| u64::try_from(sum).unwrap_or(u64::MAX);

@@ -72,6 +72,12 @@ impl Book {
         known.not_before = now;
     }
 
+    /// Whether one more address of a peer takes the place of none.
+    pub(super) fn has_room(&self, peer: &PeerId) -> bool {
+        let known = self.known.get(peer);
+        known.is_none_or(|known| known.addresses.len() < MAX_ADDRESSES)
+    }
+
     /// Forgets a peer's addresses.
     pub(super) fn forget(&mut self, peer: &PeerId) {
         self.known.remove(peer);

@@ -48,9 +48,6 @@ pub struct Enrolment {
 /// Why a request of this node got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
-    /// There is a connection, and the peer takes no request on another: it has whitelisted this node.
-    #[error("this node and the peer are connected: it has whitelisted this node already")]
-    Connected,
     /// Others are under way.
     #[error("{MAX_ASKING} requests are under way; wait a moment and try again")]
     Busy,

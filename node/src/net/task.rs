@@ -424,10 +424,6 @@ impl Task {
                 debug!(%peer, %error, "connection without streams");
                 if let Some(asking) = self.asking.remove(&connection) {
                     let error = match error {
-                        // It lists this node: who only reads there may ask beside its session.
-                        SetupError::NoRequests if self.slots.contains(&peer) => {
-                            EnrolError::Connected
-                        }
                         SetupError::NoRequests => EnrolError::NotTaken,
                         _ => EnrolError::Silent,
                     };
@@ -500,7 +496,10 @@ impl Task {
         let whitelist = &self.shared.whitelist;
         let wanted = |peer: &PeerId| which(peer) && whitelist.contains(peer, now_ms);
         for (peer, address) in self.near.of(wanted) {
-            self.book.add(peer, address, now);
+            // Never in the place of what an operator named.
+            if self.book.has_room(&peer) {
+                self.book.add(peer, address, now);
+            }
         }
     }
 

@@ -61,10 +61,12 @@ impl Whitelist {
         if entries.len() >= MAX_WHITELIST && !entries.contains_key(&peer) {
             return Err(WhitelistFull);
         }
-        entries.insert(peer, expires_at_ms);
+        let is_news = entries.insert(peer, expires_at_ms) != Some(expires_at_ms);
         drop(entries);
         self.inner.changed.notify_one();
-        self.inner.listed.notify_one();
+        if is_news {
+            self.inner.listed.notify_one();
+        }
         Ok(())
     }
 

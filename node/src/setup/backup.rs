@@ -40,6 +40,8 @@ const MAX_FILES: usize = 256;
 const MAX_FILE: u64 = 24 << 20;
 /// Directories whose files are taken as they are.
 const PUBLIC: [&str; 4] = ["network", "certs", "crls", "trust"];
+/// The longest trust log that is taken, bytes: some ten thousand decisions. Others make it grow; keys are backed up all the same.
+const MAX_TRUST: u64 = 8 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +119,11 @@ pub fn back_up(
     }
     let mut public = vec![data.charter(), data.boundary()];
     for directory in PUBLIC {
-        public.extend(listed(&data.path().join(directory))?);
+        let found = listed(&data.path().join(directory))?;
+        let length = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        if directory != "trust" || found.iter().map(length).sum::<u64>() <= MAX_TRUST {
+            public.extend(found);
+        }
     }
     let halves = listed(&data.keys())?.into_iter();
     public.extend(halves.filter(|path| path.extension().is_some_and(|end| end == "pub")));
@@ -142,6 +148,9 @@ pub fn back_up(
         created_at: now,
         files,
     };
+    if backup.files.len() > MAX_FILES {
+        return Err(BackupError::Content("more files than a backup may have"));
+    }
     let mut json = Zeroizing::new(Vec::with_capacity(room(&backup)));
     serde_json::to_writer(&mut *json, &backup).expect("plain fields have a JSON form");
     let sealed = passphrase::seal(Purpose::Backup, passphrase, &json)?;

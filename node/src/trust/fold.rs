@@ -301,23 +301,21 @@ impl Fold {
     pub(super) fn silence(&mut self, peer: &str) {
         self.recommended
             .retain(|(_, recommender), _| recommender != peer);
-        self.withdraw(peer);
+        let _said = self.withdraw(peer);
         self.hush();
     }
 
-    /// This node recommends a peer no more.
-    fn withdraw(&mut self, peer: &str) {
-        if let Some(said) = self.own.remove(peer) {
-            self.withdrawn.insert(peer.to_owned(), said.expires_at);
-        }
+    /// This node recommends a peer no more; gives what it said.
+    pub(super) fn withdraw(&mut self, peer: &str) -> Option<Recommendation> {
+        let said = self.own.remove(peer)?;
+        self.withdrawn.insert(peer.to_owned(), said.expires_at);
         // What ends soonest is what is worth saying least.
         while self.withdrawn.len() > MAX_OWN {
             let first = self.withdrawn.iter().min_by_key(|(_, at)| **at);
-            let Some(first) = first.map(|(peer, _)| peer.clone()) else {
-                return;
-            };
-            self.withdrawn.remove(&first);
+            let first = first.map(|(peer, _)| peer.clone());
+            first.map(|peer| self.withdrawn.remove(&peer));
         }
+        Some(said)
     }
 
     /// Takes away what is over at this time. What the configuration lists stays: it stands in the file.
@@ -360,7 +358,7 @@ impl Fold {
                 self.withdrawn.remove(&record.peer);
                 self.own.insert(record.peer, said);
             }
-            (None, false) => self.withdraw(&record.peer),
+            (None, false) => drop(self.withdraw(&record.peer)),
             (Some(recommender), true) => {
                 self.recommended.insert((record.peer, recommender), said);
             }
@@ -387,10 +385,13 @@ impl Fold {
     /// Whether this peer is listed for what it recommends, at this time.
     #[must_use]
     pub fn may_recommend(&self, peer: &str, now: Timestamp) -> bool {
-        self.listed.get(peer).is_some_and(|listed| {
-            let mut entries = listed.entries().filter(|entry| !entry.is_over(now));
-            entries.any(|entry| entry.roles.contains(&Role::Recommend))
-        })
+        let listed = self.listed.get(peer);
+        listed
+            .filter(|one| one.rotated.is_none())
+            .is_some_and(|listed| {
+                let mut entries = listed.entries().filter(|entry| !entry.is_over(now));
+                entries.any(|entry| entry.roles.contains(&Role::Recommend))
+            })
     }
 
     fn asked(&mut self, record: Record) {

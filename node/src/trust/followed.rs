@@ -82,7 +82,7 @@ impl Fold {
         let mut listed = self.listed.remove(&old).unwrap_or_default();
         let before = listed.operator.take().or_else(|| listed.config.clone());
         // What this node says of the old id it says of the new one; what the old id said, the new one says again as it connects.
-        let recommended = self.own.remove(&old);
+        let recommended = self.withdraw(&old);
         if listed.config.is_some() {
             listed.keys.clear();
             listed.rotated = Some(Rotated {
@@ -95,6 +95,7 @@ impl Fold {
             self.unlist(&old);
         }
         if let Some(recommended) = recommended {
+            self.withdrawn.remove(&new);
             self.own.entry(new.clone()).or_insert(recommended);
         }
         self.pending.remove(&new);

@@ -113,7 +113,7 @@ impl Keeper {
             let new = match decision {
                 Decision::Recommend => {
                     !same
-                        && (before.is_some() || has_room(fold, &by))
+                        && (before.is_some() || has_room(fold, &by, now))
                         && (fold.may_recommend(&by, now) || self.hears(fold, &by, &peer, now))
                 }
                 _ => before.is_some(),
@@ -121,10 +121,10 @@ impl Keeper {
             (new, fold.listed.contains_key(&by))
         });
         let recorded = || match (listed, decision) {
-            (true, _) => self.may_record(from, now),
+            (true, Decision::Recommend) => self.may_record(from, now),
             (false, Decision::Recommend) => self.heard().take_of_reader(*from, now),
             // It was recorded before that it said so.
-            (false, _) => true,
+            (_, _) => true,
         };
         if !new || !recorded() {
             return false;
@@ -252,7 +252,12 @@ impl Keeper {
     pub fn recommends(&self, now: Timestamp) -> Vec<TrustRecommendation> {
         let mut all = self.withdraws(now);
         all.extend(self.fold(|fold| {
-            let live = fold.own.iter().filter(|(_, own)| now < own.expires_at);
+            let in_force = |peer: &String| {
+                let listed = fold.listed.get(peer);
+                listed.is_some_and(|listed| listed.is_in_force(now))
+            };
+            let live = fold.own.iter();
+            let live = live.filter(|(peer, own)| now < own.expires_at && in_force(peer));
             live.filter_map(|(peer, own)| {
                 let peer = peer.parse().ok()?;
                 Some(said(&peer, &own.name, own.region.clone(), own.expires_at))
@@ -304,11 +309,15 @@ impl Keeper {
 }
 
 /// Whether there is room for one more word of this peer: readers have their own, so that they never take that of listed ones.
-fn has_room(fold: &Fold, by: &str) -> bool {
-    let said = fold.recommended.keys();
-    let of_one = said.filter(|(_, other)| other == by).count();
-    let of_readers = fold.said_by_readers().count();
-    let all = fold.recommended.len();
+fn has_room(fold: &Fold, by: &str, now: Timestamp) -> bool {
+    let (mut of_one, mut of_readers, mut all) = (0, 0, 0);
+    // What is over takes no room from what is said again.
+    let live = fold.recommended.iter();
+    for ((_, other), _) in live.filter(|(_, said)| now < said.expires_at) {
+        all += 1;
+        of_one += usize::from(other == by);
+        of_readers += usize::from(!fold.listed.contains_key(other));
+    }
     if fold.listed.contains_key(by) {
         of_one < MAX_OF_ONE && all - of_readers < MAX_IN_ALL
     } else {

@@ -72,7 +72,9 @@ impl Relisted {
                 continue;
             };
             let same = match (old, new) {
-                (Some(old), Some(new)) => old.same_terms(new) && old.addresses == new.addresses,
+                (Some(old), Some(new)) => {
+                    old.same_terms(new) && old.addresses == new.addresses && old.roles == new.roles
+                }
                 (old, new) => old.is_none() && new.is_none(),
             };
             if same {

@@ -208,6 +208,9 @@ impl Fold {
                 if !is_expense(sent.debit) {
                     return Err(Refusal::BadBooking.into());
                 }
+                if !sent.sender.is_of(&self.log) || !sent.receiver.is_of(&sent.receiver_home) {
+                    return Err(Refusal::WrongHome.into());
+                }
                 let mut sender = self.account_of(ctx, &sent.sender)?;
                 sender.next_sequence += 1;
                 let (sender, totals) = self.sent(sender, sent.amount)?;

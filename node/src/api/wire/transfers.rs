@@ -42,7 +42,8 @@ pub struct IncomingItem {
     pub deadline: Timestamp,
     /// Digest of its immutable fields.
     pub transaction_hash: Digest,
-    /// `sequenced` or `witnessed`: what waits is not settled.
+    /// `sequenced` or `witnessed`: what waits is not settled. Empty where an older home does not say.
+    #[serde(default)]
     pub finality: String,
     /// How many other municipalities witness the vertex that it stands in.
     #[serde(default)]

@@ -144,16 +144,11 @@ async fn outgoing(
     account: &AccountId,
     lines: &mut Vec<Listed>,
 ) -> Result<bool, ClientError> {
-    let mut after = None;
-    for _ in 0..MAX_PAGES {
+    read(lines, async |after| {
         let page = api.outgoing(account, after.as_ref()).await?;
-        lines.extend(page.transfers.iter().map(Listed::sent));
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(true),
-        }
-    }
-    Ok(false)
+        Ok((page.transfers.iter().map(Listed::sent).collect(), page.next))
+    })
+    .await
 }
 
 /// Reads what waits; whether that is all of it.
@@ -162,16 +157,12 @@ async fn incoming(
     account: &AccountId,
     lines: &mut Vec<Listed>,
 ) -> Result<bool, ClientError> {
-    let mut after = None;
-    for _ in 0..MAX_PAGES {
+    read(lines, async |after| {
         let page = api.incoming(account, after.as_ref()).await?;
-        lines.extend(page.transfers.iter().map(Listed::waiting));
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(true),
-        }
-    }
-    Ok(false)
+        let transfers = page.transfers.iter();
+        Ok((transfers.map(Listed::waiting).collect(), page.next))
+    })
+    .await
 }
 
 /// Reads what was answered; whether that is all of it.
@@ -180,14 +171,31 @@ async fn received(
     account: &AccountId,
     lines: &mut Vec<Listed>,
 ) -> Result<bool, ClientError> {
+    let all = read(lines, async |after| {
+        let page = api.received(account, after.as_ref()).await?;
+        let transfers = page.transfers.iter();
+        Ok((transfers.map(Listed::answered).collect(), page.next))
+    });
+    match all.await {
+        // A home of before does not list them.
+        Err(error) if error.status() == Some(404) => Ok(false),
+        all => all,
+    }
+}
+
+/// Reads page after page; whether that is all of it.
+async fn read<Next>(
+    lines: &mut Vec<Listed>,
+    mut page: impl AsyncFnMut(Option<Next>) -> Result<(Vec<Listed>, Option<Next>), ClientError>,
+) -> Result<bool, ClientError> {
     let mut after = None;
     for _ in 0..MAX_PAGES {
-        let page = api.received(account, after.as_ref()).await?;
-        lines.extend(page.transfers.iter().map(Listed::answered));
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(true),
+        let (found, next) = page(after.take()).await?;
+        lines.extend(found);
+        if next.is_none() {
+            return Ok(true);
         }
+        after = next;
     }
     Ok(false)
 }

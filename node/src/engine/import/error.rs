@@ -83,6 +83,14 @@ pub enum ImportError {
         /// `equivocation`, or the refusal's code.
         code: String,
     },
+    /// A log that is convicted, now or in an epoch that is closed, is judged by what people signed.
+    #[error(
+        "log {log} signed twice, as the file shows, and stubs stand for bodies of it (convicted-log); nothing was imported: of such a log the          bodies themselves are needed. Import the archive with them first, or take a file of somebody who has them"
+    )]
+    Convicted {
+        /// The log.
+        log: LogId,
+    },
     /// Nothing bears the stubs of a log out.
     #[error(
         "log {log}: behind its last stub (position {seq}) no checkpoint of it stands in the file (no-checkpoint); nothing was imported: take a file \
@@ -101,6 +109,16 @@ pub enum ImportError {
          join again with bodies in a new data directory"
     )]
     Differs {
+        /// The log.
+        log: LogId,
+        /// The vertex.
+        vertex: BlockId,
+    },
+    /// Nothing here says what a body has to come to.
+    #[error(
+        "vertex {vertex} of log {log}: what it rests on is not here any more, so its body cannot be held to the stub that was taken on trust          (stub-unheld); nothing was imported. That accuses nobody: what stands here stays on trust"
+    )]
+    Unheld {
         /// The log.
         log: LogId,
         /// The vertex.

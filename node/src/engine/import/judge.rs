@@ -1,5 +1,6 @@
 //! Judging a file: every vertex of it is verified on every core, then folded in order over the store.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -197,6 +198,7 @@ impl<'a> Judge<'a> {
     /// taken on trust, what people signed is verified now, and held to what was taken.
     fn bring_back(&mut self, pruned: &[[Location; 2]]) -> Result<(), ImportError> {
         let mut rest = pruned;
+        let older = RefCell::default();
         while !rest.is_empty() {
             let step;
             (step, rest) = rest.split_at(step_of(rest.iter().map(|[body, _]| body.len)));
@@ -204,7 +206,8 @@ impl<'a> Judge<'a> {
             for [body, header] in step {
                 let blocks = [self.file.block(body)?, self.file.block(header)?];
                 if self.on_trust.holds(&blocks[1]) {
-                    check_body((self.genesis, &self.directory), &self.overlay, &blocks)?;
+                    let held = (&self.overlay, &older);
+                    check_body((self.genesis, &self.directory), held, &blocks)?;
                 }
                 let blocks = blocks.map(|block| (BlockId::of(&block), block));
                 changes.blocks.extend(blocks);
@@ -450,7 +453,10 @@ impl<'a> Judge<'a> {
             };
             let code = refusal.map_or(frozen.as_str(), Refusal::code).to_owned();
             if self.on_trust.explains(&log, frozen) {
-                return Err(ImportError::Lies { log, code });
+                return Err(match frozen {
+                    Frozen::Equivocation(_) => ImportError::Convicted { log },
+                    _ => ImportError::Lies { log, code },
+                });
             }
             let newer = matches!(frozen, Frozen::Unsupported(_));
             if !self.terms.with_faults || newer {

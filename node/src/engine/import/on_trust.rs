@@ -3,6 +3,7 @@
 //!
 //! A stub that lies is the fault of whoever wrote the file. It never convicts a log.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -132,10 +133,13 @@ impl OnTrust {
     }
 }
 
+/// Every key that people of a log ever had, by its id: read once, where an older one is asked for.
+pub(super) type OlderKeys = BTreeMap<LogId, BTreeMap<KeyId, Arc<PublicKey>>>;
+
 /// Checks a body and its header that came for a stub which was taken on trust: it says what the stub says, and people signed it.
 pub(super) fn check_body(
     (genesis, directory): (&Genesis, &Directory),
-    overlay: &Overlay,
+    (overlay, older): (&Overlay, &RefCell<OlderKeys>),
     [body, header]: &[Vec<u8>; 2],
 ) -> Result<(), ImportError> {
     let id = BlockId::of(header);
@@ -157,13 +161,26 @@ pub(super) fn check_body(
         // Beyond a cut: it does not count, whatever stands for it.
         return Ok(());
     }
-    if stub_of(history, (id, &row), &entries).as_ref() != Ok(&stub) {
-        let log = h.log;
-        return Err(ImportError::Differs { log, vertex: id });
+    match stub_of(history, (id, &row), &entries) {
+        Ok(said) if said == stub => {}
+        Ok(_) => {
+            return Err(ImportError::Differs {
+                log: h.log,
+                vertex: id,
+            });
+        }
+        // Nothing that is here says any more what it came to, as where another log was cut below what it rests on.
+        Err(_) => {
+            return Err(ImportError::Unheld {
+                log: h.log,
+                vertex: id,
+            });
+        }
     }
     let signed = Signatures {
         directory,
         overlay,
+        older,
         log: h.log,
     };
     signed
@@ -175,6 +192,7 @@ pub(super) fn check_body(
 struct Signatures<'a> {
     directory: &'a Directory,
     overlay: &'a Overlay,
+    older: &'a RefCell<OlderKeys>,
     log: LogId,
 }
 
@@ -211,17 +229,22 @@ impl Signatures<'_> {
         if now.id() == *id {
             return Ok(now);
         }
-        let mut found = None;
-        let names = |entry: &Entry| key_named_by(entry).ok().filter(|key| key.id() == *id);
-        let read = each_vertex(self.overlay.base().store(), |header, body, _| {
-            if found.is_none() && header.header.log == self.log {
-                let entries = body.and_then(|body| decode_body(&body.bytes).ok());
-                found = entries.iter().flatten().find_map(names);
-            }
+        let mut older = self.older.borrow_mut();
+        let keys = older.entry(self.log).or_insert_with(|| {
+            let mut keys = BTreeMap::new();
+            let named = |entry: &Entry| Some(Arc::new(key_named_by(entry).ok()?));
+            let read = each_vertex(self.overlay.base().store(), |header, body, _| {
+                if header.header.log == self.log {
+                    let entries = body.and_then(|body| decode_body(&body.bytes).ok());
+                    let found = entries.iter().flatten().filter_map(named);
+                    keys.extend(found.map(|key| (key.id(), key)));
+                }
+            });
+            // What cannot be read holds no key.
+            drop(read);
+            keys
         });
-        // What cannot be read holds no key.
-        drop(read);
-        found.map(Arc::new).ok_or(Refusal::UnknownAccount)
+        keys.get(id).cloned().ok_or(Refusal::UnknownAccount)
     }
 }
 

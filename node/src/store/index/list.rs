@@ -13,7 +13,7 @@ use crate::store::files::{self, Files, PutError};
 
 /// The form of the index: raised whenever its files or the rows in them get another meaning. An index of another form is
 /// made again.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 /// Its name.
 const FILE: &str = "SHELVES";
 /// The most shelves of an index: many times what merging leaves.

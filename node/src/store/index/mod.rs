@@ -42,8 +42,8 @@ pub const MAX_KEY: usize = 256;
 /// 17 rows, 13 KiB of these, and an inner page at most 257 keys, 64 KiB.
 pub const MAX_VALUE: usize = 512;
 /// The most rows of one commit. A group of vertices has some thousands; a log that convicts itself is folded
-/// again in one commit, and 100,000 accounts and transfers must fit. About 150 MB, for that moment only.
-pub const MAX_ROWS: usize = 1 << 19;
+/// again in one commit, and 100,000 transfers within it, of six keys each, must fit. About 200 MB, for that moment only.
+pub const MAX_ROWS: usize = 5 << 17;
 /// Rows that sled gathers before they go to a shelf, and rows that may be pending over it, of which half make a shelf past
 /// sled. Each some 15 MB in memory and less than a second of folding: of the pending ones after a kill, of both after
 /// a power cut.
