@@ -184,7 +184,7 @@ async fn after_a_conviction_everything_that_can_be_asked_of_a_ledger_holds() {
     ] {
         let car = root.path().join(format!("{who}.car"));
         let to = root.path().join(who);
-        check(&from, &["store", "export", text(&car)], 0);
+        check(from, &["store", "export", text(&car)], 0);
         copy(&before, &to);
         // 小松市 heard only of the epoch.
         let proves = from == &data;
@@ -197,14 +197,14 @@ async fn after_a_conviction_everything_that_can_be_asked_of_a_ledger_holds() {
             let heads = heads.into_iter();
             heads.filter(|head| head[0] == log.to_string()).collect()
         };
-        assert_eq!(of_kanazawa(heads(&to)), of_kanazawa(heads(&from)), "{who}");
+        assert_eq!(of_kanazawa(heads(&to)), of_kanazawa(heads(from)), "{who}");
     }
     let told = root.path().join("金沢市");
     for at in [&data, &told, &komatsu.data.path().to_owned()] {
-        // Who saw both branches holds both whole.
+        // It holds both branches whole; who imported them has the other as the header that proves it.
         let verified = check(at, &["store", "verify"], 0);
         let forked = verified.contains("stand beside another one");
-        assert_eq!(forked, at != komatsu.data.path(), "{verified}");
+        assert_eq!(forked, *at == data, "{verified}");
         holds(at);
         let kept = heads(at);
         let archive = at.with_extension("old.car");
