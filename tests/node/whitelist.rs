@@ -199,7 +199,10 @@ async fn a_stopped_node_takes_the_same_and_a_bad_key_file_adds_nothing() {
     let cut = file("cut.hex", &hex.as_bytes()[2..]);
 
     // Before it ever ran an operator lists whom it is to hear then; it begins its log all the same.
-    let early = somebody.to_peer_id().to_string();
+    let early = Keypair::generate_ed25519()
+        .public()
+        .to_peer_id()
+        .to_string();
     done(kanazawa, &["add", &early, "-n", "早い町"]);
     done(kanazawa, &["remove", &early]);
     let node = kanazawa.ready().await;
