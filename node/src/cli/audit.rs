@@ -109,7 +109,11 @@ impl Source {
             Err(error) => return Err(error.into()),
         }
         let identity = load_identity(&located.data)?;
-        let store = daemon::open_for_trust(&located.data, &identity)?;
+        // Decisions may stand there before the first start; where there are none, nothing is made.
+        let store = match located.data.trust().exists() {
+            true => daemon::open_for_trust(&located.data, &identity)?,
+            false => daemon::open_for_reading(&located.data, &identity)?.0,
+        };
         let root = BlockId::of(&identity.genesis.to_block());
         let access = AccessLog::open(&located.data.access(), root, 0)?;
         Ok(Self::Stopped(Box::new((store, access, identity))))

@@ -250,8 +250,7 @@ impl Keeper {
     /// What this node recommends now, and what it took back, to be signed.
     #[must_use]
     pub fn recommends(&self, now: Timestamp) -> Vec<TrustRecommendation> {
-        let mut all = self.withdraws(now);
-        all.extend(self.fold(|fold| {
+        let mut all = self.fold(|fold| {
             let in_force = |peer: &String| {
                 let listed = fold.listed.get(peer);
                 listed.is_some_and(|listed| listed.is_in_force(now))
@@ -263,7 +262,8 @@ impl Keeper {
                 Some(said(&peer, &own.name, own.region.clone(), own.expires_at))
             })
             .collect::<Vec<_>>()
-        }));
+        });
+        all.extend(self.withdraws(now));
         all
     }
 
