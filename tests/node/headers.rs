@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use city_protocol::replica::FollowPolicy;
 use serde_json::Value;
 
-use crate::daemon::city::{City, Node, PATIENCE, directory, found};
+use crate::daemon::city::{City, PATIENCE, directory, found, in_step};
 use crate::daemon::private::sent;
 
 /// The head of a city's log at another.
@@ -16,26 +16,6 @@ fn head(at: &City, of: &City) -> Value {
     let mut heads = page["heads"].as_array().unwrap().iter();
     let log = of.report.log.to_string();
     heads.find(|head| head["log"] == log).unwrap().clone()
-}
-
-/// Waits until all of these have the same frontier.
-async fn in_step(nodes: &[&Node]) {
-    let begun = Instant::now();
-    loop {
-        let mut hashes = Vec::new();
-        for node in nodes {
-            hashes.push(node.status().await.frontier_hash);
-        }
-        if hashes.iter().all(|hash| *hash == hashes[0]) {
-            return;
-        }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{hashes:?}:\n{}",
-            nodes[0].log()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use city_node::store::{ArchiveError, ArchiveReader, OsFiles, car};
 use city_protocol::amount::Amount;
@@ -15,7 +15,7 @@ use city_protocol::ids::BlockId;
 use city_protocol::vertex::{EntryStub, SentStub, SignedHeader, Stub};
 use serde_json::{Value, json};
 
-use crate::daemon::city::{City, Node, PATIENCE, directory, found};
+use crate::daemon::city::{City, directory, found, in_step};
 use crate::prune::sent;
 
 fn text(path: &Path) -> &str {
@@ -138,22 +138,6 @@ fn head(data: &Path, of: &City) -> Value {
     let log = of.report.log.to_string();
     let mut heads = page["heads"].as_array().unwrap().iter();
     heads.find(|head| head["log"] == log).unwrap().clone()
-}
-
-async fn in_step(nodes: &[&Node]) {
-    let begun = Instant::now();
-    loop {
-        let mut hashes = Vec::new();
-        for node in nodes {
-            hashes.push(node.status().await.frontier_hash);
-        }
-        if hashes.iter().all(|hash| *hash == hashes[0]) {
-            return;
-        }
-        let log = nodes[0].log();
-        assert!(begun.elapsed() < PATIENCE, "{hashes:?}:\n{log}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// What was there when 白山市 came.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -43,6 +44,23 @@ async fn gone(node: &Node, reader: &City, begun: Instant) -> Duration {
     begun.elapsed()
 }
 
+/// 小松市 knows both and calls 金沢市 only; 白山市 calls 金沢市, which knows nobody by its file.
+fn neighbours(root: &Path) -> Vec<City> {
+    let mut cities = found(root, 3);
+    cities[0].config.network.peers.clear();
+    cities[1].config.network.peers[1].addresses.clear();
+    cities[2].config.network.peers.truncate(1);
+    cities
+}
+
+/// 小松市, which recommends 白山市, is listed at 金沢市 for that.
+fn has_a_word_for(kanazawa: &City, komatsu: &City, hakusan: &City) {
+    let roles = ["--roles", "sync,recommend"];
+    let list = ["whitelist", "add", &id(komatsu), roles[0], roles[1]];
+    done(kanazawa, &list);
+    done(komatsu, &["peer", "recommend", &id(hakusan)]);
+}
+
 /// What `peer show` says of a city.
 fn shown(at: &City, of: &City) -> Value {
     at.answer(&["peer", "show"], &[&id(of)], 4)
@@ -51,11 +69,7 @@ fn shown(at: &City, of: &City) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whom_a_neighbour_recommends_may_read_until_the_word_ends() {
     let root = directory();
-    let mut cities = found(root.path(), 3);
-    // 小松市 knows both and calls 金沢市 only; 白山市 calls 金沢市, which knows nobody by its file.
-    cities[0].config.network.peers.clear();
-    cities[1].config.network.peers[1].addresses.clear();
-    cities[2].config.network.peers.truncate(1);
+    let mut cities = neighbours(root.path());
     for city in &mut cities {
         // Who was turned away comes back soon.
         city.config.network.limits.backoff_max = Duration::from_secs(1);
@@ -184,11 +198,8 @@ async fn checked(at: &City, of: &City, holds: impl Fn(&Value) -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_only_reads_is_told_so_and_asks_to_be_listed_beside_its_session() {
     let root = directory();
-    let mut cities = found(root.path(), 3);
-    cities[0].config.network.peers.clear();
+    let mut cities = neighbours(root.path());
     cities[0].config.network.accept_whitelist_requests = true;
-    cities[1].config.network.peers[1].addresses.clear();
-    cities[2].config.network.peers.truncate(1);
     for city in &mut cities {
         city.config.network.limits.backoff_max = Duration::from_secs(1);
         city.configure();
@@ -197,12 +208,7 @@ async fn who_only_reads_is_told_so_and_asks_to_be_listed_beside_its_session() {
         unreachable!()
     };
     let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
-    let roles = ["--roles", "sync,recommend"];
-    done(
-        kanazawa,
-        &["whitelist", "add", &id(komatsu), roles[0], roles[1]],
-    );
-    done(komatsu, &["peer", "recommend", &id(hakusan)]);
+    has_a_word_for(kanazawa, komatsu, hakusan);
     let c = hakusan.ready().await;
     reads(&a, hakusan).await;
 
@@ -254,11 +260,8 @@ async fn reads_after_reconnect(node: &Node, komatsu: &City, reader: &City) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_wants_no_readers_has_none() {
     let root = directory();
-    let mut cities = found(root.path(), 3);
-    cities[0].config.network.peers.clear();
+    let mut cities = neighbours(root.path());
     cities[0].config.network.recommendations_to_read = 0;
-    cities[1].config.network.peers[1].addresses.clear();
-    cities[2].config.network.peers.truncate(1);
     for city in &cities {
         city.configure();
     }
@@ -266,12 +269,7 @@ async fn a_node_that_wants_no_readers_has_none() {
         unreachable!()
     };
     let (a, b) = (kanazawa.ready().await, komatsu.ready().await);
-    let roles = ["--roles", "sync,recommend"];
-    done(
-        kanazawa,
-        &["whitelist", "add", &id(komatsu), roles[0], roles[1]],
-    );
-    done(komatsu, &["peer", "recommend", &id(hakusan)]);
+    has_a_word_for(kanazawa, komatsu, hakusan);
     let begun = Instant::now();
     while shown(kanazawa, hakusan)["reason"] != "recommended" {
         assert!(begun.elapsed() < PATIENCE, "{}", a.log());

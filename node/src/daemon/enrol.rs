@@ -13,17 +13,16 @@ use crate::engine::{EngineHandle, Said, TransportKey, Word, libp2p_peer, protoco
 use crate::net::{Channel, Enrolment, NetHandle};
 use crate::pki::DoorKeeper;
 use crate::trust::keyfile::Judges;
-use crate::trust::{Bringer, ChangeError, Following, Keeper};
+use crate::trust::{Bringer, ChangeError, Following, Keeper, MAX_SAID};
 
 /// Requests that wait for the disk; a further one is told to come again.
 pub(super) const WAITING: usize = 8;
 
-/// Words of peers that wait for the disk: twice all that one says as it connects, 64 recommendations and as many that it took back. A
-/// further one is said again with the peer's next connection.
-pub(super) const WORDS: usize = 256;
+/// Words of peers that wait for the disk: what two say as they connect. A further one is said again with the peer's next connection.
+pub(super) const WORDS: usize = 2 * MAX_SAID;
 
-/// The same of those who may only read, behind all others': what one says at once.
-pub(super) const WORDS_OF_READERS: usize = 128;
+/// The same of those who may only read, behind all others'.
+pub(super) const WORDS_OF_READERS: usize = MAX_SAID;
 
 /// Who hears what peers say.
 pub(super) struct Ear {

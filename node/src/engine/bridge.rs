@@ -16,7 +16,8 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lane::{Greeting, Lane, Word};
+use super::ears::Word;
+use super::lane::{Greeting, Lane};
 use super::outbox::{Pace, owes, pace};
 use super::{EngineHandle, Outgoing, libp2p_peer, protocol_peer, utc};
 use crate::net::{Limits, NetCommand, NetEvent, NetHandle};

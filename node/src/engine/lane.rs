@@ -1,8 +1,8 @@
 //! The lane of one connection: decodes its frames, has vertices verified on every core, and hands everything
 //! to the engine in the order in which it came, from Connected to Disconnected. What it is sent stands in `outbox`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use city_protocol::Refusal;
@@ -12,7 +12,7 @@ use city_protocol::ledger::{History, Rows as _};
 use city_protocol::region::Region;
 use city_protocol::replica::Input;
 use city_protocol::sync::{Channel, Hello, Message};
-use city_protocol::trust::{PeerId, SignedData, SignedRotation};
+use city_protocol::trust::{PeerId, SignedData};
 use city_protocol::vertex::{Authority, KeySource, SignedHeader, VerifiedVertex, verify_header};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::budget::Budget;
 use super::commit::Request;
+use super::ears::{Ears, Said, Word};
 use super::outbox::{Outbox, Pace};
 use super::{EngineHandle, libp2p_peer, utc};
 use crate::net::{self, Limits, NetCommand, NetHandle};
@@ -37,80 +38,6 @@ const READER_BURST: usize = 16;
 
 /// A message as it travels, and on which stream.
 pub(super) type Frame = (Channel, Vec<u8>);
-/// What a peer says to the keeper of the whitelist.
-pub type Word = (PeerId, Said);
-
-/// Such a word, as it is signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// The peer recommends another.
-    Recommendation(Box<SignedData>),
-    /// Its own node certificate.
-    Announcement(Box<SignedData>),
-    /// It asks for others' certificates.
-    KeyRequest(Box<SignedData>),
-    /// One that it was asked for.
-    KeyResponse(Box<SignedData>),
-    /// A transport key follows another, its own or one that it knows of.
-    Rotation(Box<SignedRotation>),
-}
-
-impl Said {
-    /// The word in a message, if it is one for the keeper; else the message again.
-    fn of(message: Message) -> Result<Self, Box<Message>> {
-        match message {
-            Message::Recommend(signed) => Ok(Self::Recommendation(signed)),
-            Message::KeyAnnouncement(signed) => Ok(Self::Announcement(signed)),
-            Message::KeyRequest(signed) => Ok(Self::KeyRequest(signed)),
-            Message::KeyResponse(signed) => Ok(Self::KeyResponse(signed)),
-            Message::Rotation(signed) => Ok(Self::Rotation(signed)),
-            other => Err(Box::new(other)),
-        }
-    }
-}
-
-/// Words that a peer which may only read says before its hello was accepted, at most: all that it recommends, and took back.
-const MAX_HELD: usize = 128;
-
-/// Where what a peer says to the keeper of the whitelist goes.
-struct Ears {
-    peer: PeerId,
-    words: Option<mpsc::Sender<Word>>,
-    /// What a peer that may only read said so far; none once its hello was accepted. What it says counts for others' reading, so its
-    /// certificate is judged first.
-    held: Mutex<Option<Vec<Said>>>,
-}
-
-impl Ears {
-    /// What finds no room is said again with the next connection.
-    fn say(&self, word: Said) {
-        if let Some(words) = &self.words {
-            let _full = words.try_send((self.peer, word));
-        }
-    }
-
-    /// The same for a peer that may only read: once its hello is accepted.
-    fn hold(&self, word: Said) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *held {
-            None => {
-                drop(held);
-                self.say(word);
-            }
-            Some(words) if words.len() < MAX_HELD => words.push(word),
-            Some(_) => {}
-        }
-    }
-
-    fn accepted(&self) {
-        let held = self
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        held.into_iter().flatten().for_each(|word| self.say(word));
-    }
-}
 
 /// What the engine needs for a new connection's hello.
 pub(super) struct Greeting {
@@ -157,11 +84,7 @@ impl Lane {
         let (turns, in_turn) = mpsc::channel(VERIFYING);
         let waiting = Arc::<AtomicUsize>::default();
         let reads_only = greeting.reads_only;
-        let ears = Arc::new(Ears {
-            peer,
-            words: greeting.words.clone(),
-            held: Mutex::new(reads_only.then(Vec::new)),
-        });
+        let ears = Arc::new(Ears::of(peer, greeting.words.clone(), reads_only));
         let desk = Desk {
             peer,
             engine: engine.clone(),

@@ -310,7 +310,7 @@ impl Fold {
         let said = self.own.remove(peer)?;
         self.withdrawn.insert(peer.to_owned(), said.expires_at);
         // What ends soonest is what is worth saying least.
-        while self.withdrawn.len() > MAX_OWN {
+        if self.withdrawn.len() > MAX_OWN {
             let first = self.withdrawn.iter().min_by_key(|(_, at)| **at);
             let first = first.map(|(peer, _)| peer.clone());
             first.map(|peer| self.withdrawn.remove(&peer));
@@ -385,13 +385,7 @@ impl Fold {
     /// Whether this peer is listed for what it recommends, at this time.
     #[must_use]
     pub fn may_recommend(&self, peer: &str, now: Timestamp) -> bool {
-        let listed = self.listed.get(peer);
-        listed
-            .filter(|one| one.rotated.is_none())
-            .is_some_and(|listed| {
-                let mut entries = listed.entries().filter(|entry| !entry.is_over(now));
-                entries.any(|entry| entry.roles.contains(&Role::Recommend))
-            })
+        self.recommends_until(peer).is_some_and(|until| now < until)
     }
 
     fn asked(&mut self, record: Record) {

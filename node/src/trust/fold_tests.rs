@@ -123,3 +123,38 @@ fn keys_are_held_once_and_the_oldest_certificate_gives_way() {
     fold.take(given(Decision::WhitelistKey, &transport));
     assert!(fold.listed.is_empty());
 }
+
+#[test]
+fn what_was_taken_back_is_remembered_until_it_would_have_ended() {
+    use Decision::{Recommend, RecommendRevoke, WhitelistAdd, WhitelistRemove};
+    let mut fold = Fold::default();
+    fold.take(decided(WhitelistAdd, 1, "uid 0", None));
+    fold.take(decided(Recommend, 2, "uid 0", Some(50)));
+    assert!(fold.withdrawn.is_empty());
+    fold.take(decided(RecommendRevoke, 3, "uid 0", None));
+    assert_eq!(fold.withdrawn, [("p1".into(), Timestamp(50))].into());
+    // Said again, it is not taken back any more; with the entry it is.
+    fold.take(decided(Recommend, 4, "uid 0", Some(60)));
+    assert!(fold.withdrawn.is_empty());
+    fold.take(decided(WhitelistRemove, 5, "uid 0", None));
+    assert_eq!(fold.withdrawn, [("p1".into(), Timestamp(60))].into());
+    fold.take(decided(Decision::Cleanup, 60, "uid 0", None));
+    assert!(fold.withdrawn.is_empty());
+}
+
+#[test]
+fn a_peer_id_that_another_followed_recommends_nobody() {
+    let mut fold = Fold::default();
+    let entry = Record {
+        roles: Role::ALL.into(),
+        ..decided(Decision::WhitelistAdd, 1, "config", None)
+    };
+    fold.take(entry);
+    assert!(fold.may_recommend("p1", Timestamp(2)));
+    let listed = fold.listed.get_mut("p1").unwrap();
+    listed.rotated = Some(Rotated {
+        to: "p2".into(),
+        at: Timestamp(2),
+    });
+    assert!(!fold.may_recommend("p1", Timestamp(2)));
+}

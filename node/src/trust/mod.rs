@@ -41,6 +41,7 @@ pub use followed::{Contested, Followed, MAX_CARRIED, Rotated};
 pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Needed, Terms};
 pub use list::Chosen;
 pub use readers::{MAX_DEPTH, Reader, Readers};
+pub use recommend::MAX_SAID;
 pub use record::{Decision, HeldKey, KeyKind, Record, Role};
 pub use relist::Relisted;
 pub use rotation::{Bringer, Following, MAX_OWN_CARRIED, Moved};

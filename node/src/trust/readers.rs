@@ -35,7 +35,7 @@ pub struct Readers<'a> {
 
 impl Fold {
     /// Until when what this peer recommends counts, if it is listed for that at all: the end of its permission, or none.
-    fn recommends_until(&self, peer: &str) -> Option<Timestamp> {
+    pub(super) fn recommends_until(&self, peer: &str) -> Option<Timestamp> {
         let listed = self.listed.get(peer);
         let entries = listed.filter(|one| one.rotated.is_none())?.entries();
         let entries = entries.filter(|entry| entry.roles.contains(&Role::Recommend));

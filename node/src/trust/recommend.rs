@@ -20,6 +20,8 @@ use crate::engine::protocol_peer;
 
 /// Peers that this node recommends at once: its neighbours, which its operators know.
 pub(super) const MAX_OWN: usize = 64;
+/// Words that a peer says as it connects, at most: whom it recommends, and as many that it took back.
+pub const MAX_SAID: usize = 2 * MAX_OWN;
 /// Recommendations of one peer that are kept.
 const MAX_OF_ONE: usize = 64;
 /// Recommendations of listed peers that are kept in all.

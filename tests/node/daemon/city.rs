@@ -547,6 +547,26 @@ impl Sender {
     }
 }
 
+/// Waits until all of these have the same frontier.
+pub async fn in_step(nodes: &[&Node]) {
+    let begun = Instant::now();
+    loop {
+        let mut hashes = Vec::new();
+        for node in nodes {
+            hashes.push(node.status().await.frontier_hash);
+        }
+        if hashes.iter().all(|hash| *hash == hashes[0]) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{hashes:?}:\n{}",
+            nodes[0].log()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// One transfer to oneself's neighbour: the account that follows from a key that nobody has.
 pub async fn send(
     api: &ApiClient,

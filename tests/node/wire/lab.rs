@@ -180,6 +180,13 @@ impl Lab {
         city.start_as(command)
     }
 
+    /// The same, once it answers.
+    pub(super) async fn ready(&self, city: &City, node: usize) -> Node {
+        let mut started = self.start(city, node, &[]);
+        started.comes_up().await.unwrap();
+        started
+    }
+
     /// Tells a story from where the switches are: its calls, its sockets and the processes that it starts.
     pub(super) fn tell<F: Future<Output = ()>>(&self, story: impl FnOnce() -> F + Send) {
         let space = File::open(Path::new("/run/netns").join(self.hub())).unwrap();

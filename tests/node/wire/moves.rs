@@ -18,12 +18,6 @@ fn an_address_changes_a_permission_ends_and_a_clock_is_wrong() {
     lab.tell(|| story(&lab));
 }
 
-async fn start(lab: &Lab, cities: &[City], which: usize) -> Node {
-    let mut node = lab.start(&cities[which], which, &[]);
-    node.comes_up().await.unwrap();
-    node
-}
-
 async fn story(lab: &Lab) {
     let root = directory();
     let mut cities = found_at(root.path(), &lab.sites());
@@ -37,7 +31,7 @@ async fn story(lab: &Lab) {
     }
     let mut nodes = Vec::new();
     for which in 0..3 {
-        nodes.push(start(lab, &cities, which).await);
+        nodes.push(lab.ready(&cities[which], which).await);
     }
     let [a, b, c] = <[Node; 3]>::try_from(nodes).ok().unwrap();
     c.until("both peers", |status| status.peers.len() == 2)
@@ -58,7 +52,7 @@ async fn story(lab: &Lab) {
     b.stop().await;
     books(&cities[0], &a, 120).await;
     lab.narrow(1, "1mbit");
-    let b = start(lab, &cities, 1).await;
+    let b = lab.ready(&cities[1], 1).await;
     let log = cities[0].report.log;
     let seq = async |node: &Node| {
         let heads = node.status().await.frontier;
@@ -82,7 +76,7 @@ async fn story(lab: &Lab) {
     cities[0].configure();
     a.stop().await;
     let some = seq(&b).await;
-    let a = start(lab, &cities, 0).await;
+    let a = lab.ready(&cities[0], 0).await;
     println!("cut off at {some} of {all}, from {before}");
     // The rest comes from 白山, which has it.
     same_heads("taken off a whitelist", &[&b, &c], SOON).await;
@@ -126,7 +120,7 @@ async fn slow_clock(lab: &Lab, cities: &[City], others: [&Node; 2], c: Node) {
     let status = slow.status().await;
     assert!(!status.sequencing, "{status:#?}");
     slow.stop().await;
-    let right = start(lab, cities, 2).await;
+    let right = lab.ready(&cities[2], 2).await;
     same_heads("the clock is right again", &[others[0], &right], SOON).await;
     right
         .until("to sign again", |status| status.sequencing)

@@ -136,8 +136,7 @@ async fn story(lab: &Lab) {
     }
 
     // Who is led in a circle gives up.
-    let mut b = lab.start(&cities[1], 1, &[]);
-    b.comes_up().await.unwrap();
+    let b = lab.ready(&cities[1], 1).await;
     let begun = Instant::now();
     loop {
         let looked = cities[1].command(&["netcheck"], &[]);
@@ -152,8 +151,7 @@ async fn story(lab: &Lab) {
     assert!(names.count("_dnsaddr.circle.test") >= LOOKUPS);
 
     // Who is led to the peer finds it.
-    let mut a = lab.start(&cities[0], 0, &[]);
-    a.comes_up().await.unwrap();
+    let a = lab.ready(&cities[0], 0).await;
     a.until("小松市", |status| {
         status.peers.iter().any(|peer| peer.region.is_some())
     })

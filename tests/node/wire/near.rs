@@ -21,13 +21,10 @@ async fn story(lab: &Lab) {
         city.config.network.peers[0].addresses.clear();
         city.configure();
     }
-    let [kanazawa, komatsu] = &cities[..] else {
-        unreachable!()
-    };
-    let mut a = lab.start(kanazawa, 0, &[]);
-    a.comes_up().await.unwrap();
-    let mut b = lab.start(komatsu, 1, &[]);
-    b.comes_up().await.unwrap();
+    let (a, b) = (
+        lab.ready(&cities[0], 0).await,
+        lab.ready(&cities[1], 1).await,
+    );
     let met = |status: &city_node::admin::pages::Status| {
         status.peers.iter().any(|peer| peer.region.is_some())
     };
@@ -46,10 +43,10 @@ async fn story(lab: &Lab) {
     let [kanazawa, komatsu] = &cities[..] else {
         unreachable!()
     };
-    let mut a = lab.start(kanazawa, 0, &[]);
-    a.comes_up().await.unwrap();
-    let mut b = lab.start(komatsu, 1, &[]);
-    b.comes_up().await.unwrap();
+    let (a, b) = (
+        lab.ready(&cities[0], 0).await,
+        lab.ready(&cities[1], 1).await,
+    );
     tokio::time::sleep(SEEN).await;
     for (city, other) in [(kanazawa, komatsu), (komatsu, kanazawa)] {
         let id = other.report.peer_id.to_string();

@@ -74,8 +74,7 @@ async fn story(lab: &Lab) {
         books(city, node, 5).await;
     }
     // The late one is on this side; what it needs comes through 1 Mbit/s, too.
-    let mut late = lab.start(&cities[4], 4, &[]);
-    late.comes_up().await.unwrap();
+    let late = lab.ready(&cities[4], 4).await;
     same_heads("one side", &[&nodes[0], &nodes[1]], SOON).await;
     same_heads("the other side", &[&nodes[2], &nodes[3], &late], SOON).await;
     books(&cities[4], &late, 2).await;

@@ -31,15 +31,13 @@ async fn story(lab: &Lab) {
     let [kanazawa, komatsu] = &cities[..] else {
         unreachable!()
     };
-    let mut a = lab.start(kanazawa, 0, &[]);
-    a.comes_up().await.unwrap();
+    let a = lab.ready(kanazawa, 0).await;
     let id = komatsu.report.peer_id.to_string();
     kanazawa.answer(&["whitelist", "add"], &[&id], 0);
     a.until("to book", |status| status.sequencing).await;
     books(kanazawa, &a, 150).await;
     lab.narrow(1, "1mbit");
-    let mut b = lab.start(komatsu, 1, &[]);
-    b.comes_up().await.unwrap();
+    let b = lab.ready(komatsu, 1).await;
     let log = kanazawa.report.log;
     let seq = async |node: &Node| {
         let heads = node.status().await.frontier;
