@@ -30,8 +30,8 @@ async fn story(lab: &Lab) {
         city.configure();
     }
     let mut nodes = Vec::new();
-    for which in 0..3 {
-        nodes.push(lab.ready(&cities[which], which).await);
+    for (which, city) in cities.iter().enumerate().take(3) {
+        nodes.push(lab.ready(city, which).await);
     }
     let [a, b, c] = <[Node; 3]>::try_from(nodes).ok().unwrap();
     c.until("both peers", |status| status.peers.len() == 2)
