@@ -184,6 +184,15 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
         &["network.listen[0]@4"],
     );
     check("[network]\nmdns = \"yes\"", &["network.mdns@4"]);
+    check(
+        "[network.limits]\nstrangers = 0",
+        &["network.limits.strangers@4"],
+    );
+    // Each alone would do.
+    check(
+        "[network.limits]\nping_s = 35\nban_s = 3601",
+        &["network.limits.silence_s@-", "network.limits.ban_max_s@-"],
+    );
     check("[api]\nlisten = \"localhost:8443\"", &["api.listen@4"]);
     check("[api]\nlisten = \"127.0.0.1\"", &["api.listen@4"]);
     check("[api]\nlisten = \"127.0.0.1:65536\"", &["api.listen@4"]);

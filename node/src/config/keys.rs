@@ -159,7 +159,7 @@ const fn limit(
 use Shape::{List, Switch, Text, Whole};
 
 /// Every key but those of peers, in the order of the file.
-pub const KEYS: [Key; 92] = [
+pub const KEYS: [Key; 97] = [
     key(
         "node.region",
         Text,
@@ -201,6 +201,12 @@ pub const KEYS: [Key; 92] = [
         "4",
     ),
     limit(
+        "network.limits.connections_per_source",
+        "Callers' connections from one IPv4 address or IPv6 /64: a prefecture's municipalities may all come through its one address.",
+        "write a whole number from 2 to 65536",
+        "256",
+    ),
+    limit(
         "network.limits.handshakes",
         "Handshakes of callers at once, of these at most half over QUIC; each costs a core about a millisecond.",
         "write a whole number from 1 to 4096",
@@ -217,6 +223,30 @@ pub const KEYS: [Key; 92] = [
         "Handshakes from one such address in ten seconds that may lead to nobody who is listed; further ones are refused before TLS.",
         "write a whole number from 1 to 1048576",
         "64",
+    ),
+    limit(
+        "network.limits.strangers",
+        "Strangers that ask to be whitelisted at once, where accept_whitelist_requests lets them; each is gone within ten seconds.",
+        "write a whole number from 1 to 1024",
+        "16",
+    ),
+    limit(
+        "network.limits.strangers_per_source",
+        "Of these, from one such address.",
+        "write a whole number from 1 to 1024",
+        "4",
+    ),
+    limit(
+        "network.limits.requests_per_hour",
+        "Their requests that are read in an hour: far more than municipalities join.",
+        "write a whole number from 1 to 65536",
+        "120",
+    ),
+    limit(
+        "network.limits.requests_per_hour_per_source",
+        "Of these, from one such address: a few tries of an operator.",
+        "write a whole number from 1 to 65536",
+        "6",
     ),
     limit(
         "network.limits.dials",

@@ -55,12 +55,15 @@ impl Field {
 }
 
 /// Every key, in the order of the file.
-pub(super) const FIELDS: [Field; 22] = [
+pub(super) const FIELDS: [Field; 27] = [
     field("connections", 2..=65_536, |limits| {
         Slot::Count(&mut limits.established)
     }),
     field("connections_per_peer", 2..=64, |limits| {
         Slot::Count(&mut limits.established_per_peer)
+    }),
+    field("connections_per_source", 2..=65_536, |limits| {
+        Slot::Count(&mut limits.established_per_source)
     }),
     field("handshakes", 1..=4096, |limits| {
         Slot::Count(&mut limits.pending_incoming)
@@ -70,6 +73,18 @@ pub(super) const FIELDS: [Field; 22] = [
     }),
     field("in_vain_per_source", 1..=1_048_576, |limits| {
         Slot::Count(&mut limits.in_vain_per_source)
+    }),
+    field("strangers", 1..=1024, |limits| {
+        Slot::Count(&mut limits.strangers)
+    }),
+    field("strangers_per_source", 1..=1024, |limits| {
+        Slot::Count(&mut limits.strangers_per_source)
+    }),
+    field("requests_per_hour", 1..=65_536, |limits| {
+        Slot::Count(&mut limits.requests)
+    }),
+    field("requests_per_hour_per_source", 1..=65_536, |limits| {
+        Slot::Count(&mut limits.requests_per_source)
     }),
     field("dials", 1..=4096, |limits| {
         Slot::Count(&mut limits.pending_outgoing)

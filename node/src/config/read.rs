@@ -340,6 +340,22 @@ impl<'a> Reader<'a> {
                 field.set(limits, value);
             }
         }
+        // What each is alone, but not together.
+        let crossed = [
+            (
+                limits.silence <= limits.ping,
+                "silence_s",
+                "is not more than ping_s: who has just been asked would be taken for gone",
+            ),
+            (
+                limits.ban_max < limits.ban,
+                "ban_max_s",
+                "is less than ban_s",
+            ),
+        ];
+        for (_, name, what) in crossed.into_iter().filter(|(wrong, ..)| *wrong) {
+            self.refuse(&format!("{SECTION}.{name}"), Origin::Absent, what.into());
+        }
     }
 
     fn keys(&mut self, keys: &mut Keys) {

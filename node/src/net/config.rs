@@ -44,6 +44,9 @@ pub struct Limits {
     pub established: u32,
     /// Established connections with one peer: both dial at once, and one stale pair.
     pub established_per_peer: u32,
+    /// Callers' established connections from one IPv4 address or IPv6 /64: all municipalities of a prefecture may come through
+    /// its one address, each with a few.
+    pub established_per_source: u32,
     /// Handshakes of callers at once; each costs a core about a millisecond.
     pub pending_incoming: u32,
     /// Of these, from one IPv4 address or IPv6 /64: one stranger cannot take all the places.
@@ -51,6 +54,14 @@ pub struct Limits {
     /// Handshakes from one such address in ten seconds that may lead to nobody who is listed. Further ones are refused
     /// before TLS: on two slow cores they would take the processor from those who are listed.
     pub in_vain_per_source: u32,
+    /// Strangers that ask to be whitelisted at once: each costs yamux's buffers and one small frame.
+    pub strangers: u32,
+    /// Of these, from one IPv4 address or IPv6 /64.
+    pub strangers_per_source: u32,
+    /// Their requests that are read in an hour: far more than municipalities join.
+    pub requests: u32,
+    /// Of these, from one such address: a few tries of an operator.
+    pub requests_per_source: u32,
     /// Own dials at once.
     pub pending_outgoing: u32,
     /// Resident memory of the process, bytes, beyond which new connections are refused.
@@ -104,9 +115,14 @@ impl Default for Limits {
         Self {
             established: 4096,
             established_per_peer: 4,
+            established_per_source: 256,
             pending_incoming: 128,
             pending_per_source: 32,
             in_vain_per_source: 64,
+            strangers: 16,
+            strangers_per_source: 4,
+            requests: 120,
+            requests_per_source: 6,
             pending_outgoing: 32,
             memory: 1 << 30,
             queue_frames: 64,

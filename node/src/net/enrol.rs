@@ -17,18 +17,10 @@ use city_protocol::trust::{EnrolVerdict, MAX_ENROL_ANSWER, MAX_WHITELIST_REQUEST
 /// A stranger's connection lives at most this long, from its handshake: a request over a slow line, an fsync and the
 /// answer.
 pub(super) const LIFE: Duration = Duration::from_secs(10);
-/// Strangers' connections at once: each costs yamux's buffers and one small frame.
-pub(super) const MAX_STRANGERS: usize = 16;
-/// Of these, from one IPv4 address or IPv6 /64.
-pub(super) const MAX_STRANGERS_PER_SOURCE: usize = 4;
 /// Own requests under way at once: an operator makes them by hand.
 pub(super) const MAX_ASKING: usize = 4;
 /// How long rates are counted.
 const WINDOW_MS: u64 = 60 * 60 * 1000;
-/// Requests that are read in a window, from one source: a few tries of an operator.
-const PER_SOURCE: u32 = 6;
-/// Requests that are read in a window, from everybody: far more than municipalities join in an hour.
-const IN_ALL: u32 = 120;
 /// How long the asker may take to hang up when it has its answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -70,28 +62,41 @@ pub enum EnrolError {
 }
 
 /// How many requests were read lately. Its table has no more sources than requests are read in all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rate {
+    most: u32,
+    most_per_source: u32,
     since_ms: u64,
     in_all: u32,
     sources: HashMap<IpAddr, u32>,
 }
 
 impl Rate {
+    /// With what may be read in an hour, from everybody and from one source.
+    pub(super) fn new(most: u32, most_per_source: u32) -> Self {
+        Self {
+            most,
+            most_per_source,
+            since_ms: 0,
+            in_all: 0,
+            sources: HashMap::new(),
+        }
+    }
+
     /// Whether one more of this source is read; counts it.
     pub(super) fn take(&mut self, source: Option<IpAddr>, now_ms: u64) -> bool {
         if now_ms.abs_diff(self.since_ms) >= WINDOW_MS {
             *self = Self {
                 since_ms: now_ms,
-                ..Self::default()
+                ..Self::new(self.most, self.most_per_source)
             };
         }
         // What has no address is no caller over TCP.
-        let Some(source) = source.filter(|_| self.in_all < IN_ALL) else {
+        let Some(source) = source.filter(|_| self.in_all < self.most) else {
             return false;
         };
         let read = self.sources.entry(source).or_default();
-        if *read >= PER_SOURCE {
+        if *read >= self.most_per_source {
             return false;
         }
         *read += 1;
@@ -181,17 +186,18 @@ mod tests {
 
     #[test]
     fn few_requests_of_one_source_are_read_and_not_many_of_all() {
-        let mut rate = Rate::default();
+        let (most, most_per_source) = (120, 6);
+        let mut rate = Rate::new(most, most_per_source);
         let ip = |n: u32| Some(IpAddr::from((0xc000_0200 + n).to_be_bytes()));
         let now = 5_000_000;
-        for _ in 0..PER_SOURCE {
+        for _ in 0..most_per_source {
             assert!(rate.take(ip(1), now));
         }
         assert!(!rate.take(ip(1), now));
         assert!(!rate.take(None, now));
         let others = (2..1000).filter(|n| rate.take(ip(*n), now)).count();
-        assert_eq!(others, (IN_ALL - PER_SOURCE) as usize);
-        assert!(rate.sources.len() <= IN_ALL as usize);
+        assert_eq!(others, (most - most_per_source) as usize);
+        assert!(rate.sources.len() <= most as usize);
         assert!(!rate.take(ip(1), now + WINDOW_MS - 1));
         assert!(rate.take(ip(1), now + WINDOW_MS));
     }

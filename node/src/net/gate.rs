@@ -40,6 +40,8 @@ pub(super) enum Refusal {
     BusyQuic,
     #[error("too many handshakes from this address led to nothing")]
     InVain,
+    #[error("too many connections from this address")]
+    CrowdedSource,
     #[error("the node is shutting down")]
     Closing,
 }
@@ -83,6 +85,8 @@ pub(super) struct Opened {
 pub(super) struct Gate {
     shared: Arc<Shared>,
     setup: Duration,
+    /// Callers' connections from one address.
+    connected_per_source: usize,
     per_source: usize,
     /// Handshakes of callers over QUIC at once. A datagram's sender is not proved as TCP's handshake proves it, so whoever
     /// makes senders up takes at most half of the places at the door: the other half is TCP's.
@@ -97,8 +101,10 @@ pub(super) struct Gate {
     connections: HashMap<ConnectionId, Caller>,
     /// Apart by what carries them: who makes up a peer's address in datagrams does not keep its TCP out.
     handshakes: HashMap<ConnectionId, Source>,
-    /// Whether strangers may ask to be whitelisted.
+    /// Whether strangers may ask to be whitelisted; how many at once, and of these from one address.
     requests: bool,
+    strangers: usize,
+    strangers_per_source: usize,
     rate: enrol::Rate,
     /// Own dials that are only to ask.
     asking: HashSet<ConnectionId>,
@@ -122,6 +128,7 @@ impl Gate {
             now_ms: (shared.clock)(),
             shared,
             setup: limits.setup,
+            connected_per_source: many(limits.established_per_source),
             per_source: many(limits.pending_per_source),
             over_quic: many(limits.pending_incoming.div_ceil(2)),
             in_vain: limits.in_vain_per_source,
@@ -131,7 +138,9 @@ impl Gate {
             connections: HashMap::new(),
             handshakes: HashMap::new(),
             requests,
-            rate: enrol::Rate::default(),
+            strangers: many(limits.strangers),
+            strangers_per_source: many(limits.strangers_per_source),
+            rate: enrol::Rate::new(limits.requests, limits.requests_per_source),
             asking: HashSet::new(),
             actions: VecDeque::new(),
         }
@@ -207,7 +216,15 @@ impl Gate {
             callers.filter(|caller| caller.kind == Kind::Stranger)
         };
         let near = strangers().filter(|caller| source(&caller.address) == from);
-        strangers().count() < enrol::MAX_STRANGERS && near.count() < enrol::MAX_STRANGERS_PER_SOURCE
+        strangers().count() < self.strangers && near.count() < self.strangers_per_source
+    }
+
+    /// Whether as many are connected from this address as may be.
+    fn is_crowded(&self, from: Option<IpAddr>) -> bool {
+        let callers = self.connections.values();
+        let near =
+            callers.filter(|caller| !caller.kind.dialer() && source(&caller.address) == from);
+        from.is_some() && near.count() >= self.connected_per_source
     }
 
     /// Why one more handshake from here is too many now.
@@ -337,6 +354,11 @@ impl NetworkBehaviour for Gate {
                     .fetch_add(1, Ordering::Relaxed);
             }
         })?;
+        if self.is_crowded(source(remote)) {
+            let refused = &self.shared.counters.refused_sources;
+            refused.fetch_add(1, Ordering::Relaxed);
+            return Err(ConnectionDenied::new(Refusal::CrowdedSource));
+        }
         Ok(self.enter(connection, peer, remote, kind, from))
     }
 
@@ -517,6 +539,42 @@ mod tests {
             gate.turned_down(&other.parse().expect("an address"));
         }
         assert!(call(&mut gate, other, friend).is_err());
+    }
+
+    /// As many as may be come from one address; who calls from another, and whom this node calls there, is not kept out.
+    #[tokio::test]
+    async fn one_address_holds_so_many_connections_and_no_more() {
+        let shared = Arc::new(Shared::new(Whitelist::default(), Arc::new(|| 50)));
+        let limits = Limits {
+            established_per_source: 3,
+            ..Limits::default()
+        };
+        let mut gate = Gate::new(Arc::clone(&shared), &limits, false);
+        let here: Multiaddr = "/ip4/192.0.2.9/tcp/1".parse().expect("an address");
+        let mut calls = 0;
+        let mut call = |gate: &mut Gate, from: &str| {
+            calls += 1;
+            let connection = ConnectionId::new_unchecked(calls);
+            let (peer, from) = (PeerId::random(), from.parse().expect("an address"));
+            shared.whitelist.insert(peer, None).expect("room");
+            gate.handle_pending_inbound_connection(connection, &here, &from)?;
+            gate.handle_established_inbound_connection(connection, peer, &here, &from)?;
+            Ok::<_, ConnectionDenied>(connection)
+        };
+        let (one, other) = ("/ip6/2001:db8::1/tcp/9", "/ip6/2001:db8:0:1::1/tcp/9");
+        let own = PeerId::random();
+        let address = one.parse().expect("an address");
+        let dialled = ConnectionId::new_unchecked(99);
+        let _handler = gate.enter(dialled, own, &address, Kind::Called, None);
+        let first = call(&mut gate, one).expect("the first");
+        for _ in 1..3 {
+            call(&mut gate, "/ip6/2001:db8::2/tcp/8").expect("room");
+        }
+        let refused = call(&mut gate, one).expect_err("one too many");
+        assert_eq!(refused.downcast_ref(), Some(&Refusal::CrowdedSource));
+        call(&mut gate, other).expect("from elsewhere");
+        gate.leave(first);
+        call(&mut gate, one).expect("there is room again");
     }
 
     /// Sixty-four made-up senders take all places that QUIC has; TCP's callers, from one of these addresses or another, find theirs.
