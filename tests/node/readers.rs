@@ -307,14 +307,6 @@ fn in_a_row() -> (tempfile::TempDir, Vec<City>) {
     (root, cities)
 }
 
-/// What `city-node peer …` tells people.
-fn told(city: &City, arguments: &[&str]) -> String {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_city-node"));
-    command.arg("peer").args(arguments);
-    let output = command.arg("--data-dir").arg(city.data.path()).output();
-    String::from_utf8(output.unwrap().stdout).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_brings_another_as_far_as_recommendations_go() {
     let (_root, mut cities) = in_a_row();
@@ -373,10 +365,10 @@ async fn a_reader_brings_another_as_far_as_recommendations_go() {
     let (by, whom) = (id(hakusan), id(komatsu));
     let sentence = format!("recommended by {by}, whom {whom} recommends until ");
     for arguments in [["show", &id(kahoku)], ["test-access", &id(kahoku)]] {
-        let told = told(kanazawa, &arguments);
+        let told = kanazawa.told(&["peer"], &arguments);
         assert!(told.contains(&format!("may read: {sentence}")), "{told}");
     }
-    let shown_of_reader = told(kanazawa, &["recommendations"]);
+    let shown_of_reader = kanazawa.told(&["peer"], &["recommendations"]);
     let words = format!("{by}, whom {whom} recommends, for reading only, recommends かほく市");
     assert!(shown_of_reader.contains(&words), "{shown_of_reader}");
     // It lets it read, and no operator approves anybody by it.

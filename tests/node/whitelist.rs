@@ -153,6 +153,7 @@ async fn a_peer_that_is_listed_at_run_time_is_called_and_synced_and_stays_listed
     b.until("the end", |status| status.peers.is_empty()).await;
     refused(kanazawa, &["check", &id(komatsu)], 4);
     assert!(peers(kanazawa).is_empty());
+    shown_as_removed(kanazawa, komatsu);
     done(komatsu, &["check", &id(kanazawa)]);
     a.stop().await;
     b.stop().await;
@@ -166,6 +167,19 @@ async fn a_peer_that_is_listed_at_run_time_is_called_and_synced_and_stays_listed
         assert_eq!(noted["lines"].as_array().unwrap().len(), decisions);
         assert_eq!(audit(city, &["verify"])["ok"], true);
     }
+}
+
+/// Who took a peer off the list, and when, is told on a node that runs.
+fn shown_as_removed(city: &City, removed: &City) {
+    let shown = |whom: &City| city.answer(&["peer"], &["show", &id(whom)], 4);
+    let page = shown(removed);
+    assert_eq!(page["reason"], "removed", "{page}");
+    let at = page["removed"]["at"].as_u64().unwrap();
+    assert!(at <= utc().0 && at + 600_000 > utc().0, "{page}");
+    let told = city.told(&["peer", "show"], &[&id(removed)]);
+    let by = page["removed"]["by"].as_str().unwrap();
+    assert!(told.contains(&format!(" by {by}\n")), "{told}");
+    assert_eq!(shown(city)["reason"], "self");
 }
 
 fn audit(city: &City, arguments: &[&str]) -> Value {

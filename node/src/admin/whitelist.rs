@@ -16,7 +16,9 @@ use crate::api::extract::{Id, JsonBody, Page};
 use crate::engine::{libp2p_peer, utc};
 use crate::net::NetCommand;
 use crate::trust::keyfile::Judges;
-use crate::trust::pages::{AddForm, KeyForm, ListedPage, MAX_PAGE, PeerText, WhitelistPage};
+use crate::trust::pages::{
+    AddForm, BannedShown, KeyForm, ListedPage, MAX_PAGE, PeerText, WhitelistPage,
+};
 use crate::trust::{ChangeError, Decision, Keeper, Listed, Terms};
 
 /// `GET /v1/whitelist`.
@@ -39,7 +41,17 @@ pub(super) async fn show(
     State(admin): State<AdminState>,
     Id(peer): Id<PeerText>,
 ) -> Json<ListedPage> {
-    Json(ListedPage::tried(&admin.trust, &peer, utc()))
+    let mut page = ListedPage::tried(&admin.trust, &peer, utc());
+    if let (Some(net), Ok(id)) = (&admin.net, peer.0.parse::<libp2p::PeerId>())
+        && let Some(known) = net.look().await.remove(&id)
+        && let Some(left) = known.banned
+    {
+        page.banned = Some(BannedShown {
+            seconds: left.as_secs() + 1,
+            why: known.sent_away,
+        });
+    }
+    Json(page)
 }
 
 /// `POST /v1/whitelist/{peer}`.

@@ -31,7 +31,7 @@ Examples:
 
 Logs and their classes:
   trust     whitelist-add, whitelist-remove, whitelist-key, enrol-request, enrol-ignore, recommend,
-            recommend-revoke
+            recommend-revoke, rotation-follow, rotation-contest, cleanup
   access    start, stop, operator, trust, anchor (how long another log was at a start)
   logins    login, logout: the first of an account at once, more of a minute as one line with their number
   refusals  login-refused, refused: counted per reason and minute")]

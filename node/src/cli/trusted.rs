@@ -27,8 +27,8 @@ use crate::store::Store;
 use crate::trust::keyfile::Judges;
 use crate::trust::pages::{
     AddForm, ApproveForm, CleanedPage, EnrolmentPage, ExportForm, FollowForm, FollowedPage,
-    ImportForm, ImportedPage, KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText, ReaderShown,
-    RecommendForm, RecommendationsPage, RotationsPage, WhitelistPage,
+    ImportForm, ImportedPage, KeyForm, ListedPage, MAX_PAGE, PeerShown, PeerText, RecommendForm,
+    RecommendationsPage, RotationsPage, WhitelistPage,
 };
 use crate::trust::{Bringer, ChangeError, Decision, Following, Keeper, wanted};
 
@@ -146,8 +146,8 @@ impl Trusted {
         Ok(page.listed)
     }
 
-    /// What the gate decides about a peer now: whether it is let in, and else why it may read, if so.
-    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<(bool, Option<ReaderShown>)> {
+    /// What the gate decides about a peer now: whether it is let in, and the page that says why not.
+    pub(super) fn admits(&self, peer: &PeerText) -> anyhow::Result<(bool, ListedPage)> {
         let page = match self {
             Self::Running(running) => running.0.block_on(running.1.listed(peer))?,
             Self::Stopped(stopped) => ListedPage::tried(&stopped.keeper, peer, utc()),
@@ -155,7 +155,7 @@ impl Trusted {
         let admitted = page
             .admitted
             .context("the node is of an older version, which does not say what its gate decides")?;
-        Ok((admitted, page.reads))
+        Ok((admitted, page))
     }
 
     pub(super) fn add(&self, peer: &PeerText, form: AddForm) -> anyhow::Result<ListedPage> {

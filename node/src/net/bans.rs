@@ -76,6 +76,12 @@ impl Bans {
         (until > now).then(|| until - now)
     }
 
+    /// Everybody who is still not spoken to, and for how long.
+    pub(super) fn in_force(&self, now: Instant) -> impl Iterator<Item = (PeerId, Duration)> + '_ {
+        let peers = self.known.keys();
+        peers.filter_map(move |peer| Some((*peer, self.left(peer, now)?)))
+    }
+
     /// Forgets what is long ago.
     pub(super) fn decay(&mut self, now: Instant) {
         let decay = self.decay;

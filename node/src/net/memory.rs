@@ -62,8 +62,8 @@ impl Memory {
         for (peer, greeting) in greetings {
             known.entry(*peer).or_default().greeting = Some(greeting.clone());
         }
-        for (peer, known) in &mut known {
-            known.banned = bans.left(peer, now);
+        for (peer, left) in bans.in_force(now) {
+            known.entry(peer).or_default().banned = Some(left);
         }
         known
     }
@@ -90,5 +90,10 @@ mod tests {
         assert_eq!(why(&memory).as_deref(), Some("bad-certificate"));
         memory.accepted(&peer);
         assert_eq!(why(&memory), None);
+        // Who is banned is told of also if nothing else is known of it.
+        let (mut bans, now) = (Bans::new(&limits), Instant::now());
+        let left = bans.offend(peer, now);
+        let known = memory.look(&book, &bans, &HashMap::new(), now);
+        assert_eq!(known[&peer].banned, Some(left));
     }
 }

@@ -252,7 +252,9 @@ impl Task {
         if ended.lasted < STABLE
             && let Some(ban) = self.bans.short(peer, now)
         {
-            self.banned(&peer, ban, "it comes and goes");
+            let reason = "it comes and goes";
+            self.memory.sent_away(peer, reason, &self.shared.whitelist);
+            self.banned(&peer, ban, reason);
             self.slots.expel(&peer);
             // Unless another connection took the place of this one, it has gone.
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -282,7 +284,12 @@ impl Task {
                 self.book.forget(&peer);
                 self.call_near(|near| *near == peer);
             }
-            NetCommand::Accepted { peer } => self.memory.accepted(&peer),
+            NetCommand::Accepted { peer } => {
+                // What it was sent away for may have come right behind its hello.
+                if self.bans.left(&peer, Instant::now()).is_none() {
+                    self.memory.accepted(&peer);
+                }
+            }
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
                 let whitelist = &self.shared.whitelist;

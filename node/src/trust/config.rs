@@ -183,7 +183,7 @@ pub(super) fn lay_over(fold: &mut Fold, wanted: &Wanted) {
     let gone = gone.filter(|(_, listed)| listed.entries().next().is_none());
     let gone: Vec<String> = gone.map(|(peer, _)| peer.clone()).collect();
     for peer in gone {
-        fold.unlist(&peer);
+        fold.unlist(&peer, None, CONFIG);
     }
     for (peer, entry) in wanted {
         fold.once_listed.remove(peer);

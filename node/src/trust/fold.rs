@@ -174,6 +174,15 @@ impl Listed {
     }
 }
 
+/// How a peer's place on the whitelist ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delisted {
+    /// When; none where the configuration lists it no more and its record is not written yet.
+    pub at: Option<Timestamp>,
+    /// By whom: `config`, an operator, or a peer whose word that its key changed was followed.
+    pub by: String,
+}
+
 /// What the trust log comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fold {
@@ -192,7 +201,7 @@ pub struct Fold {
     pub withdrawn: BTreeMap<String, Timestamp>,
     /// Who was listed and is no more: whoever ended that did not mean that others' words go on. Each has its record in the log, made
     /// by an operator or the file, which is what bounds it.
-    pub once_listed: BTreeSet<String>,
+    pub once_listed: BTreeMap<String, Delisted>,
     /// Whose transport key another one followed, by the old peer ids.
     pub followed: BTreeMap<String, Followed>,
 }
@@ -231,7 +240,7 @@ impl Fold {
                 return self.hush();
             }
             Decision::Recommend | Decision::RecommendRevoke => return self.recommend(record),
-            Decision::Cleanup => return self.clean_up(record.at),
+            Decision::Cleanup => return self.clean_up(record.at, &record.by),
             Decision::RotationFollow => return self.follow(record),
             Decision::RotationContest => return self.contest(record),
             Decision::WhitelistAdd => {
@@ -271,7 +280,7 @@ impl Fold {
                     roles,
                     addresses: record.addresses,
                     at: record.at,
-                    by: record.by,
+                    by: record.by.clone(),
                 });
                 listed.rotated = rotated;
                 listed.hold(&record.keys);
@@ -287,13 +296,15 @@ impl Fold {
             | Decision::RotationContest => {}
         }
         if listed.is_gone() {
-            self.unlist(&record.peer);
+            self.unlist(&record.peer, Some(record.at), &record.by);
         }
     }
 
-    pub(super) fn unlist(&mut self, peer: &str) {
+    pub(super) fn unlist(&mut self, peer: &str, at: Option<Timestamp>, by: &str) {
         self.listed.remove(peer);
-        self.once_listed.insert(peer.to_owned());
+        let by = by.to_owned();
+        self.once_listed
+            .insert(peer.to_owned(), Delisted { at, by });
         self.silence(peer);
     }
 
@@ -319,7 +330,7 @@ impl Fold {
     }
 
     /// Takes away what is over at this time. What the configuration lists stays: it stands in the file.
-    pub(super) fn clean_up(&mut self, now: Timestamp) {
+    pub(super) fn clean_up(&mut self, now: Timestamp, by: &str) {
         self.pending.retain(|_, request| !request.is_old(now));
         self.recommended.retain(|_, said| now < said.expires_at);
         self.own.retain(|_, said| now < said.expires_at);
@@ -333,7 +344,7 @@ impl Fold {
         let gone = self.listed.iter().filter(|(_, listed)| listed.is_gone());
         let gone: Vec<String> = gone.map(|(peer, _)| peer.clone()).collect();
         for peer in gone {
-            self.unlist(&peer);
+            self.unlist(&peer, Some(now), by);
         }
         self.hush();
     }

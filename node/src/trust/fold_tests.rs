@@ -29,8 +29,12 @@ fn what_the_file_and_what_operators_say_stand_beside_each_other() {
     fold.take(decided(WhitelistRemove, 5, "uid 0", None));
     assert!(fold.listed["p1"].operator.is_none());
     fold.take(decided(WhitelistRemove, 6, "config", None));
+    let ended = Delisted {
+        at: Some(Timestamp(6)),
+        by: "config".into(),
+    };
     let nobody = Fold {
-        once_listed: BTreeSet::from(["p1".into()]),
+        once_listed: BTreeMap::from([("p1".into(), ended)]),
         ..Fold::default()
     };
     assert_eq!(fold, nobody);

@@ -92,7 +92,7 @@ impl Fold {
             self.listed.insert(old.clone(), listed);
             self.silence(&old);
         } else {
-            self.unlist(&old);
+            self.unlist(&old, Some(record.at), &record.by);
         }
         if let Some(recommended) = recommended {
             self.withdrawn.remove(&new);

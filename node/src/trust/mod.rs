@@ -34,8 +34,8 @@ pub use config::{Wanted, reconcile, wanted};
 pub use error::{ChangeError, TrustError};
 pub use exchange::Taken;
 pub use fold::{
-    Entry, Fold, Ignored, Listed, MAX_IGNORED, MAX_KEYS, MAX_PENDING, PENDING_MS, Recommendation,
-    Request,
+    Delisted, Entry, Fold, Ignored, Listed, MAX_IGNORED, MAX_KEYS, MAX_PENDING, PENDING_MS,
+    Recommendation, Request,
 };
 pub use followed::{Contested, Followed, MAX_CARRIED, Rotated};
 pub use keeper::{Keeper, MAX_ADDRESSES, MAX_HOURS, Needed, Terms};

@@ -48,7 +48,7 @@ impl Fold {
     pub fn is_decided(&self, peer: &str) -> bool {
         self.listed.contains_key(peer)
             || self.ignored.contains_key(peer)
-            || self.once_listed.contains(peer)
+            || self.once_listed.contains_key(peer)
     }
 
     /// Everybody who may read because at least `needed` others recommend it, each of them a listed peer with the role or, where

@@ -125,7 +125,7 @@ fn whoever_was_taken_off_reads_again_only_after_an_operators_word() {
     fold.take(record(Decision::WhitelistRemove, "w", None));
     assert!(reads(&fold, "w"));
     lists(&mut fold, "x", &[Role::Sync], None);
-    assert!(!fold.once_listed.contains("x"));
+    assert!(!fold.once_listed.contains_key("x"));
     fold.take(record(Decision::WhitelistRemove, "x", None));
     assert!(!reads(&fold, "x"));
 }

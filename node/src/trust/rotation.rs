@@ -159,7 +159,7 @@ impl Keeper {
         // Whom somebody took off the list, or does not hear, or whose key ended.
         let decided = |fold: &Fold| {
             fold.ignored.contains_key(new)
-                || fold.once_listed.contains(new)
+                || fold.once_listed.contains_key(new)
                 || fold.followed.contains_key(new)
         };
         if self.fold(decided) {

@@ -300,7 +300,15 @@ impl City {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The same, where it has to fail with this code; gives what it says.
+    /// What a command says to people, however it ends.
+    pub fn told(&self, verb: &[&str], arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_city-node"));
+        command.args(verb).args(arguments);
+        let output = command.arg("--data-dir").arg(self.data.path()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
+    /// What a command says that has to fail with this code.
     pub fn refusal(&self, verb: &[&str], arguments: &[&str], code: i32) -> String {
         let output = self.command(verb, arguments);
         assert_eq!(

@@ -21,7 +21,7 @@ const TRIES: usize = 5;
 /// Bad vertices that are sent, as fast as they are taken.
 const BAD: usize = 200;
 /// Seconds of the first ban.
-const BAN_S: u64 = 2;
+const BAN_S: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() {
@@ -78,6 +78,17 @@ async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() 
     println!("cut off after {best:?} at best of {TRIES}");
     assert!(best < SOON, "{best:?}");
     assert!(a.log().contains("bad-signature"), "{}", a.log());
+    // Who asks why it is not there is told.
+    let peer = last.as_ref().unwrap().public().to_peer_id().to_string();
+    let shown = kanazawa.answer(&["peer", "show"], &[&peer], 0);
+    let banned = &shown["banned"];
+    assert!((1..=BAN_S + 1).contains(&banned["seconds"].as_u64().unwrap()));
+    assert!(
+        banned["why"].as_str().unwrap().contains("bad-signature"),
+        "{shown}"
+    );
+    let tried = kanazawa.answer(&["peer", "test-access"], &[&peer], 0);
+    assert_eq!(tried["peers"][0]["admitted"], true, "{tried}");
 
     // The ban of the last one ends, and it is heard as before.
     let key = last.unwrap();

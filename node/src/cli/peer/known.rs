@@ -10,8 +10,9 @@ use crate::admin::pages::Peer as Connected;
 use crate::config::rfc3339;
 use crate::net::Carrier;
 use crate::trust::pages::{
-    EnrolmentPage, IgnoredShown, PeerShown, ReaderShown, RecommendationShown, RecommendationsPage,
-    RequestShown, RotationShown, RotationsPage, led_by,
+    BannedShown, EnrolmentPage, IgnoredShown, ListedPage, PeerShown, ReaderShown,
+    RecommendationShown, RecommendationsPage, RemovedShown, RequestShown, RotationShown,
+    RotationsPage, led_by,
 };
 
 /// Everything that is known of one peer.
@@ -28,8 +29,8 @@ pub(super) struct Known<'a> {
     after: Option<&'a RotationShown>,
     /// How many have to recommend a peer before it may read; 0: it may not.
     to_read: u64,
-    /// Why it may only read, as the gate says, where that was asked.
-    reads: Option<&'a ReaderShown>,
+    /// What the gate says of it, where that was asked.
+    gate: Option<&'a ListedPage>,
 }
 
 pub(super) fn known<'a>(
@@ -67,8 +68,21 @@ pub(super) fn known<'a>(
 
 impl<'a> Known<'a> {
     /// The same with what the gate says.
-    pub(super) fn reading(self, reads: Option<&'a ReaderShown>) -> Self {
-        Self { reads, ..self }
+    pub(super) fn asked(self, gate: &'a ListedPage) -> Self {
+        let gate = Some(gate);
+        Self { gate, ..self }
+    }
+
+    fn reads(&self) -> Option<&'a ReaderShown> {
+        self.gate.and_then(|gate| gate.reads.as_ref())
+    }
+
+    fn removed(&self) -> Option<&'a RemovedShown> {
+        self.gate.and_then(|gate| gate.removed.as_ref())
+    }
+
+    fn banned(&self) -> Option<&'a BannedShown> {
+        self.gate.and_then(|gate| gate.banned.as_ref())
     }
 
     /// Whether it may connect only to read, by what is known of it.
@@ -87,6 +101,9 @@ impl<'a> Known<'a> {
     /// Why the peer may connect, or may not.
     pub(super) fn reason(&self) -> &'static str {
         match self {
+            Self {
+                gate: Some(gate), ..
+            } if gate.own => "self",
             Self {
                 listed: Some(listed),
                 ..
@@ -108,13 +125,14 @@ impl<'a> Known<'a> {
             Self { recommended, .. } if recommended.iter().any(|said| said.counts_to_read()) => {
                 "recommended"
             }
+            _ if self.removed().is_some() => "removed",
             _ => "unknown",
         }
     }
 
     /// Why it may only read, and until when if the gate was asked.
     fn reading_told(&self) -> String {
-        match self.reads {
+        match self.reads() {
             Some(reads) => reads_told(reads),
             None => "may read: recommended".to_owned(),
         }
@@ -124,13 +142,15 @@ impl<'a> Known<'a> {
         json!({
             "peer": peer, "may_connect": self.in_force(), "reason": self.reason(), "listed": self.listed,
             "connected": self.connected, "pending": self.pending, "ignored": self.ignored,
-            "recommended": self.recommended, "followed_from": self.before, "rotated_to": self.after, "may_read": self.may_read(), "reads": self.reads,
+            "recommended": self.recommended, "followed_from": self.before, "rotated_to": self.after, "may_read": self.may_read(), "reads": self.reads(),
+            "removed": self.removed(), "banned": self.banned(),
         })
     }
 
     pub(super) fn told(&self, peer: &str) -> String {
         let mut text = match self.listed {
             Some(listed) => super::super::whitelist::told(listed),
+            None if self.reason() == "self" => format!("{peer}  is this node itself\n"),
             None if self.may_read() => format!("{peer}  {}\n", self.reading_told()),
             None => format!("{peer}  may not connect: {}\n", self.reason()),
         };
@@ -147,6 +167,8 @@ impl<'a> Known<'a> {
                 printable(software),
             );
         }
+        text.extend(self.banned().map(banned));
+        text.extend(self.removed().map(removed));
         text.extend(self.before.iter().map(|rotation| came_from(rotation)));
         text.extend(self.after.map(went_to));
         text.extend(self.pending.map(asks));
@@ -154,6 +176,19 @@ impl<'a> Known<'a> {
         text.extend(self.recommended.iter().map(|said| recommendation(said)));
         text
     }
+}
+
+fn banned(banned: &BannedShown) -> String {
+    let why = banned.why.as_deref().map(printable);
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    format!("  is not spoken to for {} s more{why}\n", banned.seconds)
+}
+
+fn removed(removed: &RemovedShown) -> String {
+    let at = removed
+        .at
+        .map_or(String::new(), |at| format!(" {}", rfc3339(at)));
+    format!("  was listed; taken off{at} by {}\n", removed.by)
 }
 
 /// Why a peer may only read, as the gate says it.

@@ -285,7 +285,7 @@ fn list(common: &Common) -> Outcome {
 }
 
 fn show(peer: &PeerText, common: &Common) -> Outcome {
-    let (listed, connected, enrolment, said, reads, rotations) = with(common, |trusted| {
+    let (listed, connected, enrolment, said, gate, rotations) = with(common, |trusted| {
         Ok((
             trusted.listed(peer)?,
             trusted.connected()?,
@@ -298,7 +298,7 @@ fn show(peer: &PeerText, common: &Common) -> Outcome {
     let listed: Vec<PeerShown> = listed.into_iter().collect();
     let mut known = known(&listed, &connected, &enrolment, &said, &rotations);
     let found = known.remove(peer.0.as_str()).unwrap_or_default();
-    let found = found.reading(reads.as_ref());
+    let found = found.asked(&gate);
     if common.json {
         output::object(found.json(&peer.0))?;
     } else {
@@ -340,23 +340,26 @@ fn test_access(peers: &[PeerText], common: &Common) -> Outcome {
     let nothing = Known::default();
     let lines: Vec<_> = tried
         .iter()
-        .map(|((admitted, reads), peer)| {
+        .map(|((admitted, gate), peer)| {
             let known = known.get(peer.0.as_str()).unwrap_or(&nothing);
-            let ok = *admitted == known.in_force() && reads.is_some() == known.may_read();
-            (peer, *admitted, reads, known.reason(), ok)
+            let ok = *admitted == known.in_force() && gate.reads.is_some() == known.may_read();
+            let reason = known.clone().asked(gate).reason();
+            (peer, *admitted, gate, reason, ok)
         })
         .collect();
     if common.json {
         let lines: Vec<_> = lines
             .iter()
-            .map(|(peer, admitted, reads, reason, ok)| {
-                json!({ "peer": peer, "admitted": admitted, "reads": reads, "reason": reason, "ok": ok })
+            .map(|(peer, admitted, gate, reason, ok)| {
+                json!({
+                    "peer": peer, "admitted": admitted, "reads": gate.reads, "reason": reason, "ok": ok, "banned": gate.banned,
+                })
             })
             .collect();
         output::object(json!({ "peers": lines }))?;
     } else {
-        let told = lines.iter().map(|(peer, admitted, reads, reason, ok)| {
-            let (verdict, reason) = match (admitted, reads) {
+        let told = lines.iter().map(|(peer, admitted, gate, reason, ok)| {
+            let (verdict, reason) = match (admitted, &gate.reads) {
                 (true, _) => ("let in", (*reason).to_owned()),
                 (false, Some(reads)) => ("reads", reads_told(reads)),
                 (false, None) => ("turned away", (*reason).to_owned()),
@@ -366,7 +369,11 @@ fn test_access(peers: &[PeerText], common: &Common) -> Outcome {
             } else {
                 "  NOT what the whitelist says"
             };
-            format!("{verdict:<12} {peer}  {reason}{wrong}\n")
+            let banned = gate.banned.as_ref();
+            let banned = banned.map_or(String::new(), |banned| {
+                format!(", but not spoken to for {} s more", banned.seconds)
+            });
+            format!("{verdict:<12} {peer}  {reason}{banned}{wrong}\n")
         });
         output::text(&told.collect::<String>())?;
     }

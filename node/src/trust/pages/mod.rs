@@ -149,6 +149,35 @@ pub struct ListedPage {
     /// Why it may connect only to read, where that was asked and it may now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<ReaderShown>,
+    /// Whether it is this node itself.
+    #[serde(default)]
+    pub own: bool,
+    /// How its place ended, if it had one and has none now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedShown>,
+    /// That it is not spoken to for a while because it broke the rules, where a running node was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub banned: Option<BannedShown>,
+}
+
+/// How a peer's place on the whitelist ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedShown {
+    /// When, if that is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// By whom: `config`, or an operator.
+    pub by: String,
+}
+
+/// A peer that is not spoken to for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BannedShown {
+    /// For how many seconds more.
+    pub seconds: u64,
+    /// Why this node ended its connection, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A peer that may read because others recommend it.
@@ -225,6 +254,9 @@ impl ListedPage {
             listed: listed.map(|listed| PeerShown::of(peer, listed, now)),
             admitted: None,
             reads: None,
+            own: false,
+            removed: None,
+            banned: None,
         }
     }
 
@@ -235,6 +267,13 @@ impl ListedPage {
         Self {
             admitted: Some(id.is_some_and(|id| keeper.admits(&id, now))),
             reads: id.and_then(|id| ReaderShown::of(keeper, &id, now)),
+            own: id.is_some_and(|id| id == *keeper.own()),
+            removed: keeper.fold(|fold| {
+                fold.once_listed.get(&peer.0).map(|ended| RemovedShown {
+                    at: ended.at,
+                    by: ended.by.clone(),
+                })
+            }),
             ..Self::of(&peer.0, keeper.listed(&peer.0).as_ref(), now)
         }
     }

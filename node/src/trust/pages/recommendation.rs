@@ -95,7 +95,7 @@ impl RecommendationsPage {
                 by: said.by.clone(),
                 counts: recommender.is_none_or(|peer| fold.may_recommend(peer, now)),
                 path: path.map(|peer| PeerText(peer.to_owned())).collect(),
-                once_listed: fold.once_listed.contains(peer),
+                once_listed: fold.once_listed.contains_key(peer),
             }
         };
         let others = fold
