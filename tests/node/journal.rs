@@ -103,6 +103,15 @@ fn books(city: &City, haruko: &str, yosa: &str) -> Vec<Value> {
         postings(&of_yosa),
         [line(101, "1.23", ""), line(101, "1.23", "")]
     );
+    // What an acceptance is booked for is what was booked as sent.
+    let sent = json(city, &["journal", "list", "--code", "203"]);
+    let about = |page: &Value| -> std::collections::BTreeSet<String> {
+        let lines = page["lines"].as_array().unwrap().iter();
+        lines
+            .map(|line| line["about"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!((about(&sent).len(), about(&of_yosa)), (2, about(&sent)));
     for days in [["--from", "2100-01-01"], ["--to", "2020-01-01"]] {
         let none = json(city, &[&["journal", "list"], &days[..]].concat());
         assert_eq!(postings(&none), []);

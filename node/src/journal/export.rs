@@ -47,7 +47,7 @@ impl<W: Write> Export<W> {
     pub fn begin(mut to: W, format: Format, zone: TimeZone) -> io::Result<Self> {
         match format {
             Format::Csv => to.write_all(
-                b"date,time,log,region,account,epoch,seq,index,vertex,kind,code,id,name,debit,credit\r\n",
+                b"date,time,log,region,account,epoch,seq,index,vertex,kind,about,code,id,name,debit,credit\r\n",
             )?,
             Format::Hledger => {
                 let zone = zone.iana_name().unwrap_or("the system's zone");
@@ -109,6 +109,8 @@ impl<W: Write> Export<W> {
             line.index.to_string(),
             line.vertex.to_string(),
             line.kind.clone(),
+            line.about
+                .map_or_else(String::new, |about| about.to_string()),
             line.code.to_string(),
             id.to_owned(),
             name.to_owned(),
@@ -121,9 +123,10 @@ impl<W: Write> Export<W> {
     fn hledger(&mut self, home: &JournalLog, line: &Line) -> io::Result<()> {
         let entry = (line.epoch, line.seq, line.index);
         if self.entry.replace(entry) != Some(entry) {
+            let about = line.about.map(|about| format!(", about:{about}"));
             write!(
                 self.to,
-                "\n{} ({}.{}.{}) {}  ; time:{}, vertex:{}\n",
+                "\n{} ({}.{}.{}) {}  ; time:{}, vertex:{}{}\n",
                 self.date(line),
                 line.epoch,
                 line.seq,
@@ -131,6 +134,7 @@ impl<W: Write> Export<W> {
                 line.kind,
                 rfc3339(line.time),
                 line.vertex,
+                about.unwrap_or_default(),
             )?;
         }
         let account = hledger_account(home, line);
@@ -209,7 +213,7 @@ fn quoted(field: String) -> String {
 mod tests {
     use super::*;
     use city_protocol::amount::{Amount, Timestamp};
-    use city_protocol::ids::{AccountId, BlockId, KeyId, LogId};
+    use city_protocol::ids::{AccountId, BlockId, Digest, KeyId, LogId};
 
     /// 金沢市 grants Hanako 10.00 on the first of April, late in the evening of Greenwich.
     fn written(format: Format, zone: TimeZone) -> String {
@@ -231,6 +235,7 @@ mod tests {
             seq: 4,
             index: 2,
             kind: "grant".into(),
+            about: Some(Digest([3; 32])),
             account: AccountId::new(&log, &KeyId([1; 32])),
             code: 101,
             debit: Some(Amount::from_hundredths(1000)),
@@ -267,6 +272,8 @@ mod tests {
             name.starts_with("assets:101 aika 愛貨:Asia/JP/17/17201:"),
             "{file}"
         );
+        let about = format!(", about:{}", Digest([3; 32]));
+        assert!(lines[3].ends_with(&about), "{file}");
         assert_eq!(amount, "10.00 AIKA");
         assert!(lines[5].ends_with("  -10.00 AIKA"), "{file}");
         assert!(
@@ -290,7 +297,8 @@ mod tests {
             lines[1].starts_with("2026-04-02,2026-04-01T22:00:00"),
             "{file}"
         );
-        assert!(lines[1].ends_with(",101,aika,愛貨,10.00,"), "{file}");
+        let end = format!(",{},101,aika,愛貨,10.00,", Digest([3; 32]));
+        assert!(lines[1].ends_with(&end), "{file}");
         assert!(
             lines[2].ends_with(",305,grant-difference,愛貨贈与差額,,10.00"),
             "{file}"

@@ -54,6 +54,10 @@ pub struct Line {
     pub index: u64,
     /// Kind of the entry.
     pub kind: String,
+    /// What it is booked for: identity of the transfer, or of the officers' decision where there is none. None from a node of an
+    /// older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Digest>,
     /// Whose books.
     pub account: AccountId,
     /// Account of the chart.

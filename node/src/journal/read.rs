@@ -56,6 +56,7 @@ fn line(item: &Item, place: &Place, posting: &Posting) -> Line {
         seq: place.at.seq,
         index: place.at.index,
         kind: item.kind().as_str().into(),
+        about: Some(posting.about),
         account: posting.account,
         code: posting.code,
         debit: on(Side::Debit),

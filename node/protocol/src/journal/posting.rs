@@ -3,8 +3,8 @@
 use super::{AIKA, BORROWED, GRANTED, PAYABLE, RECEIVED};
 use crate::amount::{Amount, Timestamp};
 use crate::body::{
-    Adopt, Answer, Correct, Grant, Kind, OwnEntry, Refund, Settle, Transfer, Ungrant,
-    read_officers_body, read_person_body,
+    Adopt, Answer, Correct, Grant, Kind, OfficersBody, OwnEntry, PersonBody, Refund, Settle,
+    Transfer, Ungrant, identity, read_officers_body, read_person_body,
 };
 use crate::ids::{AccountId, BlockId, Digest, LogId};
 use crate::ledger::{History, Rows as _};
@@ -39,6 +39,8 @@ pub struct Posting {
     pub side: Side,
     /// Amount.
     pub amount: Amount,
+    /// What it is booked for: identity of the transfer, or of the officers' decision where there is none.
+    pub about: Digest,
 }
 
 /// Between whom a transfer is.
@@ -90,17 +92,31 @@ pub struct Place {
     pub at: OwnEntry,
 }
 
+/// The lines of one entry.
+struct Booking<'a> {
+    place: &'a Place,
+    about: Digest,
+}
+
 impl Place {
+    const fn about(&self, about: Digest) -> Booking<'_> {
+        Booking { place: self, about }
+    }
+}
+
+impl Booking<'_> {
     fn line(&self, account: AccountId, code: u16, side: Side, amount: Amount) -> Posting {
+        let place = self.place;
         Posting {
-            log: self.log,
+            log: place.log,
             account,
-            time: self.time,
-            vertex: self.vertex,
-            entry: self.at,
+            time: place.time,
+            vertex: place.vertex,
+            entry: place.at,
             code,
             side,
             amount,
+            about: self.about,
         }
     }
 
@@ -129,21 +145,25 @@ pub fn postings(
     let given_back = |sender, transfer: &Digest, amount| {
         let debit = booked.debit(&place.log, transfer);
         let debit = debit.ok_or(Refusal::UnknownTransfer)?;
-        Ok(place.pair(sender, PAYABLE, debit, amount))
+        let booking = place.about(*transfer);
+        Ok(booking.pair(sender, PAYABLE, debit, amount))
     };
+    let by_officers = |tag| place.about(identity(tag, &entry.body));
     match entry.kind {
         Kind::Grant => {
             let grant = read_officers_body::<Grant>(&entry.body)?;
-            Ok(place.pair(grant.account, AIKA, GRANTED, grant.amount))
+            Ok(by_officers(Grant::TAG).pair(grant.account, AIKA, GRANTED, grant.amount))
         }
         Kind::Ungrant => {
             let ungrant = read_officers_body::<Ungrant>(&entry.body)?;
-            Ok(place.pair(ungrant.account, GRANTED, AIKA, ungrant.amount))
+            let booking = by_officers(Ungrant::TAG);
+            Ok(booking.pair(ungrant.account, GRANTED, AIKA, ungrant.amount))
         }
         Kind::Transfer => {
             let transfer: Transfer = read_person_body(&entry.body)?;
             let debit = entry.booked.debit.ok_or(Refusal::BadBooking)?;
-            Ok(place.pair(transfer.sender, debit, PAYABLE, transfer.amount))
+            let booking = place.about(identity(Transfer::TAG, &entry.body));
+            Ok(booking.pair(transfer.sender, debit, PAYABLE, transfer.amount))
         }
         Kind::Accept => {
             let answer = Answer::read(entry.kind, &entry.body)?;
@@ -153,12 +173,14 @@ pub fn postings(
                 Some(receiver) => receiver,
                 None => own(&answer.transfer)?.receiver,
             };
-            Ok(place.pair(receiver, AIKA, RECEIVED, answer.amount))
+            let booking = place.about(answer.transfer);
+            Ok(booking.pair(receiver, AIKA, RECEIVED, answer.amount))
         }
         Kind::Settle => {
             let settle = Settle::read(&entry.body)?;
             let sender = own(&settle.transfer)?.sender;
-            Ok(place.pair(sender, PAYABLE, AIKA, settle.amount))
+            let booking = place.about(settle.transfer);
+            Ok(booking.pair(sender, PAYABLE, AIKA, settle.amount))
         }
         Kind::Refund => {
             let refund = Refund::read(&entry.body)?;
@@ -169,7 +191,10 @@ pub fn postings(
             let correct = read_officers_body::<Correct>(&entry.body)?;
             match correct.transfer {
                 Some(transfer) => given_back(correct.account, &transfer, correct.amount),
-                None => Ok(place.pair(correct.account, BORROWED, AIKA, correct.amount)),
+                None => {
+                    let booking = by_officers(Correct::TAG);
+                    Ok(booking.pair(correct.account, BORROWED, AIKA, correct.amount))
+                }
             }
         }
         Kind::Adopt => adopted(entry, place, booked),
@@ -205,15 +230,23 @@ pub fn stub_postings(
     };
     match stub {
         EntryStub::Place | EntryStub::Reject(_) => Ok(Vec::new()),
-        EntryStub::Transfer(sent) => Ok(place.pair(sent.sender, sent.debit, PAYABLE, sent.amount)),
-        EntryStub::Accept(answer) => Ok(place.pair(answer.account, AIKA, RECEIVED, answer.amount)),
+        EntryStub::Transfer(sent) => {
+            let booking = place.about(sent.transfer);
+            Ok(booking.pair(sent.sender, sent.debit, PAYABLE, sent.amount))
+        }
+        EntryStub::Accept(answer) => {
+            let booking = place.about(answer.transfer);
+            Ok(booking.pair(answer.account, AIKA, RECEIVED, answer.amount))
+        }
         EntryStub::Settle(ClosedStub { transfer, amount }) => {
-            Ok(place.pair(sender(transfer)?, PAYABLE, AIKA, *amount))
+            let booking = place.about(*transfer);
+            Ok(booking.pair(sender(transfer)?, PAYABLE, AIKA, *amount))
         }
         EntryStub::Refund(ClosedStub { transfer, amount }) => {
             let debit = booked.debit(&place.log, transfer);
             let debit = debit.ok_or(Refusal::UnknownTransfer)?;
-            Ok(place.pair(sender(transfer)?, PAYABLE, debit, *amount))
+            let booking = place.about(*transfer);
+            Ok(booking.pair(sender(transfer)?, PAYABLE, debit, *amount))
         }
     }
 }
@@ -227,6 +260,7 @@ fn adopted(
 ) -> Result<Vec<Posting>, Refusal> {
     let adopt = Adopt::read(&entry.body)?;
     let lost = cited(entry).next().ok_or(Refusal::BadCite)?;
+    let booking = place.about(adopt.transfer);
     match lost.kind {
         Kind::Transfer => {
             let transfer: Transfer = read_person_body(&lost.body)?;
@@ -238,10 +272,11 @@ fn adopted(
             let credits = credits
                 .into_iter()
                 .filter(|(_, amount)| *amount > Amount::ZERO);
-            let mut lines = vec![place.line(transfer.sender, debit, Side::Debit, adopt.amount)];
+            let mut lines = vec![booking.line(transfer.sender, debit, Side::Debit, adopt.amount)];
             lines.extend(
-                credits
-                    .map(|(code, amount)| place.line(transfer.sender, code, Side::Credit, amount)),
+                credits.map(|(code, amount)| {
+                    booking.line(transfer.sender, code, Side::Credit, amount)
+                }),
             );
             Ok(lines)
         }
@@ -253,7 +288,7 @@ fn adopted(
                 Some(parties.receiver)
             });
             let receiver = receiver.ok_or(Refusal::UnknownTransfer)?;
-            Ok(place.pair(receiver, AIKA, RECEIVED, adopt.amount))
+            Ok(booking.pair(receiver, AIKA, RECEIVED, adopt.amount))
         }
         // The answer stands again; nothing moves.
         Kind::Reject => Ok(Vec::new()),

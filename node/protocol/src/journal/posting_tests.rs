@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::body::{
-    BODY_VERSION, Label, PersonBody as _, RefundReason, Reject, RejectReason, StandingAccept,
-    StandingReject, identity,
+    BODY_VERSION, Label, RefundReason, Reject, RejectReason, StandingAccept, StandingReject,
+    identity,
 };
 use crate::client::person::Person;
 use crate::client::{Home, Order, Waiting};
@@ -117,6 +117,10 @@ impl Story {
             },
         };
         let lines = postings(entry, &place, self).unwrap();
+        if !matches!(entry.kind, Kind::Grant | Kind::Ungrant | Kind::Correct) {
+            let transfer = self.identity();
+            assert!(lines.iter().all(|line| line.about == transfer));
+        }
         let signed: Vec<(u16, i128)> = lines
             .iter()
             .map(|line| match line.side {
