@@ -145,6 +145,17 @@ async fn a_running_node_makes_checkpoints_and_proofs_too() {
     prove(&running, &entry, 0);
     let told = prove(&root.path().join("c"), &format!("{log}:900:0"), 1);
     assert!(told.contains("nothing is stored there"), "{told}");
+    let (nobody, file) = (format!("sha256:{}", "0".repeat(64)), root.path().join("f"));
+    let refund = [
+        "ledger",
+        "false-refund",
+        "export",
+        &nobody,
+        "--out",
+        text(&file),
+    ];
+    let told = check(&[&refund[..], &data[..]].concat(), 1);
+    assert!(told.contains("nothing is stored there"), "{told}");
     let shown = json(&["ledger", "checkpoint", "show"]);
     assert_eq!(shown["state_root"], made["state_root"]);
     let listed = json(&["ledger", "checkpoint", "list"]);
@@ -152,14 +163,26 @@ async fn a_running_node_makes_checkpoints_and_proofs_too() {
     assert_eq!(listed["checkpoints"][0]["seq"], made["seq"]);
     let told = check(&[&["ledger", "checkpoint", "list"], &data[..]].concat(), 0);
     assert!(told.contains("state of epoch 1"), "{told}");
+    // With its state, as a file: once from the node that runs, once from its store.
+    let (live, still) = (root.path().join("live.car"), root.path().join("still.car"));
+    let export = |out: &Path| json(&["ledger", "checkpoint", "export", "--out", text(out)]);
+    let exported = export(&live);
+    let export_again = ["ledger", "checkpoint", "export", "--out", text(&live)];
+    let told = check(&[&export_again[..], &data[..]].concat(), 1);
+    assert!(told.contains("cannot be made anew"), "{told}");
     node.stop().await;
+    assert_eq!(export(&still)["blocks"], exported["blocks"]);
+    assert_eq!(fs::read(&live).unwrap(), fs::read(&still).unwrap());
+    let genesis = text(&city.data.genesis()).to_owned();
+    let verify = ["ledger", "checkpoint", "verify", text(&live)];
+    let told = check(&[&verify[..], &["--genesis", &genesis]].concat(), 0);
+    assert!(told.contains("its state was made again"), "{told}");
 
     prove(&stopped, &entry, 0);
     assert_eq!(fs::read(&running).unwrap(), fs::read(&stopped).unwrap());
     let listed_again = json(&["ledger", "checkpoint", "list"]);
     assert_eq!(listed_again, listed);
     assert_eq!(json(&["ledger", "checkpoint", "show"]), shown);
-    let genesis = text(&city.data.genesis()).to_owned();
     let verify = [
         "ledger",
         "verify-proof",

@@ -7,19 +7,23 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use city_protocol::Refusal;
 use city_protocol::checkpoint::Held;
 use city_protocol::ids::{BlockId, Digest, LogId};
+use city_protocol::ledger::History as _;
 
 use super::AdminState;
+use super::store::{Put, not_exported, stream};
 use crate::api::Problem;
 use crate::api::extract::{Id, Page};
 use crate::api::wire::SCHEMA;
 use crate::daemon::checkpoint::TOO_SOON;
 use crate::ledger::checkpoints::{CheckpointPage, CheckpointsPage, ProofPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
+use crate::ledger::export::blocks;
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage, VertexShown};
-use crate::ledger::proof::Prover;
+use crate::ledger::proof::{ProofError, Prover};
 use crate::ledger::read::{MAX_LAST, MAX_PAGE, Reader};
 
 /// A number in a path or query.
@@ -143,6 +147,23 @@ pub(super) async fn checkpoints(
     admin.proving(look).await.map(Json)
 }
 
+/// `GET /v1/ledger/checkpoints/{log}/export`: the newest one with its state, as `ledger checkpoint export` writes it.
+pub(super) async fn export_checkpoint(
+    State(admin): State<AdminState>,
+    Id(log): Id<LogId>,
+) -> Result<Response, Problem> {
+    let look = move |prover: &Prover<'_>| prover.checkpoint(&log);
+    let receipt = admin.proving(look).await?;
+    let receipt = receipt.ok_or_else(|| Problem::no_proof(&ProofError::NoCheckpoint))?;
+    let snapshot = Held::verify(&receipt, admin.engine.genesis())?
+        .body
+        .snapshot;
+    let root = BlockId::of(&receipt.to_bytes());
+    let history = admin.engine.history().clone();
+    let job = move |put: Put<'_>| blocks(&receipt, &snapshot, |id| history.block(id), put);
+    stream(root, job, |error| not_exported(&error)).await
+}
+
 /// `POST /v1/ledger/checkpoints`.
 pub(super) async fn make_checkpoint(
     State(admin): State<AdminState>,
@@ -175,6 +196,20 @@ pub(super) async fn proof_under(
     Id(what): Id<Provable>,
 ) -> Result<Json<ProofPage>, Problem> {
     admin.proof(what, true).await
+}
+
+/// `GET /v1/ledger/false-refunds/{identity}`: the proof that a transfer was given back although it was accepted in time.
+pub(super) async fn false_refund(
+    State(admin): State<AdminState>,
+    Id(identity): Id<Digest>,
+) -> Result<Json<ProofPage>, Problem> {
+    let look = move |prover: &Prover<'_>| prover.false_refund(&identity);
+    let proof = admin.proving(look).await?;
+    let proof = proof.map_err(|error| Problem::no_proof(&error))?;
+    Ok(Json(ProofPage {
+        schema: SCHEMA,
+        proof: proof.to_bytes(),
+    }))
 }
 
 /// `GET /v1/ledger/equivocations`.

@@ -144,10 +144,18 @@ pub fn router(state: AdminState) -> Router {
         .route("/v1/ledger/last/{count}", get(ledger::last))
         .route("/v1/ledger/checkpoints", post(ledger::make_checkpoint))
         .route("/v1/ledger/checkpoints/{log}", get(ledger::checkpoints))
+        .route(
+            "/v1/ledger/checkpoints/{log}/export",
+            get(ledger::export_checkpoint),
+        )
         .route("/v1/ledger/proofs/{what}", get(ledger::proof))
         .route(
             "/v1/ledger/proofs/{what}/checkpoint",
             get(ledger::proof_under),
+        )
+        .route(
+            "/v1/ledger/false-refunds/{identity}",
+            get(ledger::false_refund),
         )
         .route("/v1/ledger/equivocations", get(ledger::equivocations))
         .route(

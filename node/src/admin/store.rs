@@ -1,5 +1,6 @@
-//! The store of a running node: an export as a stream, figures, and where it ends for a backup.
+//! The store of a running node: exports as streams, figures, and where it ends for a backup.
 
+use std::error::Error;
 use std::io;
 use std::pin::Pin as Pinned;
 use std::task::{Context, Poll};
@@ -11,6 +12,7 @@ use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use city_protocol::Refusal;
+use city_protocol::ids::BlockId;
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
@@ -45,12 +47,12 @@ fn selection(query: &str) -> Result<Selection, Refusal> {
 }
 
 /// The rest of a stream behind its first piece.
-struct Pieces {
+struct Pieces<E> {
     first: Option<Bytes>,
-    rest: mpsc::Receiver<Result<Bytes, ExportError>>,
+    rest: mpsc::Receiver<Result<Bytes, E>>,
 }
 
-impl hyper::body::Body for Pieces {
+impl<E: Error + Send + Sync + 'static> hyper::body::Body for Pieces<E> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -72,11 +74,36 @@ pub(super) async fn export(State(admin): State<AdminState>, uri: Uri) -> Result<
     let selection = selection(uri.query().unwrap_or_default())?;
     let history = admin.engine.history().clone();
     let genesis = admin.engine.genesis().clone();
+    let network = genesis.network();
+    let job = move |put: Put<'_>| blocks(history.store(), &genesis, &selection, put);
+    stream(network, job, |error| match error {
+        ExportError::Nothing => Problem::not_found().with_detail(error.to_string()),
+        error => not_exported(&error),
+    })
+    .await
+}
+
+/// What was to be exported could not be read.
+pub(super) fn not_exported(error: &(dyn Error + 'static)) -> Problem {
+    tracing::error!(error, "the ledger could not be exported");
+    Problem::internal().with_detail(error.to_string())
+}
+
+/// Where the blocks of a stream go.
+pub(super) type Put<'a> = &'a mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>;
+
+/// Answers with a CAR of this root, made away from the threads that wait for sockets. `problem` is the answer to an error before the
+/// first piece is full; a later one ends the connection.
+pub(super) async fn stream<E: Error + Send + Sync + 'static>(
+    root: BlockId,
+    blocks: impl FnOnce(Put<'_>) -> Result<(), E> + Send + 'static,
+    problem: impl FnOnce(E) -> Problem,
+) -> Result<Response, Problem> {
     let (pieces, mut rest) = mpsc::channel(PIECES);
     tokio::task::spawn_blocking(move || {
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        let mut piece = car::header(&genesis.network());
-        let done = blocks(history.store(), &genesis, &selection, &mut |id, block| {
+        let mut piece = car::header(&root);
+        let done = blocks(&mut |id, block| {
             car::push_section(&mut piece, id, block);
             if piece.len() < PIECE {
                 return Ok(());
@@ -93,13 +120,7 @@ pub(super) async fn export(State(admin): State<AdminState>, uri: Uri) -> Result<
             let body = Body::new(Pieces { first, rest });
             Ok(([(CONTENT_TYPE, CAR)], body).into_response())
         }
-        Some(Err(error @ ExportError::Nothing)) => {
-            Err(Problem::not_found().with_detail(error.to_string()))
-        }
-        Some(Err(error)) => {
-            tracing::error!(%error, "the ledger could not be exported");
-            Err(Problem::internal().with_detail(error.to_string()))
-        }
+        Some(Err(error)) => Err(problem(error)),
         None => Err(Problem::internal()),
     }
 }

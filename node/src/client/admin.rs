@@ -222,6 +222,15 @@ impl AdminClient {
             .await
     }
 
+    /// The proof that a transfer was given back although it was accepted in time.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn false_refund(&self, identity: &Digest) -> Result<ProofPage, ClientError> {
+        let path = format!("/v1/ledger/false-refunds/{identity}");
+        self.0.get(&path).await
+    }
+
     /// What any log signed twice.
     ///
     /// # Errors
@@ -555,11 +564,31 @@ impl AdminClient {
         query: &str,
         take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
     ) -> Result<(), ClientError> {
+        self.blocks(&format!("/v1/store/export?{query}"), take)
+            .await
+    }
+
+    /// The same of a log's newest checkpoint: its receipt first, then its snapshot.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was taken until then is not the whole.
+    pub async fn export_checkpoint(
+        &self,
+        log: &LogId,
+        take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        self.blocks(&format!("/v1/ledger/checkpoints/{log}/export"), take)
+            .await
+    }
+
+    async fn blocks(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
         let mut stream = ArchiveStream::default();
-        let path = format!("/v1/store/export?{query}");
-        self.0
-            .pull(&path, |piece| Ok(stream.push(piece, take)?))
-            .await?;
+        let push = |piece: &[u8]| Ok(stream.push(piece, take)?);
+        self.0.pull(path, push).await?;
         Ok(stream.finish()?)
     }
 

@@ -2,7 +2,7 @@
 //! the blocks of its snapshot. Whoever has the genesis record makes the state again from it and compares the roots.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use city_protocol::Refusal;
 use city_protocol::checkpoint::{Held, Leaf, read_list, verify_snapshot};
@@ -30,35 +30,25 @@ pub enum ExportError {
     Io(#[from] io::Error),
 }
 
-/// Writes a checkpoint with its blocks; gives the number of blocks.
+/// Gives a checkpoint's blocks one after the other: its receipt, which is the root of the file, and its snapshot.
 ///
 /// # Errors
 /// [`ExportError`].
-pub fn write(
+pub fn blocks(
     receipt: &Receipt,
     snapshot: &BlockId,
-    mut block_of: impl FnMut(&BlockId) -> Option<Vec<u8>>,
-    out: &mut impl Write,
-) -> Result<u64, ExportError> {
-    let receipt = receipt.to_bytes();
-    let root = BlockId::of(&receipt);
-    out.write_all(&car::header(&root))?;
+    block_of: impl Fn(&BlockId) -> Option<Vec<u8>>,
+    put: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+) -> Result<(), ExportError> {
     let list = block_of(snapshot).ok_or(ExportError::Missing)?;
     let ids = read_list(&list).map_err(|_| ExportError::Missing)?;
-    let mut section = Vec::new();
-    let mut written = 0;
-    let mut put = |id: &BlockId, block: &[u8]| -> io::Result<()> {
-        section.clear();
-        car::push_section(&mut section, id, block);
-        written += 1;
-        out.write_all(&section)
-    };
-    put(&root, &receipt)?;
+    let receipt = receipt.to_bytes();
+    put(&BlockId::of(&receipt), &receipt)?;
     put(snapshot, &list)?;
     for id in ids {
         put(&id, &block_of(&id).ok_or(ExportError::Missing)?)?;
     }
-    Ok(written)
+    Ok(())
 }
 
 /// Reads such a file and makes its state again; `look` is given every leaf.

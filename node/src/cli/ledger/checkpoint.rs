@@ -1,13 +1,14 @@
 //! `ledger checkpoint`: the state of a log, taken, shown, handed on and checked.
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use city_protocol::Refusal;
 use city_protocol::checkpoint::{Held, Leaf};
-use city_protocol::ledger::History as _;
+use city_protocol::vertex::Receipt;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -23,7 +24,8 @@ use crate::daemon;
 use crate::daemon::checkpoint::MakeError;
 use crate::ledger::checkpoints::{CheckpointShown, HeldShown};
 use crate::ledger::export;
-use crate::ledger::proof::{ProofError, Prover};
+use crate::ledger::proof::ProofError;
+use crate::store::{ArchiveWriter, OsFiles};
 
 /// What can be done with checkpoints.
 #[derive(Debug, Subcommand)]
@@ -186,33 +188,25 @@ fn list(args: &ShowArgs) -> Outcome {
 fn export_file(args: &ExportArgs) -> Outcome {
     let source = args.source.open()?;
     let log = source.log(args.log.as_deref())?;
-    let (history, identity) = source.stopped()?;
-    let receipt = Prover::new(history, &identity.genesis).checkpoint(&log);
-    let receipt = receipt.ok_or(ProofError::NoCheckpoint)?;
-    let held = Held::verify(&receipt, &identity.genesis)?;
+    let mut file: Option<ArchiveWriter> = None;
+    let (mut receipt, mut blocks) = (Vec::new(), 0_u64);
+    source.checkpoint_blocks(&log, &mut |id, block| {
+        let writer = match &mut file {
+            Some(writer) => writer,
+            None => {
+                receipt = block.to_vec();
+                let begun = ArchiveWriter::begin(Arc::new(OsFiles), &args.out, id);
+                file.insert(begun.map_err(|error| named(&args.out, &error))?)
+            }
+        };
+        blocks += 1;
+        writer.push(id, block)
+    })?;
+    let held = Held::verify(&Receipt::read(&receipt)?, &genesis(&args.source.genesis())?)?;
     let shown = HeldShown::from(&held);
-    let file = File::create_new(&args.out)
-        .with_context(|| format!("{}: cannot be made anew", args.out.display()))?;
-    let mut out = BufWriter::new(file);
-    let written = export::write(
-        &receipt,
-        &held.body.snapshot,
-        |id| history.block(id),
-        &mut out,
-    );
-    let synced = written.and_then(|blocks| {
-        out.flush()?;
-        out.get_ref().sync_all()?;
-        Ok(blocks)
-    });
-    let blocks = match synced {
-        Ok(blocks) => blocks,
-        Err(error) => {
-            // Half a file would look like a whole one to who copies it.
-            let _gone = fs::remove_file(&args.out);
-            return Err(error.into());
-        }
-    };
+    let file = file.context("the checkpoint has no blocks")?;
+    file.finish()
+        .with_context(|| format!("{} could not be written", args.out.display()))?;
     if args.json {
         let mut object = fields(&shown);
         object["file"] = json!(args.out);
@@ -226,6 +220,13 @@ fn export_file(args: &ExportArgs) -> Outcome {
         ))?;
     }
     Ok(Exit::Ok)
+}
+
+/// The error with the file that it is about.
+fn named(file: &Path, error: &io::Error) -> io::Error {
+    let file = file.display();
+    let text = format!("{file}: cannot be made anew: {error}");
+    io::Error::new(error.kind(), text)
 }
 
 fn verify(args: &VerifyArgs) -> Outcome {

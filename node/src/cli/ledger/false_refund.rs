@@ -13,7 +13,6 @@ use super::super::exit::Outcome;
 use super::proof_file::{self, CheckArgs, Shown};
 use super::source::SourceArgs;
 use crate::config::rfc3339;
-use crate::ledger::proof::Prover;
 
 /// What can be done with a false refund.
 #[derive(Debug, Subcommand)]
@@ -59,9 +58,7 @@ pub(super) fn run(command: &FalseRefundCommand) -> Outcome {
 
 fn export(args: &ExportArgs) -> Outcome {
     let source = args.source.open()?;
-    let (history, identity) = source.stopped()?;
-    let proof = Prover::new(history, &identity.genesis).false_refund(&args.identity)?;
-    let bytes = proof.to_bytes();
+    let bytes = source.false_refund(&args.identity)?;
     let fields = args.json.then(|| json!({}));
     proof_file::write(&args.out, &bytes, "false-refund verify", fields)
 }

@@ -1,10 +1,14 @@
 //! Where the pages come from: the running node's admin socket, or the store of a stopped one.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use city_protocol::checkpoint::Held;
 use city_protocol::ids::{BlockId, Digest, LogId};
+use city_protocol::ledger::History as _;
 use clap::Args;
 use tokio::runtime::Runtime;
 
@@ -17,9 +21,10 @@ use crate::daemon;
 use crate::engine::StoreHistory;
 use crate::ledger::checkpoints::{CheckpointsPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
+use crate::ledger::export::blocks;
 use crate::ledger::notes::{NotePage, NotesPage};
 use crate::ledger::pages::{HeadsPage, LinesPage, LogName, VertexShown};
-use crate::ledger::proof::Prover;
+use crate::ledger::proof::{ProofError, Prover};
 use crate::ledger::read::{MAX_PAGE, Reader};
 use crate::setup::Identity;
 
@@ -76,6 +81,11 @@ pub(super) enum Wanted {
 }
 
 impl SourceArgs {
+    /// Where the node's genesis record is.
+    pub(super) fn genesis(&self) -> PathBuf {
+        self.place.locate().data.genesis()
+    }
+
     /// Opens it: the node if it runs, else its store.
     pub(in crate::cli) fn open(&self) -> Result<Source, Failure> {
         let socket = self.place.locate().data.admin_socket();
@@ -115,7 +125,7 @@ impl SourceArgs {
 }
 
 impl Source {
-    /// A stopped node's history and identity: proofs are long, and made where the store is.
+    /// A stopped node's history and identity.
     pub(super) fn stopped(&self) -> anyhow::Result<(&StoreHistory, &Identity)> {
         match self {
             Self::Stopped(stopped) => {
@@ -254,6 +264,20 @@ impl Source {
         }
     }
 
+    pub(super) fn false_refund(&self, identity: &Digest) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Running(running) => {
+                let page = running.0.block_on(running.1.false_refund(identity))?;
+                Ok(page.proof)
+            }
+            Self::Stopped(_) => {
+                let (history, node) = self.stopped()?;
+                let prover = Prover::new(history, &node.genesis);
+                Ok(prover.false_refund(identity)?.to_bytes())
+            }
+        }
+    }
+
     /// The newest checkpoints of a log.
     pub(super) fn checkpoints(&self, log: &LogId) -> anyhow::Result<CheckpointsPage> {
         match self {
@@ -263,6 +287,22 @@ impl Source {
                 Ok(Prover::new(history, &identity.genesis).checkpoints(log))
             }
         }
+    }
+
+    /// Gives the blocks of a log's newest checkpoint, its receipt first.
+    pub(super) fn checkpoint_blocks(
+        &self,
+        log: &LogId,
+        put: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        if let Self::Running(running) = self {
+            return Ok(running.0.block_on(running.1.export_checkpoint(log, put))?);
+        }
+        let (history, identity) = self.stopped()?;
+        let receipt = Prover::new(history, &identity.genesis).checkpoint(log);
+        let receipt = receipt.ok_or(ProofError::NoCheckpoint)?;
+        let snapshot = Held::verify(&receipt, &identity.genesis)?.body.snapshot;
+        Ok(blocks(&receipt, &snapshot, |id| history.block(id), put)?)
     }
 
     /// The log of a name: an id or its beginning, a region or its code; nothing means this home's.
