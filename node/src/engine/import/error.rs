@@ -85,7 +85,8 @@ pub enum ImportError {
     },
     /// A log that is convicted, now or in an epoch that is closed, is judged by what people signed.
     #[error(
-        "log {log} signed twice, as the file shows, and stubs stand for bodies of it (convicted-log); nothing was imported: of such a log the          bodies themselves are needed. Import the archive with them first, or take a file of somebody who has them"
+        "log {log} signed twice, as the file shows, and stubs stand for bodies of it (convicted-log); nothing was imported: of such a log the \
+         bodies themselves are needed. Import the archive with them first, or take a file of somebody who has them"
     )]
     Convicted {
         /// The log.
@@ -116,7 +117,8 @@ pub enum ImportError {
     },
     /// Nothing here says what a body has to come to.
     #[error(
-        "vertex {vertex} of log {log}: what it rests on is not here any more, so its body cannot be held to the stub that was taken on trust          (stub-unheld); nothing was imported. That accuses nobody: what stands here stays on trust"
+        "vertex {vertex} of log {log}: what it rests on is not here any more, so its body cannot be held to the stub that was taken on trust \
+         (stub-unheld); nothing was imported. That accuses nobody: what stands here stays on trust"
     )]
     Unheld {
         /// The log.
