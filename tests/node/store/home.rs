@@ -124,11 +124,16 @@ impl Files for Home {
 /// A municipality and its people, and a disk on which they have their accounts.
 pub(super) struct Town {
     city: City,
-    identity: Identity,
+    pub(super) books: Books,
     pub(super) page: NodePage,
     pub(super) people: Vec<Person>,
     pub(super) verdict: Verdict,
     pub(super) founded: Disk,
+}
+
+/// A node's store, on whatever disk it lies.
+pub(super) struct Books {
+    identity: Identity,
     /// Rows of a shelf of its index.
     pub(super) shelf_rows: usize,
 }
@@ -147,7 +152,7 @@ impl Town {
         let page = city.api(&node).node().await.unwrap();
         node.stop().await;
         let mut town = Self {
-            identity: load_identity(&city.data).unwrap(),
+            books: Books::of(load_identity(&city.data).unwrap()),
             verdict: Verdict {
                 grade: Grade::Plausible,
                 municipality: Some(page.region.municipality().to_owned()),
@@ -159,7 +164,6 @@ impl Town {
             people: (0..PEOPLE).map(|_| Person::generate(&page)).collect(),
             page,
             founded: Disk::new(),
-            shelf_rows: SHELF_ROWS,
         };
         let dir = directory();
         let running = town
@@ -183,9 +187,10 @@ impl Town {
         let certificate = person
             .request_certificate(|request| authority.issue_client(request, validity).unwrap());
         let signed = person.enrol(&certificate, now).unwrap();
-        let region = self.identity.authority.region();
+        let identity = &self.books.identity;
+        let region = identity.authority.region();
         let client = verify_client(
-            &self.identity.genesis.roots,
+            &identity.genesis.roots,
             &certificate,
             &[],
             &Crls::none(),
@@ -206,6 +211,32 @@ impl Town {
         Submission::Grant(officer::sign_together(&grant, &officers).unwrap())
     }
 
+    /// Opens as the daemon does; an error is a start that failed.
+    pub(super) fn start(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Running, String> {
+        let store = self.books.open(disk, dir, boot)?;
+        let (outgoing, _nobody) = tokio::sync::mpsc::unbounded_channel();
+        let engine = Engine::start(EngineConfig {
+            genesis: Arc::clone(&self.books.identity.genesis),
+            authority: Arc::clone(&self.books.identity.authority),
+            replica: self.books.replica(),
+            store: Arc::clone(&store),
+            clock: SystemClock::new(true, Timestamp(0)),
+            peers: 0,
+            outgoing,
+        });
+        let engine = engine.map_err(|error| error.to_string())?;
+        Ok(Running { engine, store })
+    }
+}
+
+impl Books {
+    pub(super) const fn of(identity: Identity) -> Self {
+        Self {
+            identity,
+            shelf_rows: SHELF_ROWS,
+        }
+    }
+
     fn replica(&self) -> Replica {
         Replica::new(self.config())
     }
@@ -224,23 +255,6 @@ impl Town {
             },
             may_sequence: true,
         }
-    }
-
-    /// Opens as the daemon does; an error is a start that failed.
-    pub(super) fn start(&self, disk: &Disk, dir: &Path, boot: &str) -> Result<Running, String> {
-        let store = self.open(disk, dir, boot)?;
-        let (outgoing, _nobody) = tokio::sync::mpsc::unbounded_channel();
-        let engine = Engine::start(EngineConfig {
-            genesis: Arc::clone(&self.identity.genesis),
-            authority: Arc::clone(&self.identity.authority),
-            replica: self.replica(),
-            store: Arc::clone(&store),
-            clock: SystemClock::new(true, Timestamp(0)),
-            peers: 0,
-            outgoing,
-        });
-        let engine = engine.map_err(|error| error.to_string())?;
-        Ok(Running { engine, store })
     }
 
     /// The store with its index up to date.
@@ -270,14 +284,16 @@ impl Town {
         }
         let store = Arc::new(store);
         let genesis = &self.identity.genesis;
-        let mut replica = self.replica();
+        let trusted = store.notes().trusted_up_to();
+        let trusted = trusted.map_err(|error| error.to_string())?;
+        let mut replica = self.replica().with_trusted(trusted.into_keys().collect());
         bring_up_to_date(&store, genesis, &mut replica, report.index, |_| ())
             .map_err(|error| error.to_string())?;
         Ok(store)
     }
 }
 
-impl Town {
+impl Books {
     /// Everything in a store as a CAR file.
     pub(super) fn export(&self, store: &Store) -> Vec<u8> {
         let mut bytes = car::header(&self.identity.network);
@@ -301,6 +317,7 @@ impl Town {
         disk: &Disk,
         dir: &Path,
         file: &Path,
+        terms: Terms,
     ) -> Result<ImportReport, String> {
         let store = self.open(disk, dir, "boot")?;
         let replica = || {
@@ -316,7 +333,7 @@ impl Town {
             genesis: &self.identity.genesis,
             own: self.identity.authority.log,
             replica: &replica,
-            terms: Terms::default(),
+            terms,
         };
         let file = ArchiveReader::open(disk, file).map_err(|error| error.to_string())?;
         importer

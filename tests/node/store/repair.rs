@@ -96,7 +96,7 @@ fn an_audit_reads_what_was_fetched_again_wherever_it_stands() {
     runtime().block_on(take_first(&town, &run));
     let open = || {
         let dir = directory();
-        (town.open(&run.disk, dir.path(), "boot").unwrap(), dir)
+        (town.books.open(&run.disk, dir.path(), "boot").unwrap(), dir)
     };
     let before = audited(&open().0);
     assert!(run.disk.paths_in(Path::new(LEDGER)).len() > 2);

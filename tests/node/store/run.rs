@@ -171,7 +171,7 @@ fn a_home_whose_index_has_no_room_refuses_bookings_and_loses_none() {
     let root = directory();
     let mut town = runtime().block_on(Town::found(root.path()));
     // The thirtieth transfer or so is refused.
-    town.shelf_rows = 100;
+    town.books.shelf_rows = 100;
     for (number, small_file) in ["/index/shelf-", "/index/SHELVES", "/index.opening"]
         .into_iter()
         .enumerate()
