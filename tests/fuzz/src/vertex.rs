@@ -28,7 +28,7 @@ use crate::edits::{Edit, Input, apply};
 use crate::home::Home;
 use crate::memory;
 use crate::town::{Written, judge, town};
-use crate::world::HAKUSAN;
+use crate::world::{BEGIN, HAKUSAN};
 
 /// What verifying and judging may hold beside some copies of the bytes: keys, one enrolment, rows.
 const MEMORY: usize = 4 << 20;
@@ -77,8 +77,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Inputs to begin with: every vertex of the story as it is, and again as its home would sign it; and every trick at the
-/// end of every log, about the first few of what it may be about.
+/// Inputs to begin with: every vertex of the story as it is, and again as its home would sign it; and every trick behind
+/// the end of every log, and in its youth.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let vertices = &town().vertices;
@@ -92,10 +92,22 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let header = SignedHeader::read(&vertices[n].header);
         header.expect("a home wrote it").header.log
     };
+    // The last vertex of each log, and the last one before half a year passes: what waits for an answer is not late there.
+    let time = |n: usize| {
+        let header = SignedHeader::read(&vertices[n].header);
+        header.expect("a home wrote it").header.time
+    };
     let ends: BTreeMap<_, _> = (0..vertices.len()).map(|n| (log(n), n)).collect();
-    let tricks = ends.into_values().flat_map(|n| {
-        let trick = move |seed: Vec<u8>| [vec![1, base(n), 1, 1, 0], seed].concat();
-        Trick::seeds().map(trick)
+    let young = |n: &usize| time(*n) < BEGIN.plus_ms(100 * 86_400_000);
+    let in_time: BTreeMap<_, _> = (0..vertices.len())
+        .filter(young)
+        .map(|n| (log(n), n))
+        .collect();
+    let places = ends.into_values().map(|n| [base(n), 1]);
+    let places = places.chain(in_time.into_values().map(|n| [base(n), 0]));
+    let tricks = places.flat_map(|[base, behind]| {
+        let seeds = Trick::seeds().into_iter();
+        seeds.map(move |seed| [vec![1, base, behind, 1, 0], seed].concat())
     });
     raw.chain(signed).chain(tricks).collect()
 }

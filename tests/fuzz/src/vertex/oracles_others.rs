@@ -38,7 +38,7 @@ pub(super) fn cited(found: &Found<'_>) {
     }
     for (index, entry) in found.entries().iter().enumerate() {
         if entry.kind == Kind::Fault {
-            let fault = convicts(found, entry);
+            let fault = convicts(entry);
             let place = (fault.log, fault.epoch);
             let entered = cuts.get(&place).copied();
             let entered = entered.or_else(|| rows.fault_cut(&found.log, &fault.log, fault.epoch));
@@ -123,9 +123,8 @@ fn lost(found: &Found<'_>, cite: &EntryCite) {
 }
 
 /// The evidence of a fault: signed by the node of that log, at the place behind the cut, and not the same twice.
-fn convicts(found: &Found<'_>, entry: &Entry) -> Fault {
+fn convicts(entry: &Entry) -> Fault {
     let fault = Fault::read(&entry.body).expect("it is valid");
-    assert_ne!(fault.log, found.log, "nobody convicts itself");
     let accused = town().keys.authority(&fault.log).expect("of the story");
     let ids: BTreeSet<_> = fault.evidence.iter().collect();
     assert_eq!(ids.len(), fault.evidence.len(), "one thing twice is none");

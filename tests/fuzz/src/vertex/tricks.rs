@@ -162,20 +162,63 @@ impl Trick {
         }
     }
 
-    /// Bytes that make each of them, about the first few things that it may be about, as the liar's tale is read.
-    pub(super) fn seeds() -> impl Iterator<Item = Vec<u8>> {
-        const TRICKS: u64 = 10;
-        let seed = |trick: u64, pick: u8| {
-            let number = ((trick << 32).div_ceil(TRICKS)) as u32;
-            [&number.to_le_bytes()[..], &[pick, 0, pick]].concat()
+    /// Bytes that make each of them as the liar's tale is read: the truth, and each lie once.
+    pub(super) fn seeds() -> Vec<Vec<u8>> {
+        // The first byte is mostly what it is about.
+        let about = |trick: u64, most: u8, lies: &[&[u8]]| {
+            let one = |n: u8| {
+                let lies = lies.iter();
+                lies.map(move |lie| [&variant(10, trick)[..], &[n], lie].concat())
+            };
+            (0..most).flat_map(one).collect::<Vec<_>>()
         };
-        (0..TRICKS).flat_map(move |trick| (0..6).map(move |pick| seed(trick, pick)))
+        let one_officer: &[u8] = &[1, 1, 0, 0, 0];
+        let wrong = |lie: u64| [&[1], &variant(6, lie)[..], &[1]].concat();
+        let mut seeds = vec![
+            about(0, 3, &[&[], &[1], &[2], &[0, 1, 5, 0], &[0, 0, 1, 1, 0]]),
+            about(
+                1,
+                3,
+                &[&[], &[1], &[0, 1], &[1, 1], &[2, 1], &[0, 0, 1, 5, 0]],
+            ),
+            about(2, 12, &[&[0], &[1]]),
+            about(3, 2, &[&[], &[1], &[2], &[0, 1, 5, 0], &[0, 0, 0, 1, 9, 0]]),
+            about(4, 4, &[&[], &[1], &[255], &[0, 1, 1], &[0, 0, 1]]),
+            about(6, 3, &[&[], &[1, 9, 0, 0, 0], &[1, 1, 0, 1, 0]]),
+            about(
+                8,
+                2,
+                &[&[], &[1], &[0, 0, 1], &[&[0], one_officer].concat()],
+            ),
+            about(
+                9,
+                1,
+                &[&[], &[1], &[0, 0, 1], &[&[0], one_officer].concat()],
+            ),
+            about(9, 2, &[&[0]]),
+        ]
+        .concat();
+        for kind in 0..4 {
+            let amount = [0, 100, 0, 0, 0];
+            for lie in [&[][..], one_officer, &[0, 1]] {
+                seeds.push([&variant(10, 7)[..], &[kind], &amount, lie].concat());
+            }
+        }
+        seeds.push(variant(10, 5).to_vec());
+        seeds.extend((0..6).map(|lie| [&variant(10, 5)[..], &wrong(lie)].concat()));
+        seeds
     }
 
     /// Whether the entry has to be the first of its vertex.
     pub(super) const fn goes_first(&self) -> bool {
         matches!(self, Self::Elects(..) | Self::Begins(..))
     }
+}
+
+/// The bytes by which one of so many is chosen.
+fn variant(of: u64, n: u64) -> [u8; 4] {
+    let number = u32::try_from((n << 32).div_ceil(of)).expect("below the number of them");
+    number.to_le_bytes()
 }
 
 thread_local! {
