@@ -207,7 +207,6 @@ impl Known {
 /// The receipt of a checkpoint that the home signs behind the head of its log.
 fn signed(home: usize, body: &Checkpoint, authority: &Authority, row: &LogRow) -> Receipt {
     let world = &town().world;
-    let h = &world.homes[home];
     let entry = Entry::home_authored(Kind::Checkpoint, codec::encode(body));
     let liar = Liar::new(world, home);
     let vertex = liar.sign(std::slice::from_ref(&entry));
@@ -216,8 +215,10 @@ fn signed(home: usize, body: &Checkpoint, authority: &Authority, row: &LogRow) -
         .header;
     header.charter = row.charter.unwrap_or(authority.charter_hash);
     (header.epoch, header.seq, header.prev) = (row.epoch, row.seq + 1, row.head);
+    header.key = authority.key_of(row.epoch).expect("it has begun").id();
     let authority = authority.entries(row.epoch, Some(header.charter));
-    let signed = SignedHeader::sign(header, &*h.key_of(row.epoch));
+    let key = &town().secrets[&header.key];
+    let signed = SignedHeader::sign(header, &**key);
     Receipt {
         v: 1,
         authority: authority.into(),

@@ -16,8 +16,8 @@ use city_protocol::codec;
 use city_protocol::ids::{BlockId, Digest};
 use city_protocol::ledger::{Rows as _, Verdict};
 use city_protocol::vertex::{
-    Entry, Header, MAX_BODY, MAX_ENTRIES, MAX_HEADER, SignedHeader, VerifiedVertex, decode_body,
-    encode_body, merkle_root,
+    Entry, Header, KeySource as _, MAX_BODY, MAX_ENTRIES, MAX_HEADER, SignedHeader, VerifiedVertex,
+    decode_body, encode_body, merkle_root,
 };
 
 use self::entries::EntryLie;
@@ -25,7 +25,6 @@ use self::oracles::sound;
 use self::tricks::{Scene, Trick};
 use crate::disk::Disk;
 use crate::edits::{Edit, Input, apply};
-use crate::home::Home;
 use crate::memory;
 use crate::town::{Written, judge, town};
 use crate::world::{BEGIN, HAKUSAN};
@@ -170,7 +169,6 @@ fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
     let mut header = SignedHeader::read(&base.header)
         .expect("a home wrote it")
         .header;
-    let home = home_of(&header.log);
     let (before, mut entries) = if lie.behind {
         (behind(&mut header), Vec::new())
     } else {
@@ -179,7 +177,7 @@ fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
             decode_body(&base.body).expect("a home wrote it"),
         )
     };
-    let key = home.key_of(header.epoch);
+    let key = &town().secrets[&header.key];
     for (at, trick) in lie.tricks.into_iter().take(MAX_TRICKS) {
         let first = trick.goes_first();
         let mut scene = Scene {
@@ -207,7 +205,7 @@ fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
     for change in lie.header {
         change.apply(&mut header);
     }
-    let signed = SignedHeader::sign(header, &*key);
+    let signed = SignedHeader::sign(header, &**key);
     let mut block = signed.block.clone();
     apply(&mut block, &lie.after_signing);
     if let Some(vertex) = verified(&block, &body) {
@@ -215,14 +213,6 @@ fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
         weigh(&vertex, before);
     }
     Ok(())
-}
-
-fn home_of(log: &city_protocol::ids::LogId) -> &'static Home {
-    let homes = &town().world.homes;
-    homes
-        .iter()
-        .find(|home| home.log() == *log)
-        .expect("of the story")
 }
 
 /// The header goes on behind the end of its log; gives what 白山市 has at the end of the story.
@@ -236,6 +226,9 @@ fn behind(header: &mut Header) -> &'static Disk {
     header.time = world.now.max(row.time);
     header.parents = Vec::new();
     header.to = Vec::new();
+    let authority = town().keys.authority(&header.log).expect("of the story");
+    let key = authority.key_of(row.epoch).expect("it has begun");
+    header.key = key.id();
     if let Some(charter) = row.charter {
         header.charter = charter;
     }

@@ -43,7 +43,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = Kind> {
 }
 
 /// The ways of those kinds that have several.
-const WAYS: [&str; 22] = [
+const WAYS: [&str; 23] = [
     "charter: the first",
     "charter: a later one",
     "revoke: by the person",
@@ -63,6 +63,7 @@ const WAYS: [&str; 22] = [
     "refund: expired",
     "fault: equivocation",
     "fault: invalid",
+    "fault: an epoch that begins twice",
     "adopt: a transfer",
     "adopt: an answer",
     "note: deleted",

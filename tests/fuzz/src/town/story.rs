@@ -47,14 +47,22 @@ const NAMES: [&str; 11] = [
     "nobody",
 ];
 
-/// The keys of all people and officers.
+/// The keys of all people, officers and nodes.
 pub(super) fn secrets() -> BTreeMap<KeyId, Arc<SecretKey>> {
-    let people = NAMES.map(signing_key).into_iter();
-    let officers = ["17201", "17203", "17210", "17211"]
-        .into_iter()
-        .flat_map(|code| (1..=3).map(move |n| signing_key(&format!("officer {n} of {code}"))));
-    let elected = (1..=3).map(troubles::elected);
-    let all = people.chain(officers).chain(elected);
+    let of_home = |code: &str| {
+        let officers = (1..=3).map(|n| format!("officer {n} of {code}"));
+        officers
+            .chain([format!("node of {code}")])
+            .collect::<Vec<_>>()
+    };
+    let homes = ["17201", "17203", "17210", "17211"].map(of_home);
+    let names = NAMES
+        .iter()
+        .chain(&troubles::KEYS)
+        .map(|name| (*name).to_owned());
+    let named = names.chain(homes.into_iter().flatten());
+    let keys = named.map(|name| signing_key(&name));
+    let all = keys.chain((1..=3).map(troubles::elected));
     all.map(|key| (key.public().id(), key)).collect()
 }
 

@@ -21,6 +21,8 @@ use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// The home that has them.
 pub(crate) const NOMI: usize = 3;
+/// The names of its later node keys.
+pub(super) const KEYS: [&str; 2] = ["the second key of nomi", "the third key of nomi"];
 const OTHERS: [usize; 3] = [KANAZAWA, KOMATSU, HAKUSAN];
 
 /// All of them; gives a transfer of 8.00 that 能美市 never answers.
@@ -32,13 +34,15 @@ pub(super) fn tell(world: &mut World, people: &People) -> BookedEntry {
     let goro = world.rich_citizen("goro", NOMI, "30.00");
     world.run();
     signs_twice(world);
-    begins(world, Some("the second key of nomi"));
+    begins(world, Some(KEYS[0]));
     elects(world);
     loses_a_transfer(world, people, &saburo);
     makes_good(world, &goro);
     loses_an_answer(world, people, &goro);
     breaks_a_rule(world);
     begins(world, None);
+    begins_twice(world, people, &goro);
+    begins(world, Some(KEYS[1]));
     let silent = world
         .transfer(&people.hanako, &saburo, "8.00")
         .expect(HOLDS);
@@ -226,6 +230,29 @@ fn loses_an_answer(world: &mut World, people: &People, goro: &Person) {
         taken
     };
     loses(world, happens, |_| ());
+}
+
+/// Its officers begin one epoch behind a transfer, and again before it: 白山市 hears of the second beginning first.
+fn begins_twice(world: &mut World, people: &People, goro: &Person) {
+    for other in [KANAZAWA, KOMATSU, NOMI] {
+        world.disconnect(HAKUSAN, other);
+    }
+    let lower = world.homes[NOMI].disk.clone();
+    world.transfer(goro, &people.jiro, "1.50").expect(HOLDS);
+    world.run();
+    begins(world, None);
+    apart(world);
+    world.homes[NOMI].disk = lower;
+    world.now = world.now.plus_ms(MINUTE);
+    world.boot(NOMI, true);
+    begins(world, None);
+    world.connect(NOMI, HAKUSAN);
+    world.run();
+    together(world);
+    for other in [KANAZAWA, KOMATSU] {
+        world.connect(HAKUSAN, other);
+    }
+    settle(world);
 }
 
 /// It signs what no rule allows.

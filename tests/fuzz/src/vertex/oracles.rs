@@ -51,6 +51,11 @@ impl Found<'_> {
         &self.finished.entries
     }
 
+    /// Epoch and position of the vertex.
+    pub(super) fn position(&self) -> (u64, u64) {
+        (self.finished.row.epoch, self.finished.row.seq)
+    }
+
     pub(super) fn time(&self) -> Timestamp {
         self.vertex.header.header.time
     }

@@ -53,7 +53,7 @@ pub(super) fn cited(found: &Found<'_>) {
                     assert_ne!(row.log, found.log, "of another log");
                     stands(found, cite);
                 }
-                Cite::Own(at) if (at.epoch, at.seq) == found.finished.row_position() => {
+                Cite::Own(at) if (at.epoch, at.seq) == found.position() => {
                     assert!(at.index < index as u64, "an earlier entry");
                 }
                 Cite::Own(at) => assert!(rows.entry(&found.log, at).is_some()),
@@ -66,16 +66,6 @@ pub(super) fn cited(found: &Found<'_>) {
         if matches!(entry.kind, Kind::Settle | Kind::Refund) {
             ends_rightly(found, entry);
         }
-    }
-}
-
-trait Position {
-    fn row_position(&self) -> (u64, u64);
-}
-
-impl Position for city_protocol::ledger::Finished {
-    fn row_position(&self) -> (u64, u64) {
-        (self.row.epoch, self.row.seq)
     }
 }
 
@@ -165,7 +155,7 @@ fn ends_rightly(found: &Found<'_>, entry: &Entry) {
         }
         [Cite::Own(at)] => {
             assert_eq!(receiver_home, found.log, "the receiver's home answers");
-            let here = (at.epoch, at.seq) == found.finished.row_position();
+            let here = (at.epoch, at.seq) == found.position();
             let index = usize::try_from(at.index).expect("few");
             let entry = if here {
                 found.entries().get(index).cloned()
