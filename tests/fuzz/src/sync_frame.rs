@@ -55,6 +55,8 @@ enum Deed<'a> {
     Frame(&'a [u8]),
     Again,
     Time(u16),
+    /// The header of this vertex, and never the body behind it.
+    Header(u8),
 }
 
 /// What the peer claims to have.
@@ -102,6 +104,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }]),
         Message::Fetch(vec![id(0), id(1)]),
         Message::Vertex(last.header.clone().into(), last.body.clone().into()),
+        Message::Header(last.header.clone().into()),
         Message::Credit(1 << 20),
         Message::Proof(last.header.clone().into(), last.header.clone().into()),
         Message::Proof(one.clone().into(), two.clone().into()),
@@ -130,8 +133,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// The node is as it was before this vertex, and is told this one and those behind it.
 fn told(begin: u8) -> Vec<u8> {
-    // The seventh of fifteen deeds is a vertex.
-    let deed = (6_u64 << 32).div_ceil(15) as u32;
+    // The seventh of sixteen deeds is a vertex.
+    let deed = 6_u32 << 28;
     let vertices = (begin - 1..).take(MAX_SAID);
     let deeds = vertices.flat_map(|n| [&deed.to_le_bytes()[..], &[n]].concat());
     [1, begin].into_iter().chain(deeds).collect()
@@ -309,6 +312,10 @@ impl Talk {
             }])),
             Deed::Fetch(picks) => self.say(Message::Fetch(picks.into_iter().map(id).collect())),
             Deed::Vertex(n) => self.vertex(&vertex(n).header, &vertex(n).body),
+            Deed::Header(n) => {
+                let header = ByteBuf::from(&vertex(n).header[..]);
+                self.say(Message::Header(header));
+            }
             Deed::Mixed(a, b, edits) => {
                 let mut header = vertex(a).header.clone();
                 apply(&mut header, &edits);

@@ -22,11 +22,11 @@ use city_protocol::vertex::{
 
 use self::entries::EntryLie;
 use self::oracles::sound;
-use self::tricks::{Scene, Trick};
+use self::tricks::{Scene, Trick, variant};
 use crate::disk::Disk;
 use crate::edits::{Edit, Input, apply};
 use crate::memory;
-use crate::town::{Written, judge, town};
+use crate::town::{NOMI, Written, judge, town};
 use crate::world::{BEGIN, HAKUSAN};
 
 /// What verifying and judging may hold beside some copies of the bytes: keys, one enrolment, rows.
@@ -102,13 +102,20 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .filter(young)
         .map(|n| (log(n), n))
         .collect();
+    // And each goes on behind what 能美市 wrote last, which lies beyond a cut.
+    let beyond = base(ends[&town().world.homes[NOMI].log()]);
+    let rests = ends.values().map(|n| {
+        let parents = [&variant(13, 4)[..], &[1, beyond, 0]].concat();
+        [&[1, base(*n), 1, 0, 0, 0, 1][..], &parents].concat()
+    });
+    let rests: Vec<_> = rests.collect();
     let places = ends.into_values().map(|n| [base(n), 1]);
     let places = places.chain(in_time.into_values().map(|n| [base(n), 0]));
     let tricks = places.flat_map(|[base, behind]| {
         let seeds = Trick::seeds().into_iter();
         seeds.map(move |seed| [vec![1, base, behind, 1, 0], seed].concat())
     });
-    raw.chain(signed).chain(tricks).collect()
+    raw.chain(signed).chain(tricks).chain(rests).collect()
 }
 
 /// Two bytes of length, the header block, the body block.

@@ -247,6 +247,10 @@ pub(super) fn decided(found: &Found<'_>) {
             Kind::Charter => {
                 let later: Amendment = read_officers_body(&entry.body).expect("it is valid");
                 assert_eq!((index, later.before), (0, in_force));
+                if known.knows(&in_force) {
+                    let number = known.under(Some(in_force)).charter_number();
+                    assert_eq!(later.number, number + 1, "charters are numbered");
+                }
                 in_force = Digest::of(&[&entry.body]);
                 let keys = later.officers.public_keys().expect("they are keys");
                 boards.insert(in_force, (later.officers.k, keys));

@@ -26,8 +26,8 @@ pub(super) enum Trick {
     Settle(Pick, Pick, Changed),
     /// Gives some transfer back by some answer, or because some vertex came late.
     Refund(Pick, Pick, bool, Changed),
-    /// Some receiver takes some transfer, or turns it down.
-    Answer(Pick, bool, Changed),
+    /// Some receiver takes some transfer, or turns it down, in their turn or so far from it.
+    Answer(Pick, bool, i8, Changed),
     /// Answers for something that some foreign entry rests on.
     Adopt(Pick, Pick, Changed, Option<u16>),
     /// Some other log is at fault, by the evidence of some fault entry of the story.
@@ -119,7 +119,7 @@ impl Trick {
                 }
                 Some(scene.resting(entry, &transfer, by, Kind::Reject))
             }
-            Self::Answer(which, takes, changed) => scene.answer(which, takes, &changed),
+            Self::Answer(which, takes, turn, changed) => scene.answer(which, takes, turn, &changed),
             Self::Adopt(lost, foreign, changed, short) => {
                 scene.adopts(lost, foreign, &changed, short)
             }
@@ -174,15 +174,27 @@ impl Trick {
         };
         let one_officer: &[u8] = &[1, 1, 0, 0, 0];
         let wrong = |lie: u64| [&[1], &variant(6, lie)[..], &[1]].concat();
-        let mut seeds = vec![
+        let mut seeds = [
             about(0, 3, &[&[], &[1], &[2], &[0, 1, 5, 0], &[0, 0, 1, 1, 0]]),
             about(
                 1,
                 3,
                 &[&[], &[1], &[0, 1], &[1, 1], &[2, 1], &[0, 0, 1, 5, 0]],
             ),
-            about(2, 12, &[&[0], &[1]]),
-            about(3, 2, &[&[], &[1], &[2], &[0, 1, 5, 0], &[0, 0, 0, 1, 9, 0]]),
+            about(2, 12, &[&[0], &[1], &[1, 1]]),
+            about(
+                3,
+                2,
+                &[
+                    &[],
+                    &[1],
+                    &[2],
+                    &[0, 1, 5, 0],
+                    &[0, 0, 0, 1, 9, 0],
+                    // All of it, because nothing is left.
+                    &[0, 0, 0, 1, 0xa0, 0x0f],
+                ],
+            ),
             about(4, 4, &[&[], &[1], &[255], &[0, 1, 1], &[0, 0, 1]]),
             about(6, 3, &[&[], &[1, 9, 0, 0, 0], &[1, 1, 0, 1, 0]]),
             about(
@@ -216,7 +228,7 @@ impl Trick {
 }
 
 /// The bytes by which one of so many is chosen.
-fn variant(of: u64, n: u64) -> [u8; 4] {
+pub(super) fn variant(of: u64, n: u64) -> [u8; 4] {
     let number = u32::try_from((n << 32).div_ceil(of)).expect("below the number of them");
     number.to_le_bytes()
 }
@@ -309,7 +321,7 @@ impl Scene<'_> {
     }
 
     /// Some receiver's answer to some transfer to this home, in the receiver's turn, as if it were the first.
-    fn answer(&self, which: Pick, takes: bool, changed: &Changed) -> Option<Entry> {
+    fn answer(&self, which: Pick, takes: bool, turn: i8, changed: &Changed) -> Option<Entry> {
         let all = ALL.with(|all| *all);
         let log = self.header.log;
         let here = |entry: &Entry| {
@@ -335,7 +347,7 @@ impl Scene<'_> {
             alg: key.public().algorithm(),
             key: row.key,
             home: log,
-            sequence: row.next_sequence,
+            sequence: row.next_sequence.saturating_add_signed(turn.into()),
             created_at: self.header.time,
             transfer: id,
             transfer_id: transfer.transfer_id,
