@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Inputs to begin with: every body of a person, and what a home writes in their place.
+/// Inputs to begin with: every body of a person, what a home writes in their place, and what the story has of both.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let said = said();
@@ -55,7 +55,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ];
     let home = home.map(|written| written.bytes());
     let people = said.iter().map(|(body, _)| body);
-    people.chain(&home).map(|bytes| Input::raw(bytes)).collect()
+    let kinds = [
+        Kind::Accept,
+        Kind::Reject,
+        Kind::Settle,
+        Kind::Refund,
+        Kind::Order,
+    ];
+    let told = town().receipts().into_iter().map(|receipt| receipt.entry);
+    let told = told.filter(|entry| kinds.contains(&entry.kind));
+    let told: Vec<_> = told.map(|entry| entry.body).collect();
+    let all = people.chain(&home).chain(&told);
+    all.map(|bytes| Input::raw(bytes)).collect()
 }
 
 /// What 太郎 signed, with his signatures.

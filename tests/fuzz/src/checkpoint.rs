@@ -1,6 +1,6 @@
 //! Checkpoints, the blocks of their snapshots, and the proofs that stand on them. What reads is written again byte for
 //! byte; blocks that are not the snapshot's are found out; and whoever holds the genesis record believes only what the
-//! home of the story signed.
+//! homes of the story signed.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ use city_protocol::checkpoint::{
 };
 use city_protocol::codec;
 use city_protocol::ids::{BlockId, Digest};
-use city_protocol::ledger::{Changes, Layers, Rows as _, tree_of};
-use city_protocol::vertex::{Entry, Receipt, merkle_path};
+use city_protocol::ledger::{Changes, Layers, LogRow, Rows as _, tree_of};
+use city_protocol::vertex::{Authority, Entry, KeySource as _, Receipt, SignedHeader, merkle_path};
 
 use crate::edits::{Edit, Input, apply};
 use crate::liar::Liar;
 use crate::memory;
-use crate::town::town;
-use crate::world::KANAZAWA;
+use crate::town::{NOMI, town};
+use crate::world::{HAKUSAN, KANAZAWA};
 
 /// What reading and verifying may hold beside some copies of the bytes: the keys and certificates of two paths.
 const MEMORY: usize = 4 << 20;
@@ -63,133 +63,177 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Inputs to begin with: every proof, the checkpoint, and the blocks behind it.
+/// Inputs to begin with: every proof, the checkpoints, and the blocks behind them.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     KNOWN.with(|known| {
-        let blocks = known.blocks.iter().map(|(_, block)| block);
-        let body = codec::encode(&known.body);
-        let all = known.proofs.iter().chain(blocks).chain([&body]);
+        let blocks = known.states.iter().flat_map(|state| &state.blocks);
+        let blocks = blocks.map(|(_, block)| block);
+        let bodies = known.states.iter().map(|state| codec::encode(&state.body));
+        let bodies: Vec<_> = bodies.collect();
+        let all = known.proofs.iter().chain(blocks).chain(&bodies);
         all.map(|bytes| Input::raw(bytes)).collect()
     })
 }
 
 struct Known {
+    /// What 金沢市's log comes to, and 能美市's, which has had other officers and several epochs.
+    states: Vec<State>,
+    /// Receipts of both, with the paths of their vertices under the log's checkpoint; the checkpoints' own have none.
+    entries: Vec<(Receipt, Vec<Digest>)>,
+    /// Every proof that holds.
+    proofs: BTreeSet<Vec<u8>>,
+}
+
+/// What a log comes to.
+struct State {
     body: Checkpoint,
     /// The snapshot's blocks, the list last.
     blocks: Vec<(BlockId, Vec<u8>)>,
     leaves: Vec<StatePart>,
-    /// Receipts of 金沢市's log, with the paths of their vertices under the checkpoint; the last is the checkpoint's own,
-    /// which has none.
-    entries: Vec<(Receipt, Vec<Digest>)>,
-    /// Every proof that holds.
-    proofs: BTreeSet<Vec<u8>>,
 }
 
 thread_local! {
     static KNOWN: &'static Known = Box::leak(Box::new(known()));
 }
 
+/// A proof of nothing.
+const NONE: Proof = Proof {
+    v: 1,
+    entry: None,
+    path: None,
+    state: None,
+    checkpoint: None,
+};
+
 fn known() -> Known {
-    let holds = "the story holds";
-    let world = &town().world;
-    let home = &world.homes[KANAZAWA];
-    let (log, charter) = (home.log(), home.authority.charter_hash);
-    let nothing = Changes::default();
-    let rows = Layers {
-        history: home.disk.read(),
-        batch: &nothing,
-        vertex: None,
+    let mut known = Known {
+        states: Vec::new(),
+        entries: Vec::new(),
+        proofs: BTreeSet::new(),
     };
-    let tree = tree_of(&rows, &log);
-    let (body, snapshot, _) = take(&rows, world.network(), charter, log, tree).expect(holds);
-    let mut leaves: Vec<Leaf> = Vec::new();
-    leaves_of(&rows, world.network(), charter, log, |leaf| {
-        leaves.push(leaf);
-        Ok(())
-    })
-    .expect(holds);
-    let hashes: Vec<_> = leaves
-        .iter()
-        .map(|leaf| Leaf::hash(&leaf.to_bytes()))
-        .collect();
-    let digests = |path: Vec<[u8; 32]>| path.into_iter().map(Digest).collect::<Vec<_>>();
-    let part = |(index, leaf): (usize, &Leaf)| StatePart {
-        leaf: leaf.clone(),
-        index: index as u64,
-        path: digests(merkle_path(&hashes, index)),
-    };
-    let leaves: Vec<_> = leaves.iter().enumerate().map(part).collect();
-    let chain: Vec<_> = (1..=body.position.seq)
-        .map(|seq| rows.vertex_on_chain(&log, 1, seq).expect(holds))
-        .collect();
-    let of_vertices: Vec<_> = chain.iter().map(vertex_leaf).collect();
-    let place = |receipt: &Receipt| {
-        chain
+    // An entry alone is a proof, too, of whichever log.
+    for receipt in town().receipts() {
+        let alone = Proof {
+            entry: Some(receipt),
+            ..NONE
+        };
+        known.proofs.insert(alone.to_bytes());
+    }
+    known.add(KANAZAWA);
+    known.add(NOMI);
+    known
+}
+
+impl Known {
+    /// The state of a home's log as 白山市 has it, a checkpoint of it that the home signs, and all that stands under it.
+    fn add(&mut self, home: usize) {
+        let holds = "the story holds";
+        let world = &town().world;
+        let log = world.homes[home].log();
+        let authority = town().keys.authority(&log).expect(holds);
+        let nothing = Changes::default();
+        let rows = Layers {
+            history: world.homes[HAKUSAN].disk.read(),
+            batch: &nothing,
+            vertex: None,
+        };
+        let row = rows.log(&log).expect(holds);
+        let (tree, first) = (tree_of(&rows, &log), authority.charter_hash);
+        let (body, snapshot, _) = take(&rows, world.network(), first, log, tree).expect(holds);
+        let mut leaves: Vec<Leaf> = Vec::new();
+        leaves_of(&rows, world.network(), first, log, |leaf| {
+            leaves.push(leaf);
+            Ok(())
+        })
+        .expect(holds);
+        let hashes: Vec<_> = leaves
             .iter()
-            .position(|id| *id == BlockId::of(&receipt.header))
-    };
-    let mut entries: Vec<_> = town()
-        .receipts()
-        .into_iter()
-        .filter_map(|receipt| {
+            .map(|leaf| Leaf::hash(&leaf.to_bytes()))
+            .collect();
+        let digests = |path: Vec<[u8; 32]>| path.into_iter().map(Digest).collect::<Vec<_>>();
+        let part = |(index, leaf): (usize, &Leaf)| StatePart {
+            leaf: leaf.clone(),
+            index: index as u64,
+            path: digests(merkle_path(&hashes, index)),
+        };
+        let leaves: Vec<_> = leaves.iter().enumerate().map(part).collect();
+        let chain: Vec<_> = (1..=body.position.seq)
+            .map(|seq| rows.vertex_on_chain(&log, row.epoch, seq).expect(holds))
+            .collect();
+        let of_vertices: Vec<_> = chain.iter().map(vertex_leaf).collect();
+        let place = |receipt: &Receipt| {
+            let id = BlockId::of(&receipt.header);
+            chain.iter().position(|one| *one == id)
+        };
+        let under = town().receipts().into_iter().filter_map(|receipt| {
             let path = merkle_path(&of_vertices, place(&receipt)?);
             Some((receipt, digests(path)))
-        })
-        .collect();
-    let entry = Entry::home_authored(Kind::Checkpoint, codec::encode(&body));
-    let vertex = Liar::new(world, KANAZAWA).sign(std::slice::from_ref(&entry));
-    let checkpoint = Receipt {
+        });
+        let under: Vec<_> = under.collect();
+        let checkpoint = signed(home, &body, &authority, &row);
+        for part in &leaves {
+            let proof = Proof {
+                state: Some(part.clone()),
+                checkpoint: Some(checkpoint.clone()),
+                ..NONE
+            };
+            self.proofs.insert(proof.to_bytes());
+        }
+        for (receipt, path) in &under {
+            let proof = Proof {
+                entry: Some(receipt.clone()),
+                path: Some(path.clone()),
+                checkpoint: Some(checkpoint.clone()),
+                ..NONE
+            };
+            self.proofs.insert(proof.to_bytes());
+        }
+        let alone = Proof {
+            entry: Some(checkpoint.clone()),
+            ..NONE
+        };
+        self.proofs.insert(alone.to_bytes());
+        self.entries.extend(under);
+        self.entries.push((checkpoint, Vec::new()));
+        self.states.push(State {
+            body,
+            blocks: snapshot.blocks,
+            leaves,
+        });
+    }
+}
+
+/// The receipt of a checkpoint that the home signs behind the head of its log.
+fn signed(home: usize, body: &Checkpoint, authority: &Authority, row: &LogRow) -> Receipt {
+    let world = &town().world;
+    let entry = Entry::home_authored(Kind::Checkpoint, codec::encode(body));
+    let liar = Liar::new(world, home);
+    let vertex = liar.sign(std::slice::from_ref(&entry));
+    let mut header = SignedHeader::read(&vertex.header)
+        .expect("just signed")
+        .header;
+    header.charter = row.charter.unwrap_or(authority.charter_hash);
+    (header.epoch, header.seq, header.prev) = (row.epoch, row.seq + 1, row.head);
+    header.key = authority.key_of(row.epoch).expect("it has begun").id();
+    let authority = authority.entries(row.epoch, Some(header.charter));
+    let key = &town().secrets[&header.key];
+    let signed = SignedHeader::sign(header, &**key);
+    Receipt {
         v: 1,
-        authority: home.authority.entries(1, None).into(),
-        header: vertex.header,
+        authority: authority.into(),
+        header: signed.block,
         entry,
         index: 0,
         path: Vec::new(),
-    };
-    let none = Proof {
-        v: 1,
-        entry: None,
-        path: None,
-        state: None,
-        checkpoint: None,
-    };
-    let mut proofs = Vec::new();
-    for part in &leaves {
-        proofs.push(Proof {
-            state: Some(part.clone()),
-            checkpoint: Some(checkpoint.clone()),
-            ..none.clone()
-        });
-    }
-    for (receipt, path) in &entries {
-        proofs.push(Proof {
-            entry: Some(receipt.clone()),
-            path: Some(path.clone()),
-            checkpoint: Some(checkpoint.clone()),
-            ..none.clone()
-        });
-    }
-    entries.push((checkpoint.clone(), Vec::new()));
-    // An entry alone is a proof, too, of whichever log.
-    let alone = town().receipts().into_iter().chain([checkpoint]);
-    proofs.extend(alone.map(|receipt| Proof {
-        entry: Some(receipt),
-        ..none.clone()
-    }));
-    Known {
-        body,
-        blocks: snapshot.blocks,
-        leaves,
-        entries,
-        proofs: proofs.iter().map(Proof::to_bytes).collect(),
     }
 }
 
 fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
     let known = KNOWN.with(|known| *known);
     if story.arbitrary()? {
-        spoilt(known, story.arbitrary()?);
+        let state = usize::from(story.arbitrary::<u8>()?) % known.states.len();
+        spoilt(&known.states[state], story.arbitrary()?);
         return Ok(());
     }
     let forgery: Forgery = story.arbitrary()?;
@@ -197,7 +241,12 @@ fn tell(mut story: Unstructured<'_>) -> arbitrary::Result<()> {
     let nth = |n: u8, len: usize| usize::from(n) % len.max(1);
     let of = |n: u8| &known.entries[nth(n, known.entries.len())];
     let part = |(leaf, path, index): (u8, u8, u64)| {
-        let part = |n: u8| &known.leaves[nth(n, known.leaves.len())];
+        let leaves: Vec<_> = known
+            .states
+            .iter()
+            .flat_map(|state| &state.leaves)
+            .collect();
+        let part = |n: u8| leaves[nth(n, leaves.len())];
         StatePart {
             leaf: part(leaf).leaf.clone(),
             index: if leaf == path {
@@ -292,7 +341,7 @@ impl Change {
 }
 
 /// Blocks of which one was changed, and a checkpoint that was: nothing but the truth is the snapshot.
-fn spoilt(known: &Known, spoilt: Spoilt) {
+fn spoilt(known: &State, spoilt: Spoilt) {
     let (mut body, mut blocks) = (known.body.clone(), known.blocks.clone());
     let last = blocks.len() - 1;
     let mut missing = None;

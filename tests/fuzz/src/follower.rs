@@ -8,9 +8,9 @@ use city_protocol::refusal::Refusal;
 use city_protocol::replica::{
     Action, Authorities, ClockQuality, Input, Now, Replica, ReplicaConfig,
 };
-use city_protocol::sync::Message;
+use city_protocol::sync::{Channel, Message};
 use city_protocol::trust::PeerId;
-use city_protocol::vertex::{Authority, KeySource, VerifiedVertex};
+use city_protocol::vertex::{Authority, KeySource, VerifiedVertex, verify_header};
 use std::sync::Arc;
 
 use crate::disk::Disk;
@@ -91,16 +91,19 @@ impl Follower {
 
     /// What the node's tasks make of a message: verify what is a vertex.
     pub(crate) fn input(&self, from: PeerId, message: Message, size: usize) -> Input {
-        let Message::Vertex(header, body) = message else {
-            let channel = city_protocol::sync::Channel::Sync;
-            return Input::Message(from, channel, message);
-        };
         let pool = Pool(self.replica.authorities());
         let genesis = &town().world.genesis;
-        match VerifiedVertex::verify(genesis, &pool, &header, body.into_vec()) {
-            Ok(vertex) => Input::Vertex(from, Box::new(vertex), size as u64),
-            Err(refusal) => Input::Garbage(from, refusal, size as u64),
-        }
+        let size = size as u64;
+        let read = match message {
+            Message::Vertex(header, body) => {
+                let vertex = VerifiedVertex::verify(genesis, &pool, &header, body.into_vec());
+                vertex.map(|vertex| Input::Vertex(from, Box::new(vertex), size))
+            }
+            Message::Header(header) => verify_header(genesis, &pool, &header)
+                .map(|header| Input::Header(from, Box::new(header), size)),
+            message => return Input::Message(from, Channel::Sync, message),
+        };
+        read.unwrap_or_else(|refusal| Input::Garbage(from, refusal, size))
     }
 
     /// Whether the peer's hello was accepted.

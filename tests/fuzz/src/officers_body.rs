@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Arbitrary, Unstructured};
 use city_protocol::body::{
-    Correct, EpochStart, Grant, Kind, MAX_EPOCHS, NewKeys, OfficersBody, OfficersRevoke, Recover,
-    Ungrant, is_officers_revoke, read_officers_body,
+    Amendment, Charter, Correct, EpochStart, Grant, Kind, MAX_CHARTERS, MAX_EPOCHS, NewKeys,
+    OfficersBody, OfficersRevoke, Recover, Ungrant, is_officers_revoke, read_officers_body,
 };
 use city_protocol::ids::Digest;
 use city_protocol::json;
@@ -16,13 +16,14 @@ use crate::edits::{Edit, Input, apply};
 use crate::memory;
 use crate::people::decided_by;
 use crate::respelled::respelled;
-use crate::town::town;
+use crate::town::{amendment, town};
 use crate::world::{KANAZAWA, KOMATSU};
 
 /// What reading and verifying may hold beside some copies of the bytes.
 const MEMORY: usize = 2 << 20;
 /// What officers decide.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
+    Kind::Charter,
     Kind::Grant,
     Kind::Ungrant,
     Kind::Correct,
@@ -131,6 +132,15 @@ fn known() -> Known {
     known.add(&revoke);
     known.add(&recover);
     known.add(&epoch);
+    let home = &world.homes[KANAZAWA];
+    known.add(&Amendment {
+        home: grant.home,
+        officers_sequence: grant.officers_sequence,
+        number: 2,
+        before: home.authority.charter_hash,
+        region: home.region.clone(),
+        ..amendment(world, &home.officers)
+    });
     known
 }
 
@@ -200,10 +210,14 @@ fn decided(entry: &Entry, known: &Known) {
         && entry.sig.iter().all(|sig| officers.contains(sig));
     let verdict = authority.board().signed(entry, &[]);
     assert_eq!(verdict.is_ok(), good, "{verdict:?}");
+    // One that was received, and is otherwise as it was signed.
+    let mut begun = entry.clone();
+    begun.booked.received_at = Some(town().world.now);
+    if entry.kind == Kind::Charter {
+        let next = authority.amend(&town().world.genesis, &begun, authority.epoch());
+        assert_eq!(next.is_ok(), good, "{:?}", next.err());
+    }
     if entry.kind == Kind::EpochStart {
-        // A beginning that was received, and is otherwise as it was signed.
-        let mut begun = entry.clone();
-        begun.booked.received_at = Some(town().world.now);
         let next = authority.begin_epoch(&town().world.genesis, &begun, authority.charter_hash);
         assert_eq!(next.is_ok(), good, "{:?}", next.err());
     }
@@ -218,6 +232,7 @@ fn check(bytes: &[u8]) {
             spelled::<Recover>(bytes),
             spelled::<OfficersRevoke>(bytes),
             spelled::<EpochStart>(bytes),
+            spelled::<Amendment>(bytes),
         ];
         let kinds = read.iter().filter(|read| **read).count();
         assert!(kinds <= 1, "one body is of one kind");
@@ -227,6 +242,12 @@ fn check(bytes: &[u8]) {
         if let Ok(body) = read_officers_body::<Recover>(bytes) {
             assert!(body.account.is_of(&body.home));
             assert!(body.new.signing_key().is_ok());
+        }
+        if let Ok(later) = read_officers_body::<Amendment>(bytes) {
+            assert!((2..=MAX_CHARTERS).contains(&later.number));
+            let officers = &later.officers;
+            assert!((1..=officers.keys.len() as u64).contains(&officers.k));
+            assert!(Charter::read(bytes).is_err(), "the first or a later one");
         }
         if read_officers_body::<OfficersRevoke>(bytes).is_ok() {
             assert!(is_officers_revoke(bytes));

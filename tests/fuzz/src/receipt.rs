@@ -34,6 +34,10 @@ enum Change {
     Charter(Edit),
     CharterTwice,
     NoCharter,
+    /// A later charter or the beginning of an epoch is missing, stands elsewhere, or has signatures of another.
+    WithoutNth(u8),
+    Swapped(u8, u8),
+    SignaturesOfNth(u8, u8),
     Signature(u8, Edit),
     SignatureTwice(u8),
     NoSignatures,
@@ -116,6 +120,28 @@ impl Change {
             }
             Self::CharterTwice => Arc::make_mut(&mut receipt.authority).extend_from_within(..),
             Self::NoCharter => Arc::make_mut(&mut receipt.authority).clear(),
+            Self::WithoutNth(n) => {
+                let all = Arc::make_mut(&mut receipt.authority);
+                if !all.is_empty() {
+                    all.remove(usize::from(n) % all.len());
+                }
+            }
+            Self::Swapped(a, b) => {
+                let all = Arc::make_mut(&mut receipt.authority);
+                let place = |n: u8| usize::from(n) % all.len().max(1);
+                let (a, b) = (place(a), place(b));
+                if !all.is_empty() {
+                    all.swap(a, b);
+                }
+            }
+            Self::SignaturesOfNth(a, b) => {
+                let all = Arc::make_mut(&mut receipt.authority);
+                let place = |n: u8| usize::from(n) % all.len().max(1);
+                let (a, b) = (place(a), place(b));
+                if !all.is_empty() {
+                    all[a].sig = all[b].sig.clone();
+                }
+            }
             Self::Signature(n, edit) => {
                 let n = usize::from(n) % sig.len().max(1);
                 if let Some(sig) = sig.get_mut(n) {
@@ -140,7 +166,7 @@ impl Change {
             Self::PathShorter => drop(receipt.path.pop()),
         }
         // A receipt that doubled many times is no receipt; the fuzzer shall not spend its time on it.
-        Arc::make_mut(&mut receipt.authority).truncate(4);
+        Arc::make_mut(&mut receipt.authority).truncate(12);
         receipt.entry.sig.truncate(8);
     }
 }

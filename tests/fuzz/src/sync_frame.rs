@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::{Arbitrary, Unstructured};
+use city_protocol::body::{Fault, FaultReason, Kind};
 use city_protocol::ids::{BlockId, Digest, LogId};
 use city_protocol::ledger::{LogRow, Rows as _};
 use city_protocol::replica::{Action, Input as Told, log_rows};
@@ -21,7 +22,7 @@ use crate::edits::{Edit, Input, apply};
 use crate::follower::{Follower, sent_away};
 use crate::keys::Transport;
 use crate::memory;
-use crate::town::{Written, town};
+use crate::town::{NOMI, Written, headers, town};
 use crate::world::{HAKUSAN, KANAZAWA};
 
 /// What one message may make the node hold, beside some copies of it: what it answers, at most 16 vertices
@@ -54,6 +55,8 @@ enum Deed<'a> {
     Frame(&'a [u8]),
     Again,
     Time(u16),
+    /// The header of this vertex, and never the body behind it.
+    Header(u8),
 }
 
 /// What the peer claims to have.
@@ -80,6 +83,9 @@ pub fn run(data: &[u8]) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let vertices = &town().vertices;
     let last = vertices.last().expect("the story has vertices");
+    let [one, two] = &forked()[..] else {
+        panic!("two headers stand in one place");
+    };
     let disk = &town().world.homes[HAKUSAN].disk;
     let frontier: Vec<_> = log_rows(disk)
         .iter()
@@ -98,14 +104,23 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }]),
         Message::Fetch(vec![id(0), id(1)]),
         Message::Vertex(last.header.clone().into(), last.body.clone().into()),
+        Message::Header(last.header.clone().into()),
         Message::Credit(1 << 20),
         Message::Proof(last.header.clone().into(), last.header.clone().into()),
+        Message::Proof(one.clone().into(), two.clone().into()),
         Message::Rotation(Box::new(rotation())),
     ];
     let mut seeds: Vec<_> = messages
         .iter()
         .map(|message| Input::raw(&message.encode()))
         .collect();
+    let each = vertices.iter().map(|vertex| {
+        let frame = Message::Vertex(vertex.header.clone().into(), vertex.body.clone().into());
+        Input::raw(&frame.encode())
+    });
+    seeds.extend(each);
+    // The story as it was, told to a node that has nothing, and to one that has the beginning.
+    seeds.extend([1, 40, 80, 120].map(told));
     seeds.extend((0..16_u8).map(|n| {
         [
             vec![1],
@@ -114,6 +129,25 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .concat()
     }));
     seeds
+}
+
+/// The node is as it was before this vertex, and is told this one and those behind it.
+fn told(begin: u8) -> Vec<u8> {
+    // The seventh of sixteen deeds is a vertex.
+    let deed = 6_u32 << 28;
+    let vertices = (begin - 1..).take(MAX_SAID);
+    let deeds = vertices.flat_map(|n| [&deed.to_le_bytes()[..], &[n]].concat());
+    [1, begin].into_iter().chain(deeds).collect()
+}
+
+/// The headers of the story's first fault: two vertices of 能美市 at one position.
+fn forked() -> Vec<Vec<u8>> {
+    let entries = town().receipts().into_iter().map(|receipt| receipt.entry);
+    let faults = entries.filter(|entry| entry.kind == Kind::Fault);
+    let mut faults = faults.filter_map(|entry| Fault::read(&entry.body).ok());
+    let fault = faults.find(|fault| fault.reason == FaultReason::Equivocation);
+    let evidence = fault.expect("somebody is at fault").evidence;
+    evidence.into_iter().map(ByteBuf::into_vec).collect()
 }
 
 /// 金沢市's transport key is followed by another.
@@ -178,12 +212,8 @@ fn fork(n: u8, shift: u8) -> SignedHeader {
         .expect("a home wrote it")
         .header;
     header.time = header.time.plus_ms(shift.into());
-    let homes = &town().world.homes;
-    let home = homes
-        .iter()
-        .find(|home| home.log() == header.log)
-        .expect("of the story");
-    SignedHeader::sign(header, &*home.key)
+    let key = &town().secrets[&header.key];
+    SignedHeader::sign(header, &**key)
 }
 
 /// The node, the peer and what is between them.
@@ -192,7 +222,7 @@ struct Talk {
     peer: city_protocol::trust::PeerId,
     /// Logs whose homes signed twice at one position.
     forked: BTreeSet<LogId>,
-    /// Every vertex that some home signed.
+    /// Every vertex that some home signed, beyond a cut or not.
     signed: BTreeSet<BlockId>,
     /// Bytes of vertices that the node may still send.
     credit: i64,
@@ -226,12 +256,9 @@ impl Talk {
         let mut talk = Self {
             node: Follower::start(disk, whole),
             peer: world.homes[KANAZAWA].peer(),
-            forked: BTreeSet::new(),
-            signed: town()
-                .vertices
-                .iter()
-                .map(|one| BlockId::of(&one.header))
-                .collect(),
+            // 能美市 of the story has convicted itself, again and again.
+            forked: BTreeSet::from([world.homes[NOMI].log()]),
+            signed: headers().iter().map(|header| BlockId::of(header)).collect(),
             credit: 0,
         };
         talk.connect();
@@ -285,6 +312,10 @@ impl Talk {
             }])),
             Deed::Fetch(picks) => self.say(Message::Fetch(picks.into_iter().map(id).collect())),
             Deed::Vertex(n) => self.vertex(&vertex(n).header, &vertex(n).body),
+            Deed::Header(n) => {
+                let header = ByteBuf::from(&vertex(n).header[..]);
+                self.say(Message::Header(header));
+            }
             Deed::Mixed(a, b, edits) => {
                 let mut header = vertex(a).header.clone();
                 apply(&mut header, &edits);
