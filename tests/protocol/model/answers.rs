@@ -75,7 +75,7 @@ impl Ledger {
         home.journal.push((to, AIKA, true, amount));
         home.journal.push((to, RECEIVED, false, amount));
         self.account(to).available += amount;
-        self.heads[home_of(to)] = self.now;
+        self.wrote(home_of(to));
         if home_of(from) == home_of(to) {
             self.settle(n);
         } else if home_of(to) == 1 {
@@ -86,7 +86,7 @@ impl Ledger {
     /// It is not; within one home the sender has it back at once.
     fn reject(&mut self, n: usize) {
         self.transfers[n].rejected = true;
-        self.heads[home_of(self.transfers[n].to)] = self.now;
+        self.wrote(home_of(self.transfers[n].to));
         if self.transfers[n].is_within_one_home() {
             self.refund(n);
         }
@@ -102,7 +102,7 @@ impl Ledger {
         home.journal.push((from, PAYABLE, true, amount));
         home.journal.push((from, AIKA, false, amount));
         self.account(from).open_out -= amount;
-        self.heads[home_of(from)] = self.now;
+        self.wrote(home_of(from));
         if home_of(from) == 1 && home_of(to) == 0 {
             self.returned += amount;
         }
@@ -121,7 +121,7 @@ impl Ledger {
         let account = self.account(from);
         account.open_out -= amount;
         account.available += amount;
-        self.heads[home_of(from)] = self.now;
+        self.wrote(home_of(from));
     }
 
     /// What the receiver's home answers without asking: what the receiver ordered, and no after a week for an account

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::spec::{DAY, Ledger, Who};
 use super::steps::{
-    Dated, Evidence, Hand, Id, Much, New, ProofOf, Signed, Signers, Step, Takes, Turn,
+    Dated, Evidence, Follows, Hand, Id, Length, Much, New, Next, Place, ProofOf, Signed, Signers,
+    Step, Takes, Turn,
 };
 
 /// Four people in two municipalities.
@@ -32,9 +33,9 @@ pub(crate) fn next(ledger: &Ledger) -> BoxedStrategy<Step> {
         weight(sent.min(1)) * (4 + 4 * weight(open.len().min(3))) => answer(open, sent),
         10 + 4 * weight(closed.len()) => rarer(citizens, closed, sent),
         weight(booked.min(2)) => (0..booked.max(1)).prop_map(Step::Again),
+        13 => of_homes(),
         5 => Just(Step::Carry),
-        4 => clock(),
-        1 => (0..2_usize).prop_map(Step::Restart),
+        5 => prop_oneof![4 => clock(), 1 => (0..2_usize).prop_map(Step::Restart)],
     ]
     .boxed()
 }
@@ -58,6 +59,25 @@ fn rarer(citizens: Vec<Who>, closed: Vec<Who>, sent: usize) -> BoxedStrategy<Ste
         ),
     ]
     .boxed()
+}
+
+/// The same keys again and again, by either home, and now and then one that is not its own.
+fn note() -> impl Strategy<Value = Step> {
+    let key = prop_oneof![
+        10 => (0..2_u8).prop_map(Place::Common),
+        3 => (0..2_u8).prop_map(Place::Own),
+        1 => Just(Place::Others),
+        1 => Just(Place::Bare),
+        1 => Just(Place::Likewise),
+    ];
+    let text = prop_oneof![
+        3 => Just(Length::Nothing),
+        1 => Just(Length::Empty),
+        9 => Just(Length::Word),
+        1 => Just(Length::Longest),
+        1 => Just(Length::TooLong),
+    ];
+    (0..2_usize, key, text).prop_map(|(home, key, text)| Step::Note { home, key, text })
 }
 
 fn people(are: impl Fn(Who) -> bool) -> Vec<Who> {
@@ -215,14 +235,54 @@ fn dated() -> impl Strategy<Value = Dated> {
 
 fn signers() -> impl Strategy<Value = Signers> {
     prop_oneof![
-        12 => Just(Signers::Two),
-        2 => Just(Signers::OtherTwo),
+        12 => Just(Signers::Enough),
+        2 => Just(Signers::OtherOnes),
         1 => Just(Signers::All),
-        1 => Just(Signers::One),
+        1 => Just(Signers::Fewer),
         1 => Just(Signers::OneTwice),
         1 => Just(Signers::OneForeign),
         1 => Just(Signers::OneForged),
+        1 => Just(Signers::Former),
     ]
+}
+
+/// What homes and their officers say about the homes themselves.
+fn of_homes() -> BoxedStrategy<Step> {
+    prop_oneof![
+        4 => elect(),
+        5 => note(),
+        4 => (0..2_usize).prop_map(Step::Checkpoint),
+    ]
+    .boxed()
+}
+
+/// Mostly what a charter may say.
+fn elect() -> impl Strategy<Value = Step> {
+    let next = prop_oneof![
+        4 => Just(Next::Others),
+        3 => Just(Next::OneGoes),
+        2 => Just(Next::OneComes),
+        2 => Just(Next::OneDecides),
+        2 => Just(Next::AllDecide),
+        1 => Just(Next::NobodyDecides),
+        1 => Just(Next::MoreThanThereAre),
+        1 => Just(Next::OneTwice),
+    ];
+    let follows = prop_oneof![
+        12 => Just(Follows::Newest),
+        2 => Just(Follows::First),
+        1 => Just(Follows::Skips),
+        1 => Just(Follows::Again),
+    ];
+    (0..2_usize, next, follows, signers(), turn()).prop_map(
+        |(home, next, follows, signers, turn)| Step::Elect {
+            home,
+            next,
+            follows,
+            signers,
+            turn,
+        },
+    )
 }
 
 /// A moment, a proof's life and a millisecond more, ten minutes; seldom half a year and what is missing to it, a week, a

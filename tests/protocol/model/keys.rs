@@ -3,8 +3,8 @@
 use city_protocol::refusal::Refusal::{self, *};
 
 use super::spec::{Account, Ledger, Order, Who, first, home_of};
-use super::steps::{Signed, Signers};
-use super::words::Verdict;
+use super::steps::Signed;
+use super::words::{Signatures, Verdict};
 
 /// A person's key: whose, and the how manyth.
 pub(crate) type Key = (Who, u64);
@@ -83,7 +83,7 @@ impl Ledger {
     pub(super) fn close(
         &mut self,
         who: Who,
-        signers: Signers,
+        signers: &Signatures,
         sequence: u64,
     ) -> Result<Verdict, Refusal> {
         first([(sequence == 0, BadField)])?;
@@ -99,7 +99,7 @@ impl Ledger {
     pub(super) fn recover(
         &mut self,
         who: Who,
-        signers: Signers,
+        signers: &Signatures,
         sequence: u64,
         new: Key,
     ) -> Result<Verdict, Refusal> {

@@ -1,33 +1,16 @@
-//! What officers decide about balances: they give, take back, and put right. Two of three sign, each decision in its turn.
+//! What officers decide about balances: they give, take back, and put right.
 
 use city_protocol::refusal::Refusal::{self, *};
 
 use super::spec::{AIKA, GRANTED, Ledger, Who, first, home_of};
-use super::steps::Signers;
 use super::words::{Decided, Verdict};
 
 impl Ledger {
-    /// Whether enough officers of this home sign, in their turn.
-    pub(super) fn decided(
-        &self,
-        at: usize,
-        signers: Signers,
-        sequence: u64,
-    ) -> Result<(), Refusal> {
-        let used = self.homes[at].officers_used;
-        first([
-            (sequence <= used, SequenceUsed),
-            (sequence > used + 1, SequenceGap),
-            (signers.too_few(), OfficersShort),
-            (signers == Signers::OneForged, BadSignature),
-        ])
-    }
-
     /// An account gets 愛貨.
     pub(super) fn grant(&mut self, to: Who, by: &Decided) -> Result<Verdict, Refusal> {
         let (at, amount) = (by.at, by.amount);
         self.about(to, by)?;
-        self.decided(at, by.signers, by.sequence)?;
+        self.decided(at, &by.signers, by.sequence)?;
         let home = &mut self.homes[at];
         home.officers_used = by.sequence;
         home.granted += amount;
@@ -41,7 +24,7 @@ impl Ledger {
         let (at, amount) = (by.at, by.amount);
         self.about(from, by)?;
         first([(amount > self.accounts[&from].available, Overdraft)])?;
-        self.decided(at, by.signers, by.sequence)?;
+        self.decided(at, &by.signers, by.sequence)?;
         let home = &mut self.homes[at];
         home.officers_used = by.sequence;
         home.ungranted += amount;
@@ -65,7 +48,7 @@ impl Ledger {
         self.about(who, by)?;
         let short = by.amount > self.accounts[&who].available;
         first([(transfer.is_none() && short, Overdraft)])?;
-        self.decided(by.at, by.signers, by.sequence)?;
+        self.decided(by.at, &by.signers, by.sequence)?;
         let n = transfer.ok_or(OutOfRange)?;
         let sent = &self.transfers[n];
         let open = !sent.settled && !sent.refunded;

@@ -10,6 +10,7 @@ use city_protocol::refusal::Refusal::{self, *};
 
 use crate::world::BEGIN;
 
+use super::published::Published;
 use super::steps::{Evidence, Step};
 use super::words::{Draft, Request, Verdict};
 
@@ -27,7 +28,7 @@ pub(super) const RECEIVED: u16 = 401;
 /// 愛の行動消費, where the sender names no other account.
 pub(super) const EXPENSE: u16 = 501;
 /// How long a proof of place is fresh.
-const FRESH: u64 = 5 * 60_000;
+pub(super) const FRESH: u64 = 5 * 60_000;
 /// How far a client's clock may run ahead.
 pub(super) const AHEAD: u64 = 5 * 60_000;
 /// A day.
@@ -39,7 +40,7 @@ pub(super) const GRACE: u64 = 7 * DAY;
 /// How much 小松市 takes from 金沢市 beyond what 金沢市 took from it.
 pub(super) const LIMIT: u64 = 10_000;
 /// How often a home looks for what is overdue.
-const ROUND: u64 = 60 * 60_000;
+pub(super) const ROUND: u64 = 60 * 60_000;
 
 /// Where a person's account is kept.
 pub(crate) const fn home_of(who: Who) -> usize {
@@ -160,13 +161,20 @@ pub(crate) struct Ledger {
     pub(super) returned: u64,
     /// How many keys each person has made beside the one to enrol with.
     pub(super) keys_made: [u64; 4],
+    /// How many officers each home has named.
+    pub(super) officers_made: [u64; 2],
     pub(super) proofs: Vec<Proof>,
     /// When each home looks for what is overdue the next time.
-    rounds: [u64; 2],
+    pub(super) rounds: [u64; 2],
     /// The time of each home's newest vertex.
     pub(super) heads: [u64; 2],
     /// The time of the other home's newest vertex that each has heard of.
-    heard: [u64; 2],
+    pub(super) heard: [u64; 2],
+    /// Whether each home's newest vertex is no checkpoint.
+    pub(super) changed: [bool; 2],
+    /// What each home says of itself, and what the others have heard of that.
+    pub(super) says: [Published; 2],
+    pub(super) told: [Published; 2],
     /// Transfer ids that clients have chosen so far: 1, 2, …
     pub(super) ids: u64,
     /// What was booked, and when it was made.
@@ -183,6 +191,10 @@ impl Ledger {
             now,
             rounds: [now + ROUND; 2],
             heads: [now; 2],
+            changed: [true; 2],
+            says: [0, 1].map(Published::of),
+            told: [0, 1].map(Published::of),
+            officers_made: [3; 2],
             ..Self::default()
         }
     }
@@ -222,8 +234,12 @@ impl Ledger {
             self.answer(&request).unwrap_or_else(Verdict::Refused)
         };
         if matches!(verdict, Verdict::Booked(_)) {
-            self.heads[self.home_asked(&request)] = self.now;
-            self.booked.push(identity);
+            let home = self.home_asked(&request);
+            self.wrote(home);
+            self.changed[home] = !matches!(request, Request::Checkpoint(_));
+            if request.is_handed_in() {
+                self.booked.push(identity);
+            }
         }
         // Of what a home enters in one step the order is its own affair.
         for (home, written) in self.homes.iter_mut().zip(written) {
@@ -257,20 +273,29 @@ impl Ledger {
             Request::Revoke { who, key, sequence } => self.revoke(who, key, sequence),
             Request::Close {
                 who,
-                signers,
+                ref signers,
                 sequence,
             } => self.close(who, signers, sequence),
             Request::Recover {
                 who,
-                signers,
+                ref signers,
                 sequence,
                 new,
             } => self.recover(who, signers, sequence, new),
+            Request::Note { at, ref key, text } => self.note(at, key, text),
+            Request::Elect(ref elected) => self.elect(elected),
+            Request::Checkpoint(home) => self.checkpoint(home),
             Request::Again(_) => Ok(Verdict::Repeated),
             Request::Carry => Ok(self.carry()),
             Request::Clock { ms, tick } => Ok(self.clock(ms, tick)),
             Request::Restart(home) => Ok(self.restart(home)),
         }
+    }
+
+    /// A home's log gets a vertex.
+    pub(super) fn wrote(&mut self, home: usize) {
+        self.heads[home] = self.now;
+        self.changed[home] = true;
     }
 
     /// Changes an account, and books.
@@ -406,87 +431,6 @@ impl Ledger {
             (proof.evidence != Evidence::Inside, PlaceInsufficient),
             (self.now - proof.at > FRESH, PlaceInsufficient),
         ])
-    }
-
-    /// A home looks for what is overdue: own transfers that nobody answered, and what waits for its accounts.
-    fn round(&mut self, home: usize) {
-        self.rounds[home] = self.now + ROUND;
-        for n in 0..self.transfers.len() {
-            let sent = &self.transfers[n];
-            let deadline = sent.at + DEADLINE;
-            let shown = sent.is_within_one_home() || self.heard[home] > deadline;
-            let open = !sent.is_answered() && !sent.refunded;
-            if home_of(sent.from) == home && open && shown && self.now > deadline {
-                self.refund(n);
-            }
-        }
-        let mut passed = 0;
-        for n in 0..self.transfers.len() {
-            let sent = &self.transfers[n];
-            if home_of(sent.to) != home || !sent.known || sent.is_answered() || sent.refund_known {
-                continue;
-            }
-            if self.now > sent.at + DEADLINE {
-                passed = passed.max(sent.at + DEADLINE);
-            } else {
-                self.answer_by_itself(n);
-            }
-        }
-        // The other home has to see that the deadline has passed.
-        if self.heads[home] <= passed {
-            self.heads[home] = self.now;
-        }
-    }
-
-    /// Everybody hears everything, and what follows from it.
-    fn carry(&mut self) -> Verdict {
-        for n in 0..self.transfers.len() {
-            if !self.transfers[n].known {
-                self.transfers[n].known = true;
-                self.answer_by_itself(n);
-            }
-        }
-        for n in self.accepted.clone() {
-            if !self.transfers[n].settled && !self.transfers[n].refunded {
-                self.settle(n);
-            }
-        }
-        for n in 0..self.transfers.len() {
-            if self.transfers[n].rejected && !self.transfers[n].refunded {
-                self.refund(n);
-            }
-            self.transfers[n].refund_known = self.transfers[n].refunded;
-        }
-        self.heard = [self.heads[1], self.heads[0]];
-        Verdict::Done
-    }
-
-    /// Time passes. Old proofs are forgotten when the home is woken, not before.
-    fn clock(&mut self, ms: u64, tick: bool) -> Verdict {
-        self.now += ms;
-        let now = self.now;
-        for proof in self.proofs.iter_mut().filter(|_| tick) {
-            proof.held &= now - proof.at <= FRESH;
-        }
-        for home in [0, 1] {
-            if tick && self.rounds[home] <= now {
-                self.round(home);
-            }
-        }
-        Verdict::Done
-    }
-
-    /// A home that starts again has its log, and forgets what it held in memory.
-    fn restart(&mut self, home: usize) -> Verdict {
-        for proof in self
-            .proofs
-            .iter_mut()
-            .filter(|proof| home_of(proof.who) == home)
-        {
-            proof.held = false;
-        }
-        self.round(home);
-        Verdict::Done
     }
 }
 
