@@ -46,6 +46,7 @@ impl Ledger {
         let may = !key.contains('/') || below.is_some_and(|rest| !rest.is_empty());
         first([
             (text.is_some_and(|text| text.bytes > LONGEST), TooLarge),
+            (self.stopped[at], NotSequencing),
             (!may, NoteKey),
         ])?;
         let (nth, knew) = (self.says[at].notes, self.told[1 - at].notes);

@@ -28,7 +28,7 @@ impl Charter {
     }
 
     /// Whether these are enough: k different ones, all of them officers.
-    fn is_met_by(&self, signatures: &Signatures) -> bool {
+    pub(super) fn is_met_by(&self, signatures: &Signatures) -> bool {
         let of = &signatures.of;
         let once = |n: usize| !of[..n].contains(&of[n]);
         of.len() >= self.k
@@ -78,6 +78,7 @@ impl Ledger {
             && number >= 2;
         first([
             (!fits || sequence == 0, BadField),
+            (self.stopped[at], NotSequencing),
             (number != after + 1, CharterMismatch),
             (!charters[after - 1].is_met_by(signers), OfficersShort),
             (signers.forged, BadSignature),

@@ -16,6 +16,9 @@ const GAP: u64 = 60 * 60_000;
 pub(crate) struct State {
     /// The time of the vertex that it is the state of.
     pub(crate) time: u64,
+    pub(crate) epoch: u64,
+    /// Epochs of the other home in which it was convicted.
+    pub(crate) faults: BTreeSet<u64>,
     pub(crate) officers_used: u64,
     /// Granted, ungranted, shortfall, available, open, settled, accepted.
     pub(crate) sums: [u64; 7],
@@ -42,10 +45,13 @@ impl Ledger {
             return Ok(Verdict::Repeated);
         }
         let last = self.says[at].checkpoint.as_ref();
-        first([(
-            last.is_some_and(|last| self.heads[at] < last.time + GAP),
-            Busy,
-        )])?;
+        first([
+            (
+                last.is_some_and(|last| self.heads[at] < last.time + GAP),
+                Busy,
+            ),
+            (self.stopped[at], NotSequencing),
+        ])?;
         self.says[at].checkpoint = Some(self.state_of(at));
         Ok(Verdict::Booked(None))
     }
@@ -55,6 +61,8 @@ impl Ledger {
         let time = self.heads[at];
         let mut state = State {
             time,
+            epoch: self.says[at].epoch,
+            faults: self.says[at].faults.clone(),
             officers_used: home.officers_used,
             ..State::default()
         };
@@ -74,7 +82,7 @@ impl Ledger {
         state.sums = [
             home.granted,
             home.ungranted,
-            0,
+            home.shortfall,
             available,
             home.open_out,
             home.settled_out,
@@ -82,10 +90,10 @@ impl Ledger {
         ];
         for (n, sent) in self.transfers.iter().enumerate() {
             let (from, to) = (home_of(sent.from) == at, home_of(sent.to) == at);
-            if from && !sent.settled && !sent.refunded {
+            if from && sent.is_open() {
                 state.open.insert(n, sent.amount);
             }
-            if to && sent.is_answered() && sent.at + DEADLINE >= time {
+            if to && sent.is_answered() && (sent.adopted || sent.at + DEADLINE >= time) {
                 state.answers.insert(n, sent.rejected);
             }
             let passed = |is: bool| if is { sent.amount } else { 0 };

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::spec::{DAY, Ledger, Who};
 use super::steps::{
-    Dated, Evidence, Follows, Hand, Id, Length, Much, New, Next, Place, ProofOf, Signed, Signers,
-    Step, Takes, Turn,
+    Cut, Dated, Evidence, Follows, Hand, Id, Length, Much, New, Next, Place, ProofOf, Signed,
+    Signers, Step, Takes, Turn,
 };
 
 /// Four people in two municipalities.
@@ -25,15 +25,15 @@ pub(crate) fn next(ledger: &Ledger) -> BoxedStrategy<Step> {
     prop_oneof![
         1 + 5 * weight(strangers.len()) => (one_of(strangers), rarely())
             .prop_map(|(who, elsewhere)| Step::Enrol { who, elsewhere }),
-        5 => (one_of(citizens.clone()), rarely(), signers(), turn(), much()).prop_map(
+        5 + 8 * u32::from(rich.is_empty()) => (one_of(citizens.clone()), rarely(), signers(), turn(), much()).prop_map(
             |(to, elsewhere, signers, turn, amount)| Step::Grant { to, elsewhere, signers, turn, amount }
         ),
         2 => (PEOPLE, id(), evidence()).prop_map(|(who, id, evidence)| Step::Prove { who, id, evidence }),
-        3 + 4 * weight(rich.len()) => transfer(one_of(rich)),
-        weight(sent.min(1)) * (4 + 4 * weight(open.len().min(3))) => answer(open, sent),
+        3 + 6 * weight(rich.len()) => transfer(one_of(rich)),
+        weight(sent.min(1)) * (4 + 6 * weight(open.len().min(3))) => answer(open, sent),
         10 + 4 * weight(closed.len()) => rarer(citizens, closed, sent),
         weight(booked.min(2)) => (0..booked.max(1)).prop_map(Step::Again),
-        13 => of_homes(),
+        13 + lies(ledger) + epochs(ledger) => of_homes(ledger),
         5 => Just(Step::Carry),
         5 => prop_oneof![4 => clock(), 1 => (0..2_usize).prop_map(Step::Restart)],
     ]
@@ -112,25 +112,29 @@ pub(crate) fn possible(ledger: &Ledger, step: &Step) -> bool {
             transfer: Some(_), ..
         } => !ledger.transfers.is_empty(),
         Step::Again(_) => !ledger.booked.is_empty(),
+        Step::Lie { .. } => !ledger.is_convicted(),
         _ => true,
     }
 }
 
 fn transfer(from: BoxedStrategy<Who>) -> impl Strategy<Value = Step> {
-    let who = (from, PEOPLE, weighted(0.05, PEOPLE), hand(), rarely());
-    let what = (much(), turn(), id(), dated(), proof());
+    let further = prop_oneof![1 => Just(0_usize), 15 => 1..4_usize];
+    let who = (from, further, weighted(0.05, PEOPLE), hand(), rarely());
+    let what = (spent(), turn(), id(), dated(), proof());
     (who, what).prop_map(
-        |((from, to, signer, hand, elsewhere), (amount, turn, id, dated, proof))| Step::Transfer {
-            from,
-            to,
-            signer,
-            hand,
-            elsewhere,
-            amount,
-            turn,
-            id,
-            dated,
-            proof,
+        |((from, further, signer, hand, elsewhere), (amount, turn, id, dated, proof))| {
+            Step::Transfer {
+                from,
+                to: (from + further) % PEOPLE.end,
+                signer,
+                hand,
+                elsewhere,
+                amount,
+                turn,
+                id,
+                dated,
+                proof,
+            }
         },
     )
 }
@@ -201,6 +205,16 @@ fn much() -> impl Strategy<Value = Much> {
     ]
 }
 
+/// Mostly less than what somebody was granted.
+fn spent() -> impl Strategy<Value = Much> {
+    prop_oneof![
+        14 => (1..1_500_u64).prop_map(Much::This),
+        1 => Just(Much::This(0)),
+        2 => Just(Much::All),
+        1 => Just(Much::OneTooMany),
+    ]
+}
+
 fn id() -> impl Strategy<Value = Id> {
     prop_oneof![8 => Just(Id::New), 2 => (0..8_u64).prop_map(Id::Of)]
 }
@@ -247,13 +261,48 @@ fn signers() -> impl Strategy<Value = Signers> {
 }
 
 /// What homes and their officers say about the homes themselves.
-fn of_homes() -> BoxedStrategy<Step> {
+fn of_homes(ledger: &Ledger) -> BoxedStrategy<Step> {
     prop_oneof![
+        lies(ledger) => lie(),
+        epochs(ledger) => epoch(ledger),
         4 => elect(),
         5 => note(),
         4 => (0..2_usize).prop_map(Step::Checkpoint),
     ]
     .boxed()
+}
+
+/// One home lies at a time.
+fn lies(ledger: &Ledger) -> u32 {
+    2 * u32::from(!ledger.is_convicted())
+}
+
+fn lie() -> impl Strategy<Value = Step> {
+    let back = prop_oneof![1 => Just(0_usize), 4 => 0..12_usize];
+    (0..2_usize, back).prop_map(|(home, back)| Step::Lie { home, back })
+}
+
+/// Mostly an epoch begins because a home was convicted.
+fn epochs(ledger: &Ledger) -> u32 {
+    if ledger.is_convicted() { 8 } else { 1 }
+}
+
+fn epoch(ledger: &Ledger) -> impl Strategy<Value = Step> + use<> {
+    let home = match ledger.convicted() {
+        Some(home) => prop_oneof![6 => Just(home), 1 => 0..2_usize].boxed(),
+        None => (0..2_usize).boxed(),
+    };
+    let cut = prop_oneof![
+        10 => Just(Cut::Newest),
+        1 => Just(Cut::Lower),
+        1 => Just(Cut::OtherEpoch),
+    ];
+    (home, cut, signers(), turn()).prop_map(|(home, cut, signers, turn)| Step::Epoch {
+        home,
+        cut,
+        signers,
+        turn,
+    })
 }
 
 /// Mostly what a charter may say.

@@ -4,10 +4,10 @@ use super::board::{LONGEST, REGIONS, Text};
 use super::keys::Key;
 use super::spec::{AHEAD, Ledger, Order, Proof, Who, home_of};
 use super::steps::{
-    Evidence, Follows, Hand, Id, Length, Much, New, Place, ProofOf, Signed, Signers, Step, Takes,
-    Turn,
+    Cut, Evidence, Follows, Hand, Id, Length, Much, New, Place, ProofOf, Signed, Signers, Step,
+    Takes, Turn,
 };
-use super::words::{Decided, Draft, Elected, Request, Said, Signatures};
+use super::words::{Begun, Decided, Draft, Elected, Request, Said, Signatures};
 
 impl Ledger {
     /// Fills in the numbers: whose turn it is, how much there is, what time it is.
@@ -203,6 +203,23 @@ impl Ledger {
                 key: key_of(home, key),
                 text: self.text(text),
             },
+            Step::Lie { home, back } => {
+                let newest = self.past[home].len() - 1;
+                let to = self.moment(home, newest.saturating_sub(back));
+                Request::Lie { home, to }
+            }
+            Step::Epoch {
+                home,
+                cut,
+                signers,
+                turn,
+            } => Request::Epoch(Begun {
+                at: home,
+                old_epoch: self.says[home].epoch + u64::from(matches!(cut, Cut::OtherEpoch)),
+                at_head: !matches!(cut, Cut::Lower),
+                signers: self.signing(home, signers),
+                sequence: turn.after(self.homes[home].officers_used),
+            }),
             Step::Checkpoint(home) => Request::Checkpoint(home),
             Step::Again(n) => Request::Again(n % self.booked.len()),
             Step::Carry => Request::Carry,
@@ -248,26 +265,6 @@ impl Ledger {
             New::Fresh | New::Neighbours => {
                 self.keys_made[who] += 1;
                 (who, self.keys_made[who])
-            }
-        }
-    }
-
-    /// The home that a request went to, where one did.
-    pub(super) fn home_asked(&self, request: &Request) -> usize {
-        match request {
-            Request::Enrol { at, .. } | Request::Note { at, .. } | Request::Checkpoint(at) => *at,
-            Request::Grant(_, by) | Request::Ungrant(_, by) | Request::Correct(_, _, by) => by.at,
-            Request::Elect(elected) => elected.at,
-            Request::Transfer(draft) => draft.at,
-            Request::Answer(said) => home_of(said.by),
-            Request::Prove { who, .. }
-            | Request::Order { who, .. }
-            | Request::Rotate { who, .. }
-            | Request::Revoke { who, .. }
-            | Request::Close { who, .. }
-            | Request::Recover { who, .. } => home_of(*who),
-            Request::Again(_) | Request::Carry | Request::Clock { .. } | Request::Restart(_) => {
-                unreachable!("nobody is asked anything that is booked")
             }
         }
     }
@@ -350,5 +347,30 @@ fn key_of(home: usize, place: Place) -> String {
         Place::Others => format!("{}/0", REGIONS[1 - home]),
         Place::Bare => format!("{own}/"),
         Place::Likewise => format!("{own}1/0"),
+    }
+}
+
+/// The home that a request went to, where one did.
+pub(super) fn home_asked(request: &Request) -> usize {
+    match request {
+        Request::Enrol { at, .. } | Request::Note { at, .. } | Request::Checkpoint(at) => *at,
+        Request::Grant(_, by) | Request::Ungrant(_, by) | Request::Correct(_, _, by) => by.at,
+        Request::Elect(elected) => elected.at,
+        Request::Epoch(begun) => begun.at,
+        Request::Transfer(draft) => draft.at,
+        Request::Answer(said) => home_of(said.by),
+        Request::Prove { who, .. }
+        | Request::Order { who, .. }
+        | Request::Rotate { who, .. }
+        | Request::Revoke { who, .. }
+        | Request::Close { who, .. }
+        | Request::Recover { who, .. } => home_of(*who),
+        Request::Again(_)
+        | Request::Carry
+        | Request::Lie { .. }
+        | Request::Clock { .. }
+        | Request::Restart(_) => {
+            unreachable!("nobody is asked anything that is booked")
+        }
     }
 }

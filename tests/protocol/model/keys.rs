@@ -39,6 +39,7 @@ impl Ledger {
         first([
             (takes.is_some_and(|order| order.most == Some(0)), BadAmount),
             (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
         ])?;
         self.active(who, key)?;
         self.in_turn(who, sequence)?;
@@ -57,7 +58,11 @@ impl Ledger {
         new: Key,
         signed: Signed,
     ) -> Result<Verdict, Refusal> {
-        first([(new == (who, key), KeyUsed), (sequence == 0, BadField)])?;
+        first([
+            (new == (who, key), KeyUsed),
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         self.active(who, key)?;
         first([(signed != Signed::Both, WrongKey)])?;
         self.in_turn(who, sequence)?;
@@ -70,7 +75,10 @@ impl Ledger {
 
     /// Somebody closes their key.
     pub(super) fn revoke(&mut self, who: Who, key: u64, sequence: u64) -> Result<Verdict, Refusal> {
-        first([(sequence == 0, BadField)])?;
+        first([
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         self.active(who, key)?;
         self.in_turn(who, sequence)?;
         let account = self.account(who);
@@ -86,7 +94,10 @@ impl Ledger {
         signers: &Signatures,
         sequence: u64,
     ) -> Result<Verdict, Refusal> {
-        first([(sequence == 0, BadField)])?;
+        first([
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         self.decided(home_of(who), signers, sequence)?;
         let account = self.accounts.get_mut(&who).ok_or(UnknownAccount)?;
         first([(account.revoked, KeyRevoked)])?;
@@ -103,7 +114,10 @@ impl Ledger {
         sequence: u64,
         new: Key,
     ) -> Result<Verdict, Refusal> {
-        first([(sequence == 0, BadField)])?;
+        first([
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         let home = home_of(who);
         self.decided(home, signers, sequence)?;
         first([

@@ -7,19 +7,28 @@ impl Ledger {
     /// A home looks for what is overdue: own transfers that nobody answered, and what waits for its accounts.
     fn round(&mut self, home: usize) {
         self.rounds[home] = self.now + ROUND;
+        if self.stopped[home] {
+            return;
+        }
         for n in 0..self.transfers.len() {
             let sent = &self.transfers[n];
             let deadline = sent.at + DEADLINE;
             let shown = sent.is_within_one_home() || self.heard[home] > deadline;
-            let open = !sent.is_answered() && !sent.refunded;
-            if home_of(sent.from) == home && open && shown && self.now > deadline {
+            if home_of(sent.from) != home || !sent.is_open() {
+                continue;
+            }
+            // An answer whose effect a cut took back.
+            if sent.answer_known {
+                self.close_transfer(n);
+            } else if !sent.is_answered() && shown && self.now > deadline {
                 self.refund(n);
             }
         }
         let mut passed = 0;
         for n in 0..self.transfers.len() {
             let sent = &self.transfers[n];
-            if home_of(sent.to) != home || !sent.known || sent.is_answered() || sent.refund_known {
+            let waits = sent.known && !sent.lost && !sent.is_answered() && !sent.refund_known;
+            if home_of(sent.to) != home || !waits {
                 continue;
             }
             if self.now > sent.at + DEADLINE {
@@ -37,20 +46,22 @@ impl Ledger {
     /// Everybody hears everything, and what follows from it.
     pub(super) fn carry(&mut self) -> Verdict {
         for n in 0..self.transfers.len() {
-            if !self.transfers[n].known {
+            if !self.transfers[n].known && !self.transfers[n].lost {
                 self.transfers[n].known = true;
                 self.answer_by_itself(n);
             }
         }
-        for n in self.accepted.clone() {
-            if !self.transfers[n].settled && !self.transfers[n].refunded {
-                self.settle(n);
+        let accepted = self.accepted.clone();
+        for n in accepted.into_iter().chain(0..self.transfers.len()) {
+            let sent = &mut self.transfers[n];
+            if sent.is_answered() && !sent.answer_known {
+                sent.answer_known = true;
+                if sent.is_open() {
+                    self.close_transfer(n);
+                }
             }
         }
         for n in 0..self.transfers.len() {
-            if self.transfers[n].rejected && !self.transfers[n].refunded {
-                self.refund(n);
-            }
             self.transfers[n].refund_known = self.transfers[n].refunded;
         }
         self.heard = [self.heads[1], self.heads[0]];
@@ -58,17 +69,32 @@ impl Ledger {
         Verdict::Done
     }
 
+    /// A transfer is closed by its answer.
+    fn close_transfer(&mut self, n: usize) {
+        if self.transfers[n].accepted {
+            self.settle(n);
+        } else {
+            self.refund(n);
+        }
+    }
+
+    /// A home is woken: it forgets old proofs, and looks for what is overdue.
+    pub(super) fn tick(&mut self, home: usize) {
+        let now = self.now;
+        let mut proofs = self.proofs.iter_mut();
+        for proof in proofs.by_ref().filter(|proof| home_of(proof.who) == home) {
+            proof.held &= now - proof.at <= FRESH;
+        }
+        if self.rounds[home] <= now {
+            self.round(home);
+        }
+    }
+
     /// Time passes. Old proofs are forgotten when the home is woken, not before.
     pub(super) fn clock(&mut self, ms: u64, tick: bool) -> Verdict {
         self.now += ms;
-        let now = self.now;
-        for proof in self.proofs.iter_mut().filter(|_| tick) {
-            proof.held &= now - proof.at <= FRESH;
-        }
-        for home in [0, 1] {
-            if tick && self.rounds[home] <= now {
-                self.round(home);
-            }
+        for home in [0, 1].into_iter().filter(|_| tick) {
+            self.tick(home);
         }
         Verdict::Done
     }

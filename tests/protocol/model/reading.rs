@@ -115,6 +115,7 @@ impl Town {
             Leaf::Log(log) => {
                 let sums = log.sums;
                 state.time = log.time.0;
+                state.epoch = log.epoch;
                 state.officers_used = log.officers_sequence;
                 state.sums = [
                     sums.granted,
@@ -167,7 +168,14 @@ impl Town {
                 let number = charters.position(|named| *named == leaf.charter);
                 state.later_charters.insert(1 + number.unwrap());
             }
-            Leaf::Epoch(_) | Leaf::Fault(_) => panic!("{leaf:?}"),
+            Leaf::Fault(leaf) => {
+                let (accused, epoch) = (1 - home, leaf.epoch);
+                assert_eq!(leaf.log, self.log(accused));
+                assert_eq!(self.cuts.get(&(accused, epoch)), Some(&leaf.cut));
+                state.faults.insert(epoch);
+            }
+            // The log's leaf names the newest.
+            Leaf::Epoch(leaf) => assert!(leaf.epoch <= state.epoch),
         }
     }
 }

@@ -5,11 +5,14 @@
 //! milliseconds. Of several things that are wrong the first in the order of the text is named.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use city_protocol::refusal::Refusal::{self, *};
 
 use crate::world::BEGIN;
 
+use super::faults::Log;
+use super::filling::home_asked;
 use super::published::Published;
 use super::steps::{Evidence, Step};
 use super::words::{Draft, Request, Verdict};
@@ -21,6 +24,8 @@ pub(crate) type Who = usize;
 pub(super) const AIKA: u16 = 101;
 /// 他者への未払愛貨.
 pub(super) const PAYABLE: u16 = 203;
+/// 他者からの借入愛貨.
+pub(super) const BORROWED: u16 = 205;
 /// 愛貨贈与差額.
 pub(super) const GRANTED: u16 = 305;
 /// 愛の行動受取.
@@ -91,6 +96,8 @@ pub(crate) struct Municipality {
     pub(crate) officers_used: u64,
     pub(crate) granted: u64,
     pub(crate) ungranted: u64,
+    /// What it answers for and nobody had.
+    pub(crate) shortfall: u64,
     pub(crate) open_out: u64,
     pub(crate) settled_out: u64,
     pub(crate) accepted_in: u64,
@@ -111,6 +118,14 @@ pub(crate) struct Sent {
     /// The receiver, or their home, said no.
     pub(super) rejected: bool,
     pub(super) settled: bool,
+    /// Whether the sender's home has heard the answer.
+    pub(super) answer_known: bool,
+    /// The receiver's home answers for an answer that it lost.
+    pub(super) adopted: bool,
+    /// A cut took it back, and nobody answers for it.
+    pub(super) lost: bool,
+    /// With which of their keys the sender signed it.
+    pub(super) key: u64,
     /// The sender has it back, and whether the receiver's home has heard of that.
     pub(super) refunded: bool,
     pub(super) refund_known: bool,
@@ -125,9 +140,9 @@ impl Sent {
         home_of(self.from) == home_of(self.to)
     }
 
-    /// Whether the sender's home has heard the answer: it acts on it at once.
-    pub(super) const fn answer_is_known(&self) -> bool {
-        self.settled || (self.rejected && self.refunded)
+    /// Whether its sender's home still has it open.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.settled && !self.refunded && !self.lost
     }
 
     /// From whom, to whom, how much.
@@ -156,9 +171,13 @@ pub(crate) struct Ledger {
     pub(crate) transfers: Vec<Sent>,
     /// Transfers in the order in which they were accepted.
     pub(super) accepted: Vec<usize>,
-    /// What 小松市 took from 金沢市, and what 金沢市 took from it as far as 小松市 has heard.
-    pub(super) taken: u64,
-    pub(super) returned: u64,
+    /// Which home rests on which transfer of the other, or its answer, in the order in which it came to.
+    pub(super) rests: Vec<(usize, usize)>,
+    /// Whether each home knows that it was convicted and may not sign; whether the other home knows it.
+    pub(super) stopped: [bool; 2],
+    pub(super) convicted: [bool; 2],
+    /// What each home's log said after each step of its epoch.
+    pub(super) past: [Vec<Arc<Log>>; 2],
     /// How many keys each person has made beside the one to enrol with.
     pub(super) keys_made: [u64; 4],
     /// How many officers each home has named.
@@ -187,7 +206,7 @@ impl Ledger {
     /// Nothing has happened yet.
     pub(crate) fn begin() -> Self {
         let now = BEGIN.plus_ms(1000).0;
-        Self {
+        let mut ledger = Self {
             now,
             rounds: [now + ROUND; 2],
             heads: [now; 2],
@@ -196,7 +215,9 @@ impl Ledger {
             told: [0, 1].map(Published::of),
             officers_made: [3; 2],
             ..Self::default()
-        }
+        };
+        ledger.remember();
+        ledger
     }
 
     /// Over both homes: what can be spent and what is on its way is what was granted.
@@ -208,8 +229,8 @@ impl Ledger {
             .map(|account| account.available)
             .sum();
         let in_transit = sum(|home| home.open_out) + sum(|home| home.settled_out);
-        let made = sum(|home| home.granted) - sum(|home| home.ungranted);
-        available + in_transit == made + sum(|home| home.accepted_in)
+        let made = sum(|home| home.granted) + sum(|home| home.shortfall);
+        available + in_transit + sum(|home| home.ungranted) == made + sum(|home| home.accepted_in)
     }
 
     /// Transfers that nobody has answered yet.
@@ -217,7 +238,7 @@ impl Ledger {
         let numbers = 0..self.transfers.len();
         let open = |n: &usize| {
             let sent = &self.transfers[*n];
-            !sent.is_answered() && !sent.refunded
+            !sent.is_answered() && sent.is_open()
         };
         numbers.filter(open).collect()
     }
@@ -234,7 +255,7 @@ impl Ledger {
             self.answer(&request).unwrap_or_else(Verdict::Refused)
         };
         if matches!(verdict, Verdict::Booked(_)) {
-            let home = self.home_asked(&request);
+            let home = home_asked(&request);
             self.wrote(home);
             self.changed[home] = !matches!(request, Request::Checkpoint(_));
             if request.is_handed_in() {
@@ -243,8 +264,11 @@ impl Ledger {
         }
         // Of what a home enters in one step the order is its own affair.
         for (home, written) in self.homes.iter_mut().zip(written) {
-            home.journal[written..].sort_unstable();
+            if let Some(lines) = home.journal.get_mut(written..) {
+                lines.sort_unstable();
+            }
         }
+        self.remember();
         self.last = Some((request, verdict));
     }
 
@@ -284,6 +308,8 @@ impl Ledger {
             } => self.recover(who, signers, sequence, new),
             Request::Note { at, ref key, text } => self.note(at, key, text),
             Request::Elect(ref elected) => self.elect(elected),
+            Request::Epoch(ref begun) => self.begin_epoch(begun),
+            Request::Lie { home, to } => Ok(self.lie(home, to)),
             Request::Checkpoint(home) => self.checkpoint(home),
             Request::Again(_) => Ok(Verdict::Repeated),
             Request::Carry => Ok(self.carry()),
@@ -308,6 +334,7 @@ impl Ledger {
     /// An account opens once, at its own home.
     fn enrol(&mut self, who: Who, at: usize) -> Result<Verdict, Refusal> {
         first([
+            (self.stopped[at], NotSequencing),
             (at != home_of(who), WrongHome),
             (self.accounts.contains_key(&who), AccountExists),
         ])?;
@@ -359,7 +386,7 @@ impl Ledger {
         let id_is_used = self
             .transfers
             .iter()
-            .any(|sent| (sent.from, sent.id) == (from, id));
+            .any(|sent| (sent.from, sent.id) == (from, id) && !sent.lost);
         first([
             (amount == 0, BadAmount),
             (from == to, SameAccount),
@@ -381,7 +408,10 @@ impl Ledger {
         ])?;
         self.placed(draft)?;
         let available = account.map_or(0, |account| account.available);
-        first([(amount > available, Overdraft)])?;
+        first([
+            (amount > available, Overdraft),
+            (self.stopped[draft.at], NotSequencing),
+        ])?;
 
         let home = &mut self.homes[home_of(from)];
         home.open_out += amount;
@@ -399,6 +429,10 @@ impl Ledger {
             settled: false,
             refunded: false,
             refund_known: false,
+            answer_known: false,
+            adopted: false,
+            lost: false,
+            key: draft.signer.1,
         });
         let booked = self.balance(from, |account| {
             account.used = sequence;

@@ -104,6 +104,18 @@ pub(crate) enum Step {
         key: Place,
         text: Length,
     },
+    /// A home signs a position twice: the first behind what it had so many steps ago.
+    Lie {
+        home: usize,
+        back: usize,
+    },
+    /// Officers begin the next epoch.
+    Epoch {
+        home: usize,
+        cut: Cut,
+        signers: Signers,
+        turn: Turn,
+    },
     /// A home says what its state is.
     Checkpoint(usize),
     Again(usize),
@@ -252,6 +264,16 @@ pub(crate) enum ProofOf {
     /// The n-th of all.
     Other(usize),
     Nothing,
+}
+
+/// Which vertex the officers name as the last that counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    Newest,
+    /// The one before it.
+    Lower,
+    /// The newest, of an epoch that is not the newest.
+    OtherEpoch,
 }
 
 /// Where a note stands.

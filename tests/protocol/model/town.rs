@@ -16,6 +16,7 @@ use city_protocol::stage::Submission;
 use super::board::Text;
 use super::charters::Officer;
 use super::keys::Key;
+use super::lies::Past;
 use super::spec::{self, Line, Who, home_of};
 use super::steps::Evidence;
 use super::words::{self, Request, Verdict};
@@ -41,11 +42,14 @@ pub(crate) struct Town {
     /// Booked transfers, in order.
     pub(super) sent: Vec<BookedEntry>,
     /// Everything booked, with the home that booked it.
-    booked: Vec<(usize, Submission, BookedEntry)>,
+    pub(super) booked: Vec<(usize, Submission, BookedEntry)>,
     /// The vertices of each home's notes, in order.
     pub(super) notes: [Vec<BlockId>; 2],
     /// How long the longest way back from a vertex is.
     pub(super) ways: RefCell<BTreeMap<BlockId, u64>>,
+    /// Where each home's log stood after each step of its epoch, and where its epochs were cut.
+    pub(super) past: [Vec<Past>; 2],
+    pub(super) cuts: BTreeMap<(usize, u64), u64>,
     /// How far each home's journal was read, and what it says.
     pub(super) journal: [(u64, Vec<Line>); 2],
 }
@@ -73,7 +77,7 @@ impl Town {
         let first = first.map(|(who, it)| ((who, 0), (it.key.clone(), it.kem.clone())));
         let charters =
             [KANAZAWA, KOMATSU].map(|home| vec![world.homes[home].authority.charter_hash]);
-        Self {
+        let mut town = Self {
             world,
             keys: RefCell::new(first.collect()),
             people,
@@ -84,15 +88,20 @@ impl Town {
             sent: Vec::new(),
             booked: Vec::new(),
             notes: Default::default(),
+            past: Default::default(),
+            cuts: BTreeMap::new(),
             ways: RefCell::default(),
             journal: Default::default(),
-        }
+        };
+        town.remember();
+        town
     }
 
     /// Asks the homes, and gives their answer in the model's words.
     pub(crate) fn ask(&mut self, request: &Request) -> Verdict {
         let verdict = self.answer(request);
         self.read_journals();
+        self.remember();
         verdict
     }
 
@@ -155,6 +164,8 @@ impl Town {
             }
             Request::Elect(ref elected) => self.elect(elected),
             Request::Note { at, ref key, text } => self.note(at, key, text),
+            Request::Lie { home, to } => return self.lie(home, to),
+            Request::Epoch(ref begun) => self.begin_epoch(begun),
             Request::Checkpoint(home) => self.checkpoint(home),
             Request::Again(n) => return self.again(n),
             Request::Carry => return self.carry(),
@@ -296,7 +307,7 @@ impl Town {
         Verdict::Done
     }
 
-    fn carry(&mut self) -> Verdict {
+    pub(super) fn carry(&mut self) -> Verdict {
         for (a, b) in std::mem::take(&mut self.apart) {
             self.world.connect(a, b);
         }

@@ -60,6 +60,11 @@ pub(crate) enum Request {
         key: String,
         text: Option<Text>,
     },
+    Lie {
+        home: usize,
+        to: usize,
+    },
+    Epoch(Begun),
     Checkpoint(usize),
     /// What was booked as the n-th is submitted once more.
     Again(usize),
@@ -87,6 +92,17 @@ pub(crate) struct Elected {
     /// Number of the charter that it says it follows.
     pub(crate) after: usize,
     pub(crate) next: Charter,
+    pub(crate) signers: Signatures,
+    pub(crate) sequence: u64,
+}
+
+/// What officers sign of an epoch that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) at: usize,
+    pub(crate) old_epoch: u64,
+    /// Whether the cut is the newest vertex.
+    pub(crate) at_head: bool,
     pub(crate) signers: Signatures,
     pub(crate) sequence: u64,
 }
@@ -158,7 +174,10 @@ impl Verdict {
 impl Request {
     /// Whether somebody hands it in, so that it can be handed in again.
     pub(super) const fn is_handed_in(&self) -> bool {
-        !matches!(self, Self::Note { .. } | Self::Checkpoint(_))
+        !matches!(
+            self,
+            Self::Note { .. } | Self::Checkpoint(_) | Self::Epoch(_)
+        )
     }
 
     /// What is asked, in a word.
@@ -180,6 +199,8 @@ impl Request {
             Self::Elect(_) => "elect",
             Self::Note { .. } => "note",
             Self::Checkpoint(_) => "checkpoint",
+            Self::Lie { .. } => "lie",
+            Self::Epoch(_) => "epoch",
             Self::Again(_) => "again",
             Self::Carry => "carry",
             Self::Clock { .. } => "clock",
