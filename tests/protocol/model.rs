@@ -51,6 +51,10 @@ const REACHED: &[&str] = &[
     "elect officers-short",
     "grant officers-short",
     "lie done",
+    "adopted paid",
+    "adopted short",
+    "adopted yes",
+    "adopted no",
     "epoch booked",
     "epoch bad-entry",
     "epoch epoch-mismatch",
@@ -135,6 +139,11 @@ impl StateMachineTest for Story {
             town.compare(&ledger);
         }
         town.finish(&ledger);
+        ANSWERS.with_borrow_mut(|answers| {
+            for word in &ledger.adopted {
+                *answers.entry((*word).into()).or_default() += 1;
+            }
+        });
     }
 }
 

@@ -20,21 +20,21 @@ pub(crate) fn next(ledger: &Ledger) -> BoxedStrategy<Step> {
     let strangers = people(|who| !ledger.accounts.contains_key(&who));
     let citizens = people(|who| ledger.accounts.contains_key(&who));
     let rich = people(|who| ledger.accounts.get(&who).is_some_and(|a| a.available > 0));
-    let open = ledger.open();
+    let open = answerable(ledger);
     let closed = people(|who| ledger.accounts.get(&who).is_some_and(|a| a.revoked));
     prop_oneof![
-        1 + 5 * weight(strangers.len()) => (one_of(strangers), rarely())
+        1 + 10 * weight(strangers.len()) => (one_of(strangers), rarely())
             .prop_map(|(who, elsewhere)| Step::Enrol { who, elsewhere }),
-        5 + 8 * u32::from(rich.is_empty()) => (one_of(citizens.clone()), rarely(), signers(), turn(), much()).prop_map(
+        4 + 12 * u32::from(rich.is_empty()) => (one_of(citizens.clone()), rarely(), signers(), turn(), granted()).prop_map(
             |(to, elsewhere, signers, turn, amount)| Step::Grant { to, elsewhere, signers, turn, amount }
         ),
         2 => (PEOPLE, id(), evidence()).prop_map(|(who, id, evidence)| Step::Prove { who, id, evidence }),
-        3 + 6 * weight(rich.len()) => transfer(one_of(rich)),
-        weight(sent.min(1)) * (4 + 6 * weight(open.len().min(3))) => answer(open, sent),
-        10 + 4 * weight(closed.len()) => rarer(citizens, closed, sent),
+        3 + 9 * weight(rich.len()) => transfer(one_of(rich)),
+        weight(sent.min(1)) * (3 + 14 * weight(open.len().min(3))) => answer(open, sent),
+        8 + 4 * weight(closed.len()) => rarer(citizens, closed, sent),
         weight(booked.min(2)) => (0..booked.max(1)).prop_map(Step::Again),
-        13 + lies(ledger) + epochs(ledger) => of_homes(ledger),
-        5 => Just(Step::Carry),
+        7 + lies(ledger) + epochs(ledger) => of_homes(ledger),
+        4 + 14 * u32::from(ledger.is_awaited()) => Just(Step::Carry),
         5 => prop_oneof![4 => clock(), 1 => (0..2_usize).prop_map(Step::Restart)],
     ]
     .boxed()
@@ -102,6 +102,13 @@ fn transfer_of(open: Vec<usize>, sent: usize) -> BoxedStrategy<usize> {
         return (0..sent.max(1)).boxed();
     }
     prop_oneof![8 => proptest::sample::select(open), 1 => 0..sent].boxed()
+}
+
+/// Transfers that their receivers can answer.
+fn answerable(ledger: &Ledger) -> Vec<usize> {
+    let mut open = ledger.open();
+    open.retain(|n| ledger.is_waiting(*n));
+    open
 }
 
 /// Whether what the step is about is there: when a story gets shorter it may not be.
@@ -205,10 +212,19 @@ fn much() -> impl Strategy<Value = Much> {
     ]
 }
 
+/// Mostly enough for a while.
+fn granted() -> impl Strategy<Value = Much> {
+    prop_oneof![
+        12 => (2_000..12_000_u64).prop_map(Much::This),
+        1 => Just(Much::This(0)),
+        1 => Just(Much::All),
+    ]
+}
+
 /// Mostly less than what somebody was granted.
 fn spent() -> impl Strategy<Value = Much> {
     prop_oneof![
-        14 => (1..1_500_u64).prop_map(Much::This),
+        14 => (1..3_000_u64).prop_map(Much::This),
         1 => Just(Much::This(0)),
         2 => Just(Much::All),
         1 => Just(Much::OneTooMany),
@@ -230,7 +246,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 
 fn proof() -> impl Strategy<Value = ProofOf> {
     prop_oneof![
-        14 => Just(ProofOf::Now),
+        24 => Just(ProofOf::Now),
         5 => (0..8_usize).prop_map(ProofOf::Its),
         1 => (0..8_usize).prop_map(ProofOf::Other),
         1 => Just(ProofOf::Nothing),
@@ -263,28 +279,39 @@ fn signers() -> impl Strategy<Value = Signers> {
 /// What homes and their officers say about the homes themselves.
 fn of_homes(ledger: &Ledger) -> BoxedStrategy<Step> {
     prop_oneof![
-        lies(ledger) => lie(),
+        lies(ledger) => lie(ledger),
         epochs(ledger) => epoch(ledger),
-        4 => elect(),
-        5 => note(),
-        4 => (0..2_usize).prop_map(Step::Checkpoint),
+        3 => elect(),
+        4 => note(),
+        2 => (0..2_usize).prop_map(Step::Checkpoint),
     ]
     .boxed()
 }
 
-/// One home lies at a time.
+/// One home lies at a time, mostly where the other has something to lose by it.
 fn lies(ledger: &Ledger) -> u32 {
-    2 * u32::from(!ledger.is_convicted())
+    if ledger.is_convicted() {
+        return 0;
+    }
+    1 + 12 * weight(relied_on(ledger).len())
 }
 
-fn lie() -> impl Strategy<Value = Step> {
-    let back = prop_oneof![1 => Just(0_usize), 4 => 0..12_usize];
-    (0..2_usize, back).prop_map(|(home, back)| Step::Lie { home, back })
+fn lie(ledger: &Ledger) -> impl Strategy<Value = Step> + use<> {
+    let home = match relied_on(ledger) {
+        homes if homes.is_empty() => (0..2_usize).boxed(),
+        homes => prop_oneof![8 => proptest::sample::select(homes), 1 => 0..2_usize].boxed(),
+    };
+    let back = prop_oneof![1 => Just(0_usize), 8 => 0..16_usize];
+    (home, back).prop_map(|(home, back)| Step::Lie { home, back })
+}
+
+fn relied_on(ledger: &Ledger) -> Vec<usize> {
+    (0..2).filter(|home| ledger.is_relied_on(*home)).collect()
 }
 
 /// Mostly an epoch begins because a home was convicted.
 fn epochs(ledger: &Ledger) -> u32 {
-    if ledger.is_convicted() { 8 } else { 1 }
+    if ledger.is_convicted() { 14 } else { 1 }
 }
 
 fn epoch(ledger: &Ledger) -> impl Strategy<Value = Step> + use<> {

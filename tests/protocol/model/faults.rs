@@ -42,6 +42,13 @@ impl Ledger {
         self.convicted().is_some()
     }
 
+    /// Whether the other home came to rest on something of this home's epoch.
+    pub(crate) fn is_relied_on(&self, home: usize) -> bool {
+        let since = self.past[home].first().map_or(0, |past| past.rests);
+        let mut rests = self.rests.iter().skip(since);
+        rests.any(|(by, _)| *by != home)
+    }
+
     /// What the logs say is kept: one may go back to it.
     pub(super) fn remember(&mut self) {
         for home in [0, 1] {
@@ -194,6 +201,9 @@ impl Ledger {
             account.available -= paid;
             paid
         });
+        for (is, word) in [(paid > 0, "adopted paid"), (paid < amount, "adopted short")] {
+            self.adopted.extend(Some(word).filter(|_| is));
+        }
         let home = &mut self.homes[home_of(from)];
         home.settled_out += amount;
         home.shortfall += amount - paid;
@@ -212,7 +222,13 @@ impl Ledger {
         (sent.accepted, sent.rejected) = (sent.settled, sent.refunded);
         (sent.adopted, sent.answer_known) = (true, true);
         let (_, to, amount) = sent.parties();
-        if sent.accepted {
+        let word = if sent.accepted {
+            "adopted yes"
+        } else {
+            "adopted no"
+        };
+        self.adopted.push(word);
+        if self.transfers[n].accepted {
             self.accepted.push(n);
             let home = &mut self.homes[home_of(to)];
             home.accepted_in += amount;

@@ -1,5 +1,7 @@
 //! A home that signs one position twice, as its key does it, and its officers, who begin the next epoch.
 
+use std::collections::BTreeSet;
+
 use city_protocol::body::{EpochStart, Kind, Label};
 use city_protocol::ids::{BlockId, Digest};
 use city_protocol::ledger::{Frozen, Rows as _};
@@ -133,6 +135,18 @@ impl Town {
             self.carry();
         }
         Ok(*booked)
+    }
+
+    /// Everybody has the same, and nothing is under way: but what a convicted home lost, and would do again if it might.
+    pub(super) fn assert_in_step(&self) {
+        let statuses = self.world.homes.iter().map(|home| {
+            let status = home.replica.status(home.disk.read());
+            let stands = home.row(&home.log()).frozen.is_some();
+            assert!(stands || status.in_flight == 0, "{}", home.region);
+            status.frontier_hash
+        });
+        let statuses: BTreeSet<_> = statuses.collect();
+        assert_eq!(statuses.len(), 1);
     }
 
     /// Who was convicted stands where both of its vertices agree, for everybody, and nobody else does.

@@ -75,6 +75,7 @@ impl Ledger {
         home.shortfall -= by.amount;
         home.journal.push((who, BORROWED, true, by.amount));
         home.journal.push((who, AIKA, false, by.amount));
+        self.adopted.push("made good");
         Ok(self.balance(who, |account| account.available -= by.amount))
     }
 

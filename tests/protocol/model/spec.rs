@@ -176,6 +176,8 @@ pub(crate) struct Ledger {
     /// Whether each home knows that it was convicted and may not sign; whether the other home knows it.
     pub(super) stopped: [bool; 2],
     pub(super) convicted: [bool; 2],
+    /// What became of what was lost, in a word each.
+    pub(crate) adopted: Vec<&'static str>,
     /// What each home's log said after each step of its epoch.
     pub(super) past: [Vec<Arc<Log>>; 2],
     /// How many keys each person has made beside the one to enrol with.
@@ -241,6 +243,19 @@ impl Ledger {
             !sent.is_answered() && sent.is_open()
         };
         numbers.filter(open).collect()
+    }
+
+    /// Whether the post has something for a home to act on.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let news = |sent: &Sent| !sent.known || sent.is_answered() && !sent.answer_known;
+        self.transfers.iter().any(|sent| !sent.lost && news(sent))
+    }
+
+    /// Whether a transfer waits at its receiver's home for somebody who has an account there.
+    pub(crate) fn is_waiting(&self, n: usize) -> bool {
+        let sent = &self.transfers[n];
+        let account = self.accounts.get(&sent.to);
+        sent.known && account.is_some_and(|account| !account.revoked)
     }
 
     /// Asks, answers, and remembers both.

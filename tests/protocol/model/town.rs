@@ -312,7 +312,7 @@ impl Town {
             self.world.connect(a, b);
         }
         self.world.run();
-        assert!(self.world.in_step(&[KANAZAWA, KOMATSU, HAKUSAN]));
+        self.assert_in_step();
         Verdict::Done
     }
 
