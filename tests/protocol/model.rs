@@ -2,6 +2,15 @@
 //! replicas through real submissions and to `model::spec`, which knows integers and maps only. After every
 //! step the answer, the balances, the sums and the journals are the same.
 //!
+//! `spec` is accounts, transfers and their homes, `answers`, `keys` and `officers` what becomes of them, `board`,
+//! `checkpoints` and `charters` what homes say of themselves, `post` what time and news bring, `faults` a home that signs
+//! a position twice and how it goes on. `town` and its parts tell real homes the same.
+//!
+//! Not drawn, and told by the stories beside this file: a board that is full, witnesses, the last of 32 charters, a node
+//! key that changes, an epoch that begins twice, a vertex that breaks a rule, two homes convicted at a time, and a home
+//! that loses the account, or the key, with which somebody took what the other home has settled (`Ledger::moment`).
+//! A conviction, and an epoch with what follows from it, is one step each: everybody hears of it.
+//!
 //! `PROPTEST_CASES` says how many stories; the seed is printed, and `CITY_NODE_SEED` gives it back.
 
 mod answers;
