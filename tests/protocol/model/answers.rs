@@ -65,12 +65,7 @@ impl Ledger {
     /// 小松市 takes only so much from 金沢市 before 金沢市 takes from it.
     fn is_beyond_limit(&self, by: Who, n: usize, amount: u64) -> bool {
         let limited = home_of(self.transfers[n].from) == 0 && home_of(by) == 1;
-        let sum = |which: fn(&Sent) -> bool| {
-            let sent = self.transfers.iter().filter(|sent| which(sent));
-            sent.map(|sent| sent.amount).sum::<u64>()
-        };
-        let taken = sum(|sent| sent.accepted && passes(sent, 0, 1));
-        let returned = sum(|sent| sent.settled && passes(sent, 1, 0));
+        let [taken, returned] = self.clearing(1);
         limited && taken.saturating_sub(returned) + amount > LIMIT
     }
 
@@ -180,6 +175,6 @@ impl Ledger {
 }
 
 /// Whether it goes from one home to another.
-const fn passes(sent: &Sent, from: usize, to: usize) -> bool {
+pub(super) const fn passes(sent: &Sent, from: usize, to: usize) -> bool {
     home_of(sent.from) == from && home_of(sent.to) == to
 }

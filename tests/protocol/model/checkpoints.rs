@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use city_protocol::refusal::Refusal::{self, *};
 
+use super::answers::passes;
 use super::keys::Key;
-use super::spec::{Account, DEADLINE, Ledger, Who, first, home_of};
+use super::spec::{Account, DEADLINE, Ledger, Sent, Who, first, home_of};
 use super::words::Verdict;
 
 /// Least time between the states of two checkpoints.
@@ -56,6 +57,18 @@ impl Ledger {
         Ok(Verdict::Booked(None))
     }
 
+    /// What a home accepted from the other, and settled to it.
+    pub(crate) fn clearing(&self, at: usize) -> [u64; 2] {
+        let other = 1 - at;
+        let sum = |which: &dyn Fn(&Sent) -> bool| {
+            let sent = self.transfers.iter().filter(|sent| which(sent));
+            sent.map(|sent| sent.amount).sum()
+        };
+        let accepted = sum(&|sent| sent.accepted && passes(sent, other, at));
+        let settled = sum(&|sent| sent.settled && passes(sent, at, other));
+        [accepted, settled]
+    }
+
     fn state_of(&self, at: usize) -> State {
         let home = &self.homes[at];
         let time = self.heads[at];
@@ -96,10 +109,8 @@ impl Ledger {
             if to && sent.is_answered() && (sent.adopted || sent.at + DEADLINE >= time) {
                 state.answers.insert(n, sent.rejected);
             }
-            let passed = |is: bool| if is { sent.amount } else { 0 };
-            state.clearing[0] += passed(to && !from && sent.accepted);
-            state.clearing[1] += passed(from && !to && sent.settled);
         }
+        state.clearing = self.clearing(at);
         state.later_charters = (2..=self.says[at].charters.len()).collect();
         let board = self.says[at].board.iter();
         let notes = board.map(|(key, note)| (key.clone(), note.text.map(|text| text.bytes)));

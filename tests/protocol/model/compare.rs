@@ -55,6 +55,10 @@ impl Town {
                 .filter(|(who, _)| home_of(**who) == n);
             let available = accounts.map(|(_, account)| account.available).sum::<u64>();
             assert_eq!(row.totals.available, available);
+            let rows = self.world.homes[n].disk.read();
+            let clearing = rows.clearing(&self.log(n), &self.log(1 - n));
+            let clearing = [clearing.accepted, clearing.settled];
+            assert_eq!(clearing, ledger.clearing(n), "home {n}");
             assert!(row.totals.conserved(), "{:?}", row.totals);
             let found = spec::Municipality {
                 officers_used: row.officers_sequence,

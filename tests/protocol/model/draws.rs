@@ -345,8 +345,8 @@ fn elect() -> impl Strategy<Value = Step> {
         1 => Just(Next::OneTwice),
     ];
     let follows = prop_oneof![
-        12 => Just(Follows::Newest),
-        2 => Just(Follows::First),
+        10 => Just(Follows::Newest),
+        4 => Just(Follows::First),
         1 => Just(Follows::Skips),
         1 => Just(Follows::Again),
     ];

@@ -15,7 +15,7 @@ use super::faults::Log;
 use super::filling::home_asked;
 use super::published::Published;
 use super::steps::{Evidence, Step};
-use super::words::{Draft, Request, Verdict};
+use super::words::{Request, Verdict};
 
 /// One of the four people.
 pub(crate) type Who = usize;
@@ -109,7 +109,7 @@ pub(crate) struct Municipality {
 pub(crate) struct Sent {
     pub(super) from: Who,
     pub(super) to: Who,
-    id: u64,
+    pub(super) id: u64,
     pub(super) amount: u64,
     pub(super) at: u64,
     /// Whether the receiver's home has heard of it.
@@ -365,121 +365,6 @@ impl Ledger {
     /// Somebody's account, which is there.
     pub(super) fn account(&mut self, who: Who) -> &mut Account {
         self.accounts.get_mut(&who).expect("an account")
-    }
-
-    /// A home holds a proof for whoever has an account there.
-    pub(super) fn prove(
-        &mut self,
-        who: Who,
-        id: u64,
-        evidence: Evidence,
-    ) -> Result<Verdict, Refusal> {
-        first([(!self.accounts.contains_key(&who), UnknownAccount)])?;
-        let (at, held) = (self.now, true);
-        self.proofs.push(Proof {
-            who,
-            id,
-            at,
-            evidence,
-            held,
-        });
-        Ok(Verdict::Done)
-    }
-
-    /// A transfer takes 愛貨 from what is available; whether the receiver exists is not asked.
-    fn transfer(&mut self, draft: &Draft) -> Result<Verdict, Refusal> {
-        let Draft {
-            from,
-            to,
-            id,
-            amount,
-            sequence,
-            ..
-        } = *draft;
-        let account = self.accounts.get(&from).cloned();
-        let next = account.as_ref().map_or(0, |account| account.used + 1);
-        let id_is_used = self
-            .transfers
-            .iter()
-            .any(|sent| (sent.from, sent.id) == (from, id) && !sent.lost);
-        first([
-            (amount == 0, BadAmount),
-            (from == to, SameAccount),
-            (sequence == 0, BadField),
-            (draft.at != home_of(from), WrongHome),
-            (account.is_none(), UnknownAccount),
-            (
-                account
-                    .as_ref()
-                    .is_some_and(|it| (from, it.key()) != draft.signer),
-                WrongKey,
-            ),
-            (account.as_ref().is_some_and(|it| it.revoked), KeyRevoked),
-            (sequence < next, SequenceUsed),
-            (sequence > next, SequenceGap),
-            (id_is_used, TransferIdUsed),
-            (draft.created_at > self.now + AHEAD, FutureDated),
-            (draft.expires_at < self.now, Expired),
-        ])?;
-        self.placed(draft)?;
-        let available = account.map_or(0, |account| account.available);
-        first([
-            (amount > available, Overdraft),
-            (self.stopped[draft.at], NotSequencing),
-        ])?;
-
-        let home = &mut self.homes[home_of(from)];
-        home.open_out += amount;
-        home.journal.push((from, EXPENSE, true, amount));
-        home.journal.push((from, PAYABLE, false, amount));
-        self.transfers.push(Sent {
-            from,
-            to,
-            id,
-            amount,
-            at: self.now,
-            known: home_of(from) == home_of(to),
-            accepted: false,
-            rejected: false,
-            settled: false,
-            refunded: false,
-            refund_known: false,
-            answer_known: false,
-            adopted: false,
-            lost: false,
-            key: draft.signer.1,
-        });
-        let booked = self.balance(from, |account| {
-            account.used = sequence;
-            account.available -= amount;
-            account.open_out += amount;
-        });
-        if home_of(from) == home_of(to) {
-            self.answer_by_itself(self.transfers.len() - 1);
-        }
-        Ok(booked)
-    }
-
-    /// The proof is held by this home, made for this account and transfer, fresh, good enough, and inside.
-    fn placed(&self, draft: &Draft) -> Result<(), Refusal> {
-        let named = draft.proof.map(|n| self.proofs[n]);
-        let held = |named: &Proof| {
-            self.proofs.contains(&Proof {
-                held: true,
-                ..*named
-            })
-        };
-        let here = |named: &Proof| home_of(named.who) == draft.at;
-        let proof = named.filter(held).filter(here).ok_or(PlaceUnknown)?;
-        first([
-            (
-                (proof.who, proof.id) != (draft.from, draft.id),
-                PlaceMismatch,
-            ),
-            (proof.evidence == Evidence::Nowhere, NoPosition),
-            (proof.evidence != Evidence::Inside, PlaceInsufficient),
-            (self.now - proof.at > FRESH, PlaceInsufficient),
-        ])
     }
 }
 

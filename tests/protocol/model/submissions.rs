@@ -112,7 +112,9 @@ impl Town {
 
     /// The key of an officer.
     pub(super) fn officer(&self, (home, nth): charters::Officer) -> Arc<SecretKey> {
-        let first = self.world.homes[home].officers.get(nth as usize);
+        let first = self.world.homes[home]
+            .officers
+            .get(usize::try_from(nth).unwrap());
         let make = || signing_key(&format!("officer {nth} elected in {home}"));
         let mut officers = self.officers.borrow_mut();
         let key = officers.entry((home, nth));
