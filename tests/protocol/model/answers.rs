@@ -3,7 +3,8 @@
 use city_protocol::refusal::Refusal::{self, *};
 
 use super::spec::{
-    AIKA, DAY, DEADLINE, EXPENSE, GRACE, LIMIT, Ledger, PAYABLE, RECEIVED, Who, first, home_of,
+    AIKA, DAY, DEADLINE, EXPENSE, GRACE, LIMIT, Ledger, PAYABLE, RECEIVED, Sent, Who, first,
+    home_of,
 };
 use super::words::{Said, Verdict};
 
@@ -22,7 +23,8 @@ impl Ledger {
         let here = home_of(by) == home_of(sent.to);
         let account = self.accounts.get(&by);
         let next = account.map_or(0, |account| account.used + 1);
-        let known = sent.known || home_of(by) == home_of(sent.from);
+        let known = !sent.lost && (sent.known || home_of(by) == home_of(sent.from));
+        let frozen = self.convicted[home_of(sent.from)] && home_of(by) != home_of(sent.from);
         let in_time = self.now <= sent.at + DEADLINE;
         let back = if home_of(by) == home_of(sent.from) {
             sent.refunded
@@ -43,8 +45,10 @@ impl Ledger {
                 !rejects && self.is_beyond_limit(by, n, amount),
                 ClearingLimit,
             ),
+            (frozen, LogFrozen),
             (!known, UnknownTransfer),
             (back && in_time, AlreadyAnswered),
+            (self.stopped[home_of(by)], NotSequencing),
             (by != sent.to, UnknownTransfer),
             (amount != sent.amount, TransferMismatch),
             (!in_time, DeadlinePassed),
@@ -61,8 +65,8 @@ impl Ledger {
     /// 小松市 takes only so much from 金沢市 before 金沢市 takes from it.
     fn is_beyond_limit(&self, by: Who, n: usize, amount: u64) -> bool {
         let limited = home_of(self.transfers[n].from) == 0 && home_of(by) == 1;
-        let balance = self.taken.saturating_sub(self.returned);
-        limited && balance + amount > LIMIT
+        let [taken, returned] = self.clearing(1);
+        limited && taken.saturating_sub(returned) + amount > LIMIT
     }
 
     /// The transfer is the receiver's.
@@ -75,19 +79,21 @@ impl Ledger {
         home.journal.push((to, AIKA, true, amount));
         home.journal.push((to, RECEIVED, false, amount));
         self.account(to).available += amount;
-        self.heads[home_of(to)] = self.now;
+        self.wrote(home_of(to));
         if home_of(from) == home_of(to) {
+            self.transfers[n].answer_known = true;
             self.settle(n);
-        } else if home_of(to) == 1 {
-            self.taken += amount;
+        } else {
+            self.rests.push((home_of(to), n));
         }
     }
 
     /// It is not; within one home the sender has it back at once.
     fn reject(&mut self, n: usize) {
         self.transfers[n].rejected = true;
-        self.heads[home_of(self.transfers[n].to)] = self.now;
+        self.wrote(home_of(self.transfers[n].to));
         if self.transfers[n].is_within_one_home() {
+            self.transfers[n].answer_known = true;
             self.refund(n);
         }
     }
@@ -102,9 +108,9 @@ impl Ledger {
         home.journal.push((from, PAYABLE, true, amount));
         home.journal.push((from, AIKA, false, amount));
         self.account(from).open_out -= amount;
-        self.heads[home_of(from)] = self.now;
-        if home_of(from) == 1 && home_of(to) == 0 {
-            self.returned += amount;
+        self.wrote(home_of(from));
+        if home_of(from) != home_of(to) {
+            self.rests.push((home_of(from), n));
         }
     }
 
@@ -114,6 +120,9 @@ impl Ledger {
         sent.refunded = true;
         sent.refund_known = sent.is_within_one_home();
         let (from, _, amount) = sent.parties();
+        if sent.rejected && !sent.is_within_one_home() {
+            self.rests.push((home_of(from), n));
+        }
         let home = &mut self.homes[home_of(from)];
         home.open_out -= amount;
         home.journal.push((from, PAYABLE, true, amount));
@@ -121,7 +130,7 @@ impl Ledger {
         let account = self.account(from);
         account.open_out -= amount;
         account.available += amount;
-        self.heads[home_of(from)] = self.now;
+        self.wrote(home_of(from));
     }
 
     /// What the receiver's home answers without asking: what the receiver ordered, and no after a week for an account
@@ -129,7 +138,10 @@ impl Ledger {
     pub(super) fn answer_by_itself(&mut self, n: usize) {
         let sent = &self.transfers[n];
         let late = self.now > sent.at + DEADLINE;
-        if late || !sent.known || sent.is_answered() || sent.refund_known {
+        let stands = self.stopped[home_of(sent.to)]
+            || (self.convicted[home_of(sent.from)] && !sent.is_within_one_home());
+        let closed = sent.is_answered() || !sent.is_open() || sent.refund_known;
+        if late || stands || !sent.known || closed {
             return;
         }
         let waited = self.now - sent.at >= GRACE;
@@ -155,8 +167,14 @@ impl Ledger {
         const SILENCE: u64 = 365 * DAY;
         let sent = &self.transfers[n];
         first([
-            (sent.answer_is_known(), AlreadyAnswered),
+            (sent.lost, UnknownTransfer),
+            (sent.is_answered() && sent.answer_known, AlreadyAnswered),
             (self.now <= sent.at + DEADLINE + SILENCE, NotExpired),
         ])
     }
+}
+
+/// Whether it goes from one home to another.
+pub(super) const fn passes(sent: &Sent, from: usize, to: usize) -> bool {
+    home_of(sent.from) == from && home_of(sent.to) == to
 }

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::spec::{DAY, Ledger, Who};
 use super::steps::{
-    Dated, Evidence, Hand, Id, Much, New, ProofOf, Signed, Signers, Step, Takes, Turn,
+    Cut, Dated, Evidence, Follows, Hand, Id, Length, Much, New, Next, Place, ProofOf, Signed,
+    Signers, Step, Takes, Turn,
 };
 
 /// Four people in two municipalities.
@@ -19,22 +20,22 @@ pub(crate) fn next(ledger: &Ledger) -> BoxedStrategy<Step> {
     let strangers = people(|who| !ledger.accounts.contains_key(&who));
     let citizens = people(|who| ledger.accounts.contains_key(&who));
     let rich = people(|who| ledger.accounts.get(&who).is_some_and(|a| a.available > 0));
-    let open = ledger.open();
+    let open = answerable(ledger);
     let closed = people(|who| ledger.accounts.get(&who).is_some_and(|a| a.revoked));
     prop_oneof![
-        1 + 5 * weight(strangers.len()) => (one_of(strangers), rarely())
+        1 + 10 * weight(strangers.len()) => (one_of(strangers), rarely())
             .prop_map(|(who, elsewhere)| Step::Enrol { who, elsewhere }),
-        5 => (one_of(citizens.clone()), rarely(), signers(), turn(), much()).prop_map(
+        4 + 12 * u32::from(rich.is_empty()) => (one_of(citizens.clone()), rarely(), signers(), turn(), granted()).prop_map(
             |(to, elsewhere, signers, turn, amount)| Step::Grant { to, elsewhere, signers, turn, amount }
         ),
         2 => (PEOPLE, id(), evidence()).prop_map(|(who, id, evidence)| Step::Prove { who, id, evidence }),
-        3 + 4 * weight(rich.len()) => transfer(one_of(rich)),
-        weight(sent.min(1)) * (4 + 4 * weight(open.len().min(3))) => answer(open, sent),
-        10 + 4 * weight(closed.len()) => rarer(citizens, closed, sent),
+        3 + 9 * weight(rich.len()) => transfer(one_of(rich)),
+        weight(sent.min(1)) * (3 + 14 * weight(open.len().min(3))) => answer(open, sent),
+        8 + 4 * weight(closed.len()) => rarer(citizens, closed, sent),
         weight(booked.min(2)) => (0..booked.max(1)).prop_map(Step::Again),
-        5 => Just(Step::Carry),
-        4 => clock(),
-        1 => (0..2_usize).prop_map(Step::Restart),
+        7 + lies(ledger) + epochs(ledger) => of_homes(ledger),
+        4 + 14 * u32::from(ledger.is_awaited()) => Just(Step::Carry),
+        5 => prop_oneof![4 => clock(), 1 => (0..2_usize).prop_map(Step::Restart)],
     ]
     .boxed()
 }
@@ -58,6 +59,25 @@ fn rarer(citizens: Vec<Who>, closed: Vec<Who>, sent: usize) -> BoxedStrategy<Ste
         ),
     ]
     .boxed()
+}
+
+/// The same keys again and again, by either home, and now and then one that is not its own.
+fn note() -> impl Strategy<Value = Step> {
+    let key = prop_oneof![
+        10 => (0..2_u8).prop_map(Place::Common),
+        3 => (0..2_u8).prop_map(Place::Own),
+        1 => Just(Place::Others),
+        1 => Just(Place::Bare),
+        1 => Just(Place::Likewise),
+    ];
+    let text = prop_oneof![
+        3 => Just(Length::Nothing),
+        1 => Just(Length::Empty),
+        9 => Just(Length::Word),
+        1 => Just(Length::Longest),
+        1 => Just(Length::TooLong),
+    ];
+    (0..2_usize, key, text).prop_map(|(home, key, text)| Step::Note { home, key, text })
 }
 
 fn people(are: impl Fn(Who) -> bool) -> Vec<Who> {
@@ -84,6 +104,13 @@ fn transfer_of(open: Vec<usize>, sent: usize) -> BoxedStrategy<usize> {
     prop_oneof![8 => proptest::sample::select(open), 1 => 0..sent].boxed()
 }
 
+/// Transfers that their receivers can answer.
+fn answerable(ledger: &Ledger) -> Vec<usize> {
+    let mut open = ledger.open();
+    open.retain(|n| ledger.is_waiting(*n));
+    open
+}
+
 /// Whether what the step is about is there: when a story gets shorter it may not be.
 pub(crate) fn possible(ledger: &Ledger, step: &Step) -> bool {
     match step {
@@ -92,25 +119,29 @@ pub(crate) fn possible(ledger: &Ledger, step: &Step) -> bool {
             transfer: Some(_), ..
         } => !ledger.transfers.is_empty(),
         Step::Again(_) => !ledger.booked.is_empty(),
+        Step::Lie { .. } => !ledger.is_convicted(),
         _ => true,
     }
 }
 
 fn transfer(from: BoxedStrategy<Who>) -> impl Strategy<Value = Step> {
-    let who = (from, PEOPLE, weighted(0.05, PEOPLE), hand(), rarely());
-    let what = (much(), turn(), id(), dated(), proof());
+    let further = prop_oneof![1 => Just(0_usize), 15 => 1..4_usize];
+    let who = (from, further, weighted(0.05, PEOPLE), hand(), rarely());
+    let what = (spent(), turn(), id(), dated(), proof());
     (who, what).prop_map(
-        |((from, to, signer, hand, elsewhere), (amount, turn, id, dated, proof))| Step::Transfer {
-            from,
-            to,
-            signer,
-            hand,
-            elsewhere,
-            amount,
-            turn,
-            id,
-            dated,
-            proof,
+        |((from, further, signer, hand, elsewhere), (amount, turn, id, dated, proof))| {
+            Step::Transfer {
+                from,
+                to: (from + further) % PEOPLE.end,
+                signer,
+                hand,
+                elsewhere,
+                amount,
+                turn,
+                id,
+                dated,
+                proof,
+            }
         },
     )
 }
@@ -181,6 +212,25 @@ fn much() -> impl Strategy<Value = Much> {
     ]
 }
 
+/// Mostly enough for a while.
+fn granted() -> impl Strategy<Value = Much> {
+    prop_oneof![
+        12 => (2_000..12_000_u64).prop_map(Much::This),
+        1 => Just(Much::This(0)),
+        1 => Just(Much::All),
+    ]
+}
+
+/// Mostly less than what somebody was granted.
+fn spent() -> impl Strategy<Value = Much> {
+    prop_oneof![
+        14 => (1..3_000_u64).prop_map(Much::This),
+        1 => Just(Much::This(0)),
+        2 => Just(Much::All),
+        1 => Just(Much::OneTooMany),
+    ]
+}
+
 fn id() -> impl Strategy<Value = Id> {
     prop_oneof![8 => Just(Id::New), 2 => (0..8_u64).prop_map(Id::Of)]
 }
@@ -196,7 +246,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 
 fn proof() -> impl Strategy<Value = ProofOf> {
     prop_oneof![
-        14 => Just(ProofOf::Now),
+        24 => Just(ProofOf::Now),
         5 => (0..8_usize).prop_map(ProofOf::Its),
         1 => (0..8_usize).prop_map(ProofOf::Other),
         1 => Just(ProofOf::Nothing),
@@ -215,14 +265,100 @@ fn dated() -> impl Strategy<Value = Dated> {
 
 fn signers() -> impl Strategy<Value = Signers> {
     prop_oneof![
-        12 => Just(Signers::Two),
-        2 => Just(Signers::OtherTwo),
+        12 => Just(Signers::Enough),
+        2 => Just(Signers::OtherOnes),
         1 => Just(Signers::All),
-        1 => Just(Signers::One),
+        1 => Just(Signers::Fewer),
         1 => Just(Signers::OneTwice),
         1 => Just(Signers::OneForeign),
         1 => Just(Signers::OneForged),
+        1 => Just(Signers::Former),
     ]
+}
+
+/// What homes and their officers say about the homes themselves.
+fn of_homes(ledger: &Ledger) -> BoxedStrategy<Step> {
+    prop_oneof![
+        lies(ledger) => lie(ledger),
+        epochs(ledger) => epoch(ledger),
+        3 => elect(),
+        4 => note(),
+        2 => (0..2_usize).prop_map(Step::Checkpoint),
+    ]
+    .boxed()
+}
+
+/// One home lies at a time, mostly where the other has something to lose by it.
+fn lies(ledger: &Ledger) -> u32 {
+    if ledger.is_convicted() {
+        return 0;
+    }
+    1 + 12 * weight(relied_on(ledger).len())
+}
+
+fn lie(ledger: &Ledger) -> impl Strategy<Value = Step> + use<> {
+    let home = match relied_on(ledger) {
+        homes if homes.is_empty() => (0..2_usize).boxed(),
+        homes => prop_oneof![8 => proptest::sample::select(homes), 1 => 0..2_usize].boxed(),
+    };
+    let back = prop_oneof![1 => Just(0_usize), 8 => 0..16_usize];
+    (home, back).prop_map(|(home, back)| Step::Lie { home, back })
+}
+
+fn relied_on(ledger: &Ledger) -> Vec<usize> {
+    (0..2).filter(|home| ledger.is_relied_on(*home)).collect()
+}
+
+/// Mostly an epoch begins because a home was convicted.
+fn epochs(ledger: &Ledger) -> u32 {
+    if ledger.is_convicted() { 14 } else { 1 }
+}
+
+fn epoch(ledger: &Ledger) -> impl Strategy<Value = Step> + use<> {
+    let home = match ledger.convicted() {
+        Some(home) => prop_oneof![6 => Just(home), 1 => 0..2_usize].boxed(),
+        None => (0..2_usize).boxed(),
+    };
+    let cut = prop_oneof![
+        10 => Just(Cut::Newest),
+        1 => Just(Cut::Lower),
+        1 => Just(Cut::OtherEpoch),
+    ];
+    (home, cut, signers(), turn()).prop_map(|(home, cut, signers, turn)| Step::Epoch {
+        home,
+        cut,
+        signers,
+        turn,
+    })
+}
+
+/// Mostly what a charter may say.
+fn elect() -> impl Strategy<Value = Step> {
+    let next = prop_oneof![
+        4 => Just(Next::Others),
+        3 => Just(Next::OneGoes),
+        2 => Just(Next::OneComes),
+        2 => Just(Next::OneDecides),
+        2 => Just(Next::AllDecide),
+        1 => Just(Next::NobodyDecides),
+        1 => Just(Next::MoreThanThereAre),
+        1 => Just(Next::OneTwice),
+    ];
+    let follows = prop_oneof![
+        10 => Just(Follows::Newest),
+        4 => Just(Follows::First),
+        1 => Just(Follows::Skips),
+        1 => Just(Follows::Again),
+    ];
+    (0..2_usize, next, follows, signers(), turn()).prop_map(
+        |(home, next, follows, signers, turn)| Step::Elect {
+            home,
+            next,
+            follows,
+            signers,
+            turn,
+        },
+    )
 }
 
 /// A moment, a proof's life and a millisecond more, ten minutes; seldom half a year and what is missing to it, a week, a

@@ -3,8 +3,8 @@
 use city_protocol::refusal::Refusal::{self, *};
 
 use super::spec::{Account, Ledger, Order, Who, first, home_of};
-use super::steps::{Signed, Signers};
-use super::words::Verdict;
+use super::steps::Signed;
+use super::words::{Signatures, Verdict};
 
 /// A person's key: whose, and the how manyth.
 pub(crate) type Key = (Who, u64);
@@ -39,6 +39,7 @@ impl Ledger {
         first([
             (takes.is_some_and(|order| order.most == Some(0)), BadAmount),
             (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
         ])?;
         self.active(who, key)?;
         self.in_turn(who, sequence)?;
@@ -57,7 +58,11 @@ impl Ledger {
         new: Key,
         signed: Signed,
     ) -> Result<Verdict, Refusal> {
-        first([(new == (who, key), KeyUsed), (sequence == 0, BadField)])?;
+        first([
+            (new == (who, key), KeyUsed),
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         self.active(who, key)?;
         first([(signed != Signed::Both, WrongKey)])?;
         self.in_turn(who, sequence)?;
@@ -70,7 +75,10 @@ impl Ledger {
 
     /// Somebody closes their key.
     pub(super) fn revoke(&mut self, who: Who, key: u64, sequence: u64) -> Result<Verdict, Refusal> {
-        first([(sequence == 0, BadField)])?;
+        first([
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         self.active(who, key)?;
         self.in_turn(who, sequence)?;
         let account = self.account(who);
@@ -83,10 +91,13 @@ impl Ledger {
     pub(super) fn close(
         &mut self,
         who: Who,
-        signers: Signers,
+        signers: &Signatures,
         sequence: u64,
     ) -> Result<Verdict, Refusal> {
-        first([(sequence == 0, BadField)])?;
+        first([
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         self.decided(home_of(who), signers, sequence)?;
         let account = self.accounts.get_mut(&who).ok_or(UnknownAccount)?;
         first([(account.revoked, KeyRevoked)])?;
@@ -99,11 +110,14 @@ impl Ledger {
     pub(super) fn recover(
         &mut self,
         who: Who,
-        signers: Signers,
+        signers: &Signatures,
         sequence: u64,
         new: Key,
     ) -> Result<Verdict, Refusal> {
-        first([(sequence == 0, BadField)])?;
+        first([
+            (sequence == 0, BadField),
+            (self.stopped[home_of(who)], NotSequencing),
+        ])?;
         let home = home_of(who);
         self.decided(home, signers, sequence)?;
         first([

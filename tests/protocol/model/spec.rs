@@ -5,13 +5,17 @@
 //! milliseconds. Of several things that are wrong the first in the order of the text is named.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use city_protocol::refusal::Refusal::{self, *};
 
 use crate::world::BEGIN;
 
+use super::faults::Log;
+use super::filling::home_asked;
+use super::published::Published;
 use super::steps::{Evidence, Step};
-use super::words::{Draft, Request, Verdict};
+use super::words::{Request, Verdict};
 
 /// One of the four people.
 pub(crate) type Who = usize;
@@ -20,6 +24,8 @@ pub(crate) type Who = usize;
 pub(super) const AIKA: u16 = 101;
 /// 他者への未払愛貨.
 pub(super) const PAYABLE: u16 = 203;
+/// 他者からの借入愛貨.
+pub(super) const BORROWED: u16 = 205;
 /// 愛貨贈与差額.
 pub(super) const GRANTED: u16 = 305;
 /// 愛の行動受取.
@@ -27,7 +33,7 @@ pub(super) const RECEIVED: u16 = 401;
 /// 愛の行動消費, where the sender names no other account.
 pub(super) const EXPENSE: u16 = 501;
 /// How long a proof of place is fresh.
-const FRESH: u64 = 5 * 60_000;
+pub(super) const FRESH: u64 = 5 * 60_000;
 /// How far a client's clock may run ahead.
 pub(super) const AHEAD: u64 = 5 * 60_000;
 /// A day.
@@ -39,7 +45,7 @@ pub(super) const GRACE: u64 = 7 * DAY;
 /// How much 小松市 takes from 金沢市 beyond what 金沢市 took from it.
 pub(super) const LIMIT: u64 = 10_000;
 /// How often a home looks for what is overdue.
-const ROUND: u64 = 60 * 60_000;
+pub(super) const ROUND: u64 = 60 * 60_000;
 
 /// Where a person's account is kept.
 pub(crate) const fn home_of(who: Who) -> usize {
@@ -90,6 +96,8 @@ pub(crate) struct Municipality {
     pub(crate) officers_used: u64,
     pub(crate) granted: u64,
     pub(crate) ungranted: u64,
+    /// What it answers for and nobody had.
+    pub(crate) shortfall: u64,
     pub(crate) open_out: u64,
     pub(crate) settled_out: u64,
     pub(crate) accepted_in: u64,
@@ -101,7 +109,7 @@ pub(crate) struct Municipality {
 pub(crate) struct Sent {
     pub(super) from: Who,
     pub(super) to: Who,
-    id: u64,
+    pub(super) id: u64,
     pub(super) amount: u64,
     pub(super) at: u64,
     /// Whether the receiver's home has heard of it.
@@ -110,6 +118,14 @@ pub(crate) struct Sent {
     /// The receiver, or their home, said no.
     pub(super) rejected: bool,
     pub(super) settled: bool,
+    /// Whether the sender's home has heard the answer.
+    pub(super) answer_known: bool,
+    /// The receiver's home answers for an answer that it lost.
+    pub(super) adopted: bool,
+    /// A cut took it back, and nobody answers for it.
+    pub(super) lost: bool,
+    /// With which of their keys the sender signed it.
+    pub(super) key: u64,
     /// The sender has it back, and whether the receiver's home has heard of that.
     pub(super) refunded: bool,
     pub(super) refund_known: bool,
@@ -124,9 +140,9 @@ impl Sent {
         home_of(self.from) == home_of(self.to)
     }
 
-    /// Whether the sender's home has heard the answer: it acts on it at once.
-    pub(super) const fn answer_is_known(&self) -> bool {
-        self.settled || (self.rejected && self.refunded)
+    /// Whether its sender's home still has it open.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.settled && !self.refunded && !self.lost
     }
 
     /// From whom, to whom, how much.
@@ -155,18 +171,31 @@ pub(crate) struct Ledger {
     pub(crate) transfers: Vec<Sent>,
     /// Transfers in the order in which they were accepted.
     pub(super) accepted: Vec<usize>,
-    /// What 小松市 took from 金沢市, and what 金沢市 took from it as far as 小松市 has heard.
-    pub(super) taken: u64,
-    pub(super) returned: u64,
+    /// Which home rests on which transfer of the other, or its answer, in the order in which it came to.
+    pub(super) rests: Vec<(usize, usize)>,
+    /// Whether each home knows that it was convicted and may not sign; whether the other home knows it.
+    pub(super) stopped: [bool; 2],
+    pub(super) convicted: [bool; 2],
+    /// What became of what was lost, in a word each.
+    pub(crate) adopted: Vec<&'static str>,
+    /// What each home's log said after each step of its epoch.
+    pub(super) past: [Vec<Arc<Log>>; 2],
     /// How many keys each person has made beside the one to enrol with.
     pub(super) keys_made: [u64; 4],
+    /// How many officers each home has named.
+    pub(super) officers_made: [u64; 2],
     pub(super) proofs: Vec<Proof>,
     /// When each home looks for what is overdue the next time.
-    rounds: [u64; 2],
+    pub(super) rounds: [u64; 2],
     /// The time of each home's newest vertex.
     pub(super) heads: [u64; 2],
     /// The time of the other home's newest vertex that each has heard of.
-    heard: [u64; 2],
+    pub(super) heard: [u64; 2],
+    /// Whether each home's newest vertex is no checkpoint.
+    pub(super) changed: [bool; 2],
+    /// What each home says of itself, and what the others have heard of that.
+    pub(super) says: [Published; 2],
+    pub(super) told: [Published; 2],
     /// Transfer ids that clients have chosen so far: 1, 2, …
     pub(super) ids: u64,
     /// What was booked, and when it was made.
@@ -179,12 +208,18 @@ impl Ledger {
     /// Nothing has happened yet.
     pub(crate) fn begin() -> Self {
         let now = BEGIN.plus_ms(1000).0;
-        Self {
+        let mut ledger = Self {
             now,
             rounds: [now + ROUND; 2],
             heads: [now; 2],
+            changed: [true; 2],
+            says: [0, 1].map(Published::of),
+            told: [0, 1].map(Published::of),
+            officers_made: [3; 2],
             ..Self::default()
-        }
+        };
+        ledger.remember();
+        ledger
     }
 
     /// Over both homes: what can be spent and what is on its way is what was granted.
@@ -196,8 +231,8 @@ impl Ledger {
             .map(|account| account.available)
             .sum();
         let in_transit = sum(|home| home.open_out) + sum(|home| home.settled_out);
-        let made = sum(|home| home.granted) - sum(|home| home.ungranted);
-        available + in_transit == made + sum(|home| home.accepted_in)
+        let made = sum(|home| home.granted) + sum(|home| home.shortfall);
+        available + in_transit + sum(|home| home.ungranted) == made + sum(|home| home.accepted_in)
     }
 
     /// Transfers that nobody has answered yet.
@@ -205,9 +240,22 @@ impl Ledger {
         let numbers = 0..self.transfers.len();
         let open = |n: &usize| {
             let sent = &self.transfers[*n];
-            !sent.is_answered() && !sent.refunded
+            !sent.is_answered() && sent.is_open()
         };
         numbers.filter(open).collect()
+    }
+
+    /// Whether the post has something for a home to act on.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let news = |sent: &Sent| !sent.known || sent.is_answered() && !sent.answer_known;
+        self.transfers.iter().any(|sent| !sent.lost && news(sent))
+    }
+
+    /// Whether a transfer waits at its receiver's home for somebody who has an account there.
+    pub(crate) fn is_waiting(&self, n: usize) -> bool {
+        let sent = &self.transfers[n];
+        let account = self.accounts.get(&sent.to);
+        sent.known && account.is_some_and(|account| !account.revoked)
     }
 
     /// Asks, answers, and remembers both.
@@ -222,13 +270,20 @@ impl Ledger {
             self.answer(&request).unwrap_or_else(Verdict::Refused)
         };
         if matches!(verdict, Verdict::Booked(_)) {
-            self.heads[self.home_asked(&request)] = self.now;
-            self.booked.push(identity);
+            let home = home_asked(&request);
+            self.wrote(home);
+            self.changed[home] = !matches!(request, Request::Checkpoint(_));
+            if request.is_handed_in() {
+                self.booked.push(identity);
+            }
         }
         // Of what a home enters in one step the order is its own affair.
         for (home, written) in self.homes.iter_mut().zip(written) {
-            home.journal[written..].sort_unstable();
+            if let Some(lines) = home.journal.get_mut(written..) {
+                lines.sort_unstable();
+            }
         }
+        self.remember();
         self.last = Some((request, verdict));
     }
 
@@ -257,20 +312,31 @@ impl Ledger {
             Request::Revoke { who, key, sequence } => self.revoke(who, key, sequence),
             Request::Close {
                 who,
-                signers,
+                ref signers,
                 sequence,
             } => self.close(who, signers, sequence),
             Request::Recover {
                 who,
-                signers,
+                ref signers,
                 sequence,
                 new,
             } => self.recover(who, signers, sequence, new),
+            Request::Note { at, ref key, text } => self.note(at, key, text),
+            Request::Elect(ref elected) => self.elect(elected),
+            Request::Epoch(ref begun) => self.begin_epoch(begun),
+            Request::Lie { home, to } => Ok(self.lie(home, to)),
+            Request::Checkpoint(home) => self.checkpoint(home),
             Request::Again(_) => Ok(Verdict::Repeated),
             Request::Carry => Ok(self.carry()),
             Request::Clock { ms, tick } => Ok(self.clock(ms, tick)),
             Request::Restart(home) => Ok(self.restart(home)),
         }
+    }
+
+    /// A home's log gets a vertex.
+    pub(super) fn wrote(&mut self, home: usize) {
+        self.heads[home] = self.now;
+        self.changed[home] = true;
     }
 
     /// Changes an account, and books.
@@ -283,6 +349,7 @@ impl Ledger {
     /// An account opens once, at its own home.
     fn enrol(&mut self, who: Who, at: usize) -> Result<Verdict, Refusal> {
         first([
+            (self.stopped[at], NotSequencing),
             (at != home_of(who), WrongHome),
             (self.accounts.contains_key(&who), AccountExists),
         ])?;
@@ -298,195 +365,6 @@ impl Ledger {
     /// Somebody's account, which is there.
     pub(super) fn account(&mut self, who: Who) -> &mut Account {
         self.accounts.get_mut(&who).expect("an account")
-    }
-
-    /// A home holds a proof for whoever has an account there.
-    pub(super) fn prove(
-        &mut self,
-        who: Who,
-        id: u64,
-        evidence: Evidence,
-    ) -> Result<Verdict, Refusal> {
-        first([(!self.accounts.contains_key(&who), UnknownAccount)])?;
-        let (at, held) = (self.now, true);
-        self.proofs.push(Proof {
-            who,
-            id,
-            at,
-            evidence,
-            held,
-        });
-        Ok(Verdict::Done)
-    }
-
-    /// A transfer takes 愛貨 from what is available; whether the receiver exists is not asked.
-    fn transfer(&mut self, draft: &Draft) -> Result<Verdict, Refusal> {
-        let Draft {
-            from,
-            to,
-            id,
-            amount,
-            sequence,
-            ..
-        } = *draft;
-        let account = self.accounts.get(&from).cloned();
-        let next = account.as_ref().map_or(0, |account| account.used + 1);
-        let id_is_used = self
-            .transfers
-            .iter()
-            .any(|sent| (sent.from, sent.id) == (from, id));
-        first([
-            (amount == 0, BadAmount),
-            (from == to, SameAccount),
-            (sequence == 0, BadField),
-            (draft.at != home_of(from), WrongHome),
-            (account.is_none(), UnknownAccount),
-            (
-                account
-                    .as_ref()
-                    .is_some_and(|it| (from, it.key()) != draft.signer),
-                WrongKey,
-            ),
-            (account.as_ref().is_some_and(|it| it.revoked), KeyRevoked),
-            (sequence < next, SequenceUsed),
-            (sequence > next, SequenceGap),
-            (id_is_used, TransferIdUsed),
-            (draft.created_at > self.now + AHEAD, FutureDated),
-            (draft.expires_at < self.now, Expired),
-        ])?;
-        self.placed(draft)?;
-        let available = account.map_or(0, |account| account.available);
-        first([(amount > available, Overdraft)])?;
-
-        let home = &mut self.homes[home_of(from)];
-        home.open_out += amount;
-        home.journal.push((from, EXPENSE, true, amount));
-        home.journal.push((from, PAYABLE, false, amount));
-        self.transfers.push(Sent {
-            from,
-            to,
-            id,
-            amount,
-            at: self.now,
-            known: home_of(from) == home_of(to),
-            accepted: false,
-            rejected: false,
-            settled: false,
-            refunded: false,
-            refund_known: false,
-        });
-        let booked = self.balance(from, |account| {
-            account.used = sequence;
-            account.available -= amount;
-            account.open_out += amount;
-        });
-        if home_of(from) == home_of(to) {
-            self.answer_by_itself(self.transfers.len() - 1);
-        }
-        Ok(booked)
-    }
-
-    /// The proof is held by this home, made for this account and transfer, fresh, good enough, and inside.
-    fn placed(&self, draft: &Draft) -> Result<(), Refusal> {
-        let named = draft.proof.map(|n| self.proofs[n]);
-        let held = |named: &Proof| {
-            self.proofs.contains(&Proof {
-                held: true,
-                ..*named
-            })
-        };
-        let here = |named: &Proof| home_of(named.who) == draft.at;
-        let proof = named.filter(held).filter(here).ok_or(PlaceUnknown)?;
-        first([
-            (
-                (proof.who, proof.id) != (draft.from, draft.id),
-                PlaceMismatch,
-            ),
-            (proof.evidence == Evidence::Nowhere, NoPosition),
-            (proof.evidence != Evidence::Inside, PlaceInsufficient),
-            (self.now - proof.at > FRESH, PlaceInsufficient),
-        ])
-    }
-
-    /// A home looks for what is overdue: own transfers that nobody answered, and what waits for its accounts.
-    fn round(&mut self, home: usize) {
-        self.rounds[home] = self.now + ROUND;
-        for n in 0..self.transfers.len() {
-            let sent = &self.transfers[n];
-            let deadline = sent.at + DEADLINE;
-            let shown = sent.is_within_one_home() || self.heard[home] > deadline;
-            let open = !sent.is_answered() && !sent.refunded;
-            if home_of(sent.from) == home && open && shown && self.now > deadline {
-                self.refund(n);
-            }
-        }
-        let mut passed = 0;
-        for n in 0..self.transfers.len() {
-            let sent = &self.transfers[n];
-            if home_of(sent.to) != home || !sent.known || sent.is_answered() || sent.refund_known {
-                continue;
-            }
-            if self.now > sent.at + DEADLINE {
-                passed = passed.max(sent.at + DEADLINE);
-            } else {
-                self.answer_by_itself(n);
-            }
-        }
-        // The other home has to see that the deadline has passed.
-        if self.heads[home] <= passed {
-            self.heads[home] = self.now;
-        }
-    }
-
-    /// Everybody hears everything, and what follows from it.
-    fn carry(&mut self) -> Verdict {
-        for n in 0..self.transfers.len() {
-            if !self.transfers[n].known {
-                self.transfers[n].known = true;
-                self.answer_by_itself(n);
-            }
-        }
-        for n in self.accepted.clone() {
-            if !self.transfers[n].settled && !self.transfers[n].refunded {
-                self.settle(n);
-            }
-        }
-        for n in 0..self.transfers.len() {
-            if self.transfers[n].rejected && !self.transfers[n].refunded {
-                self.refund(n);
-            }
-            self.transfers[n].refund_known = self.transfers[n].refunded;
-        }
-        self.heard = [self.heads[1], self.heads[0]];
-        Verdict::Done
-    }
-
-    /// Time passes. Old proofs are forgotten when the home is woken, not before.
-    fn clock(&mut self, ms: u64, tick: bool) -> Verdict {
-        self.now += ms;
-        let now = self.now;
-        for proof in self.proofs.iter_mut().filter(|_| tick) {
-            proof.held &= now - proof.at <= FRESH;
-        }
-        for home in [0, 1] {
-            if tick && self.rounds[home] <= now {
-                self.round(home);
-            }
-        }
-        Verdict::Done
-    }
-
-    /// A home that starts again has its log, and forgets what it held in memory.
-    fn restart(&mut self, home: usize) -> Verdict {
-        for proof in self
-            .proofs
-            .iter_mut()
-            .filter(|proof| home_of(proof.who) == home)
-        {
-            proof.held = false;
-        }
-        self.round(home);
-        Verdict::Done
     }
 }
 

@@ -90,6 +90,34 @@ pub(crate) enum Step {
         turn: Turn,
         other_amount: bool,
     },
+    /// Officers name who decides after them.
+    Elect {
+        home: usize,
+        next: Next,
+        follows: Follows,
+        signers: Signers,
+        turn: Turn,
+    },
+    /// A home writes on the board, or deletes.
+    Note {
+        home: usize,
+        key: Place,
+        text: Length,
+    },
+    /// A home signs a position twice: the first behind what it had so many steps ago.
+    Lie {
+        home: usize,
+        back: usize,
+    },
+    /// Officers begin the next epoch.
+    Epoch {
+        home: usize,
+        cut: Cut,
+        signers: Signers,
+        turn: Turn,
+    },
+    /// A home says what its state is.
+    Checkpoint(usize),
     Again(usize),
     Carry,
     Clock {
@@ -99,24 +127,48 @@ pub(crate) enum Step {
     Restart(usize),
 }
 
-/// Which officers sign a decision; two of three are needed.
+/// Which officers sign a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signers {
-    Two,
-    OtherTwo,
+    Enough,
+    /// As many, from the other end.
+    OtherOnes,
     All,
-    One,
+    Fewer,
+    /// As many signatures, two of them one's.
     OneTwice,
     /// One of them is the other municipality's.
     OneForeign,
-    /// One of the two signatures is over something else.
+    /// One of the signatures is over something else.
     OneForged,
+    /// Those of the charter before, where there was one.
+    Former,
 }
 
-impl Signers {
-    pub(crate) fn too_few(self) -> bool {
-        matches!(self, Self::One | Self::OneTwice | Self::OneForeign)
-    }
+/// Who decides next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Next {
+    Others,
+    OneGoes,
+    OneComes,
+    OneDecides,
+    AllDecide,
+    NobodyDecides,
+    MoreThanThereAre,
+    /// One of them is named twice.
+    OneTwice,
+}
+
+/// Which charter the next one says that it follows, and which number it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Follows {
+    Newest,
+    /// The first, where there are more.
+    First,
+    /// The newest, under a number too high.
+    Skips,
+    /// The newest, under its own number.
+    Again,
 }
 
 /// With which of their keys somebody signs.
@@ -212,6 +264,42 @@ pub(crate) enum ProofOf {
     /// The n-th of all.
     Other(usize),
     Nothing,
+}
+
+/// Which vertex the officers name as the last that counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    Newest,
+    /// The one before it.
+    Lower,
+    /// The newest, of an epoch that is not the newest.
+    OtherEpoch,
+}
+
+/// Where a note stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// Where everybody writes.
+    Common(u8),
+    /// Below the home's own name.
+    Own(u8),
+    /// Below the other home's.
+    Others,
+    /// Its own name and nothing below it.
+    Bare,
+    /// Below a name that begins like its own.
+    Likewise,
+}
+
+/// How much a note says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    /// It deletes what stands there.
+    Nothing,
+    Empty,
+    Word,
+    Longest,
+    TooLong,
 }
 
 /// When a transfer says it was made, and until when it may be sequenced.

@@ -1,21 +1,27 @@
 //! What people and officers submit in the model's stories, as they sign it.
 
+use std::sync::Arc;
+
 use city_protocol::amount::{Amount, Timestamp};
 use city_protocol::body::{
-    Accept, Correct, Grant, Kind, OfficersBody, OfficersRevoke, Order, Reject, Revoke, Rotate,
-    Ungrant,
+    Accept, Amendment, Correct, Grant, Kind, Label, Officer, Officers, OfficersBody,
+    OfficersRevoke, Order, Reject, Revoke, Rotate, Ungrant,
 };
+use city_protocol::crypto::SecretKey;
+use city_protocol::ids::Digest;
 use city_protocol::pki::{Crls, verify_client};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::BookedEntry;
 use city_protocol::stage::{Draft, SignedBySeveral, Submission};
 
+use super::charters;
 use super::keys::Key;
 use super::spec::{self, Who};
-use super::steps::{Signed, Signers};
+use super::steps::Signed;
 use super::town::Town;
-use super::words::{Decided, Said};
+use super::words::{Decided, Elected, Said, Signatures};
 use crate::keychange::{self, revoke_body, rotate_body, with_key};
+use crate::keys::signing_key;
 use crate::people::{Person, decided_by, signed};
 
 impl Town {
@@ -88,27 +94,66 @@ impl Town {
     /// A decision with this number, as these officers sign it.
     pub(super) fn signed_by<B: OfficersBody>(
         &self,
-        at: usize,
-        signers: Signers,
+        signers: &Signatures,
         sequence: u64,
         body: impl Fn(u64) -> B,
     ) -> SignedBySeveral {
-        let homes = &self.world.homes;
-        let [one, two, three] = [0, 1, 2].map(|n| homes[at].officers[n].clone());
-        let officers = match signers {
-            Signers::Two | Signers::OneForged => vec![one, two.clone()],
-            Signers::OtherTwo => vec![three, one],
-            Signers::All => vec![three, two.clone(), one],
-            Signers::One => vec![two.clone()],
-            Signers::OneTwice => vec![one.clone(), one],
-            Signers::OneForeign => vec![one, homes[1 - at].officers[0].clone()],
-        };
+        let officers: Vec<_> = signers.of.iter().map(|who| self.officer(*who)).collect();
         let mut signed = decided_by(&body(sequence), &officers);
-        if signers == Signers::OneForged {
-            let other = decided_by(&body(sequence + 7), &[two]);
-            signed.signatures[1] = other.signatures[0].clone();
+        if signers.forged {
+            let other = decided_by(&body(sequence + 7), &officers);
+            signed.signatures.pop();
+            signed
+                .signatures
+                .extend(other.signatures.into_iter().last());
         }
         signed
+    }
+
+    /// The key of an officer.
+    pub(super) fn officer(&self, (home, nth): charters::Officer) -> Arc<SecretKey> {
+        let first = self.world.homes[home]
+            .officers
+            .get(usize::try_from(nth).unwrap());
+        let make = || signing_key(&format!("officer {nth} elected in {home}"));
+        let mut officers = self.officers.borrow_mut();
+        let key = officers.entry((home, nth));
+        let key = key.or_insert_with(|| first.cloned().unwrap_or_else(make));
+        Arc::clone(key)
+    }
+
+    pub(super) fn elect(&mut self, elected: &Elected) -> Result<BookedEntry, Refusal> {
+        let home = &self.world.homes[elected.at];
+        let board = elected.next.officers.iter().map(|who| self.officer(*who));
+        let officer = |key: Arc<SecretKey>| Officer {
+            alg: key.public().algorithm(),
+            key: key.public().as_bytes().to_vec(),
+        };
+        let officers = Officers {
+            k: elected.next.k as u64,
+            keys: board.map(officer).collect(),
+        };
+        let amendment = |officers_sequence| Amendment {
+            version: 1,
+            kind: Kind::Charter,
+            network: self.world.network(),
+            home: home.log(),
+            officers_sequence,
+            created_at: self.world.now,
+            number: elected.number as u64,
+            before: self.charters[elected.at][elected.after - 1],
+            region: home.region.clone(),
+            officers: officers.clone(),
+            witnesses: Vec::new(),
+            reason: Label::new("選挙").unwrap(),
+        };
+        let signed = self.signed_by(&elected.signers, elected.sequence, amendment);
+        let named = Digest::of(&[&signed.bytes]);
+        let booked = self.submit(elected.at, Ok(Submission::Amend(signed)))?;
+        if !booked.repeated {
+            self.charters[elected.at].push(named);
+        }
+        Ok(booked)
     }
 
     /// Somebody with a certain one of a person's keys.

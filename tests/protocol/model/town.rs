@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use city_protocol::amount::{Amount, Timestamp};
-use city_protocol::body::{Order, OwnEntry, Recover};
+use city_protocol::body::Recover;
 use city_protocol::crypto::{KemPublicKey, SecretKey};
-use city_protocol::ids::{AccountId, Digest, LogId, TransferId};
-use city_protocol::journal::Side;
-use city_protocol::ledger::Rows as _;
+use city_protocol::ids::{BlockId, Digest, LogId, TransferId};
 use city_protocol::place::{Grade, Verdict as PlaceVerdict};
 use city_protocol::refusal::Refusal;
 use city_protocol::replica::{BookedEntry, Input};
 use city_protocol::stage::Submission;
 
+use super::board::Text;
+use super::charters::Officer;
 use super::keys::Key;
-use super::spec::{self, Ledger, Line, Who, home_of};
+use super::lies::Past;
+use super::spec::{self, Line, Who, home_of};
 use super::steps::Evidence;
 use super::words::{self, Request, Verdict};
+use crate::checkpoints;
 use crate::keychange::recover_body;
+use crate::notes;
 use crate::people::{Person, signed};
 use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
@@ -29,6 +32,9 @@ pub(crate) struct Town {
     pub(super) people: Vec<Person>,
     /// Every key that was ever signed with, or named: making one takes a while.
     pub(super) keys: RefCell<BTreeMap<Key, (Arc<SecretKey>, KemPublicKey)>>,
+    /// The keys of officers, and the names of each home's charters, in order.
+    pub(super) officers: RefCell<BTreeMap<Officer, Arc<SecretKey>>>,
+    pub(super) charters: [Vec<Digest>; 2],
     /// Homes that are not connected.
     apart: BTreeSet<(usize, usize)>,
     /// Digests of the proofs of place, in order of their making.
@@ -36,9 +42,16 @@ pub(crate) struct Town {
     /// Booked transfers, in order.
     pub(super) sent: Vec<BookedEntry>,
     /// Everything booked, with the home that booked it.
-    booked: Vec<(usize, Submission, BookedEntry)>,
+    pub(super) booked: Vec<(usize, Submission, BookedEntry)>,
+    /// The vertices of each home's notes, in order.
+    pub(super) notes: [Vec<BlockId>; 2],
+    /// How long the longest way back from a vertex is.
+    pub(super) ways: RefCell<BTreeMap<BlockId, u64>>,
+    /// Where each home's log stood after each step of its epoch, and where its epochs were cut.
+    pub(super) past: [Vec<Past>; 2],
+    pub(super) cuts: BTreeMap<(usize, u64), u64>,
     /// How far each home's journal was read, and what it says.
-    journal: [(u64, Vec<Line>); 2],
+    pub(super) journal: [(u64, Vec<Line>); 2],
 }
 
 impl Town {
@@ -62,22 +75,33 @@ impl Town {
         let people: Vec<Person> = people.collect();
         let first = people.iter().enumerate();
         let first = first.map(|(who, it)| ((who, 0), (it.key.clone(), it.kem.clone())));
-        Self {
+        let charters =
+            [KANAZAWA, KOMATSU].map(|home| vec![world.homes[home].authority.charter_hash]);
+        let mut town = Self {
             world,
             keys: RefCell::new(first.collect()),
             people,
+            officers: RefCell::default(),
+            charters,
             apart: BTreeSet::new(),
             proofs: Vec::new(),
             sent: Vec::new(),
             booked: Vec::new(),
+            notes: Default::default(),
+            past: Default::default(),
+            cuts: BTreeMap::new(),
+            ways: RefCell::default(),
             journal: Default::default(),
-        }
+        };
+        town.remember();
+        town
     }
 
     /// Asks the homes, and gives their answer in the model's words.
     pub(crate) fn ask(&mut self, request: &Request) -> Verdict {
         let verdict = self.answer(request);
         self.read_journals();
+        self.remember();
         verdict
     }
 
@@ -85,18 +109,16 @@ impl Town {
         let answer = match *request {
             Request::Enrol { who, at } => self.enrol(who, at),
             Request::Grant(to, ref by) => {
-                let grant =
-                    self.signed_by(by.at, by.signers, by.sequence, |n| self.grant(to, by, n));
+                let grant = self.signed_by(&by.signers, by.sequence, |n| self.grant(to, by, n));
                 self.submit(by.at, Ok(Submission::Grant(grant)))
             }
             Request::Ungrant(from, ref by) => {
-                let ungrant = self.signed_by(by.at, by.signers, by.sequence, |n| {
-                    self.ungrant(from, by, n)
-                });
+                let ungrant =
+                    self.signed_by(&by.signers, by.sequence, |n| self.ungrant(from, by, n));
                 self.submit(by.at, Ok(Submission::Ungrant(ungrant)))
             }
             Request::Correct(who, transfer, ref by) => {
-                let correct = self.signed_by(by.at, by.signers, by.sequence, |n| {
+                let correct = self.signed_by(&by.signers, by.sequence, |n| {
                     self.correct(who, transfer, by, n)
                 });
                 self.submit(by.at, Ok(Submission::Correct(correct)))
@@ -120,26 +142,31 @@ impl Town {
             Request::Revoke { who, key, sequence } => self.revoke(who, key, sequence),
             Request::Close {
                 who,
-                signers,
+                ref signers,
                 sequence,
             } => {
                 let at = home_of(who);
-                let close = self.signed_by(at, signers, sequence, |n| self.close(who, n));
+                let close = self.signed_by(signers, sequence, |n| self.close(who, n));
                 self.submit(at, Ok(Submission::Revoke(close)))
             }
             Request::Recover {
                 who,
-                signers,
+                ref signers,
                 sequence,
                 new,
             } => {
                 let (at, new) = (home_of(who), self.with_key(who, new));
-                let recover = self.signed_by(at, signers, sequence, |n| Recover {
+                let recover = self.signed_by(signers, sequence, |n| Recover {
                     officers_sequence: n,
                     ..recover_body(&self.world, &self.people[who], &new)
                 });
                 self.submit(at, Ok(Submission::Recover(recover)))
             }
+            Request::Elect(ref elected) => self.elect(elected),
+            Request::Note { at, ref key, text } => self.note(at, key, text),
+            Request::Lie { home, to } => return self.lie(home, to),
+            Request::Epoch(ref begun) => self.begin_epoch(begun),
+            Request::Checkpoint(home) => self.checkpoint(home),
             Request::Again(n) => return self.again(n),
             Request::Carry => return self.carry(),
             Request::Clock { ms, tick } => return self.clock(ms, tick),
@@ -229,6 +256,22 @@ impl Town {
         Ok(booked)
     }
 
+    /// A home's own word.
+    fn note(&mut self, at: usize, key: &str, text: Option<Text>) -> Result<BookedEntry, Refusal> {
+        let value = text.map(bytes_of);
+        let booked = notes::write(&mut self.world, at, key, value.as_deref())?;
+        booked.receipt.verify(&self.world.genesis)?;
+        self.notes[at].push(booked.vertex);
+        Ok(booked)
+    }
+
+    /// What a home says of its own state.
+    fn checkpoint(&mut self, home: usize) -> Result<BookedEntry, Refusal> {
+        let booked = checkpoints::make(&mut self.world, home)?;
+        booked.receipt.verify(&self.world.genesis)?;
+        Ok(booked)
+    }
+
     /// The same once more: the first receipt, byte for byte.
     fn again(&mut self, n: usize) -> Verdict {
         let (at, submission, first) = self.booked[n].clone();
@@ -264,115 +307,17 @@ impl Town {
         Verdict::Done
     }
 
-    fn carry(&mut self) -> Verdict {
+    pub(super) fn carry(&mut self) -> Verdict {
         for (a, b) in std::mem::take(&mut self.apart) {
             self.world.connect(a, b);
         }
         self.world.run();
-        assert!(self.world.in_step(&[KANAZAWA, KOMATSU, HAKUSAN]));
+        self.assert_in_step();
         Verdict::Done
     }
 
     pub(super) fn log(&self, home: usize) -> LogId {
         self.world.homes[home].log()
-    }
-
-    /// Reads what was booked since the last time.
-    fn read_journals(&mut self) {
-        for home in [KANAZAWA, KOMATSU] {
-            let log = self.log(home);
-            let (read, before) = (self.journal[home].0, self.journal[home].1.len());
-            for posting in self.world.journal_after(home, &log, read) {
-                let whose = |person: &Person| person.account == posting.account;
-                let who = self.people.iter().position(whose).unwrap();
-                let debit = posting.side == Side::Debit;
-                let line = (who, posting.code, debit, posting.amount.hundredths());
-                self.journal[home].1.push(line);
-            }
-            // What a home enters in one step has an order of its own.
-            self.journal[home].1[before..].sort_unstable();
-            self.journal[home].0 = self.world.homes[home].row(&log).seq;
-        }
-    }
-
-    /// Accounts, sums and journals are the model's, and the sums hold.
-    pub(crate) fn compare(&self, ledger: &Ledger) {
-        assert_eq!(self.world.now.0, ledger.now);
-        for (who, person) in self.people.iter().enumerate() {
-            let home = &self.world.homes[person.home];
-            let row = home.disk.read().account(&person.home_log, &person.account);
-            let expected = ledger.accounts.get(&who);
-            let found = row.map(|row| {
-                let keys = self.keys.borrow();
-                let mut keys = keys.iter();
-                let named = keys.find(|(_, (key, _))| key.public().id() == row.key);
-                let key = expected.map(|it| (who, it.key()));
-                assert_eq!(named.map(|(named, _)| *named), key, "the key of {who}");
-                spec::Account {
-                    used: row.next_sequence - 1,
-                    available: row.available.hundredths(),
-                    open_out: row.open_out.hundredths(),
-                    keys: expected.map_or_else(Vec::new, |it| it.keys.clone()),
-                    revoked: row.revoked,
-                    order: row.order.and_then(|at| self.order_at(person, &at)),
-                }
-            });
-            assert_eq!(found.as_ref(), expected, "account of {who}");
-        }
-        for (n, expected) in ledger.homes.iter().enumerate() {
-            let row = self.world.homes[n].row(&self.log(n));
-            let accounts = ledger
-                .accounts
-                .iter()
-                .filter(|(who, _)| home_of(**who) == n);
-            let available = accounts.map(|(_, account)| account.available).sum::<u64>();
-            assert_eq!(row.totals.available, available);
-            assert!(row.totals.conserved(), "{:?}", row.totals);
-            let found = spec::Municipality {
-                officers_used: row.officers_sequence,
-                granted: row.totals.granted,
-                ungranted: row.totals.ungranted,
-                open_out: row.totals.open_out,
-                settled_out: row.totals.settled_out,
-                accepted_in: row.totals.accepted_in,
-                journal: self.journal[n].1.clone(),
-            };
-            assert_eq!(found, *expected, "home {n}");
-        }
-        assert!(ledger.conserved());
-        for home in &self.world.homes {
-            assert!(home.frozen.is_empty() && home.disconnected.is_empty());
-        }
-    }
-
-    /// The order that stands at a place of a person's log, in the model's words.
-    fn order_at(&self, person: &Person, at: &OwnEntry) -> Option<spec::Order> {
-        let rows = self.world.homes[person.home].disk.read();
-        let entry = rows.entry(&person.home_log, at).unwrap();
-        let order: Order = serde_json::from_slice(&entry.body).unwrap();
-        let who = |account: &AccountId| {
-            let mut people = self.people.iter();
-            people
-                .position(|person| person.account == *account)
-                .unwrap()
-        };
-        order.accept.then(|| spec::Order {
-            most: order.max_amount.map(Amount::hundredths),
-            until: order.until.map(|until| until.0),
-            only: order.senders.as_ref().map(|senders| who(&senders[0])),
-        })
-    }
-
-    /// At the end every home's books are in order, and 白山市 has the same as their authors.
-    pub(crate) fn finish(&self) {
-        self.world.audit();
-        for home in [KANAZAWA, KOMATSU] {
-            let log = self.log(home);
-            assert_eq!(
-                self.world.homes[HAKUSAN].row(&log),
-                self.world.homes[home].row(&log)
-            );
-        }
     }
 }
 
@@ -381,4 +326,11 @@ fn transfer_id(n: u64) -> TransferId {
     let mut id = [0xaa; 16];
     id[8..].copy_from_slice(&n.to_be_bytes());
     TransferId(id)
+}
+
+/// A note's value: its number, and what fills it up.
+fn bytes_of(text: Text) -> Vec<u8> {
+    let mut value = text.number.to_be_bytes().to_vec();
+    value.resize(text.bytes, 7);
+    value
 }

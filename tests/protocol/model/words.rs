@@ -1,10 +1,12 @@
-//! What people say to homes in full, with all numbers filled in, and what homes answer.
+//! What people say to homes in full, and what homes answer.
 
 use city_protocol::refusal::Refusal;
 
+use super::board::Text;
+use super::charters::{Charter, Officer};
 use super::keys::Key;
-use super::spec::{AHEAD, Ledger, Order, Proof, Who, home_of};
-use super::steps::{Evidence, Hand, Id, Much, New, ProofOf, Signed, Signers, Step, Takes, Turn};
+use super::spec::{Order, Who};
+use super::steps::{Evidence, Signed};
 
 /// What somebody asks a home, with all numbers filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +45,27 @@ pub(crate) enum Request {
     },
     Close {
         who: Who,
-        signers: Signers,
+        signers: Signatures,
         sequence: u64,
     },
     Recover {
         who: Who,
-        signers: Signers,
+        signers: Signatures,
         sequence: u64,
         new: Key,
     },
+    Elect(Elected),
+    Note {
+        at: usize,
+        key: String,
+        text: Option<Text>,
+    },
+    Lie {
+        home: usize,
+        to: usize,
+    },
+    Epoch(Begun),
+    Checkpoint(usize),
     /// What was booked as the n-th is submitted once more.
     Again(usize),
     /// All that the homes have to say to each other is carried.
@@ -63,12 +77,42 @@ pub(crate) enum Request {
     Restart(usize),
 }
 
+/// Whose signatures stand under a decision; whether the last of them is over something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signatures {
+    pub(crate) of: Vec<Officer>,
+    pub(crate) forged: bool,
+}
+
+/// What officers sign of who decides next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Elected {
+    pub(crate) at: usize,
+    pub(crate) number: usize,
+    /// Number of the charter that it says it follows.
+    pub(crate) after: usize,
+    pub(crate) next: Charter,
+    pub(crate) signers: Signatures,
+    pub(crate) sequence: u64,
+}
+
+/// What officers sign of an epoch that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) at: usize,
+    pub(crate) old_epoch: u64,
+    /// Whether the cut is the newest vertex.
+    pub(crate) at_head: bool,
+    pub(crate) signers: Signatures,
+    pub(crate) sequence: u64,
+}
+
 /// What officers sign of a decision about a balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decided {
     /// The home that is asked.
     pub(crate) at: usize,
-    pub(crate) signers: Signers,
+    pub(crate) signers: Signatures,
     pub(crate) sequence: u64,
     pub(crate) amount: u64,
 }
@@ -127,286 +171,40 @@ impl Verdict {
     }
 }
 
-impl Ledger {
-    /// Fills in the numbers: whose turn it is, how much there is, what time it is.
-    pub(super) fn request(&mut self, step: &Step) -> Request {
-        match *step {
-            Step::Enrol { who, elsewhere } => Request::Enrol {
-                who,
-                at: home_of(who) ^ usize::from(elsewhere),
-            },
-            Step::Grant {
-                to,
-                elsewhere,
-                signers,
-                turn,
-                amount,
-            } => {
-                let amount = self.amount(to, amount);
-                Request::Grant(to, self.decide(to, elsewhere, signers, turn, amount))
-            }
-            Step::Ungrant {
-                from,
-                elsewhere,
-                signers,
-                turn,
-                amount,
-            } => {
-                let amount = self.amount(from, amount);
-                Request::Ungrant(from, self.decide(from, elsewhere, signers, turn, amount))
-            }
-            Step::Correct {
-                transfer,
-                who,
-                signers,
-                turn,
-                other_amount,
-            } => {
-                let transfer = transfer.map(|n| n % self.transfers.len());
-                let sent = transfer.map(|n| self.transfers[n].parties());
-                let whose = sent.map_or(0, |(from, ..)| from);
-                let amount = sent.map_or(1, |(.., amount)| amount) + u64::from(other_amount);
-                let by = self.decide(whose, false, signers, turn, amount);
-                Request::Correct(who.unwrap_or(whose), transfer, by)
-            }
-            Step::Prove { who, id, evidence } => Request::Prove {
-                who,
-                id: self.id(id),
-                evidence,
-            },
-            Step::Transfer {
-                from,
-                to,
-                signer,
-                hand,
-                elsewhere,
-                amount,
-                turn,
-                id,
-                dated,
-                proof,
-            } => {
-                let made = self.proofs.len();
-                let (from, id, proof) = match proof {
-                    ProofOf::Now => {
-                        let id = self.id(id);
-                        let proof = self.prove(from, id, Evidence::Inside);
-                        (from, id, proof.ok().map(|_| made))
-                    }
-                    ProofOf::Its(n) if made > 0 => {
-                        let proof = self.proofs[n % made];
-                        (proof.who, proof.id, Some(n % made))
-                    }
-                    ProofOf::Other(n) if made > 0 => (from, self.id(id), Some(n % made)),
-                    ProofOf::Its(_) | ProofOf::Other(_) | ProofOf::Nothing => {
-                        (from, self.id(id), None)
-                    }
-                };
-                let amount = self.amount(from, amount);
-                let (created_at, expires_at) = dated.around(self.now, AHEAD);
-                Request::Transfer(Draft {
-                    from,
-                    to,
-                    signer: self.key_in(signer.unwrap_or(from), hand),
-                    at: home_of(from) ^ usize::from(elsewhere),
-                    amount,
-                    sequence: turn.after(self.used(from)),
-                    id,
-                    created_at,
-                    expires_at,
-                    proof,
-                })
-            }
-            Step::Answer {
-                rejects,
-                by,
-                hand,
-                transfer,
-                turn,
-                other_amount,
-            } => {
-                let transfer = transfer % self.transfers.len();
-                let sent = &self.transfers[transfer];
-                let by = by.unwrap_or(sent.to);
-                Request::Answer(Said {
-                    rejects,
-                    by,
-                    key: self.key_in(by, hand).1,
-                    transfer,
-                    sequence: turn.after(self.used(by)),
-                    amount: sent.amount + u64::from(other_amount),
-                })
-            }
-            Step::Order {
-                who,
-                hand,
-                turn,
-                takes,
-            } => {
-                let now = self.now;
-                let order = |takes: Takes| Order {
-                    most: takes.most,
-                    until: takes.during.map(|ms| now + ms),
-                    only: (takes.neighbour || home_of(who) == 1).then_some(who ^ 1),
-                };
-                Request::Order {
-                    who,
-                    key: self.key_in(who, hand).1,
-                    sequence: turn.after(self.used(who)),
-                    takes: takes.map(order),
-                }
-            }
-            Step::Rotate {
-                who,
-                hand,
-                turn,
-                new,
-                signed,
-            } => {
-                let key = self.key_in(who, hand).1;
-                Request::Rotate {
-                    who,
-                    key,
-                    sequence: turn.after(self.used(who)),
-                    new: self.new_key(who, new),
-                    signed,
-                }
-            }
-            Step::Revoke { who, hand, turn } => Request::Revoke {
-                who,
-                key: self.key_in(who, hand).1,
-                sequence: turn.after(self.used(who)),
-            },
-            Step::Close { who, signers, turn } => Request::Close {
-                who,
-                signers,
-                sequence: turn.after(self.homes[home_of(who)].officers_used),
-            },
-            Step::Recover {
-                who,
-                signers,
-                turn,
-                new,
-            } => Request::Recover {
-                who,
-                signers,
-                sequence: turn.after(self.homes[home_of(who)].officers_used),
-                new: self.new_key(who, new),
-            },
-            Step::Again(n) => Request::Again(n % self.booked.len()),
-            Step::Carry => Request::Carry,
-            Step::Clock { ms, tick } => Request::Clock { ms, tick },
-            Step::Restart(home) => Request::Restart(home),
+impl Request {
+    /// Whether somebody hands it in, so that it can be handed in again.
+    pub(super) const fn is_handed_in(&self) -> bool {
+        !matches!(
+            self,
+            Self::Note { .. } | Self::Checkpoint(_) | Self::Epoch(_)
+        )
+    }
+
+    /// What is asked, in a word.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Enrol { .. } => "enrol",
+            Self::Grant(..) => "grant",
+            Self::Ungrant(..) => "ungrant",
+            Self::Correct(..) => "correct",
+            Self::Prove { .. } => "place",
+            Self::Transfer(_) => "transfer",
+            Self::Answer(Said { rejects: true, .. }) => "reject",
+            Self::Answer(_) => "accept",
+            Self::Order { .. } => "order",
+            Self::Rotate { .. } => "rotate",
+            Self::Revoke { .. } => "revoke",
+            Self::Close { .. } => "close",
+            Self::Recover { .. } => "recover",
+            Self::Elect(_) => "elect",
+            Self::Note { .. } => "note",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Lie { .. } => "lie",
+            Self::Epoch(_) => "epoch",
+            Self::Again(_) => "again",
+            Self::Carry => "carry",
+            Self::Clock { .. } => "clock",
+            Self::Restart(_) => "restart",
         }
-    }
-
-    fn decide(
-        &self,
-        about: Who,
-        elsewhere: bool,
-        signers: Signers,
-        turn: Turn,
-        amount: u64,
-    ) -> Decided {
-        let at = home_of(about) ^ usize::from(elsewhere);
-        Decided {
-            at,
-            signers,
-            sequence: turn.after(self.homes[at].officers_used),
-            amount,
-        }
-    }
-
-    /// The key with which somebody signs.
-    fn key_in(&self, who: Who, hand: Hand) -> Key {
-        let keys = self.accounts.get(&who).map_or(&[0][..], |it| &it.keys);
-        let nth = match hand {
-            Hand::Newest => keys.len() - 1,
-            Hand::Older => keys.len().saturating_sub(2),
-        };
-        (who, keys[nth])
-    }
-
-    /// The key that an account is to have.
-    fn new_key(&mut self, who: Who, new: New) -> Key {
-        let neighbour = self.accounts.contains_key(&(who ^ 1));
-        match new {
-            New::Same => self.key_in(who, Hand::Newest),
-            New::First => (who, 0),
-            New::Neighbours if neighbour => self.key_in(who ^ 1, Hand::Newest),
-            New::Fresh | New::Neighbours => {
-                self.keys_made[who] += 1;
-                (who, self.keys_made[who])
-            }
-        }
-    }
-
-    /// The home that a request went to, where one did.
-    pub(super) fn home_asked(&self, request: &Request) -> usize {
-        match request {
-            Request::Enrol { at, .. } => *at,
-            Request::Grant(_, by) | Request::Ungrant(_, by) | Request::Correct(_, _, by) => by.at,
-            Request::Transfer(draft) => draft.at,
-            Request::Answer(said) => home_of(said.by),
-            Request::Prove { who, .. }
-            | Request::Order { who, .. }
-            | Request::Rotate { who, .. }
-            | Request::Revoke { who, .. }
-            | Request::Close { who, .. }
-            | Request::Recover { who, .. } => home_of(*who),
-            Request::Again(_) | Request::Carry | Request::Clock { .. } | Request::Restart(_) => {
-                unreachable!("nobody is asked anything that is booked")
-            }
-        }
-    }
-
-    fn used(&self, who: Who) -> u64 {
-        self.accounts.get(&who).map_or(0, |account| account.used)
-    }
-
-    fn amount(&self, who: Who, much: Much) -> u64 {
-        let available = self
-            .accounts
-            .get(&who)
-            .map_or(0, |account| account.available);
-        match much {
-            Much::This(amount) => amount,
-            Much::All => available,
-            Much::OneTooMany => available + 1,
-        }
-    }
-
-    fn id(&mut self, id: Id) -> u64 {
-        match id {
-            Id::Of(n) if self.ids > 0 => 1 + n % self.ids,
-            Id::Of(_) | Id::New => {
-                self.ids += 1;
-                self.ids
-            }
-        }
-    }
-
-    /// What makes two submissions the same: all that is signed, and not who signed it.
-    pub(super) fn identity(&self, request: &Request) -> (u64, Request) {
-        let mut words = request.clone();
-        match &mut words {
-            Request::Grant(_, by) | Request::Ungrant(_, by) | Request::Correct(_, _, by) => {
-                by.signers = Signers::Two;
-            }
-            Request::Close { signers, .. } | Request::Recover { signers, .. } => {
-                *signers = Signers::Two;
-            }
-            Request::Rotate { signed, .. } => *signed = Signed::Both,
-            Request::Transfer(draft) => {
-                let content = |n: usize| Proof {
-                    held: true,
-                    ..self.proofs[n]
-                };
-                let first = |n| (0..=n).find(|m| content(*m) == content(n));
-                draft.proof = draft.proof.and_then(first);
-            }
-            _ => {}
-        }
-        (self.now, words)
     }
 }
