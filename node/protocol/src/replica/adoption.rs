@@ -189,7 +189,7 @@ impl Replica {
                 .as_mut()
                 .expect("push leaves the vertex open")
                 .cites(Some(foreign.vertex)),
-            // The clock is known later; a receiver may enrol again.
+            // The clock is known later; a receiver may enrol again, or change to its lost key again.
             Err(Refusal::ClockUnknown | Refusal::UnknownAccount | Refusal::Busy) => {
                 self.adoptions.again = true;
             }
