@@ -141,23 +141,23 @@ fn head(data: &Path, of: &City) -> Value {
 }
 
 /// What was there when 白山市 came.
-pub struct Pruned {
+pub(crate) struct Pruned {
     root: tempfile::TempDir,
-    pub cities: Vec<City>,
+    pub(crate) cities: Vec<City>,
     people: Vec<String>,
     /// 金沢市's and 白山市's directories from before they ran.
     fresh: [PathBuf; 2],
     /// 金沢市's bodies.
     archive: PathBuf,
     /// 小松市's whole ledger with stubs.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The vertex of 金沢市's checkpoint, and the position that it names.
     checkpoint: (String, u64),
     haruko: city_node::client::person::Person,
     yosa: city_node::client::person::Person,
 }
 
-pub async fn pruned_everywhere() -> Pruned {
+pub(crate) async fn pruned_everywhere() -> Pruned {
     let root = directory();
     let mut cities = found(root.path(), 3);
     let path = |name: &str| root.path().join(name);
