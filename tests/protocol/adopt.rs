@@ -10,6 +10,7 @@ use city_protocol::vertex::{Cite, Entry, SignedHeader, decode_body};
 
 use super::epochs::{begin, epoch_body, restart, with_new_key};
 use super::faults::{cut_off_kanazawa, fault_entries};
+use super::keychange::{rotate, with_key};
 use super::liar::{Liar, Vertex, give, start};
 use super::officers::decide;
 use super::people::Person;
@@ -160,6 +161,38 @@ fn a_lost_acceptance_is_answered_for_by_the_receivers_home() {
     }
     let again = world.accept(&taro, &sent).unwrap_err();
     assert_eq!(again, Refusal::AlreadyAccepted);
+}
+
+/// An acceptance names its key, not its account: whose change of keys was cut off, too, has nothing until the key is theirs again.
+#[test]
+fn a_receiver_whose_new_key_was_lost_changes_to_it_again_and_is_credited() {
+    let (mut world, hanako, taro) = story();
+    let sent = world.transfer(&hanako, &taro, "3.00").unwrap();
+    world.run();
+    let backup = world.homes[KOMATSU].disk.clone();
+    let renewed = with_key(&taro, "taro's new key");
+    rotate(&mut world, &taro, &renewed).unwrap();
+    world.accept(&renewed, &sent).unwrap();
+    world.run();
+    world.disconnect(KANAZAWA, KOMATSU);
+    world.disconnect(KOMATSU, HAKUSAN);
+    world.homes[KOMATSU].disk = backup;
+    world.boot(KOMATSU, false);
+    let body = epoch_body(&world, KOMATSU);
+    begin(&mut world, KOMATSU, &body).unwrap();
+    world.connect(KANAZAWA, KOMATSU);
+    world.connect(KOMATSU, HAKUSAN);
+    let log = taro.home_log;
+    let row = settled(&mut world, &log);
+    assert_eq!((row.totals.accepted_in, row.frozen), (0, None));
+
+    rotate(&mut world, &taro, &renewed).unwrap();
+    let row = settled(&mut world, &log);
+    assert_eq!(row.totals.accepted_in, 300);
+    for home in ALL {
+        assert_eq!(world.homes[home].available(&taro), 300, "{home}");
+    }
+    assert_eq!(adopts(&world, HAKUSAN, &log).len(), 1);
 }
 
 #[test]

@@ -77,7 +77,11 @@ pub(crate) fn signed_by(body: &Rotate, keys: &[&Arc<SecretKey>]) -> SignedBySeve
     SignedBySeveral { bytes, signatures }
 }
 
-fn rotate(world: &mut World, old: &Person, new: &Person) -> Result<BookedEntry, Refusal> {
+pub(crate) fn rotate(
+    world: &mut World,
+    old: &Person,
+    new: &Person,
+) -> Result<BookedEntry, Refusal> {
     let body = rotate_body(world, old, new);
     let signed = signed_by(&body, &[&old.key, &new.key]);
     world.submit(old.home, Submission::Rotate(signed))
