@@ -548,12 +548,10 @@ async fn a_ban_ends_the_connection_lasts_and_ends(over: Carrier) {
     let mut theirs = komatsu.events;
     tokio::spawn(async move { while theirs.recv().await.is_some() {} });
     let known = kanazawa.net.look().await.remove(&peer).unwrap();
-    assert!(
-        known
-            .banned
-            .is_some_and(|left| left <= Duration::from_secs(2))
-    );
-    assert_eq!(known.sent_away.as_deref(), Some("bad-signature"));
+    let banned = known.banned.unwrap();
+    assert!(banned.left <= Duration::from_secs(2));
+    assert_eq!(banned.why, "bad-signature");
+    assert_eq!(known.sent_away, None, "that is over with the ban");
     until("its calls", || kanazawa.net.stats().banned_calls >= 2).await;
     assert!(kanazawa.net.stats().peers.is_empty());
     kanazawa.connected(peer).await;

@@ -74,7 +74,8 @@ pub struct Status {
     /// Vertices of peers that were verified in vain since the start: whoever sends one is cut off.
     #[serde(default)]
     pub wasted_verifications: u64,
-    /// Calls that were refused before TLS: too many handshakes from their address were under way, or led to nothing.
+    /// Calls that were refused for their address: too many handshakes from there were under way, or led to nothing, or as many were
+    /// connected from there as may be.
     pub refused_sources: u64,
     /// Strangers that ask to be whitelisted and wait for an operator.
     #[serde(default)]

@@ -43,12 +43,11 @@ pub(super) async fn show(
 ) -> Json<ListedPage> {
     let mut page = ListedPage::tried(&admin.trust, &peer, utc());
     if let (Some(net), Ok(id)) = (&admin.net, peer.0.parse::<libp2p::PeerId>())
-        && let Some(known) = net.look().await.remove(&id)
-        && let Some(left) = known.banned
+        && let Some(banned) = net.banned(id).await
     {
         page.banned = Some(BannedShown {
-            seconds: left.as_secs() + 1,
-            why: known.sent_away,
+            seconds: banned.left.as_secs() + 1,
+            why: banned.why,
         });
     }
     Json(page)

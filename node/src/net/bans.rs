@@ -1,7 +1,7 @@
 //! Which peers have broken the rules lately, and for how long they are not spoken to. Pure: time is an argument. Owns a
 //! record only of peers that were connected, so the whitelist bounds it.
 
-use super::config::Limits;
+use super::{config::Limits, handle::Banned};
 use libp2p::PeerId;
 use std::{
     collections::HashMap,
@@ -12,6 +12,8 @@ use std::{
 /// goes costs a handshake and some lines of the log each time. A node of ours that is sent away calls at most half as often.
 const SHORT_ONES: u32 = 16;
 const SHORT_WINDOW: Duration = Duration::from_secs(60);
+/// Why such a peer is banned.
+pub(super) const COMES_AND_GOES: &str = "it comes and goes";
 /// Doublings counted at most.
 const MAX_DOUBLINGS: u32 = 16;
 
@@ -29,6 +31,8 @@ struct Record {
     /// The first of these.
     short_since: Instant,
     until: Instant,
+    /// Why it is not spoken to until then.
+    why: String,
     /// When the next thing is forgotten.
     forget: Instant,
 }
@@ -44,13 +48,14 @@ impl Bans {
     }
 
     /// The peer broke a rule: answers how long it is banned.
-    pub(super) fn offend(&mut self, peer: PeerId, now: Instant) -> Duration {
+    pub(super) fn offend(&mut self, peer: PeerId, why: &str, now: Instant) -> Duration {
         let (first, most, decay) = (self.first, self.most, self.decay);
         let record = self.record(peer, now);
         let doubled = 1 << record.offences.min(MAX_DOUBLINGS);
         let ban = first.saturating_mul(doubled).min(most);
         record.offences += 1;
         record.until = now + ban;
+        why.clone_into(&mut record.why);
         record.forget = record.until + decay;
         ban
     }
@@ -67,7 +72,7 @@ impl Bans {
             return None;
         }
         record.short_ones = 0;
-        Some(self.offend(peer, now))
+        Some(self.offend(peer, COMES_AND_GOES, now))
     }
 
     /// For how long the peer is still not spoken to.
@@ -76,10 +81,17 @@ impl Bans {
         (until > now).then(|| until - now)
     }
 
-    /// Everybody who is still not spoken to, and for how long.
-    pub(super) fn in_force(&self, now: Instant) -> impl Iterator<Item = (PeerId, Duration)> + '_ {
+    /// The same with the reason.
+    pub(super) fn banned(&self, peer: &PeerId, now: Instant) -> Option<Banned> {
+        let left = self.left(peer, now)?;
+        let why = self.known.get(peer)?.why.clone();
+        Some(Banned { left, why })
+    }
+
+    /// Everybody who is still not spoken to.
+    pub(super) fn in_force(&self, now: Instant) -> impl Iterator<Item = (PeerId, Banned)> + '_ {
         let peers = self.known.keys();
-        peers.filter_map(move |peer| Some((*peer, self.left(peer, now)?)))
+        peers.filter_map(move |peer| Some((*peer, self.banned(peer, now)?)))
     }
 
     /// Forgets what is long ago.
@@ -100,6 +112,7 @@ impl Bans {
             short_ones: 0,
             short_since: now,
             until: now,
+            why: String::new(),
             forget: now,
         })
     }
@@ -116,12 +129,12 @@ mod tests {
         let (begin, peer) = (Instant::now(), PeerId::random());
         let mut bans = Bans::new(&Limits::default());
         assert_eq!(bans.left(&peer, begin), None);
-        assert_eq!(bans.offend(peer, begin), 10 * SECOND);
+        assert_eq!(bans.offend(peer, "bad-signature", begin), 10 * SECOND);
         assert_eq!(bans.left(&peer, begin + 9 * SECOND), Some(SECOND));
         assert_eq!(bans.left(&peer, begin + 10 * SECOND), None);
         let mut now = begin + 11 * SECOND;
         for expected in [20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600] {
-            assert_eq!(bans.offend(peer, now), expected * SECOND);
+            assert_eq!(bans.offend(peer, "bad-cbor", now), expected * SECOND);
             now += expected * SECOND;
         }
         // Eleven offences: an hour forgets one.
@@ -129,7 +142,7 @@ mod tests {
             now += 3600 * SECOND;
             bans.decay(now);
         }
-        assert_eq!(bans.offend(peer, now), 20 * SECOND);
+        assert_eq!(bans.offend(peer, "bad-cbor", now), 20 * SECOND);
         bans.decay(now + 100_000 * SECOND);
         assert!(
             bans.known.is_empty(),
@@ -145,6 +158,8 @@ mod tests {
             assert_eq!(bans.short(peer, begin + number * SECOND), None);
         }
         assert_eq!(bans.short(peer, begin + 60 * SECOND), Some(10 * SECOND));
+        let banned = bans.banned(&peer, begin + 61 * SECOND).unwrap();
+        assert_eq!((banned.left, &*banned.why), (9 * SECOND, COMES_AND_GOES));
         bans.decay(begin + 9999 * SECOND);
         assert!(bans.known.is_empty());
         // As often as a back-off of twenty seconds lets a node of ours call.

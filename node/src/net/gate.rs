@@ -29,6 +29,9 @@ use std::{
     time::Duration,
 };
 
+/// How often it is told that as many are connected from an address as may be, in milliseconds.
+const CROWDED_MS: u64 = 60_000;
+
 /// Why the gate keeps somebody out; the remote sees only a closed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
@@ -87,6 +90,8 @@ pub(super) struct Gate {
     setup: Duration,
     /// Callers' connections from one address.
     connected_per_source: usize,
+    /// When it was told that an address had as many.
+    crowded_ms: u64,
     per_source: usize,
     /// Handshakes of callers over QUIC at once. A datagram's sender is not proved as TCP's handshake proves it, so whoever
     /// makes senders up takes at most half of the places at the door: the other half is TCP's.
@@ -129,6 +134,7 @@ impl Gate {
             shared,
             setup: limits.setup,
             connected_per_source: many(limits.established_per_source),
+            crowded_ms: 0,
             per_source: many(limits.pending_per_source),
             over_quic: many(limits.pending_incoming.div_ceil(2)),
             in_vain: limits.in_vain_per_source,
@@ -256,6 +262,17 @@ impl Gate {
         }
     }
 
+    /// A listed peer came from where as many are connected as may be: its handshake was in vain. Told once a minute, for a line that
+    /// many share needs a higher limit.
+    fn crowded(&mut self, from: Source) {
+        self.wasted(from);
+        if self.crowded_ms.abs_diff(self.now_ms) >= CROWDED_MS {
+            self.crowded_ms = self.now_ms;
+            let address = from.1;
+            tracing::warn!(%address, "a listed peer is refused: as many are connected from there as may be (network.limits.connections_per_source)");
+        }
+    }
+
     /// A listed peer that was turned away for its faults called again.
     pub(super) fn turned_down(&mut self, address: &Multiaddr) {
         if let Some(address_of) = source(address) {
@@ -357,6 +374,9 @@ impl NetworkBehaviour for Gate {
         if self.is_crowded(source(remote)) {
             let refused = &self.shared.counters.refused_sources;
             refused.fetch_add(1, Ordering::Relaxed);
+            if let Some(from) = from {
+                self.crowded(from);
+            }
             return Err(ConnectionDenied::new(Refusal::CrowdedSource));
         }
         Ok(self.enter(connection, peer, remote, kind, from))

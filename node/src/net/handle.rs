@@ -64,6 +64,13 @@ pub enum NetCommand {
         /// Why, for the log.
         reason: String,
     },
+    /// Say whether a peer is not spoken to for a while.
+    Banned {
+        /// Whom.
+        peer: PeerId,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Option<Banned>>,
+    },
     /// Say what is known of every peer that may be called or is connected.
     Look(oneshot::Sender<HashMap<PeerId, Known>>),
     /// Send what is queued, close everything, end the task.
@@ -79,12 +86,21 @@ pub struct Known {
     pub failures: u32,
     /// Why the last call failed, if the last one did.
     pub failure: Option<DialFailure>,
-    /// For how long it is not spoken to, because it broke the rules.
-    pub banned: Option<Duration>,
+    /// That it is not spoken to, because it broke the rules.
+    pub banned: Option<Banned>,
     /// Why this node ended the last connection that it ended.
     pub sent_away: Option<String>,
     /// What it said of itself in its last hello.
     pub greeting: Option<Greeting>,
+}
+
+/// A peer that is not spoken to for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Banned {
+    /// For how long yet.
+    pub left: Duration,
+    /// Why, as the log says it.
+    pub why: String,
 }
 
 /// What a peer said of itself in its hello. Nobody has checked it.
@@ -213,6 +229,15 @@ impl NetHandle {
         answer.await.unwrap_or_default()
     }
 
+    /// Whether a peer is not spoken to for a while; no where the network has stopped.
+    pub async fn banned(&self, peer: PeerId) -> Option<Banned> {
+        let (answer, banned) = oneshot::channel();
+        self.command(NetCommand::Banned { peer, answer })
+            .await
+            .ok()?;
+        banned.await.ok().flatten()
+    }
+
     /// The state now.
     #[must_use]
     pub fn stats(&self) -> NetStats {
@@ -244,7 +269,7 @@ pub struct NetStats {
     /// Callers that TLS proved to be somebody not on the whitelist.
     pub denied_strangers: u64,
     /// Calls refused because their address, or all callers over QUIC, already had too many handshakes under way, or because too many from their
-    /// address led to nothing.
+    /// address led to nothing, or as many were connected from there as may be.
     pub refused_sources: u64,
     /// Calls that ended before their handshake was done: noise, scanners, lost connections.
     pub failed_handshakes: u64,

@@ -62,8 +62,8 @@ impl Memory {
         for (peer, greeting) in greetings {
             known.entry(*peer).or_default().greeting = Some(greeting.clone());
         }
-        for (peer, left) in bans.in_force(now) {
-            known.entry(peer).or_default().banned = Some(left);
+        for (peer, banned) in bans.in_force(now) {
+            known.entry(peer).or_default().banned = Some(banned);
         }
         known
     }
@@ -72,7 +72,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Limits;
+    use crate::net::{Limits, handle::Banned};
 
     #[test]
     fn why_a_hello_was_refused_is_forgotten_as_one_is_accepted() {
@@ -92,8 +92,9 @@ mod tests {
         assert_eq!(why(&memory), None);
         // Who is banned is told of also if nothing else is known of it.
         let (mut bans, now) = (Bans::new(&limits), Instant::now());
-        let left = bans.offend(peer, now);
+        let left = bans.offend(peer, "bad-signature", now);
         let known = memory.look(&book, &bans, &HashMap::new(), now);
-        assert_eq!(known[&peer].banned, Some(left));
+        let why = "bad-signature".to_owned();
+        assert_eq!(known[&peer].banned, Some(Banned { left, why }));
     }
 }

@@ -30,7 +30,7 @@ mod whitelist;
 pub use carrier::Carrier;
 pub use config::{Clock, Limits, NetConfig};
 pub use enrol::{EnrolError, Enrolment};
-pub use handle::{Greeting, Known, NetCommand, NetHandle, NetStats, PeerStats, SendError};
+pub use handle::{Banned, Greeting, Known, NetCommand, NetHandle, NetStats, PeerStats, SendError};
 pub use stream::MAX_FRAME;
 pub use whitelist::{MAX_WHITELIST, Whitelist, WhitelistFull};
 

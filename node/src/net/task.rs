@@ -4,7 +4,7 @@
 use super::{
     DialFailure, EnrolError, Enrolment, NetCommand, NetError, NetEvent, NetHandle, Whitelist,
     alive::Alive,
-    bans::Bans,
+    bans::{Bans, COMES_AND_GOES},
     config::{Limits, NetConfig},
     dial::{Book, STABLE, split_peer},
     enrol,
@@ -252,9 +252,7 @@ impl Task {
         if ended.lasted < STABLE
             && let Some(ban) = self.bans.short(peer, now)
         {
-            let reason = "it comes and goes";
-            self.memory.sent_away(peer, reason, &self.shared.whitelist);
-            self.banned(&peer, ban, reason);
+            self.banned(&peer, ban, COMES_AND_GOES);
             self.slots.expel(&peer);
             // Unless another connection took the place of this one, it has gone.
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -284,12 +282,7 @@ impl Task {
                 self.book.forget(&peer);
                 self.call_near(|near| *near == peer);
             }
-            NetCommand::Accepted { peer } => {
-                // What it was sent away for may have come right behind its hello.
-                if self.bans.left(&peer, Instant::now()).is_none() {
-                    self.memory.accepted(&peer);
-                }
-            }
+            NetCommand::Accepted { peer } => self.memory.accepted(&peer),
             NetCommand::Close { peer, reason } => {
                 info!(%peer, reason, "closing the connection");
                 let whitelist = &self.shared.whitelist;
@@ -299,6 +292,10 @@ impl Task {
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             NetCommand::Ban { peer, reason } => self.ban(peer, &reason),
+            NetCommand::Banned { peer, answer } => {
+                // Who asked may have gone.
+                let _gone = answer.send(self.bans.banned(&peer, Instant::now()));
+            }
             NetCommand::Look(reply) => {
                 // Who asked may have gone.
                 let greetings = self.shared.greetings();
@@ -314,10 +311,9 @@ impl Task {
 
     /// Not again while it lasts: what is still on its way from the connection adds nothing.
     fn ban(&mut self, peer: PeerId, reason: &str) {
-        self.memory.sent_away(peer, reason, &self.shared.whitelist);
         let now = Instant::now();
         if self.bans.left(&peer, now).is_none() {
-            let ban = self.bans.offend(peer, now);
+            let ban = self.bans.offend(peer, reason, now);
             self.banned(&peer, ban, reason);
         }
         self.slots.expel(&peer);

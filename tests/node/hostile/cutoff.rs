@@ -21,7 +21,7 @@ const TRIES: usize = 5;
 /// Bad vertices that are sent, as fast as they are taken.
 const BAD: usize = 200;
 /// Seconds of the first ban.
-const BAN_S: u64 = 6;
+const BAN_S: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() {
@@ -82,17 +82,20 @@ async fn who_wastes_verifications_is_cut_off_within_a_second_and_let_in_again() 
     let peer = last.as_ref().unwrap().public().to_peer_id().to_string();
     let shown = kanazawa.answer(&["peer", "show"], &[&peer], 0);
     let banned = &shown["banned"];
-    assert!((1..=BAN_S + 1).contains(&banned["seconds"].as_u64().unwrap()));
+    let seconds = banned["seconds"].as_u64().unwrap();
+    assert!((1..=BAN_S + 1).contains(&seconds));
     assert!(
         banned["why"].as_str().unwrap().contains("bad-signature"),
         "{shown}"
     );
     let tried = kanazawa.answer(&["peer", "test-access"], &[&peer], 0);
-    assert_eq!(tried["peers"][0]["admitted"], true, "{tried}");
+    let tried = &tried["peers"][0];
+    assert_eq!(tried["admitted"], true, "{tried}");
+    assert_eq!(tried["banned"]["why"], banned["why"], "{tried}");
 
     // The ban of the last one ends, and it is heard as before.
     let key = last.unwrap();
-    tokio::time::sleep(Duration::from_millis(BAN_S * 1000 + 500)).await;
+    tokio::time::sleep(Duration::from_millis(seconds * 1000 + 500)).await;
     traitor.asks(&target, &key).await;
     let status = a.status().await;
     assert!(status.faults.is_empty(), "nobody is convicted by it");

@@ -81,11 +81,14 @@ pub(super) fn peer(facts: Facts<'_>) -> PeerCheck {
         heads,
         failure: failure.map(ToString::to_string),
         sent_away: known
-            .and_then(|known| known.sent_away.clone())
+            .and_then(|known| {
+                let banned = known.banned.as_ref().map(|banned| &banned.why);
+                banned.or(known.sent_away.as_ref()).cloned()
+            })
             .filter(|_| !accepted),
         banned_s: known
-            .and_then(|known| known.banned)
-            .map(|left| left.as_secs() + 1),
+            .and_then(|known| known.banned.as_ref())
+            .map(|banned| banned.left.as_secs() + 1),
         remedy,
     }
 }
@@ -120,13 +123,11 @@ fn remedy(facts: &Facts<'_>) -> Option<String> {
             "its clock is {seconds} s {way} this node's: set the clock that is wrong (city-node status shows this one)"
         ));
     }
-    if let Some(banned) = known.and_then(|known| known.banned) {
-        let why = known
-            .and_then(|known| known.sent_away.as_deref())
-            .unwrap_or("it broke the rules");
+    if let Some(banned) = known.and_then(|known| known.banned.as_ref()) {
         return Some(format!(
-            "it is not spoken to for {} s more ({why}): ask its operator which version it runs",
-            banned.as_secs() + 1
+            "it is not spoken to for {} s more ({}): ask its operator which version it runs",
+            banned.left.as_secs() + 1,
+            banned.why,
         ));
     }
     if facts.link.is_some() {
@@ -189,7 +190,7 @@ pub(super) fn nat(seen: &[IpAddr], own: &[IpAddr]) -> Nat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Greeting;
+    use crate::net::{Banned, Greeting};
     use std::time::Duration;
 
     fn check(edit: impl FnOnce(&mut Known, &mut Vec<AddressTried>), ok: bool, remedy: &str) {
@@ -254,9 +255,12 @@ mod tests {
             "bad-certificate",
         );
         check(
-            |known, _| known.banned = Some(Duration::from_secs(9)),
+            |known, _| {
+                let (left, why) = (Duration::from_secs(9), "bad-signature".into());
+                known.banned = Some(Banned { left, why });
+            },
             false,
-            "for 10 s more",
+            "for 10 s more (bad-signature)",
         );
         let hello = |ahead_ms| Greeting {
             version: 1,

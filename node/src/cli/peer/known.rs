@@ -77,8 +77,10 @@ impl<'a> Known<'a> {
         self.gate.and_then(|gate| gate.reads.as_ref())
     }
 
+    /// Where its entry passed to another peer id nobody took it off.
     fn removed(&self) -> Option<&'a RemovedShown> {
-        self.gate.and_then(|gate| gate.removed.as_ref())
+        let removed = self.gate.and_then(|gate| gate.removed.as_ref());
+        removed.filter(|_| self.after.is_none())
     }
 
     fn banned(&self) -> Option<&'a BannedShown> {
@@ -122,10 +124,10 @@ impl<'a> Known<'a> {
             Self {
                 ignored: Some(_), ..
             } => "ignored",
+            _ if self.removed().is_some() => "removed",
             Self { recommended, .. } if recommended.iter().any(|said| said.counts_to_read()) => {
                 "recommended"
             }
-            _ if self.removed().is_some() => "removed",
             _ => "unknown",
         }
     }
@@ -179,9 +181,8 @@ impl<'a> Known<'a> {
 }
 
 fn banned(banned: &BannedShown) -> String {
-    let why = banned.why.as_deref().map(printable);
-    let why = why.map_or(String::new(), |why| format!(": {why}"));
-    format!("  is not spoken to for {} s more{why}\n", banned.seconds)
+    let why = printable(&banned.why);
+    format!("  is not spoken to for {} s more: {why}\n", banned.seconds)
 }
 
 fn removed(removed: &RemovedShown) -> String {

@@ -285,9 +285,8 @@ fn list(common: &Common) -> Outcome {
 }
 
 fn show(peer: &PeerText, common: &Common) -> Outcome {
-    let (listed, connected, enrolment, said, gate, rotations) = with(common, |trusted| {
+    let (connected, enrolment, said, gate, rotations) = with(common, |trusted| {
         Ok((
-            trusted.listed(peer)?,
             trusted.connected()?,
             trusted.enrolment()?,
             trusted.recommendations()?,
@@ -295,7 +294,7 @@ fn show(peer: &PeerText, common: &Common) -> Outcome {
             trusted.rotations()?,
         ))
     })?;
-    let listed: Vec<PeerShown> = listed.into_iter().collect();
+    let listed: Vec<PeerShown> = gate.listed.iter().cloned().collect();
     let mut known = known(&listed, &connected, &enrolment, &said, &rotations);
     let found = known.remove(peer.0.as_str()).unwrap_or_default();
     let found = found.asked(&gate);

@@ -166,7 +166,7 @@ pub struct RemovedShown {
     /// When, if that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// By whom: `config`, or an operator.
+    /// By whom: `config`, an operator, or whoever brought word that its key changed.
     pub by: String,
 }
 
@@ -175,9 +175,8 @@ pub struct RemovedShown {
 pub struct BannedShown {
     /// For how many seconds more.
     pub seconds: u64,
-    /// Why this node ended its connection, if that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    /// Why.
+    pub why: String,
 }
 
 /// A peer that may read because others recommend it.
