@@ -191,7 +191,16 @@ fn every_mistake_is_named_with_its_line_and_remedy() {
     // Each alone would do.
     check(
         "[network.limits]\nping_s = 35\nban_s = 3601",
-        &["network.limits.silence_s@-", "network.limits.ban_max_s@-"],
+        &["network.limits.silence_s@4", "network.limits.ban_max_s@5"],
+    );
+    check(
+        "[network.limits]\nban_max_s = 9",
+        &["network.limits.ban_max_s@4"],
+    );
+    // A mistake alone, not with what it would have been.
+    check(
+        "[network.limits]\nping_s = 40\nsilence_s = 5000",
+        &["network.limits.silence_s@5"],
     );
     check("[api]\nlisten = \"localhost:8443\"", &["api.listen@4"]);
     check("[api]\nlisten = \"127.0.0.1\"", &["api.listen@4"]);

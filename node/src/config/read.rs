@@ -1,6 +1,6 @@
 //! File and environment → [`Config`], or every mistake that can be found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
@@ -32,6 +32,9 @@ pub const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
 /// The least age of bodies that are pruned, in milliseconds: peers may be without a network for weeks, and ask then.
 const MIN_BODIES_MS: u64 = 30 * DAY_MS;
+
+/// How long an answer to a ping may take, in seconds.
+const PONG_S: u64 = 20;
 
 /// The section that the protocol's policy reads itself.
 const POLICY: &str = "place.policy";
@@ -333,28 +336,42 @@ impl<'a> Reader<'a> {
     }
 
     fn limits(&mut self, limits: &mut Limits) {
+        let mut written = BTreeMap::new();
         for field in &FIELDS {
             let path = format!("{SECTION}.{}", field.name);
             let range = field.range.clone();
+            written.extend(self.document.origin_of(&path).map(|at| (field.name, at)));
             if let Some(value) = self.value(&path, |value| values::whole(value, range.clone())) {
                 field.set(limits, value);
             }
         }
-        // What each is alone, but not together.
-        let crossed = [
-            (
-                limits.silence <= limits.ping,
-                "silence_s",
-                "is not more than ping_s: who has just been asked would be taken for gone",
-            ),
-            (
-                limits.ban_max < limits.ban,
-                "ban_max_s",
-                "is less than ban_s",
-            ),
-        ];
-        for (_, name, what) in crossed.into_iter().filter(|(wrong, ..)| *wrong) {
-            self.refuse(&format!("{SECTION}.{name}"), Origin::Absent, what.into());
+        // What each may be alone, but not together.
+        let (ping, silence) = (limits.ping.as_secs(), limits.silence.as_secs());
+        let (ban, most) = (limits.ban.as_secs(), limits.ban_max.as_secs());
+        let what = format!(
+            "is {silence}, and ping_s {ping}: who has just been asked would be taken for gone"
+        );
+        let remedy = format!("set silence_s to more than {}", ping + PONG_S);
+        let silent = (silence <= ping, ["silence_s", "ping_s"], what, remedy);
+        let what = format!("is {most}, and ban_s {ban}");
+        let banned = (
+            most < ban,
+            ["ban_max_s", "ban_s"],
+            what,
+            format!("set ban_max_s to at least {ban}"),
+        );
+        for (_, names, what, remedy) in [silent, banned].into_iter().filter(|(wrong, ..)| *wrong) {
+            let path = format!("{SECTION}.{}", names[0]);
+            // What was refused has its default here.
+            if names
+                .iter()
+                .any(|name| self.noted(&format!("{SECTION}.{name}")))
+            {
+                continue;
+            }
+            let at = names.iter().find_map(|name| written.get(name));
+            let at = at.cloned().unwrap_or(Origin::Absent);
+            self.document.note(&path, at, what, &remedy);
         }
     }
 
