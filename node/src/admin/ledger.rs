@@ -11,7 +11,6 @@ use axum::response::Response;
 use city_protocol::Refusal;
 use city_protocol::checkpoint::Held;
 use city_protocol::ids::{BlockId, Digest, LogId};
-use city_protocol::ledger::History as _;
 
 use super::AdminState;
 use super::store::{Put, not_exported, stream};
@@ -21,9 +20,9 @@ use crate::api::wire::SCHEMA;
 use crate::daemon::checkpoint::TOO_SOON;
 use crate::ledger::checkpoints::{CheckpointPage, CheckpointsPage, ProofPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
-use crate::ledger::export::blocks;
+use crate::ledger::export::Exported;
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage, VertexShown};
-use crate::ledger::proof::{ProofError, Prover};
+use crate::ledger::proof::Prover;
 use crate::ledger::read::{MAX_LAST, MAX_PAGE, Reader};
 
 /// A number in a path or query.
@@ -152,15 +151,12 @@ pub(super) async fn export_checkpoint(
     State(admin): State<AdminState>,
     Id(log): Id<LogId>,
 ) -> Result<Response, Problem> {
-    let look = move |prover: &Prover<'_>| prover.checkpoint(&log);
-    let receipt = admin.proving(look).await?;
-    let receipt = receipt.ok_or_else(|| Problem::no_proof(&ProofError::NoCheckpoint))?;
-    let snapshot = Held::verify(&receipt, admin.engine.genesis())?
-        .body
-        .snapshot;
-    let root = BlockId::of(&receipt.to_bytes());
+    let look = move |prover: &Prover<'_>| Exported::newest(prover, &log);
+    let exported = admin.proving(look).await?;
+    let exported = exported.map_err(|error| Problem::no_proof(&error))?;
     let history = admin.engine.history().clone();
-    let job = move |put: Put<'_>| blocks(&receipt, &snapshot, |id| history.block(id), put);
+    let root = exported.root();
+    let job = move |put: Put<'_>| exported.blocks(&history, put);
     stream(root, job, |error| not_exported(&error)).await
 }
 

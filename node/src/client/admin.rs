@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use city_protocol::ids::{AccountId, BlockId, Digest, LogId};
+use city_protocol::vertex::MAX_RECEIPT;
 use serde_json::Value;
 
 use super::ClientError;
@@ -564,8 +565,8 @@ impl AdminClient {
         query: &str,
         take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
     ) -> Result<(), ClientError> {
-        self.blocks(&format!("/v1/store/export?{query}"), take)
-            .await
+        let path = format!("/v1/store/export?{query}");
+        self.blocks(&path, ArchiveStream::default(), take).await
     }
 
     /// The same of a log's newest checkpoint: its receipt first, then its snapshot.
@@ -577,16 +578,17 @@ impl AdminClient {
         log: &LogId,
         take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
     ) -> Result<(), ClientError> {
-        self.blocks(&format!("/v1/ledger/checkpoints/{log}/export"), take)
-            .await
+        let path = format!("/v1/ledger/checkpoints/{log}/export");
+        let stream = ArchiveStream::of_blocks_to(MAX_RECEIPT);
+        self.blocks(&path, stream, take).await
     }
 
     async fn blocks(
         &self,
         path: &str,
+        mut stream: ArchiveStream,
         take: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
     ) -> Result<(), ClientError> {
-        let mut stream = ArchiveStream::default();
         let push = |piece: &[u8]| Ok(stream.push(piece, take)?);
         self.0.pull(path, push).await?;
         Ok(stream.finish()?)

@@ -31,8 +31,8 @@ use crate::api::problem::ProblemBody;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take: `verify` of a large store is the longest.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest answer in bytes: the largest receipt (some 1.2 MB) in base64, and room.
-const MAX_ANSWER: usize = 4 << 20;
+/// Longest answer in bytes: the largest proof (three receipts, each of a home that elected its officers many times) in base64, and room.
+const MAX_ANSWER: usize = 24 << 20;
 
 /// Where the other side is.
 pub(super) enum Target {

@@ -7,9 +7,11 @@ use std::io::{self, Read};
 use city_protocol::Refusal;
 use city_protocol::checkpoint::{Held, Leaf, read_list, verify_snapshot};
 use city_protocol::genesis::Genesis;
-use city_protocol::ids::BlockId;
+use city_protocol::ids::{BlockId, LogId};
+use city_protocol::ledger::History;
 use city_protocol::vertex::{MAX_RECEIPT, Receipt};
 
+use super::proof::{ProofError, Prover};
 use crate::store::car;
 
 /// Longest file that is read, in bytes: 4 GiB of state, some 15 million accounts.
@@ -30,25 +32,51 @@ pub enum ExportError {
     Io(#[from] io::Error),
 }
 
-/// Gives a checkpoint's blocks one after the other: its receipt, which is the root of the file, and its snapshot.
-///
-/// # Errors
-/// [`ExportError`].
-pub fn blocks(
-    receipt: &Receipt,
-    snapshot: &BlockId,
-    block_of: impl Fn(&BlockId) -> Option<Vec<u8>>,
-    put: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
-) -> Result<(), ExportError> {
-    let list = block_of(snapshot).ok_or(ExportError::Missing)?;
-    let ids = read_list(&list).map_err(|_| ExportError::Missing)?;
-    let receipt = receipt.to_bytes();
-    put(&BlockId::of(&receipt), &receipt)?;
-    put(snapshot, &list)?;
-    for id in ids {
-        put(&id, &block_of(&id).ok_or(ExportError::Missing)?)?;
+/// A checkpoint that is to be written to a file.
+pub struct Exported {
+    receipt: Vec<u8>,
+    snapshot: BlockId,
+}
+
+impl Exported {
+    /// A log's newest one.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn newest(prover: &Prover<'_>, log: &LogId) -> Result<Self, ProofError> {
+        let receipt = prover.checkpoint(log).ok_or(ProofError::NoCheckpoint)?;
+        let held = Held::verify(&receipt, prover.genesis).map_err(|_| ProofError::NoCheckpoint)?;
+        Ok(Self {
+            receipt: receipt.to_bytes(),
+            snapshot: held.body.snapshot,
+        })
     }
-    Ok(())
+
+    /// The root of the file.
+    #[must_use]
+    pub fn root(&self) -> BlockId {
+        BlockId::of(&self.receipt)
+    }
+
+    /// Gives its blocks one after the other: its receipt, which is the root, and its snapshot.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn blocks(
+        &self,
+        history: &dyn History,
+        put: &mut dyn FnMut(&BlockId, &[u8]) -> io::Result<()>,
+    ) -> Result<(), ExportError> {
+        let block_of = |id: &BlockId| history.block(id).ok_or(ExportError::Missing);
+        let list = block_of(&self.snapshot)?;
+        let ids = read_list(&list).map_err(|_| ExportError::Missing)?;
+        put(&self.root(), &self.receipt)?;
+        put(&self.snapshot, &list)?;
+        for id in ids {
+            put(&id, &block_of(&id)?)?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads such a file and makes its state again; `look` is given every leaf.

@@ -110,6 +110,9 @@ pub enum ArchiveError {
     /// It could not be read.
     #[error("the file could not be read")]
     Io(#[from] io::Error),
+    /// What came could not be kept.
+    #[error("what came could not be written")]
+    NotKept(#[source] io::Error),
 }
 
 /// A CAR file of somebody.
@@ -269,14 +272,33 @@ impl SegmentReader {
 }
 
 /// A CAR file that comes in pieces, as over a socket.
-#[derive(Default)]
 pub struct ArchiveStream {
+    /// Most bytes of a block.
+    longest: usize,
     begun: bool,
     at: u64,
     rest: Vec<u8>,
 }
 
+impl Default for ArchiveStream {
+    /// Of the ledger's blocks.
+    fn default() -> Self {
+        Self::of_blocks_to(car::MAX_BLOCK)
+    }
+}
+
 impl ArchiveStream {
+    /// Of blocks with at most so many bytes, and less than 256 MiB.
+    #[must_use]
+    pub const fn of_blocks_to(longest: usize) -> Self {
+        Self {
+            longest,
+            begun: false,
+            at: 0,
+            rest: Vec::new(),
+        }
+    }
+
     /// Takes the next piece, and gives every block that is whole with it.
     ///
     /// # Errors
@@ -302,14 +324,14 @@ impl ArchiveStream {
             let bad = ArchiveError::BadBlock {
                 at: self.at + from as u64,
             };
-            let section = match car::frame(rest) {
+            let section = match car::frame_to(rest, self.longest) {
                 Some((skip, len)) => rest.get(..skip + len),
-                None if rest.len() < car::MAX_VARINT => None,
+                None if rest.len() < car::varint_to(self.longest) => None,
                 None => return Err(bad),
             };
             let Some(section) = section else { break };
-            let (id, block) = car::parse_section(section).ok_or(bad)?;
-            take(&id, block)?;
+            let (id, block) = car::parse_section_to(section, self.longest).ok_or(bad)?;
+            take(&id, block).map_err(ArchiveError::NotKept)?;
             from += section.len();
         }
         self.rest.drain(..from);
@@ -375,6 +397,28 @@ mod tests {
         cut.push(&bytes[..bytes.len() - 1], &mut |_, _| Ok(()))
             .unwrap();
         assert!(matches!(cut.finish(), Err(ArchiveError::BadBlock { .. })));
+        // A receipt may be longer than any block of the ledger.
+        let long = vec![7; 3 << 20];
+        let mut receipt = car::header(&BlockId::of(&long));
+        car::push_section(&mut receipt, &BlockId::of(&long), &long);
+        let pushed = |mut stream: ArchiveStream| {
+            let mut came = 0;
+            let pushed = stream.push(&receipt, &mut |_, block| {
+                came = block.len();
+                Ok(())
+            });
+            pushed.map(|()| came)
+        };
+        assert_eq!(
+            pushed(ArchiveStream::of_blocks_to(4 << 20)).unwrap(),
+            long.len()
+        );
+        for stream in [
+            ArchiveStream::default(),
+            ArchiveStream::of_blocks_to(2 << 20),
+        ] {
+            assert!(matches!(pushed(stream), Err(ArchiveError::BadBlock { .. })));
+        }
         *bytes.last_mut().unwrap() ^= 1;
         let bad = ArchiveStream::default().push(&bytes, &mut |_, _| Ok(()));
         assert!(matches!(bad, Err(ArchiveError::BadBlock { .. })), "{bad:?}");

@@ -20,10 +20,8 @@ pub const HEADER_LEN: u64 = 59;
 const CID_LEN: usize = 36;
 /// How each of our CIDs begins: version 1, codec dag-cbor, hash sha2-256, 32 bytes.
 const CID_PREFIX: [u8; 4] = [0x01, 0x71, 0x12, 0x20];
-/// The longest CID and block together.
-const MAX_SECTION: usize = CID_LEN + MAX_BLOCK;
-/// Bytes of the longest length that is believed: three hold up to 2 MiB, above [`MAX_SECTION`].
-pub(super) const MAX_VARINT: usize = 3;
+/// Bytes of the longest length that is believed: three hold up to 2 MiB, above [`MAX_BLOCK`].
+const MAX_VARINT: usize = 3;
 /// Bytes read at a time: a system call costs little against it, and it is all a reader keeps.
 const CHUNK: usize = 256 << 10;
 /// Bytes hashed in one search for a valid block behind a bad one: about two seconds of a small box. A
@@ -65,7 +63,12 @@ pub fn push_section(out: &mut Vec<u8>, id: &BlockId, block: &[u8]) -> u32 {
 /// Reads one whole section and checks the block against its id; `None` if anything is wrong with it.
 #[must_use]
 pub fn parse_section(section: &[u8]) -> Option<(BlockId, &[u8])> {
-    let (skip, length) = frame(section)?;
+    parse_section_to(section, MAX_BLOCK)
+}
+
+/// The same of a block of at most so many bytes.
+pub(super) fn parse_section_to(section: &[u8], longest: usize) -> Option<(BlockId, &[u8])> {
+    let (skip, length) = frame_to(section, longest)?;
     let content = section.get(skip..)?;
     let (id, block) = (digest_of(content)?, content.get(CID_LEN..)?);
     (content.len() == length && BlockId::of(block) == id).then_some((id, block))
@@ -79,10 +82,21 @@ pub(super) fn block_of(section: &[u8]) -> Option<usize> {
 
 /// The bytes of the length and the length itself, if a section of ours can begin so.
 pub(super) fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
-    let bytes = &bytes[..bytes.len().min(MAX_VARINT)];
+    frame_to(bytes, MAX_BLOCK)
+}
+
+/// Bytes of the longest length of a section whose block has at most so many.
+pub(super) const fn varint_to(longest: usize) -> usize {
+    // Four hold up to 256 MiB.
+    if longest > MAX_BLOCK { 4 } else { MAX_VARINT }
+}
+
+/// The same of a section whose block has at most so many bytes.
+pub(super) fn frame_to(bytes: &[u8], longest: usize) -> Option<(usize, usize)> {
+    let bytes = &bytes[..bytes.len().min(varint_to(longest))];
     let (length, rest) = unsigned_varint::decode::u32(bytes).ok()?;
     let length = usize::try_from(length).ok()?;
-    (CID_LEN..=MAX_SECTION)
+    (CID_LEN..=CID_LEN + longest)
         .contains(&length)
         .then_some((bytes.len() - rest.len(), length))
 }

@@ -188,6 +188,10 @@ fn list(args: &ShowArgs) -> Outcome {
 fn export_file(args: &ExportArgs) -> Outcome {
     let source = args.source.open()?;
     let log = source.log(args.log.as_deref())?;
+    let named = |what: &'static str| {
+        let out = args.out.display();
+        move |error: io::Error| io::Error::new(error.kind(), format!("{out}: {what}: {error}"))
+    };
     let mut file: Option<ArchiveWriter> = None;
     let (mut receipt, mut blocks) = (Vec::new(), 0_u64);
     source.checkpoint_blocks(&log, &mut |id, block| {
@@ -196,11 +200,11 @@ fn export_file(args: &ExportArgs) -> Outcome {
             None => {
                 receipt = block.to_vec();
                 let begun = ArchiveWriter::begin(Arc::new(OsFiles), &args.out, id);
-                file.insert(begun.map_err(|error| named(&args.out, &error))?)
+                file.insert(begun.map_err(named("cannot be made anew"))?)
             }
         };
         blocks += 1;
-        writer.push(id, block)
+        writer.push(id, block).map_err(named("cannot be written"))
     })?;
     let held = Held::verify(&Receipt::read(&receipt)?, &genesis(&args.source.genesis())?)?;
     let shown = HeldShown::from(&held);
@@ -220,13 +224,6 @@ fn export_file(args: &ExportArgs) -> Outcome {
         ))?;
     }
     Ok(Exit::Ok)
-}
-
-/// The error with the file that it is about.
-fn named(file: &Path, error: &io::Error) -> io::Error {
-    let file = file.display();
-    let text = format!("{file}: cannot be made anew: {error}");
-    io::Error::new(error.kind(), text)
 }
 
 fn verify(args: &VerifyArgs) -> Outcome {

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use city_protocol::checkpoint::Held;
 use city_protocol::ids::{BlockId, Digest, LogId};
-use city_protocol::ledger::History as _;
 use clap::Args;
 use tokio::runtime::Runtime;
 
@@ -21,10 +19,10 @@ use crate::daemon;
 use crate::engine::StoreHistory;
 use crate::ledger::checkpoints::{CheckpointsPage, Provable};
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
-use crate::ledger::export::blocks;
+use crate::ledger::export::Exported;
 use crate::ledger::notes::{NotePage, NotesPage};
 use crate::ledger::pages::{HeadsPage, LinesPage, LogName, VertexShown};
-use crate::ledger::proof::{ProofError, Prover};
+use crate::ledger::proof::Prover;
 use crate::ledger::read::{MAX_PAGE, Reader};
 use crate::setup::Identity;
 
@@ -299,10 +297,8 @@ impl Source {
             return Ok(running.0.block_on(running.1.export_checkpoint(log, put))?);
         }
         let (history, identity) = self.stopped()?;
-        let receipt = Prover::new(history, &identity.genesis).checkpoint(log);
-        let receipt = receipt.ok_or(ProofError::NoCheckpoint)?;
-        let snapshot = Held::verify(&receipt, &identity.genesis)?.body.snapshot;
-        Ok(blocks(&receipt, &snapshot, |id| history.block(id), put)?)
+        let exported = Exported::newest(&Prover::new(history, &identity.genesis), log)?;
+        Ok(exported.blocks(history, put)?)
     }
 
     /// The log of a name: an id or its beginning, a region or its code; nothing means this home's.
