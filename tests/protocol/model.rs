@@ -47,7 +47,7 @@ use town::Town;
 
 /// Stories in one run, unless `PROPTEST_CASES` says otherwise: some ten seconds.
 const CASES: u32 = 48;
-/// What the stories must reach: each kind's success, and the refusals that are its own.
+/// What the stories must reach of what homes say of themselves: each kind's success, and the refusals that are its own.
 const REACHED: &[&str] = &[
     "note booked",
     "note note-key",

@@ -146,12 +146,12 @@ fn the_nth_call_of_an_import_on_trust_fails_and_no_stub_stands_unmarked() {
     let (whole, calls) = (vertices(&disk), disk.calls());
     assert_eq!((stubs(&disk), is_marked(&disk)), (4, true));
 
-    // Few calls: each of them.
+    // Few calls: each of them, with one fault after the other.
     let every = times("CITY_NODE_CALLS_EVERY", 10).div_ceil(10);
-    let first = dice.below(every) + 1;
+    let (first, turn) = (dice.below(every) + 1, dice.below(3) as usize);
     let (mut failed, mut only_marked) = (0, 0);
     for (i, n) in (first..=calls).step_by(every as usize).enumerate() {
-        let fault = FAULTS[i % FAULTS.len()];
+        let fault = FAULTS[(i + turn) % FAULTS.len()];
         let disk = start();
         disk.fail_at(n, fault);
         let done = import(&disk);
