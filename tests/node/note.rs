@@ -5,9 +5,10 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use city_node::ledger::notes::{NoteForm, NoteValue};
 use serde_json::Value;
 
-use super::daemon::city::{City, PATIENCE, directory, found};
+use super::daemon::city::{City, PATIENCE, directory, found, in_step};
 
 fn ask(city: &City, arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_city-node"))
@@ -60,6 +61,49 @@ async fn until(city: &City, key: &str, text: &str) {
         assert!(begun.elapsed() < PATIENCE, "{key}: {output:?}");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
+}
+
+/// The body of the vertex at the head of a home's own log.
+fn own_body(city: &City, of: &City) -> Value {
+    let log = of.report.log.to_string();
+    let heads = city.answer(&["ledger"], &["heads"], 0);
+    let mut heads = heads["heads"].as_array().unwrap().iter();
+    let head = heads.find(|head| head["log"] == log).unwrap();
+    let position = format!("{log}:{}", head["seq"]);
+    city.answer(&["ledger", "show"], &[&position], 0)["body"].clone()
+}
+
+/// Two homes that write the same at the same time write the same body, and each vertex counts, also when the index is made again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_homes_wrote_alike_is_there_when_the_index_is_made_again() {
+    let root = directory();
+    let cities = found(root.path(), 2);
+    let (a, b) = (cities[0].ready().await, cities[1].ready().await);
+    in_step(&[&a, &b]).await;
+    let (one, other) = (a.admin().await.unwrap(), b.admin().await.unwrap());
+    let mut alike = 0;
+    for n in 0..10 {
+        let form = NoteForm {
+            key: format!("key {n}"),
+            value: Some(NoteValue(b"alike".to_vec())),
+        };
+        let (first, second) = tokio::join!(one.write_note(&form), other.write_note(&form));
+        first.unwrap();
+        second.unwrap();
+        in_step(&[&a, &b]).await;
+        alike += u32::from(own_body(&cities[0], &cities[0]) == own_body(&cities[0], &cities[1]));
+    }
+    // Who heard of the other's first names it.
+    assert!(alike > 0, "never at the same time");
+    a.stop().await;
+    b.stop().await;
+    for city in &cities {
+        let before = city.answer(&["ledger"], &["heads"], 0);
+        city.answer(&["store", "rebuild"], &[], 0);
+        assert_eq!(city.answer(&["ledger"], &["heads"], 0), before);
+        city.answer(&["store", "verify"], &[], 0);
+    }
+    println!("{alike} of 10 alike");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

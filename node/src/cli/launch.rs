@@ -18,7 +18,7 @@ use crate::client::{AdminClient, ClientError};
 use crate::config::Config;
 use crate::daemon::{self, Opened};
 use crate::demo::{self, DemoOptions};
-use crate::engine::{VerifyReport, verify_store};
+use crate::engine::{Hold, VerifyReport, verify_store};
 use crate::setup::Identity;
 
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -207,7 +207,12 @@ fn rebuild(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcom
     let (data, config, identity) = read(place, passphrase)?;
     let bar = counter("vertices folded");
     daemon::set_index_aside(&data, &identity)?;
-    let Opened { store, folded, .. } = daemon::open(&data, &config, &identity, &mut |done| {
+    let Opened {
+        store,
+        folded,
+        hold,
+        ..
+    } = daemon::open(&data, &config, &identity, &mut |done| {
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
@@ -217,18 +222,21 @@ fn rebuild(place: &PlaceArgs, passphrase: &PassphraseArgs, json: bool) -> Outcom
     drop(history);
     let store = Arc::into_inner(store).context("the store is still in use")?;
     store.close()?;
-    let holds = audit.conserved && audit.journal_matches;
+    // The log that this node wrote does not reach as far as it is known to have been.
+    let is_lost = hold == Some(Hold::Lost);
+    let holds = audit.conserved && audit.journal_matches && !is_lost;
     if json {
         output::object(json!({
             "vertices": folded.vertices,
+            "lost": is_lost,
             "conserved": audit.conserved,
             "journal_matches": audit.journal_matches,
         }))?;
     } else {
-        let verdict = if holds {
-            "sums and journal hold"
-        } else {
-            "sums or journal do NOT hold"
+        let verdict = match (audit.conserved && audit.journal_matches, is_lost) {
+            (true, false) => "sums and journal hold".to_owned(),
+            (true, true) => format!("sums and journal hold, but {}", Hold::Lost.remedy()),
+            (false, _) => "sums or journal do NOT hold".to_owned(),
         };
         output::text(&format!(
             "index made again from {} vertices\n{verdict}\n",

@@ -85,22 +85,25 @@ fn read(store: &Store, from: Position, found: &SyncSender<Ahead>) -> Result<(), 
             continue;
         };
         let header = Box::new(header);
-        named = Some(header.header.body);
         match beside.take() {
             // What stands behind the header that names it was not found valid, whoever else names it.
             Some(beside) if !beside.is_unjudged && beside.block.id == header.header.body => {
                 let body = Box::new(Body::read(beside.block));
                 tell(Ahead::Vertex(body, block, header))?;
+                continue;
             }
-            Some(other) => match other.stub_of(&header) {
-                Some(stub) => tell(Ahead::Pruned(other.block, Box::new(stub), block, header))?,
-                None => {
-                    tell(Ahead::Block(other.block))?;
-                    tell(Ahead::Header(block, header))?;
+            Some(other) => {
+                if let Some(stub) = other.stub_of(&header) {
+                    tell(Ahead::Pruned(other.block, Box::new(stub), block, header))?;
+                    continue;
                 }
-            },
-            None => tell(Ahead::Header(block, header))?,
+                tell(Ahead::Block(other.block))?;
+            }
+            None => {}
         }
+        // Its body may stand behind it; whose stood before it has none there, and what comes next is another's.
+        named = Some(header.header.body);
+        tell(Ahead::Header(block, header))?;
     }
     beside.map_or(Ok(()), |alone| tell(Ahead::Block(alone.block)))
 }
@@ -108,7 +111,7 @@ fn read(store: &Store, from: Position, found: &SyncSender<Ahead>) -> Result<(), 
 /// A block that is no header, and waits for what stands behind it.
 pub(super) struct Beside {
     pub(super) block: Block,
-    /// Whether the header right before it names it: then it came from whoever signed that, unjudged.
+    /// Whether the header right before it names it and has no body before itself: then it came from whoever signed that, unjudged.
     is_unjudged: bool,
 }
 
@@ -202,6 +205,23 @@ mod tests {
         assert_eq!(vertices_in(&[body.clone(), one.clone()]), 1, "found valid");
         assert_eq!(vertices_in(&[one.clone(), body.clone()]), 0);
         assert_eq!(vertices_in(&[one, body.clone(), other, body]), 0);
+    }
+
+    /// Homes write the same body where they say the same: what their CAs revoked, a note, nothing at all.
+    #[test]
+    fn vertices_of_one_body_behind_each_other_are_each_found_valid() {
+        let body = encode_body(&[]);
+        let id = BlockId::of(&body);
+        let [one, other] = [3, 4].map(|n| header(id, &[Digest([n; 32])]).block);
+        let (one, other) = (&one, &other);
+        let valid = |blocks: &[&Vec<u8>]| {
+            let blocks: Vec<Vec<u8>> = blocks.iter().copied().cloned().collect();
+            vertices_in(&blocks)
+        };
+        assert_eq!(valid(&[&body, one, &body, other]), 2);
+        assert_eq!(valid(&[&body, one, &body, other, &body, one]), 3);
+        // The first is kept as evidence with its body, the second found valid.
+        assert_eq!(valid(&[one, &body, &body, other]), 1);
     }
 
     /// Else a liar would have others fold what it never wrote when they make their index again: an invalid vertex, kept

@@ -121,8 +121,7 @@ impl History for StoreHistory {
     }
 
     fn block(&self, id: &BlockId) -> Option<Vec<u8>> {
-        let block = self.read(&self.location(id)?)?;
-        (block.id == *id).then_some(block.bytes)
+        self.block_at(&self.location(id)?, id)
     }
 
     fn unchecked_block(&self, id: &BlockId) -> Option<Vec<u8>> {
@@ -137,6 +136,12 @@ impl History for StoreHistory {
 }
 
 impl StoreHistory {
+    /// This block, which stands there.
+    pub(super) fn block_at(&self, at: &Location, id: &BlockId) -> Option<Vec<u8>> {
+        let block = self.read(at)?;
+        (block.id == *id).then_some(block.bytes)
+    }
+
     /// The stub of this body, which stands there.
     pub(super) fn stub_at(&self, at: &Location, body: &BlockId) -> Option<Stub> {
         let stub = Stub::read(&self.read(at)?.bytes).ok()?;

@@ -147,14 +147,20 @@ impl PrunePlan {
                 continue;
             };
             let h = &header.header;
-            named = Some(h.body);
-            let Some(body) = beside.take() else { continue };
+            let Some(body) = beside.take() else {
+                named = Some(h.body);
+                continue;
+            };
             if body.stub_of(&header).is_some() {
                 stubbed.insert(header.id);
                 continue;
             }
             let body = body.block;
-            if body.id != h.body || h.time >= before {
+            if body.id != h.body {
+                named = Some(h.body);
+                continue;
+            }
+            if h.time >= before {
                 continue;
             }
             let (checkpoint, sums) = logs.entry(h.log).or_insert_with(|| {

@@ -83,6 +83,7 @@ pub fn bring_up_to_date(
         directory: Directory::default(),
         unjudged: None,
         rows: Vec::new(),
+        blocks: HashMap::new(),
         last: None,
         count,
         report: RebuildReport::default(),
@@ -149,6 +150,8 @@ struct Folding<'a> {
     unjudged: Option<SignedHeader>,
     /// Where the blocks of this step stand.
     rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The same by their ids: the index does not name them yet.
+    blocks: HashMap<BlockId, Location>,
     /// The last of them.
     last: Option<(Location, BlockId)>,
     /// Blocks so far.
@@ -168,8 +171,8 @@ impl Folding<'_> {
             Ahead::Header(block, header) => {
                 self.note(&block);
                 self.was_alone();
-                // A torn group may have left its body before the watermark; who knows as whose.
-                match self.history.block(&header.header.body) {
+                // A torn group may have left its body before the watermark, who knows as whose; or another vertex has the same.
+                match self.body(&header.header.body) {
                     Some(bytes) => {
                         let vertex = self.unknown_vertex(*header, bytes);
                         self.fold(vertex);
@@ -206,9 +209,17 @@ impl Folding<'_> {
         Ok(())
     }
 
+    /// A block that stands in the log so far.
+    fn body(&self, id: &BlockId) -> Option<Vec<u8>> {
+        let here = self.blocks.get(id);
+        let here = here.and_then(|at| self.history.store.block_at(at, id));
+        here.or_else(|| self.history.block(id))
+    }
+
     /// A block is taken into account.
     fn note(&mut self, block: &Block) {
         self.count += 1;
+        self.blocks.insert(block.id, block.at);
         let place = (location_key(&block.id), Some(location_value(&block.at)));
         self.rows.push(place);
         self.last = Some((block.at, block.id));
@@ -293,6 +304,7 @@ impl Folding<'_> {
         rows.extend(drain(self.replica, self.now, &self.history).rows);
         store.commit_rows(rows, &Watermark::after(&at, id, self.count))?;
         self.history.stubs.clear();
+        self.blocks.clear();
         self.tell(Input::Committed);
         Ok(())
     }

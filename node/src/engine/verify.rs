@@ -158,7 +158,9 @@ pub(crate) fn each_vertex(
         let Ok(header) = SignedHeader::read(&block.bytes) else {
             match alone.take() {
                 Some((header, bytes)) if header.header.body == block.id => {
-                    look(&header, Some(block), &bytes);
+                    look(&header, Some(block.clone()), &bytes);
+                    // Unless it is the next one's, which says the same.
+                    body = Some(Beside::new(block, header.header.body.into()));
                 }
                 other => {
                     if let Some((header, bytes)) = other {
