@@ -229,7 +229,7 @@ impl Town {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_goes_from_a_draft_to_the_answer_and_both_keep_their_receipts() {
-    let town = Town::with_two_people().await;
+    let mut town = Town::with_two_people().await;
     town.grant();
     let home = town.home();
     let home: Vec<&str> = home.iter().map(String::as_str).collect();
@@ -348,6 +348,12 @@ async fn a_transfer_goes_from_a_draft_to_the_answer_and_both_keep_their_receipts
         told.contains("answered already") && told.contains("完了"),
         "{told}"
     );
+    // The opposite is not taken for done.
+    let (code, told) = town.ask(&["tx", "reject", identity, "--wallet", text(&yosa)]);
+    assert!(
+        code == 1 && told.contains("nothing was rejected") && told.contains("完了"),
+        "{told}"
+    );
     // Whom it is not for learns nothing of it.
     let (code, told) = town.ask(&["tx", "accept", identity, "--wallet", text(&chiyo)]);
     assert!(code == 1 && told.contains("unknown-transfer"), "{told}");
@@ -401,6 +407,18 @@ async fn a_transfer_goes_from_a_draft_to_the_answer_and_both_keep_their_receipts
     assert_eq!(of(&town.accounts[1])["available"], "123.45");
     assert_eq!(of(&town.accounts[1])["alg"], "ml-dsa-87");
     town.node.check().await;
+
+    // After a move to a new box nobody gives people's certificates back but they themselves.
+    town.node.signal("-TERM");
+    town.node.end().await;
+    fs::remove_dir_all(town.city.data.clients()).unwrap();
+    town.node = town.city.ready().await;
+    let order = ["account", "order", "set", "--wallet", text(&yosa)];
+    let (code, told) = town.ask(&order);
+    assert!(code == 1 && told.contains("--certificate FILE"), "{told}");
+    let pem = town.file("yosa.pem");
+    town.at_home(&[&order[..], &["--certificate", text(&pem)]].concat());
+    town.at_home(&["account", "order", "stop", "--wallet", text(&yosa)]);
     town.node.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use city_protocol::ids::AccountId;
+use city_protocol::ids::{AccountId, KeyId};
 use clap::Args;
 
 use super::account::{certificates, open};
@@ -55,6 +55,30 @@ impl WalletArgs {
     /// The keys.
     pub(super) fn open(&self) -> anyhow::Result<Wallet> {
         open(&self.wallet, &self.passphrase)
+    }
+}
+
+/// The account's certificate, for a home that does not hold it.
+#[derive(Debug, Args)]
+pub(super) struct CertificateArgs {
+    /// The account's certificate (PEM, leaf first), sent along when the home asks for it: it was renewed, or the home moved to a
+    /// new box.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+}
+
+impl CertificateArgs {
+    /// Lets the client know it as that of this signing key.
+    pub(super) fn known_to(&self, api: &ApiClient, key: KeyId) -> anyhow::Result<()> {
+        let Some(file) = &self.certificate else {
+            return Ok(());
+        };
+        let ders = certificates(file)?;
+        if let Some((leaf, chain)) = ders.split_first() {
+            let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+            api.know(key, leaf, &chain);
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ use super::output;
 use super::passphrase::PassphraseArgs;
 use super::renewal::{self, RecoverArgs, RevokeArgs, RotateArgs};
 use super::suite::suites;
-use crate::api::problem::LOGIN_REFUSED;
+use crate::api::problem::{CERTIFICATE_REQUIRED, LOGIN_REFUSED};
 use crate::client::ClientError;
 use crate::client::paper::Ground;
 use crate::client::wallet::Wallet;
@@ -259,6 +259,11 @@ pub(super) fn again(error: ClientError) -> anyhow::Error {
     if error.code() == Some(LOGIN_REFUSED) {
         return anyhow::Error::from(error).context(
             "this wallet's key is not that of an account here; an account whose keys were changed is named with --account",
+        );
+    }
+    if error.code() == Some(CERTIFICATE_REQUIRED) {
+        return anyhow::Error::from(error).context(
+            "the home does not hold this account's certificate, as after a move to a new box: give it along once (--certificate FILE)",
         );
     }
     let unknown = matches!(error, ClientError::Timeout | ClientError::Broken(_));

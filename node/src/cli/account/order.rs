@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::super::exit::{Exit, Outcome};
-use super::super::home::{HomeArgs, WalletArgs, person};
+use super::super::home::{CertificateArgs, HomeArgs, WalletArgs, person};
 use super::super::launch::runtime;
 use super::super::output;
 use super::again;
@@ -32,7 +32,7 @@ It stays in force when the keys are changed; while the account's key is closed n
     /// Show the order in force.
     Show(PlainArgs),
     /// End the order: from here on every transfer waits to be answered.
-    Stop(PlainArgs),
+    Stop(StopArgs),
 }
 
 /// Whose order, at which home.
@@ -61,6 +61,18 @@ pub struct SetArgs {
     /// Take them for so many days [default: always].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
     days: Option<u64>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
+    /// Whose order, at which home.
+    #[command(flatten)]
+    plain: PlainArgs,
+}
+
+/// Arguments of `account order stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    #[command(flatten)]
+    certificate: CertificateArgs,
     /// Whose order, at which home.
     #[command(flatten)]
     plain: PlainArgs,
@@ -75,16 +87,17 @@ pub(super) fn run(command: &OrderCommand) -> Outcome {
                 max_amount: args.max_amount,
                 until,
             };
-            submit(&args.plain, Some(takes))
+            submit(&args.plain, &args.certificate, Some(takes))
         }
         OrderCommand::Show(args) => show(args),
-        OrderCommand::Stop(args) => submit(args, None),
+        OrderCommand::Stop(args) => submit(&args.plain, &args.certificate, None),
     }
 }
 
-fn submit(args: &PlainArgs, takes: Option<Takes>) -> Outcome {
+fn submit(args: &PlainArgs, certificate: &CertificateArgs, takes: Option<Takes>) -> Outcome {
     let wallet = args.wallet.open()?;
     let api = args.home.api()?;
+    certificate.known_to(&api, wallet.signing_public().id())?;
     let accepts = takes.is_some();
     let page = runtime()?.block_on(async {
         let home = api.node().await?;

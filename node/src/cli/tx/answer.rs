@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use city_protocol::Refusal;
 use city_protocol::ids::Digest;
 use clap::Args;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::super::account::again;
 use super::super::exit::{Exit, Outcome};
-use super::super::home::{HomeArgs, WalletArgs, person};
+use super::super::home::{CertificateArgs, HomeArgs, WalletArgs, person};
 use super::super::input::keep;
 use super::super::launch::runtime;
 use super::super::output;
@@ -31,6 +32,8 @@ pub struct AnswerArgs {
     /// The receiver's home.
     #[command(flatten)]
     home: HomeArgs,
+    #[command(flatten)]
+    certificate: CertificateArgs,
     /// Write the receipt (DAG-CBOR) to this new file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -54,6 +57,14 @@ impl Answer {
         match self {
             Self::Accept => "accepted",
             Self::Reject => "rejected",
+        }
+    }
+
+    /// Whether a transfer in this state was answered so.
+    fn is_of(self, state: &str) -> bool {
+        match self {
+            Self::Accept => ["received", "complete"].contains(&state),
+            Self::Reject => state == "rejected",
         }
     }
 
@@ -81,6 +92,8 @@ enum Done {
 pub(super) fn run(args: &AnswerArgs, answer: Answer) -> Outcome {
     let wallet = args.wallet.open()?;
     let api = args.home.api()?;
+    args.certificate
+        .known_to(&api, wallet.signing_public().id())?;
     let done = runtime()?.block_on(async {
         let home = api.node().await?;
         let person = person(wallet, &home, args.wallet.account);
@@ -101,7 +114,7 @@ pub(super) fn run(args: &AnswerArgs, answer: Answer) -> Outcome {
     });
     match done.map_err(again)? {
         Done::Booked(page) => booked(args, answer, &page),
-        Done::Answered(page) => answered(args, *page),
+        Done::Answered(page) => answered(args, answer, *page),
     }
 }
 
@@ -161,7 +174,18 @@ fn booked(args: &AnswerArgs, answer: Answer, page: &SubmittedPage) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn answered(args: &AnswerArgs, page: TransferPage) -> Outcome {
+/// The same again is nothing new; the opposite is not done.
+fn answered(args: &AnswerArgs, answer: Answer, page: TransferPage) -> Outcome {
+    if !answer.is_of(&page.state.code) {
+        return Err(anyhow!(
+            "nothing was {}: the transfer was answered before, or its time is over: {} ({}), {}",
+            answer.told(),
+            page.state.en,
+            page.state.ja,
+            page.finality
+        )
+        .into());
+    }
     if let (Some(path), Some(Der(receipt))) = (&args.receipt, &page.answer_receipt) {
         keep(path, receipt)?;
     }

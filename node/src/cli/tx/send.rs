@@ -15,9 +15,9 @@ use city_protocol::stage::Signed;
 use clap::Args;
 use serde_json::json;
 
-use super::super::account::{again, certificates};
+use super::super::account::again;
 use super::super::exit::{Exit, Failure, Outcome};
-use super::super::home::{HomeArgs, person};
+use super::super::home::{CertificateArgs, HomeArgs, person};
 use super::super::input::{keep, write_new};
 use super::super::launch::runtime;
 use super::super::output;
@@ -160,9 +160,8 @@ pub struct SendArgs {
     /// What was signed before keeps its own [default: 10].
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=10_080))]
     valid_minutes: Option<u64>,
-    /// The account's certificate (PEM, leaf first), sent along when the home asks for it.
-    #[arg(long, value_name = "FILE")]
-    certificate: Option<PathBuf>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
     /// Write the receipt (DAG-CBOR) to this new file.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -321,13 +320,7 @@ fn sent(args: &SendArgs) -> Outcome {
 fn submit(args: &SendArgs, form: &SignedForm) -> anyhow::Result<Result<Sent, ClientError>> {
     let signed = form.signed()?;
     let api = args.home.api()?;
-    if let Some(file) = &args.certificate {
-        let ders = certificates(file)?;
-        if let Some((leaf, chain)) = ders.split_first() {
-            let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
-            api.know(signed.signature().key, leaf, &chain);
-        }
-    }
+    args.certificate.known_to(&api, signed.signature().key)?;
     let runtime = runtime()?;
     let error = match runtime.block_on(api.send(&signed, form.private())) {
         Ok(page) => return Ok(Ok(Sent::Booked(Box::new(signed), Box::new(page)))),
