@@ -266,7 +266,7 @@ fn init_makes_what_check_show_and_run_take() {
     );
     assert_eq!(again.status.code(), Some(1));
     assert!(
-        stderr(&again).contains("overwrites nothing"),
+        stderr(&again).contains("nothing is overwritten"),
         "{}",
         stderr(&again)
     );

@@ -29,6 +29,8 @@ pub const SEALED_KEYS: &str = "keys.backup";
 const CHUNK: usize = 1 << 20;
 /// Mode of a directory of a node's data.
 const PRIVATE: u32 = 0o700;
+/// Mode of what this writes itself.
+const PRIVATE_FILE: u32 = 0o600;
 
 /// Files of a data directory that are taken.
 const FILES: [&str; 11] = [
@@ -281,6 +283,10 @@ impl Copying<'_> {
             Ok(len)
         });
         let bytes = copied.map_err(|source| failed(from, source))?;
+        // Who reads them goes by their modes: what others could read counts as told.
+        let to = self.to.join(place);
+        let kept = fs::metadata(from).and_then(|meta| fs::set_permissions(&to, meta.permissions()));
+        kept.map_err(|source| failed(&to, source))?;
         self.note(place, bytes);
         Ok(())
     }
@@ -288,6 +294,7 @@ impl Copying<'_> {
     fn put(&mut self, place: &Path, content: &[u8]) -> Result<(), CopyError> {
         let to = self.to.join(place);
         let put = self.files.create(&to).and_then(|file| {
+            fs::set_permissions(&to, fs::Permissions::from_mode(PRIVATE_FILE))?;
             file.write_all_at(content, 0)?;
             file.sync_data()
         });

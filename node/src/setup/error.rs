@@ -17,7 +17,7 @@ use crate::place::import::ImportError;
 pub enum InitError {
     /// Something stands there already.
     #[error(
-        "{}: exists and is not an empty directory; init overwrites nothing: choose another directory or move this one away",
+        "{}: exists and is not an empty directory; nothing is overwritten: choose another directory or move this one away",
         path.display()
     )]
     NotEmpty {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -60,6 +61,13 @@ async fn a_backup_of_a_node_that_books_is_consistent_and_signs_nothing() {
         note.files.iter().all(|file| !file.path.ends_with(".key")),
         "{note:#?}"
     );
+    // What only its owner could read, only its owner reads there.
+    for file in &note.files {
+        let mode = |dir: &Path| fs::metadata(dir.join(&file.path)).unwrap().mode() & 0o777;
+        if city.data.path().join(&file.path).exists() {
+            assert_eq!(mode(&to), mode(city.data.path()), "{}", file.path);
+        }
+    }
     let head = note.own.head.unwrap().to_string();
     let mark = fs::read_to_string(to.join(RESTORED)).unwrap();
     assert!(mark.contains(&head), "{mark}");
