@@ -298,7 +298,7 @@ pub const KEYS: [Key; 97] = [
     ),
     limit(
         "network.limits.silence_s",
-        "Seconds after which a peer is gone that answers no ping and sends no frame; more than ping_s + 20.",
+        "Seconds after which a peer is gone that answers no ping and sends no frame; more than ping_s, and best ping_s + 20, for an answer may take that long.",
         "write a whole number from 2 to 3600",
         "35",
     ),

@@ -351,7 +351,7 @@ impl<'a> Reader<'a> {
         let what = format!(
             "is {silence}, and ping_s {ping}: who has just been asked would be taken for gone"
         );
-        let remedy = format!("set silence_s to more than {}", ping + PONG_S);
+        let remedy = format!("set silence_s to {} or more", ping + PONG_S);
         let silent = (silence <= ping, ["silence_s", "ping_s"], what, remedy);
         let what = format!("is {most}, and ban_s {ban}");
         let banned = (

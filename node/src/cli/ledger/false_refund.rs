@@ -22,7 +22,7 @@ pub enum FalseRefundCommand {
 Example:
   city-node ledger false-refund export sha256:08d7… --out kanazawa.refund --data-dir data
 
-The node is stopped, and followed both homes.")]
+The node has followed both homes, and runs or is stopped.")]
     Export(ExportArgs),
     /// Check such a file with nothing but the genesis record.
     #[command(after_help = "\
