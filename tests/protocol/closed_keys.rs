@@ -4,8 +4,8 @@ use city_protocol::body::{AnsweredBy, RejectReason};
 use city_protocol::ledger::TransferState;
 
 use super::answers::DAY;
-use super::keychange::{recover, revoke, with_key};
 use super::people::Person;
+use super::renewal::{recover, revoke, with_key};
 use super::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 const ALL: [usize; 3] = [KANAZAWA, KOMATSU, HAKUSAN];

@@ -42,6 +42,7 @@ mod pushed;
 mod readers;
 mod refusals;
 mod refusals_others;
+mod renewal;
 mod rollback;
 mod rotation;
 mod signed_text;

@@ -22,7 +22,7 @@ use crate::ledger::checkpoints::{CheckpointPage, CheckpointsPage, ProofPage, Pro
 use crate::ledger::equivocation::{EquivocationPage, EquivocationsPage};
 use crate::ledger::export::Exported;
 use crate::ledger::pages::{EntryPage, HeadsPage, LinesPage, VertexShown};
-use crate::ledger::proof::Prover;
+use crate::ledger::proof::{ProofError, Prover};
 use crate::ledger::read::{MAX_LAST, MAX_PAGE, Reader};
 
 /// A number in a path or query.
@@ -64,13 +64,15 @@ impl AdminState {
         made.map_err(|_| Problem::internal())
     }
 
-    async fn proof(&self, what: Provable, checkpoint: bool) -> Result<Json<ProofPage>, Problem> {
-        let look = move |prover: &Prover<'_>| prover.prove(&what, checkpoint);
-        let proof = self.proving(look).await?;
+    async fn proof(
+        &self,
+        prove: impl FnOnce(&Prover<'_>) -> Result<Vec<u8>, ProofError> + Send + 'static,
+    ) -> Result<Json<ProofPage>, Problem> {
+        let proof = self.proving(prove).await?;
         let proof = proof.map_err(|error| Problem::no_proof(&error))?;
         Ok(Json(ProofPage {
             schema: SCHEMA,
-            proof: proof.to_bytes(),
+            proof,
         }))
     }
 }
@@ -184,14 +186,18 @@ pub(super) async fn proof(
     State(admin): State<AdminState>,
     Id(what): Id<Provable>,
 ) -> Result<Json<ProofPage>, Problem> {
-    admin.proof(what, false).await
+    admin
+        .proof(move |prover| Ok(prover.prove(&what, false)?.to_bytes()))
+        .await
 }
 
 pub(super) async fn proof_under(
     State(admin): State<AdminState>,
     Id(what): Id<Provable>,
 ) -> Result<Json<ProofPage>, Problem> {
-    admin.proof(what, true).await
+    admin
+        .proof(move |prover| Ok(prover.prove(&what, true)?.to_bytes()))
+        .await
 }
 
 /// `GET /v1/ledger/false-refunds/{identity}`: the proof that a transfer was given back although it was accepted in time.
@@ -199,13 +205,9 @@ pub(super) async fn false_refund(
     State(admin): State<AdminState>,
     Id(identity): Id<Digest>,
 ) -> Result<Json<ProofPage>, Problem> {
-    let look = move |prover: &Prover<'_>| prover.false_refund(&identity);
-    let proof = admin.proving(look).await?;
-    let proof = proof.map_err(|error| Problem::no_proof(&error))?;
-    Ok(Json(ProofPage {
-        schema: SCHEMA,
-        proof: proof.to_bytes(),
-    }))
+    admin
+        .proof(move |prover| Ok(prover.false_refund(&identity)?.to_bytes()))
+        .await
 }
 
 /// `GET /v1/ledger/equivocations`.

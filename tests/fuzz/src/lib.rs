@@ -56,6 +56,9 @@ mod memo;
 #[path = "../../protocol/people.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod people;
+#[path = "../../protocol/renewal.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
+mod renewal;
 #[path = "../../protocol/world.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "a helper of other tests")]
 mod world;

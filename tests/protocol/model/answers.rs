@@ -72,13 +72,8 @@ impl Ledger {
     /// The transfer is the receiver's.
     fn take_in(&mut self, n: usize) {
         self.transfers[n].accepted = true;
-        self.accepted.push(n);
-        let (from, to, amount) = self.transfers[n].parties();
-        let home = &mut self.homes[home_of(to)];
-        home.accepted_in += amount;
-        home.journal.push((to, AIKA, true, amount));
-        home.journal.push((to, RECEIVED, false, amount));
-        self.account(to).available += amount;
+        let (from, to, _) = self.transfers[n].parties();
+        self.credit(n);
         self.wrote(home_of(to));
         if home_of(from) == home_of(to) {
             self.transfers[n].answer_known = true;
@@ -86,6 +81,17 @@ impl Ledger {
         } else {
             self.rests.push((home_of(to), n));
         }
+    }
+
+    /// The receiver has more by it.
+    pub(super) fn credit(&mut self, n: usize) {
+        self.accepted.push(n);
+        let (_, to, amount) = self.transfers[n].parties();
+        let home = &mut self.homes[home_of(to)];
+        home.accepted_in += amount;
+        home.journal.push((to, AIKA, true, amount));
+        home.journal.push((to, RECEIVED, false, amount));
+        self.account(to).available += amount;
     }
 
     /// It is not; within one home the sender has it back at once.

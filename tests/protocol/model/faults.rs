@@ -10,8 +10,7 @@ use city_protocol::refusal::Refusal::{self, *};
 use super::filling::home_asked;
 use super::published::Published;
 use super::spec::{
-    AIKA, Account, BORROWED, EXPENSE, Ledger, Municipality, RECEIVED, ROUND, Sent, Who, first,
-    home_of,
+    AIKA, Account, BORROWED, EXPENSE, Ledger, Municipality, ROUND, Sent, Who, first, home_of,
 };
 use super::words::{Begun, Verdict};
 
@@ -221,7 +220,7 @@ impl Ledger {
         let sent = &mut self.transfers[n];
         (sent.accepted, sent.rejected) = (sent.settled, sent.refunded);
         (sent.adopted, sent.answer_known) = (true, true);
-        let (_, to, amount) = sent.parties();
+        let (_, to, _) = sent.parties();
         let word = if sent.accepted {
             "adopted yes"
         } else {
@@ -229,12 +228,7 @@ impl Ledger {
         };
         self.adopted.push(word);
         if self.transfers[n].accepted {
-            self.accepted.push(n);
-            let home = &mut self.homes[home_of(to)];
-            home.accepted_in += amount;
-            home.journal.push((to, AIKA, true, amount));
-            home.journal.push((to, RECEIVED, false, amount));
-            self.account(to).available += amount;
+            self.credit(n);
         }
         self.wrote(home_of(to));
     }

@@ -130,15 +130,7 @@ impl Town {
             Leaf::Account(leaf) => {
                 let mut people = self.people.iter();
                 let who = people.position(|person| person.account == leaf.account);
-                let row = AccountRow {
-                    key: leaf.key,
-                    key_at: leaf.key_at,
-                    revoked: leaf.revoked,
-                    next_sequence: leaf.next_sequence,
-                    available: leaf.available,
-                    open_out: leaf.open_out,
-                    order: leaf.order,
-                };
+                let row = AccountRow::from(leaf);
                 let account = self.account_in_words(who.unwrap(), &row);
                 state.accounts.insert(who.unwrap(), account);
             }

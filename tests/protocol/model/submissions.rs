@@ -20,9 +20,9 @@ use super::spec::{self, Who};
 use super::steps::Signed;
 use super::town::Town;
 use super::words::{Decided, Elected, Said, Signatures};
-use crate::keychange::{self, revoke_body, rotate_body, with_key};
 use crate::keys::signing_key;
 use crate::people::{Person, decided_by, signed};
+use crate::renewal::{self, revoke_body, rotate_body, with_key};
 
 impl Town {
     pub(super) fn enrol(&mut self, who: Who, at: usize) -> Result<BookedEntry, Refusal> {
@@ -210,7 +210,7 @@ impl Town {
             Signed::OldAlone => vec![&old.key],
             Signed::NewAlone => vec![&new.key],
         };
-        let rotate = keychange::signed_by(&body, &keys);
+        let rotate = renewal::signed_by(&body, &keys);
         self.submit(old.home, Ok(Submission::Rotate(rotate)))
     }
 

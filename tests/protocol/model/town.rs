@@ -21,9 +21,9 @@ use super::spec::{self, Line, Who, home_of};
 use super::steps::Evidence;
 use super::words::{self, Request, Verdict};
 use crate::checkpoints;
-use crate::keychange::recover_body;
 use crate::notes;
 use crate::people::{Person, signed};
+use crate::renewal::recover_body;
 use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// Three homes: two with people, and 白山市, which only follows.

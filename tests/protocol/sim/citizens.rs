@@ -10,8 +10,8 @@ use city_protocol::pki::{Crls, verify_client};
 use city_protocol::stage::{Draft, SignedBySeveral, Submission};
 
 use super::stage::Sim;
-use crate::keychange::{recover_body, revoke_body, rotate_body, signed_by, with_key};
 use crate::people::{Person, decided_by, signed};
+use crate::renewal::{recover_body, revoke_body, rotate_body, signed_by, with_key};
 use crate::world::World;
 
 /// Most people who come to one home in a story: each costs two keys.

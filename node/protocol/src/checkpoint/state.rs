@@ -254,15 +254,7 @@ pub(crate) fn restore(log: LogId, leaf: Leaf, changes: &mut Changes, restored: &
         // Kept for ever, whatever counts.
         Leaf::Epoch(_) => {}
         Leaf::Account(leaf) => {
-            let row = AccountRow {
-                key: leaf.key,
-                key_at: leaf.key_at,
-                revoked: leaf.revoked,
-                next_sequence: leaf.next_sequence,
-                available: leaf.available,
-                open_out: leaf.open_out,
-                order: leaf.order,
-            };
+            let row = AccountRow::from(&leaf);
             changes.put(name(Table::Account, account_name(&leaf.account)), &row);
         }
         Leaf::Key(leaf) => changes.put(name(Table::Key, &leaf.key.0), &leaf.account),
@@ -357,5 +349,19 @@ fn log_row(leaf: &LogLeaf) -> LogRow {
             accepted_in: sums.accepted_in,
         },
         frozen: None,
+    }
+}
+
+impl From<&AccountLeaf> for AccountRow {
+    fn from(leaf: &AccountLeaf) -> Self {
+        Self {
+            key: leaf.key,
+            key_at: leaf.key_at,
+            revoked: leaf.revoked,
+            next_sequence: leaf.next_sequence,
+            available: leaf.available,
+            open_out: leaf.open_out,
+            order: leaf.order,
+        }
     }
 }

@@ -43,7 +43,9 @@ Exit code 4: something does not hold; the answer says what and where.")]
     /// Build the index again from the ledger; the old one is removed.
     #[command(after_help = "\
 Example:
-  city-node store rebuild --data-dir data")]
+  city-node store rebuild --data-dir data
+
+Exit codes: 0 sums and journal hold · 4 they do not, or the own log is shorter than it is known to have been.")]
     Rebuild {
         /// Which node.
         #[command(flatten)]

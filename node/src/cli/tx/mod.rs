@@ -52,7 +52,7 @@ Example:
   city-node tx accept sha256:08d7… --wallet yosa.wallet --node https://node.example:8443 --tls-root tls-root.pem
 
 Doing it again is harmless: the home says what became of it.
-Exit codes: 0 accepted, or answered before · 1 refused or not reached.")]
+Exit codes: 0 accepted, now or before · 1 answered otherwise before, refused or not reached.")]
     Accept(answer::AnswerArgs),
     /// Turn down a transfer that waits: the sender gets it back.
     #[command(after_help = "\
@@ -60,7 +60,7 @@ Example:
   city-node tx reject sha256:08d7… --wallet yosa.wallet --node https://node.example:8443 --tls-root tls-root.pem
 
 It cannot be taken afterwards. Doing it again is harmless: the home says what became of it.
-Exit codes: 0 rejected, or answered before · 1 refused or not reached.")]
+Exit codes: 0 rejected, now or before · 1 answered otherwise before, refused or not reached.")]
     Reject(answer::AnswerArgs),
     /// Fetch the receipt of a transfer, or of the answer to it, and keep it.
     Receipt(receipt::ReceiptArgs),

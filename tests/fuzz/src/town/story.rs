@@ -4,21 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use city_protocol::body::{
-    Correct, Kind, Label, NewKeys, Note, OfficersBody, OfficersRevoke, PersonBody as _, Recover,
-    Revoke, Rotate, Trust,
-};
-use city_protocol::crypto::{SecretKey, Signer as _};
-use city_protocol::ids::{Digest, KeyId};
-use city_protocol::json;
-use city_protocol::ledger::Rows as _;
+use city_protocol::body::{Correct, Label, Note, OfficersBody, Trust};
+use city_protocol::crypto::SecretKey;
+use city_protocol::ids::KeyId;
 use city_protocol::replica::{BookedEntry, Clearing, Input};
 use city_protocol::stage::{SignedBySeveral, Submission};
-use city_protocol::vertex::EntrySignature;
 
 use super::troubles;
-use crate::keys::{kem_key, signing_key};
-use crate::people::{Person, decided_by, signed};
+use crate::keys::signing_key;
+use crate::people::{Person, decided_by};
+use crate::renewal::{officers_revoke_body, recover, revoke, rotate, with_key};
 use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 pub(super) const HOLDS: &str = "the story holds";
@@ -121,67 +116,17 @@ fn keys(world: &mut World, people: &People) {
     let midori = world.citizen("midori", KANAZAWA);
     let kenji = world.citizen("kenji", KANAZAWA);
     let ichiro = world.citizen("ichiro", KOMATSU);
-    let renewed = with_key(world, &midori, "midori's second key");
-    let body = Rotate {
-        version: 1,
-        kind: Kind::Rotate,
-        network: world.network(),
-        alg: midori.key.public().algorithm(),
-        key: midori.key.public().id(),
-        home: midori.home_log,
-        sequence: next_sequence(world, &midori),
-        created_at: world.now,
-        account: midori.account,
-        new: new_keys(world, &renewed),
-    };
-    let rotation = Submission::Rotate(signed_by(&body, &[&midori.key, &renewed.key]));
-    world.submit(KANAZAWA, rotation).expect(HOLDS);
+    let renewed = known_with_key(world, &midori, "midori's second key");
+    rotate(world, &midori, &renewed).expect(HOLDS);
     let sent = world
         .transfer(&people.hanako, &renewed, "5.00")
         .expect(HOLDS);
     world.accept(&renewed, &sent).expect(HOLDS);
 
-    let reason = Label::new("紛失").expect("a short text");
-    let body = Revoke {
-        version: 1,
-        kind: Kind::Revoke,
-        network: world.network(),
-        alg: kenji.key.public().algorithm(),
-        key: kenji.key.public().id(),
-        home: kenji.home_log,
-        sequence: next_sequence(world, &kenji),
-        created_at: world.now,
-        account: kenji.account,
-        reason: reason.clone(),
-    };
-    let (_, bytes, signature) = signed(body, &kenji).expect(HOLDS).into_parts();
-    let signatures = vec![signature];
-    let closed = Submission::Revoke(SignedBySeveral { bytes, signatures });
-    world.submit(KANAZAWA, closed).expect(HOLDS);
-    let renewed = with_key(world, &kenji, "kenji's second key");
-    let body = Recover {
-        version: 1,
-        kind: Kind::Recover,
-        network: world.network(),
-        home: kenji.home_log,
-        officers_sequence: officers_sequence(world, KANAZAWA),
-        created_at: world.now,
-        account: kenji.account,
-        new: new_keys(world, &renewed),
-        reason: reason.clone(),
-    };
-    decide(world, &kenji, &body, Submission::Recover);
-
-    let body = OfficersRevoke {
-        version: 1,
-        kind: Kind::Revoke,
-        network: world.network(),
-        home: ichiro.home_log,
-        officers_sequence: officers_sequence(world, KOMATSU),
-        created_at: world.now,
-        account: ichiro.account,
-        reason,
-    };
+    revoke(world, &kenji).expect(HOLDS);
+    let renewed = known_with_key(world, &kenji, "kenji's second key");
+    recover(world, &kenji, &renewed).expect(HOLDS);
+    let body = officers_revoke_body(world, &ichiro);
     decide(world, &ichiro, &body, Submission::Revoke);
     // Neither is there to take it: 小松市 says so after some days.
     let nobody = world.person("nobody", KOMATSU);
@@ -193,48 +138,12 @@ fn keys(world: &mut World, people: &People) {
     world.run();
 }
 
-fn with_key(world: &mut World, person: &Person, name: &str) -> Person {
-    let key = signing_key(name);
-    let public = Arc::new(key.public().clone());
+/// The same person with another key, which whoever verifies can find.
+fn known_with_key(world: &mut World, person: &Person, name: &str) -> Person {
+    let person = with_key(person, name);
+    let public = Arc::new(person.key.public().clone());
     world.people.insert(public.id(), public);
-    let kem = kem_key(name);
-    Person {
-        key,
-        kem,
-        ..person.clone()
-    }
-}
-
-fn new_keys(world: &World, person: &Person) -> NewKeys {
-    let public = person.key.public();
-    let certificate = world.ca.client(&person.account, public, &person.kem);
-    NewKeys {
-        alg: public.algorithm(),
-        public_key: public.as_bytes().to_vec(),
-        kem_alg: person.kem.algorithm(),
-        kem_key: person.kem.as_bytes().to_vec(),
-        certificate: Digest::of(&[&certificate]),
-    }
-}
-
-fn signed_by(body: &Rotate, keys: &[&Arc<SecretKey>]) -> SignedBySeveral {
-    let bytes = json::canonical(body);
-    let sign = |key: &&Arc<SecretKey>| {
-        EntrySignature::new(key.public().id(), &key.sign(Rotate::TAG, &bytes))
-    };
-    let signatures = keys.iter().map(sign).collect();
-    SignedBySeveral { bytes, signatures }
-}
-
-fn next_sequence(world: &World, person: &Person) -> u64 {
-    let rows = world.homes[person.home].disk.read();
-    let account = rows.account(&person.home_log, &person.account);
-    account.expect("an account").next_sequence
-}
-
-pub(super) fn officers_sequence(world: &World, home: usize) -> u64 {
-    let h = &world.homes[home];
-    h.row(&h.log()).officers_sequence + 1
+    person
 }
 
 /// 太郎's home takes for him what is small, until he says no; and for a while it turns down what is too much for it.

@@ -13,10 +13,11 @@ use city_protocol::stage::Submission;
 use city_protocol::trust::TransportSigner as _;
 use city_protocol::vertex::{Entry, KeySource as _, SignedHeader};
 
-use super::story::{HOLDS, MINUTE, People, decide, officers_sequence, restart};
+use super::story::{HOLDS, MINUTE, People, decide, restart};
 use crate::keys::signing_key;
 use crate::liar::{Liar, Vertex, give, start};
 use crate::people::{Person, decided_by};
+use crate::renewal::officers_sequence;
 use crate::world::{HAKUSAN, KANAZAWA, KOMATSU, World};
 
 /// The home that has them.
@@ -62,6 +63,23 @@ fn apart(world: &mut World) {
     for other in OTHERS {
         world.disconnect(NOMI, other);
     }
+}
+
+fn hakusan_is_away(world: &mut World) {
+    for other in [KANAZAWA, KOMATSU, NOMI] {
+        world.disconnect(HAKUSAN, other);
+    }
+}
+
+/// What 能美市 says 白山市 hears before all else.
+fn hakusan_hears_it_first(world: &mut World) {
+    world.connect(NOMI, HAKUSAN);
+    world.run();
+    together(world);
+    for other in [KANAZAWA, KOMATSU] {
+        world.connect(HAKUSAN, other);
+    }
+    settle(world);
 }
 
 /// Everybody compares again; 能美市's log is the same everywhere.
@@ -177,9 +195,7 @@ fn loses(
     happens: impl FnOnce(&mut World) -> BookedEntry,
     then: impl FnOnce(&mut World),
 ) -> BookedEntry {
-    for other in [KANAZAWA, KOMATSU, NOMI] {
-        world.disconnect(HAKUSAN, other);
-    }
+    hakusan_is_away(world);
     let backup = world.homes[NOMI].disk.clone();
     let lost = happens(world);
     apart(world);
@@ -188,13 +204,7 @@ fn loses(
     world.now = world.now.plus_ms(MINUTE);
     begins(world, None);
     then(world);
-    world.connect(NOMI, HAKUSAN);
-    world.run();
-    together(world);
-    for other in [KANAZAWA, KOMATSU] {
-        world.connect(HAKUSAN, other);
-    }
-    settle(world);
+    hakusan_hears_it_first(world);
     lost
 }
 
@@ -234,9 +244,7 @@ fn loses_an_answer(world: &mut World, people: &People, goro: &Person) {
 
 /// Its officers begin one epoch behind a transfer, and again before it: 白山市 hears of the second beginning first.
 fn begins_twice(world: &mut World, people: &People, goro: &Person) {
-    for other in [KANAZAWA, KOMATSU, NOMI] {
-        world.disconnect(HAKUSAN, other);
-    }
+    hakusan_is_away(world);
     let lower = world.homes[NOMI].disk.clone();
     world.transfer(goro, &people.jiro, "1.50").expect(HOLDS);
     world.run();
@@ -246,13 +254,7 @@ fn begins_twice(world: &mut World, people: &People, goro: &Person) {
     world.now = world.now.plus_ms(MINUTE);
     world.boot(NOMI, true);
     begins(world, None);
-    world.connect(NOMI, HAKUSAN);
-    world.run();
-    together(world);
-    for other in [KANAZAWA, KOMATSU] {
-        world.connect(HAKUSAN, other);
-    }
-    settle(world);
+    hakusan_hears_it_first(world);
 }
 
 /// It signs what no rule allows.
